@@ -1,0 +1,112 @@
+# Two commands do everything: `make serve` and `make test`. `make help` lists the rest.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PROTOS := $(wildcard protos/sprocket/v1/*.proto)
+LOCK := .venv-supply/bin/uv pip compile --quiet --generate-hashes --universal --no-header --python-version 3.11
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test quick check format generate generated lint types imports contract breaking migrations \
+        files secrets packages lock audit migration clean
+
+help: ## Show this.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+serve: $(VENV)/.runtime ## Run the service on 127.0.0.1:50051, with a PostgreSQL and sample data of its own.
+	@$(BIN)/sprocket-grpc serve
+
+test: $(VENV)/.development ## Run all tests.
+	$(BIN)/pytest -n auto --cov --cov-report=term-missing:skip-covered
+
+quick: $(VENV)/.development ## Check what you are changing, within seconds: format, lint, types, and the tests near it.
+	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q . && $(BIN)/mypy && $(BIN)/pytest -q -n auto $$(.ci/near)
+
+check: lint types imports contract breaking generated migrations files secrets packages ## Run all checks but the tests.
+
+format: $(VENV)/.development ## Format Python and protos.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/buf format -w
+
+generate: $(VENV)/.development ## Make sprocket/v1 from the protos.
+	rm -f sprocket/v1/*
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I protos \
+	  --python_out=. --mypy_out=quiet:. --grpc_python_out=. --mypy_grpc_out=quiet:. $(PROTOS)
+
+lint: $(VENV)/.development
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/.development
+	$(BIN)/mypy
+
+imports: $(VENV)/.development
+	$(BIN)/lint-imports
+
+contract: $(VENV)/.development
+	$(BIN)/buf lint
+	$(BIN)/buf format -d --exit-code
+
+breaking: $(VENV)/.development
+	.ci/breaking $(BIN)/buf
+
+generated: generate
+	@test -z "$$(git status --porcelain sprocket)" || { git status --short sprocket; \
+	  echo "sprocket/v1 is not what the protos make: commit what 'make generate' made"; exit 1; }
+
+migrations: $(VENV)/.development
+	.ci/migrations $(BIN)/sprocket-grpc
+
+files: $(VENV)/.development
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+
+secrets: $(VENV)/.development
+	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --exclude-files '^requirements/' \
+	  --exclude-lines 'USER:PASSWORD@|[{]SECRET[}]'
+
+packages: $(VENV)/.development
+	$(BIN)/pip check
+
+lock: .venv-supply/.ready ## Lock the newest versions of all dependencies that pyproject.toml allows.
+	$(LOCK) pyproject.toml --upgrade -o requirements/runtime.txt
+	$(LOCK) pyproject.toml --extra embedded -c requirements/runtime.txt --upgrade -o requirements/embedded.txt
+	$(LOCK) pyproject.toml --extra embedded --group development -c requirements/embedded.txt --upgrade \
+	  -o requirements/development.txt
+	$(LOCK) --group build --upgrade -o requirements/build.txt
+	$(LOCK) --group supply --upgrade -o requirements/supply.txt
+
+audit: .venv-supply/.ready ## Look for known vulnerabilities in the locked dependencies (needs the network).
+	.venv-supply/bin/pip-audit --disable-pip --require-hashes -r requirements/runtime.txt
+	.venv-supply/bin/pip-audit --disable-pip --require-hashes -r requirements/development.txt
+
+migration: $(VENV)/.runtime ## Begin a migration: make migration NAME=add_colour_to_sprocket
+	$(BIN)/alembic revision --rev-id $$(printf %04d $$(($$(ls migrations/versions/[0-9]*.py | wc -l) + 1))) -m "$(NAME)"
+
+clean: ## Remove what the other commands made, but no data.
+	rm -rf $(VENV) .venv-supply .cache
+
+# What is installed is what the lock files say, hash by hash; the project itself is linked, not copied.
+INSTALL = $(BIN)/python -m pip install --quiet --require-hashes
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: PYTHON=python3.13 make ...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: requirements/build.txt requirements/embedded.txt pyproject.toml | $(BIN)/python
+	@echo "Installing what the service needs (the first time, about a minute)"
+	@$(INSTALL) -r requirements/build.txt -r requirements/embedded.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.development: requirements/development.txt $(VENV)/.runtime
+	@echo "Installing what the tests and checks need (the first time, about a minute)"
+	@$(INSTALL) -r requirements/development.txt
+	@touch $@
+
+.venv-supply/.ready: requirements/supply.txt
+	$(PYTHON) -m venv .venv-supply
+	.venv-supply/bin/python -m pip install --quiet --require-hashes -r requirements/supply.txt
+	@touch $@

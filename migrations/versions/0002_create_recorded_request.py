@@ -1,0 +1,28 @@
+"""Create the table of requests that were sent with a request_id, and of what they were answered."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Apply."""
+    op.create_table(
+        "recorded_request",
+        sa.Column("id", sa.Uuid, nullable=False),
+        sa.Column("create_time", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        sa.Column("fingerprint", sa.LargeBinary, nullable=False),
+        sa.Column("response", sa.LargeBinary, nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        comment="What requests with a request_id were answered, so that a repeat is answered alike.",
+    )
+    op.create_index(None, "recorded_request", ["create_time"])
+
+
+def downgrade() -> None:
+    """Undo. Requests that are repeated take effect again then."""
+    op.drop_table("recorded_request")

@@ -1,0 +1,5 @@
+"""Runs the command line: `python -m sprocket_grpc`."""
+
+from sprocket_grpc.cli import main
+
+main()

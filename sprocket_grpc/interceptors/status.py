@@ -1,0 +1,89 @@
+"""Which error is which status: the only place that knows (AIP-193)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import google.rpc.error_details_pb2 as details
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc.status_pb2 import Status
+from grpc import StatusCode
+
+from sprocket_grpc import errors
+
+DOMAIN = "sprocket.internal"
+"""Says whose the reasons are."""
+
+_RETRY_DELAY = Duration(seconds=1)
+
+
+def _bad_request(error: errors.InvalidArgumentError) -> list[Message]:
+    violations = [(each.field, each.description) for each in error.violations]
+    return [
+        details.BadRequest(
+            field_violations=[details.BadRequest.FieldViolation(field=f, description=d) for f, d in violations]
+        )
+    ]
+
+
+def _missing_references(error: errors.ReferenceNotFoundError) -> list[Message]:
+    return [
+        details.PreconditionFailure(
+            violations=[
+                details.PreconditionFailure.Violation(
+                    type=error.reason, subject=each.field, description=each.description
+                )
+                for each in error.violations
+            ]
+        )
+    ]
+
+
+def _in_use(error: errors.ResourceInUseError) -> list[Message]:
+    violation = details.PreconditionFailure.Violation(
+        type=error.reason, subject=error.metadata["id"], description=str(error)
+    )
+    return [details.PreconditionFailure(violations=[violation])]
+
+
+def _resource_infos(error: errors.NotFoundError) -> list[Message]:
+    kind = error.metadata["resource_type"]
+    return [details.ResourceInfo(resource_type=kind, resource_name=each) for each in error.identifiers]
+
+
+def _retry_info(_: errors.SprocketError) -> list[Message]:
+    return [details.RetryInfo(retry_delay=_RETRY_DELAY)]
+
+
+def _nothing_more(_: errors.SprocketError) -> list[Message]:
+    return []
+
+
+def _request_info(error: errors.InternalError) -> list[Message]:
+    return [details.RequestInfo(request_id=error.metadata["request_id"])]
+
+
+_TABLE: dict[type[errors.SprocketError], tuple[StatusCode, Callable[[Any], list[Message]]]] = {
+    errors.InvalidArgumentError: (StatusCode.INVALID_ARGUMENT, _bad_request),
+    errors.InvalidPageTokenError: (StatusCode.INVALID_ARGUMENT, _bad_request),
+    errors.RequestIdReusedError: (StatusCode.INVALID_ARGUMENT, _bad_request),
+    errors.MalformedRequestError: (StatusCode.INVALID_ARGUMENT, _nothing_more),
+    errors.NotFoundError: (StatusCode.NOT_FOUND, _resource_infos),
+    errors.ReferenceNotFoundError: (StatusCode.FAILED_PRECONDITION, _missing_references),
+    errors.ResourceInUseError: (StatusCode.FAILED_PRECONDITION, _in_use),
+    errors.EtagMismatchError: (StatusCode.ABORTED, _nothing_more),
+    errors.AbortedError: (StatusCode.ABORTED, _retry_info),
+    errors.UnavailableError: (StatusCode.UNAVAILABLE, _retry_info),
+    errors.DeadlineExceededError: (StatusCode.DEADLINE_EXCEEDED, _nothing_more),
+    errors.InternalError: (StatusCode.INTERNAL, _request_info),
+}
+
+
+def to_status(error: errors.SprocketError) -> Status:
+    """Return the status that a client is told."""
+    code, describe = _TABLE[type(error)]
+    info = details.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
+    status = Status(code=code.value[0], message=str(error))
+    for message in [info, *describe(error)]:
+        status.details.add().Pack(message)
+    return status

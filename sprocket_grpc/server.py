@@ -1,0 +1,80 @@
+"""Puts the server together: services, health, reflection, interceptors in their order, options."""
+
+import grpc
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from sprocket.v1 import (
+    error_reason_pb2,  # noqa: F401  # so that clients can look the reasons up by reflection
+    factory_pb2,
+    location_pb2,
+    sprocket_pb2,
+    sprocket_type_pb2,
+)
+from sprocket.v1.factory_pb2_grpc import add_FactoryServiceServicer_to_server
+from sprocket.v1.location_pb2_grpc import add_LocationServiceServicer_to_server
+from sprocket.v1.sprocket_pb2_grpc import add_SprocketServiceServicer_to_server
+from sprocket.v1.sprocket_type_pb2_grpc import add_SprocketTypeServiceServicer_to_server
+from sprocket_grpc.database import Database
+from sprocket_grpc.health import HealthMonitor
+from sprocket_grpc.interceptors.errors import ErrorInterceptor
+from sprocket_grpc.services.factory import FactoryService
+from sprocket_grpc.services.location import LocationService
+from sprocket_grpc.services.page_token import PageTokens
+from sprocket_grpc.services.sprocket import SprocketService
+from sprocket_grpc.services.sprocket_type import SprocketTypeService
+from sprocket_grpc.services.standard import Toolkit
+from sprocket_grpc.services.writes import Writes
+from sprocket_grpc.settings import Settings
+
+SERVICES = [
+    service.full_name
+    for file in (location_pb2, sprocket_type_pb2, factory_pb2, sprocket_pb2)
+    for service in file.DESCRIPTOR.services_by_name.values()
+]
+
+OPTIONS = [
+    # Otherwise a second server takes the same port without a word, and the two share the calls.
+    ("grpc.so_reuseport", 0),
+    # Clients may ping every 10 s, also without a call, which proxies and mobile networks need; gRPC's default
+    # ends their connections with "too_many_pings".
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+]
+
+
+class AddressInUseError(Exception):
+    """The address to listen on cannot be had."""
+
+
+def create_server(settings: Settings, database: Database, monitor: HealthMonitor) -> tuple[grpc.aio.Server, int]:
+    """Make a server that is ready to start, and return it with the port it took.
+
+    Raises:
+        AddressInUseError: The address is taken, or is not one of this machine.
+    """
+    server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=OPTIONS)
+    _add_services(server, settings, database)
+    health_pb2_grpc.add_HealthServicer_to_server(monitor.servicer, server)
+    reflection.enable_server_reflection([*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    try:
+        return server, server.add_insecure_port(settings.listen)
+    except RuntimeError:
+        raise AddressInUseError(
+            f"cannot listen on {settings.listen}: is another server running there? SPROCKET_LISTEN chooses another"
+        ) from None
+
+
+def _add_services(server: grpc.aio.Server, settings: Settings, database: Database) -> None:
+    secrets = settings.page_token_keys.get_secret_value().split(",") if settings.page_token_keys else []
+    toolkit = Toolkit(
+        database,
+        Writes(database, settings.request_id_hours),
+        PageTokens(database, secrets),
+        settings.page_size_default,
+        settings.page_size_maximum,
+    )
+    add_LocationServiceServicer_to_server(LocationService(toolkit), server)
+    add_SprocketTypeServiceServicer_to_server(SprocketTypeService(toolkit), server)
+    add_FactoryServiceServicer_to_server(FactoryService(toolkit), server)
+    add_SprocketServiceServicer_to_server(SprocketService(toolkit), server)

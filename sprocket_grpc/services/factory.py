@@ -1,0 +1,71 @@
+"""FactoryService."""
+
+from collections.abc import AsyncIterator
+
+from sprocket.v1 import factory_pb2 as pb
+from sprocket.v1.factory_pb2_grpc import FactoryServiceServicer
+from sprocket_grpc.services import Context
+from sprocket_grpc.services.chart import read_chart
+from sprocket_grpc.services.resource import Resource
+from sprocket_grpc.services.standard import StandardMethods, Toolkit
+from sprocket_grpc.services.validation import identifier, not_negative, required_text
+from sprocket_grpc.store.chart import ChartColumns
+from sprocket_grpc.store.factory import FactoryStore
+
+FACTORY = Resource(
+    "factory",
+    pb.Factory,
+    {
+        "display_name": required_text(63),
+        "location_id": identifier,
+        "sprocket_production_goal": not_negative,
+    },
+)
+
+
+class FactoryService(FactoryServiceServicer):
+    """The RPCs of factories; `factory.proto` documents them."""
+
+    def __init__(self, toolkit: Toolkit) -> None:
+        self._standard = StandardMethods(FACTORY, FactoryStore(), toolkit)
+        self._database = toolkit.database
+
+    async def CreateFactory(self, request: pb.CreateFactoryRequest, context: Context) -> pb.CreateFactoryResponse:
+        return await self._standard.create(
+            request, request.factory, response := pb.CreateFactoryResponse(), response.factory
+        )
+
+    async def GetFactory(self, request: pb.GetFactoryRequest, context: Context) -> pb.GetFactoryResponse:
+        return await self._standard.get(request.id, response := pb.GetFactoryResponse(), response.factory)
+
+    async def ListFactories(self, request: pb.ListFactoriesRequest, context: Context) -> pb.ListFactoriesResponse:
+        return await self._standard.list(request, response := pb.ListFactoriesResponse(), response.factories)
+
+    async def UpdateFactory(self, request: pb.UpdateFactoryRequest, context: Context) -> pb.UpdateFactoryResponse:
+        return await self._standard.update(
+            request, request.factory, response := pb.UpdateFactoryResponse(), response.factory
+        )
+
+    async def DeleteFactory(self, request: pb.DeleteFactoryRequest, context: Context) -> pb.DeleteFactoryResponse:
+        return await self._standard.delete(request, pb.DeleteFactoryResponse(), force=request.force)
+
+    async def BatchGetFactories(
+        self, request: pb.BatchGetFactoriesRequest, context: Context
+    ) -> pb.BatchGetFactoriesResponse:
+        return await self._standard.batch_get(
+            request.ids, response := pb.BatchGetFactoriesResponse(), response.factories
+        )
+
+    async def GetFactoryChart(
+        self, request: pb.GetFactoryChartRequest, context: Context
+    ) -> AsyncIterator[pb.GetFactoryChartResponse]:
+        async for columns in read_chart(self._database, request.factory_id):
+            yield pb.GetFactoryChartResponse(chart=_to_message(columns))
+
+
+def _to_message(columns: ChartColumns) -> pb.FactoryChart:
+    return pb.FactoryChart(
+        time_micros=columns.time_micros,
+        sprocket_production_goal=columns.sprocket_production_goal,
+        sprocket_production_actual=columns.sprocket_production_actual,
+    )

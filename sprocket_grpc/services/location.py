@@ -1,0 +1,58 @@
+"""LocationService."""
+
+from sprocket.v1 import location_pb2 as pb
+from sprocket.v1.location_pb2_grpc import LocationServiceServicer
+from sprocket_grpc.models import location
+from sprocket_grpc.services import Context
+from sprocket_grpc.services.resource import Resource
+from sprocket_grpc.services.standard import StandardMethods, Toolkit
+from sprocket_grpc.services.validation import country_code, optional_text, required_text
+from sprocket_grpc.store.cascade import delete_factories_of_location
+from sprocket_grpc.store.resource import ResourceStore
+
+LOCATION = Resource(
+    "location",
+    pb.Location,
+    {
+        "display_name": required_text(63),
+        "address": required_text(200),
+        "address_2": optional_text(200),
+        "city": required_text(100),
+        "administrative_area": optional_text(100),
+        "postal_code": required_text(20),
+        "country_code": country_code,
+    },
+)
+
+
+class LocationService(LocationServiceServicer):
+    """The RPCs of locations; `location.proto` documents them."""
+
+    def __init__(self, toolkit: Toolkit) -> None:
+        self._standard = StandardMethods(LOCATION, ResourceStore(location, delete_factories_of_location), toolkit)
+
+    async def CreateLocation(self, request: pb.CreateLocationRequest, context: Context) -> pb.CreateLocationResponse:
+        return await self._standard.create(
+            request, request.location, response := pb.CreateLocationResponse(), response.location
+        )
+
+    async def GetLocation(self, request: pb.GetLocationRequest, context: Context) -> pb.GetLocationResponse:
+        return await self._standard.get(request.id, response := pb.GetLocationResponse(), response.location)
+
+    async def ListLocations(self, request: pb.ListLocationsRequest, context: Context) -> pb.ListLocationsResponse:
+        return await self._standard.list(request, response := pb.ListLocationsResponse(), response.locations)
+
+    async def UpdateLocation(self, request: pb.UpdateLocationRequest, context: Context) -> pb.UpdateLocationResponse:
+        return await self._standard.update(
+            request, request.location, response := pb.UpdateLocationResponse(), response.location
+        )
+
+    async def DeleteLocation(self, request: pb.DeleteLocationRequest, context: Context) -> pb.DeleteLocationResponse:
+        return await self._standard.delete(request, pb.DeleteLocationResponse(), force=request.force)
+
+    async def BatchGetLocations(
+        self, request: pb.BatchGetLocationsRequest, context: Context
+    ) -> pb.BatchGetLocationsResponse:
+        return await self._standard.batch_get(
+            request.ids, response := pb.BatchGetLocationsResponse(), response.locations
+        )

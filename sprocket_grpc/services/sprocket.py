@@ -1,0 +1,65 @@
+"""SprocketService."""
+
+from sprocket.v1 import sprocket_pb2 as pb
+from sprocket.v1.sprocket_pb2_grpc import SprocketServiceServicer
+from sprocket_grpc.services import Context
+from sprocket_grpc.services.resource import Resource
+from sprocket_grpc.services.sprocket_batches import SprocketBatches
+from sprocket_grpc.services.standard import StandardMethods, Toolkit
+from sprocket_grpc.services.validation import identifier, optional_text
+from sprocket_grpc.store.sprocket import SprocketStore
+
+SPROCKET = Resource(
+    "sprocket",
+    pb.Sprocket,
+    {
+        "display_name": optional_text(63),
+        "sprocket_type_id": identifier,
+        "factory_id": identifier,
+    },
+)
+
+
+class SprocketService(SprocketServiceServicer):
+    """The RPCs of sprockets; `sprocket.proto` documents them."""
+
+    def __init__(self, toolkit: Toolkit) -> None:
+        store = SprocketStore()
+        self._standard = StandardMethods(SPROCKET, store, toolkit)
+        self._batches = SprocketBatches(SPROCKET, store, toolkit)
+
+    async def CreateSprocket(self, request: pb.CreateSprocketRequest, context: Context) -> pb.CreateSprocketResponse:
+        return await self._standard.create(
+            request, request.sprocket, response := pb.CreateSprocketResponse(), response.sprocket
+        )
+
+    async def GetSprocket(self, request: pb.GetSprocketRequest, context: Context) -> pb.GetSprocketResponse:
+        return await self._standard.get(request.id, response := pb.GetSprocketResponse(), response.sprocket)
+
+    async def ListSprockets(self, request: pb.ListSprocketsRequest, context: Context) -> pb.ListSprocketsResponse:
+        return await self._standard.list(request, response := pb.ListSprocketsResponse(), response.sprockets)
+
+    async def UpdateSprocket(self, request: pb.UpdateSprocketRequest, context: Context) -> pb.UpdateSprocketResponse:
+        return await self._standard.update(
+            request, request.sprocket, response := pb.UpdateSprocketResponse(), response.sprocket
+        )
+
+    async def DeleteSprocket(self, request: pb.DeleteSprocketRequest, context: Context) -> pb.DeleteSprocketResponse:
+        return await self._standard.delete(request, pb.DeleteSprocketResponse())
+
+    async def BatchGetSprockets(
+        self, request: pb.BatchGetSprocketsRequest, context: Context
+    ) -> pb.BatchGetSprocketsResponse:
+        return await self._standard.batch_get(
+            request.ids, response := pb.BatchGetSprocketsResponse(), response.sprockets
+        )
+
+    async def BatchCreateSprockets(
+        self, request: pb.BatchCreateSprocketsRequest, context: Context
+    ) -> pb.BatchCreateSprocketsResponse:
+        return await self._batches.create(request, pb.BatchCreateSprocketsResponse())
+
+    async def BatchDeleteSprockets(
+        self, request: pb.BatchDeleteSprocketsRequest, context: Context
+    ) -> pb.BatchDeleteSprocketsResponse:
+        return await self._batches.delete(request, pb.BatchDeleteSprocketsResponse())

@@ -1,0 +1,64 @@
+"""SprocketTypeService."""
+
+from sprocket.v1 import sprocket_type_pb2 as pb
+from sprocket.v1.sprocket_type_pb2_grpc import SprocketTypeServiceServicer
+from sprocket_grpc.models import sprocket_type
+from sprocket_grpc.services import Context
+from sprocket_grpc.services.resource import Resource
+from sprocket_grpc.services.standard import StandardMethods, Toolkit
+from sprocket_grpc.services.validation import between, positive, required_text
+from sprocket_grpc.store.cascade import delete_sprockets_of_type
+from sprocket_grpc.store.resource import ResourceStore
+
+SPROCKET_TYPE = Resource(
+    "sprocket_type",
+    pb.SprocketType,
+    {
+        "display_name": required_text(63),
+        "teeth": between(1, 10_000),
+        "pitch_mm": positive,
+        "pitch_diameter_mm": positive,
+        "outside_diameter_mm": positive,
+    },
+)
+
+
+class SprocketTypeService(SprocketTypeServiceServicer):
+    """The RPCs of sprocket types; `sprocket_type.proto` documents them."""
+
+    def __init__(self, toolkit: Toolkit) -> None:
+        self._standard = StandardMethods(SPROCKET_TYPE, ResourceStore(sprocket_type, delete_sprockets_of_type), toolkit)
+
+    async def CreateSprocketType(
+        self, request: pb.CreateSprocketTypeRequest, context: Context
+    ) -> pb.CreateSprocketTypeResponse:
+        return await self._standard.create(
+            request, request.sprocket_type, response := pb.CreateSprocketTypeResponse(), response.sprocket_type
+        )
+
+    async def GetSprocketType(self, request: pb.GetSprocketTypeRequest, context: Context) -> pb.GetSprocketTypeResponse:
+        return await self._standard.get(request.id, response := pb.GetSprocketTypeResponse(), response.sprocket_type)
+
+    async def ListSprocketTypes(
+        self, request: pb.ListSprocketTypesRequest, context: Context
+    ) -> pb.ListSprocketTypesResponse:
+        return await self._standard.list(request, response := pb.ListSprocketTypesResponse(), response.sprocket_types)
+
+    async def UpdateSprocketType(
+        self, request: pb.UpdateSprocketTypeRequest, context: Context
+    ) -> pb.UpdateSprocketTypeResponse:
+        return await self._standard.update(
+            request, request.sprocket_type, response := pb.UpdateSprocketTypeResponse(), response.sprocket_type
+        )
+
+    async def DeleteSprocketType(
+        self, request: pb.DeleteSprocketTypeRequest, context: Context
+    ) -> pb.DeleteSprocketTypeResponse:
+        return await self._standard.delete(request, pb.DeleteSprocketTypeResponse(), force=request.force)
+
+    async def BatchGetSprocketTypes(
+        self, request: pb.BatchGetSprocketTypesRequest, context: Context
+    ) -> pb.BatchGetSprocketTypesResponse:
+        return await self._standard.batch_get(
+            request.ids, response := pb.BatchGetSprocketTypesResponse(), response.sprocket_types
+        )

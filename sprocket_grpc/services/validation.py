@@ -1,0 +1,104 @@
+"""The rules that fields keep. Each takes a value and says what is wrong with it, or None.
+
+The same rules stand in the comments of the protos and in the constraints of the tables.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from sprocket_grpc.errors import InvalidArgumentError, Violation
+
+MOST_IN_BATCH = 1000
+"""How many things one request may be about."""
+
+Rule: TypeAlias = Callable[[Any], str | None]
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_ETAG = re.compile(r'"[\x21\x23-\x7e]*"')
+_COUNTRY_CODE = re.compile(r"[A-Z]{2}")
+
+
+def required_text(maximum: int) -> Rule:
+    """Make the rule for text of 1 to `maximum` characters that is not only white space."""
+    within = optional_text(maximum)
+    return lambda value: within(value) if value.strip() else "required, and more than white space"
+
+
+def optional_text(maximum: int) -> Rule:
+    """Make the rule for text of up to `maximum` characters. PostgreSQL cannot store NUL in text."""
+
+    def check(value: str) -> str | None:
+        if len(value) > maximum:
+            return f"at most {maximum} characters are allowed"
+        return "the character NUL is not allowed" if "\0" in value else None
+
+    return check
+
+
+def between(minimum: int, maximum: int) -> Rule:
+    """Make the rule for a whole number, both limits included."""
+    return lambda value: None if minimum <= value <= maximum else f"must be {minimum} to {maximum}"
+
+
+def not_negative(value: int) -> str | None:
+    """Check a number that may be 0 or more."""
+    return None if value >= 0 else "must be 0 or more"
+
+
+def positive(value: float) -> str | None:
+    """Check a number that must be over 0 and finite."""
+    return None if math.isfinite(value) and value > 0 else "must be greater than 0 and finite"
+
+
+def identifier(value: str) -> str | None:
+    """Check an id."""
+    return None if _UUID.fullmatch(value) else "must be a UUID in lower case with hyphens"
+
+
+def country_code(value: str) -> str | None:
+    """Check the shape of an ISO 3166-1 alpha-2 code."""
+    return None if _COUNTRY_CODE.fullmatch(value) else "must be two capital letters, an ISO 3166-1 alpha-2 code"
+
+
+def etag(value: str) -> str | None:
+    """Check that a value is empty or has the shape of a strong entity tag (RFC 7232, section 2.3)."""
+    return None if not value or _ETAG.fullmatch(value) else "must be quoted, as it was received"
+
+
+def violations(prefix: str, rules: Mapping[str, Rule], values: Mapping[str, Any]) -> list[Violation]:
+    """Return all that is wrong with `values`, each with its path from `prefix` on."""
+    checked = ((name, rules[name](value)) for name, value in values.items())
+    return [Violation(f"{prefix}{name}", wrong) for name, wrong in checked if wrong]
+
+
+def id_violations(field: str, value: str) -> list[Violation]:
+    """Return what is wrong with an id."""
+    return violations("", {field: identifier}, {field: value})
+
+
+def etag_violations(field: str, value: str) -> list[Violation]:
+    """Return what is wrong with the etag that a caller expects a resource to have."""
+    return violations("", {field: etag}, {field: value})
+
+
+def batch_violations(field: str, items: Sequence[object]) -> list[Violation]:
+    """Return what is wrong with the size of a batch."""
+    return [] if 1 <= len(items) <= MOST_IN_BATCH else [Violation(field, f"must be 1 to {MOST_IN_BATCH:,}")]
+
+
+def ids_violations(field: str, values: Sequence[str]) -> list[Violation]:
+    """Return what is wrong with the ids of a batch."""
+    each = (violation for index, value in enumerate(values) for violation in id_violations(f"{field}[{index}]", value))
+    return batch_violations(field, values) or list(each)
+
+
+def refuse(wrong: Sequence[Violation]) -> None:
+    """Refuse a request that anything is wrong with.
+
+    Raises:
+        InvalidArgumentError: There are violations.
+    """
+    if wrong:
+        raise InvalidArgumentError(wrong)

@@ -1,0 +1,73 @@
+"""The life of a server process: start, serve until told to stop, let the calls in flight finish."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+
+from sprocket_grpc.database import Database
+from sprocket_grpc.forgetting import forget_requests
+from sprocket_grpc.health import HealthMonitor
+from sprocket_grpc.server import SERVICES, create_server
+from sprocket_grpc.settings import Settings
+
+# What a call cut off may take to cancel its statement: psycopg gives PostgreSQL 5 s to answer.
+_CUT_OFF_SECONDS = 6
+
+_log = logging.getLogger(__name__)
+
+
+async def serve(settings: Settings, url: str, announce: Callable[[int, str | None], None]) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        settings: The settings.
+        url: The database.
+        announce: Called once calls are answered, with the port and what keeps the server from serving, if anything.
+
+    Raises:
+        AddressInUseError: The address to listen on cannot be had.
+    """
+    database = Database(url, pool_size=settings.pool_size, pool_timeout_seconds=settings.pool_timeout_seconds)
+    # Its own connection, so that it does not wait behind requests: a busy server is a healthy one.
+    health_database = Database(url, pool_size=1)
+    monitor = HealthMonitor(health_database, SERVICES)
+    try:
+        await _serve(settings, database, monitor, announce)
+    finally:
+        await database.close()
+        await health_database.close()
+
+
+async def _serve(
+    settings: Settings, database: Database, monitor: HealthMonitor, announce: Callable[[int, str | None], None]
+) -> None:
+    stopped = _stop_signal()
+    server, port = create_server(settings, database, monitor)
+    await monitor.check()
+    await server.start()
+    background = [
+        asyncio.create_task(monitor.watch(settings.health_interval_seconds)),
+        asyncio.create_task(forget_requests(database, settings.request_id_hours)),
+    ]
+    announce(port, monitor.problem)
+    await stopped.wait()
+    _log.info("stopping: calls in flight have %g s to finish", settings.shutdown_grace_seconds)
+    for task in background:
+        task.cancel()
+    await monitor.servicer.enter_graceful_shutdown()
+    await server.stop(settings.shutdown_grace_seconds)
+    await _cut_off_calls_end()
+
+
+async def _cut_off_calls_end() -> None:
+    """Wait for the calls that were cut off; gRPC cancels them and does not wait for what they clean up (grpc#37239)."""
+    if cut_off := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(cut_off, timeout=_CUT_OFF_SECONDS)
+
+
+def _stop_signal() -> asyncio.Event:
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    return stopped

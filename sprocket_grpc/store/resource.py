@@ -1,0 +1,228 @@
+"""The SQL of the standard methods, for any table that has an id."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import uuid_utils
+from psycopg.errors import ForeignKeyViolation
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+
+from sprocket_grpc.errors import AbortedError, NotFoundError, ReferenceNotFoundError, ResourceInUseError
+from sprocket_grpc.query.listing import Query
+from sprocket_grpc.store import query as query_sql
+from sprocket_grpc.store.query import SortKey
+from sprocket_grpc.store.references import IDENTIFIERS, existing, foreign_keys, missing_reference
+
+Row: TypeAlias = Sequence[Any]
+"""The fields of a resource as they leave the database: id, create and update time, then its own in their order."""
+
+Values: TypeAlias = dict[str, Any]
+"""Fields of a resource by their names."""
+
+FIRST_ID = "00000000-0000-0000-0000-000000000000"
+"""Comes before every id, so that the first page is read like any other."""
+
+_RESERVE = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("id", type_=Text), 0)))
+
+
+class ResourceStore:
+    """Keeps one kind of resource.
+
+    Attributes:
+        table: Where its rows are.
+        columns: The columns that are fields of the resource, in the order of a Row.
+    """
+
+    def __init__(self, table: Table, delete_users: Callable[[Connection, str], None] | None = None) -> None:
+        self.table = table
+        self._delete_users = delete_users
+        self.columns = [column for column in table.c if not column.info]
+        identified = table.c.id == bindparam("id")
+        self._select = select(*self.columns).where(identified)
+        self._lock = self._select.with_for_update(key_share=True)
+        self._select_many = select(*self.columns).where(table.c.id == func.any(bindparam("ids", type_=IDENTIFIERS)))
+        after = table.c.id > bindparam("after")
+        self._page = select(*self.columns).where(after).order_by(table.c.id).limit(bindparam("limit"))
+        self._delete = delete(table).where(identified).returning(table.c.id)
+
+    def get(self, connection: Connection, identifier: str) -> Row:
+        """Read one row.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        row = connection.execute(self._select, {"id": identifier}).first()
+        return self.found(row, identifier)
+
+    def get_many(self, connection: Connection, identifiers: Sequence[str]) -> list[Row]:
+        """Read several rows, in the order of their ids here.
+
+        Raises:
+            NotFoundError: Some do not exist. It names them.
+        """
+        rows = {row[0]: row for row in connection.execute(self._select_many, {"ids": list(set(identifiers))})}
+        missing = [identifier for identifier in dict.fromkeys(identifiers) if identifier not in rows]
+        if missing:
+            raise NotFoundError(self.table.name, *missing)
+        return [rows[identifier] for identifier in identifiers]
+
+    def lock(self, connection: Connection, identifier: str) -> Row:
+        """Read one row, and keep others from changing it until the transaction ends.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        row = connection.execute(self._lock, {"id": identifier}).first()
+        return self.found(row, identifier)
+
+    def reserve(self, connection: Connection, identifier: str) -> None:
+        """Keep others that reserve the same id, too, from going on until the transaction ends; there need be no row."""
+        connection.execute(_RESERVE, {"id": identifier})
+
+    def page(self, connection: Connection, query: Query, after: SortKey | None, limit: int) -> Sequence[Row]:
+        """Read up to `limit` rows that `query` asks for, in its order, from the one that follows `after` on."""
+        if query == Query():  # the usual case has its statement ready
+            return connection.execute(self._page, {"after": after[0] if after else FIRST_ID, "limit": limit}).all()
+        statement = select(*self.columns).where(*self._conditions(query))
+        if after:
+            statement = statement.where(query_sql.after(self.table, query.order, after))
+        ordered = statement.order_by(*query_sql.order_columns(self.table, query.order))
+        return connection.execute(ordered.limit(limit)).all()
+
+    def sort_key(self, query: Query, row: Row) -> SortKey:
+        """Return what `page` needs to go on after a row."""
+        return query_sql.sort_key(self.columns, query.order, row)
+
+    def count(self, connection: Connection, query: Query) -> int:
+        """Count the rows that the filter of `query` lets through."""
+        statement = select(func.count()).select_from(self.table).where(*self._conditions(query))
+        return int(connection.scalar(statement) or 0)
+
+    def insert(self, connection: Connection, values: Values) -> Row:
+        """Add a row in a single statement, with an id of its own unless one is given.
+
+        Raises:
+            ReferenceNotFoundError: It refers to rows that do not exist.
+        """
+        try:
+            row = self._insert(connection, self.identified(values))
+        except IntegrityError as error:
+            if not isinstance(error.orig, ForeignKeyViolation):
+                raise
+            row = None
+        if row is None:
+            self.require_references(connection, values)
+            raise AbortedError  # what was missing a moment ago is there now
+        return row
+
+    def insert_in_transaction(self, connection: Connection, values: Values) -> Row:
+        """Add a row as `insert` does, where a statement that fails would end the transaction.
+
+        Raises:
+            ReferenceNotFoundError: It refers to rows that do not exist.
+        """
+        self.require_references(connection, values)
+        row = self._insert(connection, self.identified(values))
+        if row is None:
+            raise AbortedError
+        return row
+
+    def update(self, connection: Connection, stored: Row, changes: Values) -> Row:
+        """Change fields of a row that is locked by this transaction.
+
+        Args:
+            connection: The connection that holds the lock.
+            stored: The row as it is.
+            changes: The fields to change, at least one.
+
+        Raises:
+            ReferenceNotFoundError: They refer to rows that do not exist.
+        """
+        self.require_references(connection, changes)
+        return self._update(connection, stored, changes)
+
+    def delete(self, connection: Connection, identifier: str) -> None:
+        """Delete a row.
+
+        Raises:
+            NotFoundError: There is none.
+            ResourceInUseError: Others refer to it.
+        """
+        try:
+            self.found(connection.execute(self._delete, {"id": identifier}).first(), identifier)
+        except IntegrityError as error:
+            if not isinstance(error.orig, ForeignKeyViolation):
+                raise
+            # PostgreSQL reports the table whose foreign key forbids it.
+            raise ResourceInUseError(self.table.name, identifier, str(error.orig.diag.table_name)) from error
+
+    def delete_with_users(self, connection: Connection, identifier: str) -> None:
+        """Delete a row, and before it all rows that refer to it.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        if self._delete_users is not None:
+            self._delete_users(connection, identifier)
+        self.delete(connection, identifier)
+
+    def require_references(self, connection: Connection, values: Values) -> None:
+        """Check that the rows that `values` refer to exist, and keep them until the transaction ends.
+
+        Raises:
+            ReferenceNotFoundError: Some do not. It names all of them.
+        """
+        references = [key for key in foreign_keys(self.table) if key.parent.name in values]
+        missing = [key for key in references if not existing(connection, key, [values[key.parent.name]])]
+        if missing:
+            raise ReferenceNotFoundError(
+                [missing_reference(self.table.name, key, values[key.parent.name]) for key in missing]
+            )
+
+    def found(self, row: Row | None, identifier: str) -> Row:
+        """Return the row.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        if row is None:
+            raise NotFoundError(self.table.name, identifier)
+        return row
+
+    def identified(self, values: Values) -> Values:
+        """Add an id to values that have none."""
+        return {"id": str(uuid_utils.uuid7()), **values}
+
+    def touched(self) -> Values:
+        """Return the new update time, later than the old one even if the clock was set back: etags depend on it."""
+        later = self.table.c.update_time + literal_column("interval '1 microsecond'")
+        return {"update_time": func.greatest(func.clock_timestamp(), later)}
+
+    def fields_of(self, changed: CTE) -> Select[Any]:
+        """Make the SELECT of the resource's fields from rows that a statement has just written."""
+        return select(*(changed.c[column.name] for column in self.columns))
+
+    def _conditions(self, query: Query) -> list[ColumnElement[bool]]:
+        return [query_sql.condition(self.table, query.filter)] if query.filter else []
+
+    def _insert(self, connection: Connection, values: Values) -> Row | None:
+        return connection.execute(insert(self.table).returning(*self.columns), values).first()
+
+    def _update(self, connection: Connection, stored: Row, changes: Values) -> Row:
+        statement = update(self.table).where(self.table.c.id == stored[0]).values(**changes, **self.touched())
+        return connection.execute(statement.returning(*self.columns)).one()

@@ -1,0 +1,181 @@
+"""What the comments of the protos say of each writable field: values that are in its range, and ones that are not."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from tests.resources import MISSING_ID
+
+MEGABYTE = "x" * 1_000_000
+EMOJI = "\N{GRINNING FACE}"
+"""A character of four bytes in UTF-8, the longest there are."""
+
+MALFORMED_IDS = {
+    "empty": "",
+    "a word": "location",
+    "upper case": MISSING_ID.upper(),
+    "no hyphens": MISSING_ID.replace("-", ""),
+    "hyphens elsewhere": "01937f2e7d1c-7a40-8a53-0c7f-5b1b9d55",
+    "braces": "{" + MISSING_ID + "}",
+    "a URN": f"urn:uuid:{MISSING_ID}",
+    "one digit less": MISSING_ID[:-1],
+    "one digit more": f"{MISSING_ID}0",
+    "not a hexadecimal digit": f"g{MISSING_ID[1:]}",
+    "a full-width digit": f"\N{FULLWIDTH DIGIT ZERO}{MISSING_ID[1:]}",
+    "a space before": f" {MISSING_ID}",
+    "a line end after": f"{MISSING_ID}\n",
+    "NUL": f"{MISSING_ID[:-1]}\0",
+    "a megabyte": MEGABYTE,
+}
+
+_ODD_TEXTS = {
+    "one character": "x",
+    "emoji of several code points": "\U0001f468\u200d\U0001f469\u200d\U0001f467",
+    "composed": "\u00e9",
+    "decomposed": "e\u0301",
+    "only a combining mark": "\u0301",
+    "right to left": "\u05d0\u202eabc",
+    "spaces around": "  x \t\u3000",
+    "lines": "a\r\nb",
+    "control characters": "\x01\x7f\x85x",
+    "no character at all": "\U0010ffff",
+    "quotes": "'\"; -- \\ % {} $1",
+}
+_BLANK_TEXTS = {
+    "empty": "",
+    "a space": " ",
+    "tab and line ends": "\t\r\n",
+    "Unicode spaces": "\u00a0\u2003\u3000\u2028",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """A writable field.
+
+    Attributes:
+        resource: The name of its resource.
+        name: Its own name.
+        required: Whether it must not be empty.
+        right: Values in its range, by what is special about them.
+        wrong: Values out of it. Those that are empty to protobuf are in it only for a required field.
+    """
+
+    resource: str
+    name: str
+    required: bool = True
+    right: dict[str, Any]
+    wrong: dict[str, Any]
+
+    @property
+    def path(self) -> str:
+        """Its path from a request on."""
+        return f"{self.resource}.{self.name}"
+
+    @property
+    def fit(self) -> Any:
+        """A value in its range, not empty to protobuf, and not what tests/resources.py sets."""
+        return next(value for value in self.right.values() if value)
+
+    @property
+    def unfit(self) -> Any:
+        """A value out of its range, and not empty to protobuf."""
+        return next(value for value in self.wrong.values() if value)
+
+
+def _text(resource: str, name: str, limit: int, *, required: bool = True) -> Field:
+    full = {
+        "the limit": "x" * limit,
+        "the limit in characters of four bytes": EMOJI * limit,
+        "the limit in combining marks": "e" + "\u0301" * (limit - 1),
+        "the limit with spaces around": f" {'x' * (limit - 2)} ",
+    }
+    wrong = {
+        "the limit + 1": "x" * (limit + 1),
+        "the limit + 1 in characters of four bytes": EMOJI * (limit + 1),
+        "the limit + 1 in combining marks": "e" + "\u0301" * limit,
+        "the limit + 1 with a space": f"{'x' * limit} ",
+        "NUL": "a\0b",
+        "only NUL": "\0",
+        "a megabyte": MEGABYTE,
+        "a megabyte of spaces": " " * 1_000_000,
+    }
+    right = _ODD_TEXTS | full
+    if required:
+        wrong |= _BLANK_TEXTS
+    else:
+        right |= _BLANK_TEXTS
+    return Field(resource=resource, name=name, required=required, right=right, wrong=wrong)
+
+
+def _country_code() -> Field:
+    wrong = {"lower case": "us", "mixed": "Us", "one": "U", "three": "USA", "a digit": "U1", "an umlaut": "\u00dcS"}
+    wrong |= {
+        "full width": "\uff35\uff33",
+        "a line end": "US\n",
+        "a space": " US",
+        "NUL": "U\0",
+        "a megabyte": MEGABYTE,
+    }
+    right = {"known": "DE", "not assigned": "ZZ"}
+    return Field(resource="location", name="country_code", right=right, wrong=wrong | _BLANK_TEXTS)
+
+
+def _measure(name: str) -> Field:
+    right = {"a third": 1 / 3, "subnormal": 5e-324, "smallest normal": 2.2250738585072014e-308}
+    right |= {"largest": 1.7976931348623157e308, "no short decimal": 0.1 + 0.2}
+    wrong = {"zero": 0.0, "minus zero": -0.0, "negative": -1.0, "negative subnormal": -5e-324}
+    wrong |= {"NaN": math.nan, "infinity": math.inf, "minus infinity": -math.inf}
+    return Field(resource="sprocket_type", name=name, right=right, wrong=wrong)
+
+
+def _teeth() -> Field:
+    wrong = {"zero": 0, "negative": -1, "the limit + 1": 10_001, "largest int32": 2**31 - 1, "smallest int32": -(2**31)}
+    return Field(resource="sprocket_type", name="teeth", right={"one": 1, "the limit": 10_000}, wrong=wrong)
+
+
+def _goal() -> Field:
+    right = {"zero": 0, "one": 1, "over 32 bits": 2**32, "over what a double holds": 2**53 + 1, "largest": 2**63 - 1}
+    wrong = {"negative": -1, "smallest int32": -(2**31), "smallest int64": -(2**63)}
+    return Field(resource="factory", name="sprocket_production_goal", required=False, right=right, wrong=wrong)
+
+
+def _reference(resource: str, name: str) -> Field:
+    return Field(resource=resource, name=name, right={}, wrong=MALFORMED_IDS)
+
+
+FIELDS = [
+    _text("location", "display_name", 63),
+    _text("location", "address", 200),
+    _text("location", "address_2", 200, required=False),
+    _text("location", "city", 100),
+    _text("location", "administrative_area", 100, required=False),
+    _text("location", "postal_code", 20),
+    _country_code(),
+    _text("sprocket_type", "display_name", 63),
+    _teeth(),
+    _measure("pitch_mm"),
+    _measure("pitch_diameter_mm"),
+    _measure("outside_diameter_mm"),
+    _text("factory", "display_name", 63),
+    _reference("factory", "location_id"),
+    _goal(),
+    _text("sprocket", "display_name", 63, required=False),
+    _reference("sprocket", "sprocket_type_id"),
+    _reference("sprocket", "factory_id"),
+]
+
+_COMMON = ["create_time", "update_time", "etag"]
+
+OUTPUT_ONLY = {
+    "location": _COMMON,
+    "sprocket_type": _COMMON,
+    "factory": [*_COMMON, "sprocket_production_actual"],
+    "sprocket": _COMMON,
+}
+"""The fields that clients cannot set, beside the id, by resource."""
+
+
+def fields_of(resource: str) -> list[Field]:
+    """Return the writable fields of a resource."""
+    return [field for field in FIELDS if field.resource == resource]

@@ -1,0 +1,43 @@
+"""Many rows of a resource, without many calls."""
+
+import asyncio
+from typing import Any
+
+from tests.books import query
+from tests.conformance.fields import fields_of
+from tests.resources import Case, create_factory, create_location, create_sprocket_type
+from tests.service import Service
+
+
+async def references(service: Service, case: Case) -> dict[str, str]:
+    """Create what a resource has to refer to, and return the fields that do."""
+    if case.name == "factory":
+        return {"location_id": (await create_location(service)).id}
+    if case.name == "sprocket":
+        kind, factory = await create_sprocket_type(service), await create_factory(service)
+        return {"sprocket_type_id": kind.id, "factory_id": factory.id}
+    return {}
+
+
+async def create_several(service: Service, case: Case, count: int) -> list[Any]:
+    """Create several of a kind that refer to the same, and return them in the order of their ids."""
+    shared = await references(service, case)
+    created = await asyncio.gather(*(case.create(service, **shared) for _ in range(count)))
+    return sorted(created, key=lambda message: str(message.id))
+
+
+async def copy_rows(service: Service, case: Case, count: int) -> None:
+    """Copy the only row of a kind, in a single statement."""
+    await query(
+        service,
+        f"""
+        INSERT INTO {case.name}
+        SELECT copy.* FROM {case.name} AS original, generate_series(1, {count}) AS number,
+            jsonb_populate_record(original, jsonb_build_object('id', md5(number::text)::uuid)) AS copy
+        """,  # noqa: S608  # our own names
+    )
+
+
+async def other_values(service: Service, case: Case) -> dict[str, Any]:
+    """Return a value for each writable field that a new one of a kind does not have yet."""
+    return {field.name: field.fit for field in fields_of(case.name) if field.right} | await references(service, case)

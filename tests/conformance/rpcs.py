@@ -1,0 +1,82 @@
+"""Every RPC of the contract, called by its name with bytes: whatever a broken client may send can be sent."""
+
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
+
+from tests.resources import CASES, Case
+from tests.service import Service
+
+METHODS: list[MethodDescriptor] = [
+    method
+    for case in CASES
+    for described in case.pb.DESCRIPTOR.services_by_name.values()
+    for method in described.methods
+]
+
+
+def path(method: MethodDescriptor) -> str:
+    """Return the name under which a method is called."""
+    return f"/{method.containing_service.full_name}/{method.name}"
+
+
+async def call(service: Service, method: MethodDescriptor, request: bytes) -> None:
+    """Call a method, and read its responses to their end."""
+    channel: Any = service.channel  # its types know no calls of bytes
+    if method.server_streaming:
+        async for _ in channel.unary_stream(path(method))(request):
+            pass
+    else:
+        await channel.unary_unary(path(method))(request)
+
+
+async def valid_requests(service: Service) -> dict[str, bytes]:
+    """Create some of each kind, and return a request for every method that is about those, by its path.
+
+    All of them succeed in the order of METHODS, if those that delete come last.
+    """
+    requests = {}
+    for case in CASES:
+        stored, spare = await case.create(service), await case.create(service)
+        for name, fields in (_standard(case, stored) | _special(case, stored, spare)).items():
+            request = getattr(case.pb, f"{name}Request")(**fields)
+            requests[f"/sprocket.v1.{case.kind}Service/{name}"] = request.SerializeToString()
+    assert sorted(requests) == sorted(map(path, METHODS))
+    return requests
+
+
+def _standard(case: Case, stored: Any) -> dict[str, dict[str, Any]]:
+    """Return the fields of the request of each standard method."""
+    of_id, of_message = {"id": stored.id}, {case.name: stored}
+    return {
+        f"Create{case.kind}": of_message,
+        f"Get{case.kind}": of_id,
+        f"List{case.kinds}": {},
+        f"Update{case.kind}": of_message,
+        f"Delete{case.kind}": of_id,
+        f"BatchGet{case.kinds}": {"ids": [stored.id]},
+    }
+
+
+def _special(case: Case, stored: Any, spare: Any) -> dict[str, dict[str, Any]]:
+    """Return the fields of the request of each other method."""
+    if case.name == "factory":
+        return {"GetFactoryChart": {"factory_id": stored.id}}
+    if case.name == "sprocket":
+        return {"BatchCreateSprockets": {"sprockets": [stored]}, "BatchDeleteSprockets": {"ids": [spare.id]}}
+    return {}
+
+
+def with_broken_text(message: Descriptor) -> bytes:
+    """Serialise a message whose first string, however deep, is not UTF-8; empty if it can hold no string."""
+    for field in message.fields:
+        if field.type == FieldDescriptor.TYPE_STRING:
+            return _delimited(field.number, b"ab\xc3\x28")
+        if field.message_type and (inner := with_broken_text(field.message_type)):
+            return _delimited(field.number, inner)
+    return b""
+
+
+def _delimited(number: int, content: bytes) -> bytes:
+    """Serialise a short field of the wire type for strings and messages."""
+    return bytes([number << 3 | 2, len(content)]) + content

@@ -1,0 +1,228 @@
+"""Batches: all or nothing, in the order of the request, in a handful of statements (rows 16 and 19)."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc.error_details_pb2 import PreconditionFailure, ResourceInfo
+from sqlalchemy import event
+
+from sprocket.v1.sprocket_pb2 import BatchCreateSprocketsRequest, BatchDeleteSprocketsRequest, Sprocket
+from tests.books import assert_books_agree, numbers_of
+from tests.conformance.promises import REFERENCE_NOT_FOUND, RESOURCE_NOT_FOUND, invalid, refusal
+from tests.conformance.rows import create_several
+from tests.conformance.writes import dump
+from tests.errors import Failure
+from tests.resources import CASES, MISSING_ID, Case, create_factory, create_sprocket_type
+from tests.service import Service
+
+MOST_STATEMENTS = 10
+SPROCKET = CASES[3]
+
+every_resource = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+async def create(service: Service, sprockets: list[Sprocket], **fields: Any) -> list[Sprocket]:
+    """Create sprockets."""
+    request = BatchCreateSprocketsRequest(sprockets=sprockets, **fields)
+    return list((await service.sprockets.BatchCreateSprockets(request)).sprockets)
+
+
+async def delete(service: Service, ids: list[str], **fields: Any) -> None:
+    """Delete sprockets."""
+    await service.sprockets.BatchDeleteSprockets(BatchDeleteSprocketsRequest(ids=ids, **fields))
+
+
+async def works(service: Service, count: int) -> tuple[list[str], str]:
+    """Create factories and a type; return the ids of those and of that."""
+    factories = await asyncio.gather(*(create_factory(service) for _ in range(count)))
+    return sorted(factory.id for factory in factories), (await create_sprocket_type(service)).id
+
+
+def spread(factories: list[str], kind: str, count: int) -> list[Sprocket]:
+    """Make sprockets of one type, numbered, in turn for each of the factories."""
+    owners = [factories[number % len(factories)] for number in range(count)]
+    return [Sprocket(display_name=str(n), factory_id=it, sprocket_type_id=kind) for n, it in enumerate(owners)]
+
+
+@contextmanager
+def statements(service: Service) -> Iterator[list[str]]:
+    """Collect the statements that the service executes."""
+    collected: list[str] = []
+
+    def collect(*arguments: object) -> None:
+        collected.append(str(arguments[2]))
+
+    engine = service.database._engine.sync_engine
+    event.listen(engine, "before_cursor_execute", collect)
+    try:
+        yield collected
+    finally:
+        event.remove(engine, "before_cursor_execute", collect)
+
+
+def missing_ids(failure: Failure) -> list[str]:
+    """Return the ids that an error names as missing."""
+    infos = [ResourceInfo() for _ in failure.status.details]
+    return [info.resource_name for each, info in zip(failure.status.details, infos, strict=True) if each.Unpack(info)]
+
+
+async def test_one_sprocket_is_a_batch(service: Service) -> None:
+    factories, kind = await works(service, 1)
+    (created,) = await create(service, spread(factories, kind, 1))
+    assert await SPROCKET.get(service, created.id) == created
+    assert await numbers_of(service, factories[0]) == [(10, 0), (10, 1)]
+    await delete(service, [created.id])
+    assert await numbers_of(service, factories[0]) == [(10, 0), (10, 1), (10, 0)]
+    await assert_books_agree(service)
+
+
+async def test_a_thousand_take_a_handful_of_statements_and_one_chart_entry_per_factory(service: Service) -> None:
+    factories, kind = await works(service, 3)
+    with statements(service) as of_creation:
+        created = await create(service, spread(factories, kind, 1000))
+    assert 0 < len(of_creation) <= MOST_STATEMENTS
+    assert [(it.display_name, it.factory_id) for it in created] == [
+        (it.display_name, it.factory_id) for it in spread(factories, kind, 1000)
+    ]
+    with statements(service) as of_reading:
+        read = await SPROCKET.method(service, "BatchGet")(SPROCKET.request("BatchGet", ids=[it.id for it in created]))
+    assert len(of_reading) <= MOST_STATEMENTS
+    assert list(read.sprockets) == created
+    with statements(service) as of_deletion:
+        await delete(service, [it.id for it in reversed(created)])
+    assert len(of_deletion) <= MOST_STATEMENTS
+    for identifier, number in zip(factories, [334, 333, 333], strict=True):
+        assert await numbers_of(service, identifier) == [(10, 0), (10, number), (10, 0)]
+    await assert_books_agree(service)
+
+
+async def test_a_batch_of_none_or_too_many_is_refused(service: Service) -> None:
+    factories, kind = await works(service, 1)
+    before = await dump(service)
+    for sprockets in ([], spread(factories, kind, 1001)):
+        assert await invalid(create(service, sprockets)) == ["sprockets"]
+    for ids in ([], [str(uuid.uuid4()) for _ in range(1001)]):
+        assert await invalid(delete(service, ids)) == ["ids"]
+    assert await dump(service) == before
+
+
+async def test_a_wrong_request_id_is_named_beside_the_size_of_a_batch(service: Service) -> None:
+    assert await invalid(create(service, [], request_id="5")) == ["sprockets", "request_id"]
+    assert await invalid(delete(service, [], request_id="5")) == ["ids", "request_id"]
+
+
+async def test_all_wrong_fields_of_a_batch_are_named_by_index_and_nothing_is_created(service: Service) -> None:
+    factories, kind = await works(service, 2)
+    sprockets = spread(factories, kind, 5)
+    sprockets[1].factory_id = "5"
+    sprockets[3].display_name = "x" * 64
+    sprockets[3].sprocket_type_id = ""
+    before = await dump(service)
+    wrong = await invalid(create(service, sprockets, request_id="6"))
+    assert wrong == [
+        "sprockets[1].factory_id",
+        "sprockets[3].display_name",
+        "sprockets[3].sprocket_type_id",
+        "request_id",
+    ]
+    assert await dump(service) == before
+
+
+async def test_all_missing_references_of_a_batch_are_named_by_index_and_nothing_is_created(service: Service) -> None:
+    factories, kind = await works(service, 2)
+    sprockets = spread(factories, kind, 5)
+    sprockets[1].sprocket_type_id = MISSING_ID
+    sprockets[3].factory_id = MISSING_ID
+    before = await dump(service)
+    failure = await refusal(create(service, sprockets), grpc.StatusCode.FAILED_PRECONDITION, REFERENCE_NOT_FOUND)
+    subjects = {each.subject for each in failure.detail(PreconditionFailure).violations}
+    assert subjects == {"sprockets[1].sprocket_type_id", "sprockets[3].factory_id"}
+    assert set(failure.info.metadata["fields"].split(",")) == subjects
+    assert await dump(service) == before
+
+
+async def test_the_errors_of_a_thousand_bad_items_still_fit_into_trailers(service: Service) -> None:
+    """That they do is checked with every refusal."""
+    factories, kind = await works(service, 1)
+    before = await dump(service)
+    bad = [Sprocket(display_name="\0" * 64, factory_id="x" * 1000, sprocket_type_id="\N{GRINNING FACE}" * 99)] * 1000
+    assert (await invalid(create(service, bad)))[0].startswith("sprockets[0].")
+    unknown = [Sprocket(factory_id=str(uuid.uuid4()), sprocket_type_id=str(uuid.uuid4())) for _ in range(1000)]
+    await refusal(create(service, unknown), grpc.StatusCode.FAILED_PRECONDITION, REFERENCE_NOT_FOUND)
+    assert (await invalid(delete(service, ["x" * 1000] * 1000)))[0] == "ids[0]"
+    ids = [str(uuid.uuid4()) for _ in range(1000)]
+    failure = await refusal(delete(service, ids), grpc.StatusCode.NOT_FOUND, RESOURCE_NOT_FOUND)
+    assert len(missing_ids(failure)) == 20
+    assert await dump(service) == before
+    assert len(await create(service, spread(factories, kind, 1))) == 1
+
+
+@every_resource
+async def test_several_are_got_in_the_order_of_the_request_and_as_often(service: Service, case: Case) -> None:
+    first, second, third = await create_several(service, case, 3)
+    request = case.request("BatchGet", ids=[each.id for each in (third, first, second, first, first)])
+    response = await case.method(service, "BatchGet")(request)
+    assert list(getattr(response, case.plural)) == [third, first, second, first, first]
+
+
+@every_resource
+async def test_an_error_names_the_ids_that_are_missing(service: Service, case: Case) -> None:
+    created = await case.create(service)
+    gone = [str(uuid.uuid4()) for _ in range(30)]
+    for ids, named in (([gone[1], created.id, gone[0]], {gone[0], gone[1]}), ([*gone, created.id], None)):
+        call = case.method(service, "BatchGet")(case.request("BatchGet", ids=ids))
+        failure = await refusal(call, grpc.StatusCode.NOT_FOUND, RESOURCE_NOT_FOUND)
+        found = missing_ids(failure)
+        assert failure.info.metadata["resource_type"] == f"sprocket.v1.{case.kind}"
+        assert failure.info.metadata["id"].split(",") == found
+        assert set(found) == named if named else (set(found) <= set(gone) and len(set(found)) == 20)
+
+
+@every_resource
+async def test_malformed_ids_are_named_by_index_and_so_is_a_wrong_number(service: Service, case: Case) -> None:
+    def get(ids: list[str]) -> Awaitable[object]:
+        return case.method(service, "BatchGet")(case.request("BatchGet", ids=ids))
+
+    assert await invalid(get([MISSING_ID, "5", MISSING_ID, ""])) == ["ids[1]", "ids[3]"]
+    assert await invalid(get([])) == ["ids"]
+    assert await invalid(get([MISSING_ID] * 1001)) == ["ids"]
+    await refusal(get([MISSING_ID] * 1000), grpc.StatusCode.NOT_FOUND, RESOURCE_NOT_FOUND)
+
+
+async def test_a_deletion_with_a_bad_id_deletes_nothing(service: Service) -> None:
+    factories, kind = await works(service, 2)
+    ids = [it.id for it in await create(service, spread(factories, kind, 4))]
+    before = await dump(service)
+    failure = await refusal(delete(service, [*ids, MISSING_ID]), grpc.StatusCode.NOT_FOUND, RESOURCE_NOT_FOUND)
+    assert missing_ids(failure) == [MISSING_ID]
+    assert await invalid(delete(service, [ids[0], "5", ids[1], ids[0], ids[0]])) == ["ids[1]", "ids[3]", "ids[4]"]
+    assert await dump(service) == before
+
+
+async def test_of_two_deletions_of_the_same_one_takes_effect(service: Service) -> None:
+    factories, kind = await works(service, 2)
+    ids = [it.id for it in await create(service, spread(factories, kind, 100))]
+    results = await asyncio.gather(delete(service, ids), delete(service, ids[::-1]), return_exceptions=True)
+    (failed,) = [result for result in results if isinstance(result, grpc.aio.AioRpcError)]
+    assert failed.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.ABORTED)
+    for identifier in factories:
+        assert await numbers_of(service, identifier) == [(10, 0), (10, 50), (10, 0)]
+    await assert_books_agree(service)
+
+
+async def test_batches_in_opposite_orders_of_factories_do_not_deadlock(service: Service) -> None:
+    factories, kind = await works(service, 6)
+    there, back = spread(factories, kind, 60), spread(factories[::-1], kind, 60)
+    batches = await asyncio.gather(*(create(service, each) for each in [there, back] * 10))
+    await asyncio.gather(*(delete(service, [it.id for it in batch]) for batch in batches))
+    for identifier in factories:
+        numbers = await numbers_of(service, identifier)
+        assert len(numbers) == 1 + 40
+        assert {abs(after[1] - before[1]) for before, after in pairwise(numbers)} == {10}
+    await assert_books_agree(service)

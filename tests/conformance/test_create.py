@@ -1,0 +1,122 @@
+"""What the server sets itself: ids, times, etags; and that it answers what it stored."""
+
+import re
+import time
+from itertools import pairwise
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from tests.conformance.fields import MEGABYTE, OUTPUT_ONLY
+from tests.conformance.messages import without
+from tests.conformance.rows import create_several, references
+from tests.resources import CASES, MISSING_ID, Case, create_sprocket
+from tests.service import Service
+
+every_resource = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]+"')
+
+OUTPUTS = {
+    "id": MISSING_ID,
+    "create_time": Timestamp(seconds=1),
+    "update_time": Timestamp(seconds=2),
+    "etag": '"mine"',
+    "sprocket_production_actual": 77,
+}
+
+
+def unix_milliseconds(identifier: str) -> int:
+    """Return the time in a UUID of version 7."""
+    return int(identifier.replace("-", "")[:12], 16)
+
+
+@every_resource
+async def test_what_is_created_is_what_is_got_and_listed(service: Service, case: Case) -> None:
+    created = await case.create(service)
+    assert await case.get(service, created.id) == created
+    assert await case.page(service) == ([created], "")
+
+
+@every_resource
+async def test_ids_are_uuids_of_version_7_that_increase(service: Service, case: Case) -> None:
+    shared = await references(service, case)
+    before = time.time_ns() // 1_000_000
+    ids = [(await case.create(service, **shared)).id for _ in range(10)]
+    after = time.time_ns() // 1_000_000
+    assert all(UUID7.fullmatch(identifier) for identifier in ids)
+    assert all(earlier < later for earlier, later in pairwise(ids))
+    assert before <= unix_milliseconds(ids[0]) <= unix_milliseconds(ids[-1]) <= after
+    made_at_once = await create_several(service, case, 30)
+    assert len({*ids, *(message.id for message in made_at_once)}) == 40
+
+
+@every_resource
+async def test_both_times_are_that_of_the_creation_to_the_microsecond(service: Service, case: Case) -> None:
+    shared = await references(service, case)
+    before = time.time_ns() // 1000
+    created = await case.create(service, **shared)
+    after = time.time_ns() // 1000
+    assert before <= created.create_time.ToMicroseconds() <= after
+    assert created.update_time == created.create_time
+    assert created.create_time.nanos % 1000 == 0
+
+
+@every_resource
+async def test_every_change_moves_update_time_and_the_strong_quoted_etag_and_nothing_else(
+    service: Service, case: Case
+) -> None:
+    states = [await case.create(service)]
+    for number in range(20):
+        states.append(await case.update(service, type(states[0])(id=states[0].id, display_name=f"number {number}")))
+    assert await case.get(service, states[0].id) == states[-1]
+    assert len({state.etag for state in states if STRONG_ETAG.fullmatch(state.etag)}) == 21
+    times = [state.update_time.ToMicroseconds() for state in states]
+    assert all(earlier < later for earlier, later in pairwise(times))
+    assert times[-1] <= time.time_ns() // 1000
+    assert {state.create_time.ToMicroseconds() for state in states} == {times[0]}
+
+
+@every_resource
+async def test_output_only_fields_of_a_new_one_are_ignored(service: Service, case: Case) -> None:
+    sent = {name: OUTPUTS[name] for name in ["id", *OUTPUT_ONLY[case.name]]}
+    created = await case.create(service, **sent)
+    stored = await case.get(service, created.id)
+    assert stored == created
+    kept = [name for name, value in sent.items() if getattr(stored, name) == value]
+    assert kept == []
+
+
+@every_resource
+async def test_output_only_fields_of_an_update_are_ignored(service: Service, case: Case) -> None:
+    created = await case.create(service)
+    names = [name for name in OUTPUT_ONLY[case.name] if name != "etag"]  # which has to be the present one, or none
+    sent = type(created)(**{name: OUTPUTS[name] for name in names})
+    sent.MergeFrom(without(created, [*names, "etag"]))
+    for mask in (None, ["*"], ["display_name", "id", "etag", *names]):
+        sent.display_name = "other" if mask is None else mask[0]
+        updated = await case.update(service, sent, mask)
+        assert updated.display_name == sent.display_name
+        assert updated.create_time == created.create_time
+        assert [name for name in names if getattr(updated, name) == OUTPUTS[name]] == []
+
+
+@every_resource
+async def test_output_only_fields_may_hold_anything(service: Service, case: Case) -> None:
+    created = await case.create(service, id="none", etag=MEGABYTE, create_time=Timestamp(seconds=-1, nanos=-1))
+    created.ClearField("etag")
+    created.update_time.FromJsonString("0001-01-01T00:00:00Z")
+    assert (await case.update(service, created)).id == created.id
+
+
+async def test_a_sent_actual_never_becomes_the_actual(service: Service) -> None:
+    factory_id = (await create_sprocket(service)).factory_id
+    case = next(case for case in CASES if case.name == "factory")
+    stored = await case.get(service, factory_id)
+    stored.ClearField("etag")
+    stored.sprocket_production_actual = 77
+    for paths in (None, ["*"], ["sprocket_production_actual"]):
+        assert (await case.update(service, stored, paths)).sprocket_production_actual == 1
+    stored.ClearField("sprocket_production_actual")
+    assert (await case.update(service, stored, ["sprocket_production_actual"])).sprocket_production_actual == 1

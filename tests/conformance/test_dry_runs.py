@@ -1,0 +1,172 @@
+"""Requests with validate_only: the answer that they would have had, and nothing happens (row 11)."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc.status_pb2 import Status
+
+from sprocket.v1.sprocket_pb2 import Sprocket
+from tests.conformance.promises import invalid
+from tests.conformance.writes import MAKERS, SPROCKET, Maker, Write, creation, dump, every_write, growth, write
+from tests.resources import CASES, MISSING_ID, Case, create_sprocket
+from tests.service import Service
+
+SERVER_SET = ("id", "create_time", "update_time", "etag")
+BATCHES = ["BatchCreateSprockets", "BatchDeleteSprockets"]
+
+every_resource = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+async def outcome(service: Service, request: Write, **fields: Any) -> Any:
+    """Return what a write is answered, but for what no two of them have in common; or its error."""
+    try:
+        response = request.response.FromString(await request.send(service, **fields))
+    except grpc.aio.AioRpcError as error:
+        trailers = dict(error.trailing_metadata() or ())
+        return Status.FromString(bytes(trailers["grpc-status-details-bin"]))
+    for field, value in response.ListFields():
+        for message in value if field.is_repeated else [value]:
+            for name in SERVER_SET:
+                message.ClearField(name)
+    return response
+
+
+async def assert_tried_alike(service: Service, request: Write) -> dict[str, int]:
+    """Check that a dry run changes nothing, and is answered as the same request in earnest.
+
+    Returns:
+        How the tables grew by the latter.
+    """
+    before = await dump(service)
+    tried = await outcome(service, request, validate_only=True)
+    assert await dump(service) == before
+    assert tried == await outcome(service, request)
+    return growth(before, await dump(service))
+
+
+async def assert_refused_alike(service: Service, requests: AsyncIterator[Write]) -> None:
+    """Check that each is refused, in a dry run as in earnest."""
+    async for request in requests:
+        assert await assert_tried_alike(service, request) == {}
+        assert isinstance(await outcome(service, request, validate_only=True), Status)
+
+
+@every_write
+async def test_what_would_succeed_is_answered_so_and_changes_nothing(service: Service, make: Maker) -> None:
+    request = await make(service)
+    assert await assert_tried_alike(service, request) == request.growth
+
+
+@every_resource
+async def test_a_dry_run_of_an_update_names_the_resource_and_keeps_its_creation(service: Service, case: Case) -> None:
+    created = await case.create(service)
+    message = type(created)(id=created.id, etag=created.etag, display_name="other")
+    request = case.request("Update", validate_only=True, **{case.name: message})
+    tried = getattr(await case.method(service, "Update")(request), case.name)
+    assert (tried.id, tried.create_time, tried.display_name) == (created.id, created.create_time, "other")
+    assert tried.etag != created.etag
+    assert await case.get(service, created.id) == created
+
+
+@every_resource
+async def test_a_dry_run_where_missing_is_allowed(service: Service, case: Case) -> None:
+    message = await case.message(service)
+    message.id = MISSING_ID
+    deletion = case.request("Delete", id=MISSING_ID, allow_missing=True)
+    assert await assert_tried_alike(service, write(case, f"Delete{case.kind}", deletion, {})) == {}
+    creating = case.request("Update", allow_missing=True, **{case.name: message})
+    expected = (await creation(case)(service)).growth
+    assert await assert_tried_alike(service, write(case, f"Update{case.kind}", creating, {})) == expected
+
+
+@pytest.mark.parametrize("case", CASES[:3], ids=lambda case: case.name)
+async def test_a_dry_run_with_force(service: Service, case: Case) -> None:
+    sprocket = await create_sprocket(service)
+    factory = await CASES[2].get(service, sprocket.factory_id)
+    ids = {"location": factory.location_id, "sprocket_type": sprocket.sprocket_type_id, "factory": factory.id}
+    await create_sprocket(service, factory_id=factory.id)
+    request = case.request("Delete", id=ids[case.name], force=True)
+    grown = await assert_tried_alike(service, write(case, f"Delete{case.kind}", request, {}))
+    assert (
+        grown
+        == {
+            "location": {"location": -1, "factory": -1, "sprocket": -2, "chart_entry": -3},
+            "sprocket_type": {"sprocket_type": -1, "sprocket": -1, "chart_entry": 1},
+            "factory": {"factory": -1, "sprocket": -2, "chart_entry": -3},
+        }[case.name]
+    )
+
+
+@every_resource
+async def test_what_would_be_refused_is_refused_with_the_same_error(service: Service, case: Case) -> None:
+    await assert_refused_alike(service, wrong_requests(service, case))
+
+
+async def wrong_requests(service: Service, case: Case) -> AsyncIterator[Write]:
+    """Make requests that are wrong in themselves, or that the database says no to."""
+    stale, message = await case.create(service), await case.message(service)
+    changed = await case.update(service, type(stale)(id=stale.id, display_name="changed"))
+    missing = type(stale)(id=MISSING_ID, display_name="x")
+    long = type(stale)(id=stale.id, display_name="x" * 64)
+    for wrong in (stale, missing, long, *with_missing_references(changed)):
+        yield write(case, f"Update{case.kind}", case.request("Update", **{case.name: wrong}), {})
+    mask = case.request("Update", update_mask={"paths": ["color"]}, **{case.name: changed})
+    yield write(case, f"Update{case.kind}", mask, {})
+    for wrong in (long, *with_missing_references(message)):
+        yield write(case, f"Create{case.kind}", case.request("Create", **{case.name: wrong}), {})
+    for fields in ({"id": "5"}, {"id": MISSING_ID}, {"id": stale.id, "etag": stale.etag}):
+        yield write(case, f"Delete{case.kind}", case.request("Delete", **fields), {})
+    if case.name != "sprocket":
+        yield write(case, f"Delete{case.kind}", case.request("Delete", id=await used(service, case)), {})
+
+
+def with_missing_references(message: Any) -> list[Any]:
+    """Copy a message once for each reference it has, which is to something missing in the copy."""
+    copies = []
+    for name in message.DESCRIPTOR.fields_by_name:
+        if name.endswith("_id"):
+            copies.append(type(message).FromString(message.SerializeToString()))
+            setattr(copies[-1], name, MISSING_ID)
+    return copies
+
+
+async def used(service: Service, case: Case) -> str:
+    """Create a resource that others refer to, and return its id."""
+    sprocket = await create_sprocket(service)
+    factory = await CASES[2].get(service, sprocket.factory_id)
+    used: dict[str, str] = {
+        "location": factory.location_id,
+        "sprocket_type": sprocket.sprocket_type_id,
+        "factory": factory.id,
+    }
+    return used[case.name]
+
+
+async def test_what_would_be_refused_in_a_batch_is_refused_with_the_same_error(service: Service) -> None:
+    await assert_refused_alike(service, wrong_batches(service))
+
+
+async def wrong_batches(service: Service) -> AsyncIterator[Write]:
+    """Make batches with one wrong item, of every kind of wrong, and batches of no item."""
+    for name in BATCHES:
+        request = type((await MAKERS[name](service)).request)()
+        yield write(SPROCKET, name, request, {})
+    creation = await MAKERS["BatchCreateSprockets"](service)
+    good = creation.request.sprockets[0]
+    for wrong in (Sprocket(display_name="x"), *with_missing_references(good)):
+        request = type(creation.request)(sprockets=[good, wrong])
+        yield write(SPROCKET, "BatchCreateSprockets", request, {})
+    deletion = await MAKERS["BatchDeleteSprockets"](service)
+    for identifier in ("5", MISSING_ID, deletion.request.ids[0]):
+        deletion.request.ids.append(identifier)
+        yield deletion
+        deletion.request.ids.pop()
+
+
+async def test_a_dry_run_sees_that_its_request_id_was_used_for_another_request(service: Service) -> None:
+    first, second = await MAKERS["CreateLocation"](service), await MAKERS["CreateSprocketType"](service)
+    await first.send(service, request_id=MISSING_ID)
+    tried = second.send(service, request_id=MISSING_ID, validate_only=True)
+    assert await invalid(tried, "ERROR_REASON_REQUEST_ID_REUSED") == ["request_id"]

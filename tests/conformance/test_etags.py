@@ -1,0 +1,173 @@
+"""Etags: a change or a deletion that was decided on an old state does not happen (row 7)."""
+
+import asyncio
+from typing import Any
+
+import grpc
+import pytest
+
+from tests.conformance.promises import invalid, refusal, refuses
+from tests.production import get_factory
+from tests.resources import CASES, Case, create_factory, create_sprocket, create_sprocket_type
+from tests.service import Service
+
+ABORTED = grpc.StatusCode.ABORTED
+MISMATCH = "ERROR_REASON_ETAG_MISMATCH"
+
+every_resource = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+MALFORMED = ["5", "*", '"', '"5', '5"', 'W/"5"', 'w/"5"', ' "5"', '"5" ', '"5"\n', '"5","6"', '"5"6"', '"\0"', "'5'"]
+
+
+async def stale(service: Service, case: Case) -> Any:
+    """Create a resource and change it; return it as it was before."""
+    created = await case.create(service)
+    await case.update(service, renamed(created), ["display_name"])
+    return created
+
+
+def renamed(message: Any) -> Any:
+    """Copy a resource, its etag too, under another name."""
+    copy = type(message)()
+    copy.CopyFrom(message)
+    copy.display_name = f"{message.display_name}x"
+    return copy
+
+
+async def delete(service: Service, case: Case, **fields: Any) -> None:
+    await case.method(service, "Delete")(case.request("Delete", **fields))
+
+
+@every_resource
+async def test_a_stale_etag_aborts_an_update_and_nothing_changes(service: Service, case: Case) -> None:
+    old = await stale(service, case)
+    present = await case.get(service, old.id)
+    for paths in ([], ["display_name"], ["*"]):
+        with refuses(ABORTED, MISMATCH) as failure:
+            await case.update(service, renamed(renamed(old)), paths)
+        assert failure.info.metadata == {"resource_type": f"sprocket.v1.{case.kind}", "id": old.id}
+    assert await case.get(service, old.id) == present
+
+
+@every_resource
+async def test_a_stale_etag_aborts_an_update_that_would_change_nothing(service: Service, case: Case) -> None:
+    old = await stale(service, case)
+    nothing = type(old)(id=old.id, etag=old.etag)
+    with refuses(ABORTED, MISMATCH):
+        await case.update(service, nothing)
+
+
+@every_resource
+async def test_a_stale_etag_aborts_a_deletion_forced_or_not(service: Service, case: Case) -> None:
+    old = await stale(service, case)
+    for more in [{}, {"allow_missing": True}] + [{"force": True}] * (case.name != "sprocket"):
+        with refuses(ABORTED, MISMATCH) as failure:
+            await delete(service, case, id=old.id, etag=old.etag, **more)
+        assert failure.info.metadata == {"resource_type": f"sprocket.v1.{case.kind}", "id": old.id}
+    assert (await case.get(service, old.id)).display_name == renamed(old).display_name
+
+
+@every_resource
+async def test_the_right_etag_lets_an_update_and_a_deletion_pass(service: Service, case: Case) -> None:
+    created = await case.create(service)
+    updated = await case.update(service, renamed(created))
+    assert updated.display_name == renamed(created).display_name
+    assert updated.etag != created.etag
+    assert await case.get(service, created.id) == updated
+    await delete(service, case, id=created.id, etag=updated.etag)
+    assert await case.page(service) == ([], "")
+
+
+@every_resource
+async def test_without_an_etag_any_state_will_do(service: Service, case: Case) -> None:
+    old = renamed(await stale(service, case))
+    old.ClearField("etag")
+    assert (await case.update(service, old)).display_name == old.display_name
+    await delete(service, case, id=old.id)
+    assert await case.page(service) == ([], "")
+
+
+@every_resource
+async def test_of_two_racing_writers_with_one_etag_exactly_one_gets_through(service: Service, case: Case) -> None:
+    for _ in range(5):
+        created = await case.create(service)
+        first, second = renamed(created), renamed(renamed(created))
+        outcomes = await outcomes_of(case.update(service, first), case.update(service, second))
+        assert sorted(outcomes) == ["ABORTED", "OK"]
+        winner = (first, second)[outcomes.index("OK")]
+        assert (await case.get(service, created.id)).display_name == winner.display_name
+
+
+@every_resource
+async def test_an_update_that_races_a_deletion_with_the_same_etag_never_revives_it(
+    service: Service, case: Case
+) -> None:
+    for _ in range(5):
+        created = await case.create(service)
+        deletion = delete(service, case, id=created.id, etag=created.etag)
+        outcomes = await outcomes_of(case.update(service, renamed(created)), deletion)
+        # Who comes second finds either another state or nothing.
+        assert outcomes in (["OK", "ABORTED"], ["NOT_FOUND", "OK"])
+        left = await case.method(service, "List")(case.request("List", filter=f"id = {created.id}"))
+        assert len(getattr(left, case.plural)) == (outcomes[0] == "OK")
+
+
+async def outcomes_of(*calls: Any) -> list[str]:
+    """Make calls at once, and return how each ended."""
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    return [it.code().name if isinstance(it, grpc.aio.AioRpcError) else "OK" for it in results]
+
+
+@every_resource
+async def test_of_many_changes_at_once_each_has_an_etag_of_its_own(service: Service, case: Case) -> None:
+    created = await case.create(service)
+    messages = [type(created)(id=created.id, display_name=f"n{number}") for number in range(20)]
+    changed = await asyncio.gather(*(case.update(service, message) for message in messages))
+    assert len({message.etag for message in (created, *changed)}) == 21
+
+
+@every_resource
+async def test_an_etag_is_strong_and_quoted(service: Service, case: Case) -> None:
+    created = await case.create(service)
+    assert created.etag[0] == created.etag[-1] == '"'
+    assert len(created.etag) > 2
+    assert created.etag.count('"') == 2
+    assert (await case.get(service, created.id)).etag == created.etag
+
+
+@every_resource
+async def test_a_malformed_etag_is_an_invalid_argument_that_names_it(service: Service, case: Case) -> None:
+    created = await case.create(service)
+    messages = [type(created)(id=created.id, etag=etag, display_name="x") for etag in MALFORMED]
+    updates = [invalid(case.update(service, message)) for message in messages]
+    deletions = [invalid(delete(service, case, id=created.id, etag=etag)) for etag in MALFORMED]
+    assert await asyncio.gather(*updates) == [[f"{case.name}.etag"]] * len(MALFORMED)
+    assert await asyncio.gather(*deletions) == [["etag"]] * len(MALFORMED)
+    assert await case.get(service, created.id) == created
+
+
+@every_resource
+async def test_an_etag_of_another_resource_is_not_right(service: Service, case: Case) -> None:
+    one, other = [await case.create(service) for _ in range(2)]
+    await refusal(delete(service, case, id=one.id, etag=other.etag), ABORTED, MISMATCH)
+
+
+@every_resource
+async def test_an_etag_of_what_was_deleted_and_created_again_is_not_right(service: Service, case: Case) -> None:
+    created = await case.create(service)
+    again = type(created)()
+    again.CopyFrom(created)
+    again.ClearField("etag")
+    await case.delete(service, created.id)
+    await case.method(service, "Update")(case.request("Update", allow_missing=True, **{case.name: again}))
+    await refusal(case.update(service, renamed(created)), ABORTED, MISMATCH)
+    await refusal(delete(service, case, id=created.id, etag=created.etag), ABORTED, MISMATCH)
+
+
+async def test_sprockets_that_come_and_go_do_not_change_the_etag_of_their_factory(service: Service) -> None:
+    factory, kind = await create_factory(service), await create_sprocket_type(service)
+    made = [await create_sprocket(service, factory_id=factory.id, sprocket_type_id=kind.id) for _ in range(2)]
+    await CASES[3].delete(service, made[0].id)
+    busy = await get_factory(service, factory.id)
+    assert (busy.sprocket_production_actual, busy.etag) == (1, factory.etag)
+    assert busy.update_time == factory.update_time
+    assert (await CASES[2].update(service, renamed(factory))).display_name == renamed(factory).display_name

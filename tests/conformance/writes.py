@@ -1,0 +1,130 @@
+"""One request of every method that changes something, what it does, and all that the database holds."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from sprocket.v1 import sprocket_pb2
+from tests.books import query
+from tests.conformance.rows import references
+from tests.resources import CASES, Case, create_factory
+from tests.service import Service
+
+SPROCKET = CASES[3]
+
+
+@dataclass(frozen=True)
+class Write:
+    """A request that succeeds if it is sent once, and fails or does more if it takes effect again.
+
+    Attributes:
+        path: The name under which its method is called.
+        request: The request.
+        response: The type of its response.
+        growth: How many rows of each table there are more afterwards, of those that change.
+    """
+
+    path: str
+    request: Any
+    response: Any
+    growth: dict[str, int]
+
+    async def send(self, service: Service, **fields: Any) -> bytes:
+        """Send the request with some fields set otherwise, and return the response as it was on the wire."""
+        request = type(self.request).FromString(self.request.SerializeToString())
+        request.MergeFrom(type(self.request)(**fields))
+        return await send(service, self.path, request)
+
+
+async def send(service: Service, path: str, request: Any) -> bytes:
+    """Call a method by its name, and return the bytes of its response."""
+    channel: Any = service.channel  # its types know no calls of bytes
+    answer: bytes = await channel.unary_unary(path)(request.SerializeToString())
+    return answer
+
+
+Maker = Callable[[Service], Awaitable[Write]]
+
+
+def write(case: Case, name: str, request: Any, growth: dict[str, int]) -> Write:
+    """Describe a write by the name of its method."""
+    response = getattr(case.pb, f"{name}Response")
+    return Write(f"/sprocket.v1.{case.kind}Service/{name}", request, response, growth)
+
+
+def creation(case: Case) -> Maker:
+    """Return what makes a request to create a resource."""
+
+    async def make(service: Service) -> Write:
+        request = case.request("Create", **{case.name: await case.message(service)})
+        charts = {"chart_entry": 1} if case.name in ("factory", "sprocket") else {}
+        return write(case, f"Create{case.kind}", request, {case.name: 1} | charts)
+
+    return make
+
+
+def change(case: Case) -> Maker:
+    """Return what makes a request to update a resource, under its etag, in a way that the charts see."""
+
+    async def make(service: Service) -> Write:
+        created = await case.create(service)
+        fields: dict[str, Any] = {"display_name": "other"}
+        if case.name == "factory":
+            fields["sprocket_production_goal"] = 99
+        if case.name == "sprocket":
+            fields["factory_id"] = (await create_factory(service)).id
+        message = type(created)(id=created.id, etag=created.etag, **fields)
+        charts = {"factory": {"chart_entry": 1}, "sprocket": {"chart_entry": 2}}.get(case.name, {})
+        return write(case, f"Update{case.kind}", case.request("Update", **{case.name: message}), charts)
+
+    return make
+
+
+def deletion(case: Case) -> Maker:
+    """Return what makes a request to delete a resource."""
+
+    async def make(service: Service) -> Write:
+        created = await case.create(service)
+        charts = {"factory": {"chart_entry": -1}, "sprocket": {"chart_entry": 1}}.get(case.name, {})
+        request = case.request("Delete", id=created.id)
+        return write(case, f"Delete{case.kind}", request, {case.name: -1} | charts)
+
+    return make
+
+
+async def batch_creation(service: Service) -> Write:
+    """Make a request to create three sprockets of one factory."""
+    shared: dict[str, Any] = dict(await references(service, SPROCKET))
+    sprockets = [sprocket_pb2.Sprocket(display_name=str(number), **shared) for number in range(3)]
+    request = sprocket_pb2.BatchCreateSprocketsRequest(sprockets=sprockets)
+    return write(SPROCKET, "BatchCreateSprockets", request, {"sprocket": 3, "chart_entry": 1})
+
+
+async def batch_deletion(service: Service) -> Write:
+    """Make a request to delete three sprockets of one factory."""
+    shared = await references(service, SPROCKET)
+    created = [await SPROCKET.create(service, **shared) for _ in range(3)]
+    request = sprocket_pb2.BatchDeleteSprocketsRequest(ids=[each.id for each in created])
+    return write(SPROCKET, "BatchDeleteSprockets", request, {"sprocket": -3, "chart_entry": 1})
+
+
+_STANDARD = {"Create": creation, "Update": change, "Delete": deletion}
+MAKERS: dict[str, Maker] = {f"{verb}{case.kind}": of(case) for case in CASES for verb, of in _STANDARD.items()}
+MAKERS |= {"BatchCreateSprockets": batch_creation, "BatchDeleteSprockets": batch_deletion}
+
+every_write = pytest.mark.parametrize("make", list(MAKERS.values()), ids=list(MAKERS))
+
+
+async def dump(service: Service) -> dict[str, list[str]]:
+    """Return every row of every table, as text in some order."""
+    tables = await query(service, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    rows = {name: await query(service, f"SELECT row::text FROM {name} AS row") for (name,) in tables}  # noqa: S608  # our own names
+    return {name: sorted(text for (text,) in found) for name, found in rows.items()}
+
+
+def growth(before: dict[str, list[str]], after: dict[str, list[str]]) -> dict[str, int]:
+    """Return how many rows more the second dump has, of the tables that have another number."""
+    more = {name: len(after[name]) - len(rows) for name, rows in before.items()}
+    return {name: number for name, number in more.items() if number}

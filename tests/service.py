@@ -1,0 +1,82 @@
+"""A server in the process of the tests, and a client that talks to it through a real channel."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import grpc
+
+from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
+from sprocket.v1.location_pb2_grpc import LocationServiceStub
+from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
+from sprocket.v1.sprocket_type_pb2_grpc import SprocketTypeServiceStub
+from sprocket_grpc.database import Database
+from sprocket_grpc.health import HealthMonitor
+from sprocket_grpc.server import SERVICES, create_server
+from sprocket_grpc.settings import Settings
+
+if TYPE_CHECKING:  # the typed clients are in the stubs only
+    from sprocket.v1.factory_pb2_grpc import FactoryServiceAsyncStub
+    from sprocket.v1.location_pb2_grpc import LocationServiceAsyncStub
+    from sprocket.v1.sprocket_pb2_grpc import SprocketServiceAsyncStub
+    from sprocket.v1.sprocket_type_pb2_grpc import SprocketTypeServiceAsyncStub
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running service as a client sees it.
+
+    Attributes:
+        address: Where it listens.
+        channel: A channel to it.
+        database: The database it uses, to look behind the curtain.
+        monitor: Its health monitor.
+    """
+
+    address: str
+    channel: grpc.aio.Channel
+    database: Database
+    monitor: HealthMonitor
+
+    @property
+    def locations(self) -> "LocationServiceAsyncStub":
+        """The client of locations."""
+        return LocationServiceStub(self.channel)
+
+    @property
+    def sprocket_types(self) -> "SprocketTypeServiceAsyncStub":
+        """The client of sprocket types."""
+        return SprocketTypeServiceStub(self.channel)
+
+    @property
+    def factories(self) -> "FactoryServiceAsyncStub":
+        """The client of factories."""
+        return FactoryServiceStub(self.channel)
+
+    @property
+    def sprockets(self) -> "SprocketServiceAsyncStub":
+        """The client of sprockets."""
+        return SprocketServiceStub(self.channel)
+
+
+@asynccontextmanager
+async def running_service(url: str, settings: Settings | None = None) -> AsyncIterator[Service]:
+    """Run a server on a free port until the block ends.
+
+    Args:
+        url: Its database.
+        settings: Its settings, but for the address. The defaults if None.
+    """
+    settings = (settings or Settings()).model_copy(update={"listen": "127.0.0.1:0"})
+    database = Database(url, pool_size=settings.pool_size, pool_timeout_seconds=settings.pool_timeout_seconds)
+    monitor = HealthMonitor(database, SERVICES)
+    server, port = create_server(settings, database, monitor)
+    await monitor.check()
+    await server.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield Service(f"127.0.0.1:{port}", channel, database, monitor)
+    finally:
+        await server.stop(grace=None)
+        await database.close()

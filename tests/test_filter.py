@@ -1,0 +1,237 @@
+"""Filters as they are read: what binds how, what is refused and where."""
+
+import pytest
+
+from sprocket_grpc.errors import InvalidArgumentError
+from sprocket_grpc.query.expression import And, Comparison, Expression, Not, Operator, Or
+from sprocket_grpc.query.filter import parse_filter
+from sprocket_grpc.query.kinds import Kind
+
+KINDS = {
+    "id": Kind.IDENTIFIER,
+    "create_time": Kind.TIME,
+    "display_name": Kind.TEXT,
+    "city": Kind.TEXT,
+    "teeth": Kind.INTEGER,
+    "pitch_mm": Kind.NUMBER,
+}
+AN_ID = "01937f2e-7d1c-7a40-8a53-0c7f5b1b9d55"
+
+
+def has(text: str) -> Comparison:
+    return Comparison("display_name", Operator.HAS, text)
+
+
+A, B, C, D = map(has, "abcd")
+
+
+def parsed(text: str) -> Expression | None:
+    return parse_filter(text, KINDS)
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(InvalidArgumentError) as caught:
+        parsed(text)
+    (violation,) = caught.value.violations
+    assert violation.field == "filter"
+    return violation.description
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t\n\u3000"])
+def test_a_blank_filter_says_nothing(blank: str) -> None:
+    assert parsed(blank) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a", A),
+        ("a AND b", And((A, B))),
+        ("a b", And((A, B))),
+        ("a OR b OR c", Or((A, B, C))),
+        ("a AND b OR c", And((A, Or((B, C))))),
+        ("a OR b AND c", And((Or((A, B)), C))),
+        ("a b AND c OR d", And((A, B, Or((C, D))))),
+        ("a OR b c OR d", And((Or((A, B)), Or((C, D))))),
+        ("(a AND b) OR c", Or((And((A, B)), C))),
+        ("a (b OR c)", And((A, Or((B, C))))),
+        ("((a))", A),
+        ("NOT a", Not(A)),
+        ("-a", Not(A)),
+        ("NOT a OR b", Or((Not(A), B))),
+        ("-a b", And((Not(A), B))),
+        ("a -b", And((A, Not(B)))),
+        ("NOT (a b)", Not(And((A, B)))),
+        ("NOT(a)", Not(A)),
+        ("NOT -NOT a", Not(Not(Not(A)))),
+        ("a and not", And((A, has("and"), has("not")))),
+        ("ANDY ORE NOTE", And((has("ANDY"), has("ORE"), has("NOTE")))),
+        ("\n a\tAND  b ", And((A, B))),
+        ("city = x", Comparison("city", Operator.EQUAL, "x")),
+        ("-city:x y", And((Not(Comparison("city", Operator.HAS, "x")), has("y")))),
+    ],
+)
+def test_operators_bind_as_the_proposal_says(text: str, expected: Expression) -> None:
+    assert parsed(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("New-York", "New-York"),
+        ("3.5", "3.5"),
+        ("2026-01-02T03:04:05Z", "2026-01-02T03:04:05Z"),
+        ("a*b", "a*b"),
+        ("*", "*"),
+        ("é🏭", "é🏭"),
+        ('"a b"', "a b"),
+        ("'a \"b\"'", 'a "b"'),
+        (r'"a\"b\\c\*"', r'a"b\c*'),
+        ('"AND"', "AND"),
+        ('""', ""),
+    ],
+)
+def test_a_value_alone_is_looked_for_in_the_display_name(text: str, value: str) -> None:
+    assert parsed(text) == has(value)
+
+
+@pytest.mark.parametrize("spaced", ["city{0}x", "city {0} x", "city{0} x", "city\n{0}\tx"])
+@pytest.mark.parametrize("operator", ["=", "!=", "<", "<=", ">", ">="])
+def test_text_is_compared(spaced: str, operator: str) -> None:
+    assert parsed(spaced.format(operator)) == Comparison("city", Operator(operator), "x")
+
+
+@pytest.mark.parametrize(
+    ("text", "operator", "value"),
+    [
+        ("city = foo*", Operator.STARTS_WITH, "foo"),
+        ('city = "*foo"', Operator.ENDS_WITH, "foo"),
+        ("city = '*foo*'", Operator.CONTAINS, "foo"),
+        ("city = *", Operator.CONTAINS, ""),
+        ("city = **", Operator.CONTAINS, ""),
+        ("city = f*o", Operator.EQUAL, "f*o"),
+        ("city = *f*o*", Operator.CONTAINS, "f*o"),
+        (r'city = "\*foo"', Operator.EQUAL, "*foo"),
+        (r'city = "foo\**"', Operator.STARTS_WITH, "foo*"),
+        ("city < foo*", Operator.LESS, "foo*"),
+        ("city:foo*", Operator.HAS, "foo*"),
+        ("city:*", Operator.PRESENT, ""),
+        ('city:"*"', Operator.HAS, "*"),
+        ("city = -foo", Operator.EQUAL, "-foo"),
+        ('city = "teeth"', Operator.EQUAL, "teeth"),
+        ("city = ''", Operator.EQUAL, ""),
+    ],
+)
+def test_wildcards_and_presence_are_for_text(text: str, operator: Operator, value: str) -> None:
+    assert parsed(text) == Comparison("city", operator, value)
+
+
+def test_an_unequal_wildcard_is_a_negated_match() -> None:
+    assert parsed("city != foo*") == Not(Comparison("city", Operator.STARTS_WITH, "foo"))
+
+
+@pytest.mark.parametrize("operator", ["=", "!=", "<", "<=", ">", ">=", ":"])
+@pytest.mark.parametrize(
+    ("field", "written", "value"),
+    [
+        ("teeth", "5", 5),
+        ("teeth", "-5", -5),
+        ("teeth", '"5"', 5),
+        ("teeth", "9223372036854775807", 2**63 - 1),
+        ("teeth", "-9223372036854775808", -(2**63)),
+        ("pitch_mm", "12", 12.0),
+        ("pitch_mm", "-1.5e-3", -0.0015),
+        ("pitch_mm", "2.997E+9", 2.997e9),
+        ("create_time", "1970-01-01T00:00:00Z", 0),
+        ("create_time", "1970-01-01t00:00:00.000001z", 1),
+        ("create_time", "1970-01-01T00:00:00.000001000Z", 1),
+        ("create_time", '"1970-01-01T01:30:00.5+01:30"', 500_000),
+        ("create_time", "1969-12-31T23:00:00-01:00", 0),
+        ("create_time", "0001-01-01T00:00:00Z", -62_135_596_800_000_000),
+        ("create_time", "9999-12-31T23:59:59.999999Z", 253_402_300_799_999_999),
+        ("id", AN_ID, AN_ID),
+        ("id", f"'{AN_ID}'", AN_ID),
+    ],
+)
+def test_other_kinds_are_compared(field: str, written: str, operator: str, value: str | float) -> None:
+    comparison = parsed(f"{field}{operator}{written}")
+    assert comparison == Comparison(field, Operator.EQUAL if operator == ":" else Operator(operator), value)
+    assert isinstance(comparison, Comparison)
+    assert type(comparison.value) is type(value)
+
+
+@pytest.mark.parametrize("field", KINDS)
+def test_every_field_can_be_asked_to_be_present(field: str) -> None:
+    assert parsed(f"{field}:*") == Comparison(field, Operator.PRESENT, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "position", "words"),
+    [
+        ("color = red", 1, "'color' is not a field"),
+        ("a  color=1", 4, "'color' is not a field"),
+        ("5 = teeth", 1, "'5' is not a field"),
+        ('"city" = x', 1, "is not a field"),
+        ("city.name = x", 1, "'city.name' is not a field"),
+        ("city = display_name", 8, "the field display_name cannot stand on the right"),
+        ("city = a.b", 8, "needs quotes"),
+        ("a.b", 1, "needs quotes"),
+        ("city = 1.5x", 8, "'1.5x' needs quotes"),
+        ("city = 2026-01-01T00:00x", 21, "':' is not expected"),
+        ("a matches(b)", 10, "there are no functions"),
+        ("city = lower(b)", 13, "there are no functions"),
+        ('"a""b"', 4, "white space is missing"),
+        ('city="a"b', 9, "white space is missing"),
+        ("(a)(b)", 4, "white space is missing"),
+        ("(a", 3, "a closing parenthesis is missing"),
+        ("a)", 2, "')' is not expected"),
+        ("()", 2, "')' is not expected"),
+        ("a AND", 6, "the end is not expected"),
+        ("OR a", 1, "'OR' is not expected"),
+        ("a AND OR b", 7, "'OR' is not expected"),
+        ("NOT", 4, "the end is not expected"),
+        ("city =", 7, "the end is not expected"),
+        ("city == x", 7, "'=' is not expected"),
+        ("city = (a OR b)", 8, "'(' is not expected"),
+        ("city = NOT", 8, "'NOT' is not expected"),
+        ("a - b", 3, "'-' has no meaning"),
+        ("a, b", 2, "',' has no meaning"),
+        ("a!", 2, "'!' has no meaning"),
+        ("a\\b", 2, "has no meaning"),
+        ('city = "x', 8, "has no end"),
+        ("city = it's", 10, "has no end"),
+        (r'city = "\n"', 8, "is no escape"),
+        ("city = 'a\0'", 8, "NUL"),
+        ("a\0", 1, "NUL"),
+        ("teeth = x", 9, "teeth: 'x' is not a whole number"),
+        ("teeth = 5.0", 9, "not a whole number"),
+        ("teeth = 1e3", 9, "not a whole number"),
+        ("teeth = \u0665", 9, "not a whole number"),
+        ("teeth = 9223372036854775808", 9, "not a whole number"),
+        ("teeth = 5*", 9, "not a whole number"),
+        ("teeth:'*'", 7, "not a whole number"),
+        ("pitch_mm > inf", 12, "not a finite number"),
+        ("pitch_mm > nan", 12, "not a finite number"),
+        ("pitch_mm > 1e999", 12, "not a finite number"),
+        ("create_time > 2026-01-01", 15, "RFC 3339"),
+        ("create_time > 2026-01-01T00:00:00", 15, "RFC 3339"),
+        ("create_time > 2026-02-29T00:00:00Z", 15, "RFC 3339"),
+        ("create_time > 2026-01-01T24:00:00Z", 15, "RFC 3339"),
+        ("create_time > 2026-01-01T00:00:60Z", 15, "RFC 3339"),
+        ("create_time > '2026-01-01 00:00:00Z'", 15, "RFC 3339"),
+        ("create_time > 2026-01-01T00:00:00.0000001Z", 15, "at most to the microsecond"),
+        ("create_time > 0001-01-01T00:00:00+00:01", 15, "the years 1 to 9999"),
+        ("create_time > 9999-12-31T23:59:59-00:01", 15, "the years 1 to 9999"),
+        (f"id = {AN_ID.upper()}", 6, "not a UUID"),
+        ("id = 1*", 6, "not a UUID"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(text: str, position: int, words: str) -> None:
+    description = refusal(text)
+    assert description.startswith(f"at character {position}: ")
+    assert words in description
+
+
+def test_a_value_alone_needs_a_display_name_to_be_looked_for_in() -> None:
+    with pytest.raises(InvalidArgumentError, match="at character 3: 'x' stands alone"):
+        parse_filter("  x", {"city": Kind.TEXT})

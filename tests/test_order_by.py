@@ -1,0 +1,81 @@
+"""Orders as they are read."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sprocket_grpc.errors import InvalidArgumentError
+from sprocket_grpc.query.kinds import Kind
+from sprocket_grpc.query.order import OrderTerm, parse_order_by
+
+KINDS = {"a": Kind.TEXT, "b": Kind.INTEGER, "desc": Kind.TIME}
+
+A, A_DOWN = OrderTerm("a", descending=False), OrderTerm("a", descending=True)
+B, B_DOWN = OrderTerm("b", descending=False), OrderTerm("b", descending=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ()),
+        ("  ", ()),
+        ("a", (A,)),
+        ("a asc", (A,)),
+        ("a desc", (A_DOWN,)),
+        ("a,b", (A, B)),
+        ("b, a", (B, A)),
+        ("a desc, b", (A_DOWN, B)),
+        ("a,b desc", (A, B_DOWN)),
+        (" a , b desc ", (A, B_DOWN)),
+        ("  a   desc  ,b   asc", (A_DOWN, B)),
+        ("desc desc", (OrderTerm("desc", descending=True),)),
+        (" " * 199 + "a", (A,)),
+    ],
+)
+def test_an_order_is_read(text: str, expected: tuple[OrderTerm, ...]) -> None:
+    assert parse_order_by(text, KINDS) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("c", "'c' is not a field to order by"),
+        ("A", "'A' is not a field to order by"),
+        ("a.b", "'a.b' is not a field"),
+        ("a\0", "is not a field"),
+        ("-a", "'-a' is not a field"),
+        ("a,", "a field is missing"),
+        (",a", "a field is missing"),
+        (",", "a field is missing"),
+        ("a,,b", "a field is missing"),
+        ("a b", "after a only asc or desc may stand, not 'b'"),
+        ("a DESC", "not 'DESC'"),
+        ("a desc desc", "not 'desc desc'"),
+        ("a; b", "'a;' is not a field"),
+        ("a, b, a desc", "a is named more than once"),
+        (" " * 200 + "a", "at most 200 characters are allowed, these are 201"),
+    ],
+)
+def test_what_is_wrong_is_said(text: str, words: str) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        parse_order_by(text, KINDS)
+    (violation,) = caught.value.violations
+    assert violation.field == "order_by"
+    assert words in violation.description
+
+
+def test_no_more_than_64_characters_are_repeated() -> None:
+    for text in ("x" * 150, "a " + "x" * 150):
+        with pytest.raises(InvalidArgumentError) as caught:
+            parse_order_by(text, KINDS)
+        assert "x" * 50 in str(caught.value)
+        assert "x" * 65 not in str(caught.value)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text() | st.lists(st.sampled_from(["a", "b", "desc", "asc", ",", " ", "\0", "\ud800"])).map("".join))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    try:
+        parse_order_by(text, KINDS)
+    except InvalidArgumentError as error:
+        assert [violation.field for violation in error.violations] == ["order_by"]  # noqa: PT017  # either will do

@@ -1,0 +1,48 @@
+"""What the README says is so."""
+
+import asyncio
+import re
+import sys
+from pathlib import Path
+
+from sprocket_grpc.database import create_plain_engine
+from sprocket_grpc.seed import seed
+from sprocket_grpc.settings import PREFIX, Settings
+from tests.service import running_service
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+
+
+async def test_the_python_example_draws_from_the_sample_data(database_url: str) -> None:
+    with create_plain_engine(database_url).begin() as connection:
+        seed(connection)
+    example = re.search(r"```python\n(.*?)```", README, re.DOTALL)
+    assert example
+    async with running_service(database_url) as service:
+        code = example[1].replace("127.0.0.1:50051", service.address)
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
+        output, _ = await process.communicate()
+    assert process.returncode == 0
+    assert output.decode().splitlines()[:2] == [
+        "Factory 1: 32 of 32",
+        "  actual over time: " + " ".join(["32 29 31 30 32"] * 4),
+    ]
+
+
+def test_the_table_of_settings_is_complete_and_in_order() -> None:
+    assert re.findall(rf"^\| `({PREFIX}\w+)` \|", README, re.MULTILINE) == sorted(
+        PREFIX + name.upper() for name in Settings.model_fields
+    )
+
+
+def test_the_defaults_in_the_table_of_settings_are_those_of_the_code() -> None:
+    rows = re.findall(rf"^\| `{PREFIX}(\w+)` \| `?([^|`]+?)`? \|", README, re.MULTILINE)
+    for name, default in rows:
+        value = Settings.model_fields[name.lower()].default
+        assert value is None or f"{value}" == default, name
+
+
+def test_every_path_that_is_linked_exists() -> None:
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith("http")]
+    assert links
+    assert [link for link in links if not (Path(__file__).parent.parent / link).exists()] == []

@@ -1,0 +1,239 @@
+"""The settings: what they are by default, what they may be, and how a wrong one is told without giving secrets away."""
+
+import os
+import traceback
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from sprocket_grpc.database import describe
+from sprocket_grpc.settings import Settings, SettingsError, load_settings
+
+SECRET = "correct-horse"  # noqa: S105  # nobody's; it is looked for where it must not be  # pragma: allowlist secret
+URL = f"postgresql://someone:{SECRET}@db.example:5432/sprockets"
+
+DEFAULTS = {
+    "database_url": None,
+    "database_wait_seconds": 30,
+    "embedded_binaries": None,
+    "embedded_directory": None,
+    "health_interval_seconds": 5,
+    "listen": "127.0.0.1:50051",
+    "log_level": "INFO",
+    "page_size_default": 50,
+    "page_size_maximum": 1000,
+    "page_token_keys": None,
+    "pool_size": 10,
+    "pool_timeout_seconds": 5,
+    "request_id_hours": 24,
+    "shutdown_grace_seconds": 10,
+}
+
+ACCEPTED: dict[str, dict[str, object]] = {
+    "DATABASE_WAIT_SECONDS": {"0": 0, "0.5": 0.5, "3600": 3600},
+    "EMBEDDED_BINARIES": {"/opt/postgresql/bin": Path("/opt/postgresql/bin")},
+    "EMBEDDED_DIRECTORY": {"/data/postgresql": Path("/data/postgresql")},
+    "HEALTH_INTERVAL_SECONDS": {"0.1": 0.1, "3600": 3600},
+    "LISTEN": {text: text for text in ("0.0.0.0:1", "[::]:65535", "[::1]:50051", "localhost:0", "a.b-c.example:80")},
+    "LOG_LEVEL": {text: text for text in ("DEBUG", "INFO", "WARNING", "ERROR")},
+    "PAGE_SIZE_DEFAULT": {"1": 1, "1000": 1000},
+    "PAGE_SIZE_MAXIMUM": {"50": 50, "1000": 1000},
+    "POOL_SIZE": {"1": 1, "1000": 1000},
+    "POOL_TIMEOUT_SECONDS": {"0.01": 0.01, "3600": 3600},
+    "PAGE_TOKEN_KEYS": {keys: SecretStr(keys) for keys in ("a" * 32, f"{'a' * 40},{'b' * 32}")},
+    "REQUEST_ID_HOURS": {"1": 1, "8760": 8760},
+    "SHUTDOWN_GRACE_SECONDS": {"0": 0, "3600": 3600},
+}
+
+REFUSED = {
+    "DATABASE_WAIT_SECONDS": ["-1", "3601", "nan", "inf", "soon"],
+    "HEALTH_INTERVAL_SECONDS": ["0", "-1", "3601", "nan", "inf", "often"],
+    "LISTEN": ["50051", ":50051", "host:", "host:65536", "host:http", "::1:50051", "a b:1", "http://host:1", "a:1:2"],
+    "LOG_LEVEL": ["CHATTY", "20"],
+    "PAGE_SIZE_DEFAULT": ["0", "-1", "1001", "1.5", "many"],
+    "PAGE_SIZE_MAXIMUM": ["0", "-1", "1001", "1.5", "all"],
+    "POOL_SIZE": ["0", "-1", "1001", "1.5", "large"],
+    "POOL_TIMEOUT_SECONDS": ["0", "-1", "3601", "nan", "inf", "never"],
+    "PAGE_TOKEN_KEYS": ["a" * 31, f"{'a' * 32},", f"{'a' * 32},b"],
+    "REQUEST_ID_HOURS": ["0", "-1", "8761", "1.5", "for ever"],
+    "SHUTDOWN_GRACE_SECONDS": ["-1", "3601", "nan", "inf", "long"],
+}
+
+# What Kubernetes sets for a Service of the namespace, with the values it gives them (kubernetes.io, "Service").
+SERVICE_LINKS = {
+    "SERVICE_HOST": "10.0.0.11",
+    "SERVICE_PORT": "50051",
+    "SERVICE_PORT_GRPC": "50051",
+    "PORT": "tcp://10.0.0.11:50051",
+    "PORT_50051_TCP": "tcp://10.0.0.11:50051",
+    "PORT_50051_TCP_PROTO": "tcp",
+    "PORT_50051_TCP_PORT": "50051",
+    "PORT_50051_TCP_ADDR": "10.0.0.11",
+    "PORT_53_UDP_ADDR": "10.0.0.11",
+    "PORT_9_SCTP": "sctp://10.0.0.11:9",
+}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("SPROCKET_")]:
+        monkeypatch.delenv(name)
+
+
+def pairs(table: dict[str, list[str]]) -> list[tuple[str, str]]:
+    """Make the parameters of a test from a table of settings and their values."""
+    return [(name, value) for name, values in table.items() for value in values]
+
+
+def refusal() -> list[str]:
+    """Load the settings, and return the lines of the refusal."""
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+    return str(raised.value).splitlines()
+
+
+# What is accepted.
+
+
+def test_every_setting_has_its_documented_default() -> None:
+    assert load_settings().model_dump() == DEFAULTS
+
+
+def test_every_setting_is_tried_here() -> None:
+    assert {name.lower() for name in ACCEPTED} == DEFAULTS.keys() - {"database_url"}
+
+
+@pytest.mark.parametrize(("name", "value"), pairs({name: list(values) for name, values in ACCEPTED.items()}))
+def test_a_value_within_the_bounds_is_taken(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"SPROCKET_{name}", value)
+    assert getattr(load_settings(), name.lower()) == ACCEPTED[name][value]
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"SPROCKET_{name.upper()}", "")
+    assert getattr(load_settings(), name) == DEFAULTS[name]
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_every_common_scheme_of_a_database_url_is_taken(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    monkeypatch.setenv("SPROCKET_DATABASE_URL", URL.replace("postgresql", scheme))
+    url = load_settings().database_url
+    assert url
+    assert url.get_secret_value() == URL.replace("postgresql", "postgresql+psycopg")
+
+
+@pytest.mark.parametrize("service", ["SPROCKET", "SPROCKET_GRPC", "SPROCKET_GRPC_V2"])
+def test_the_service_links_of_kubernetes_are_no_settings(monkeypatch: pytest.MonkeyPatch, service: str) -> None:
+    for name, value in SERVICE_LINKS.items():
+        monkeypatch.setenv(f"{service}_{name}", value)
+    assert load_settings().model_dump() == DEFAULTS
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize(("name", "value"), pairs(REFUSED))
+def test_a_wrong_value_is_refused_by_name_with_what_was_expected(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"SPROCKET_{name}", value)
+    [line] = refusal()
+    assert line.startswith(f"SPROCKET_{name}: expected ")
+
+
+@pytest.mark.parametrize("name", [*REFUSED, "DATABASE_URL"])
+def test_a_refusal_never_tells_the_value(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"SPROCKET_{name}", SECRET)
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+    assert SECRET not in "".join(traceback.format_exception(raised.value))
+
+
+def test_a_default_page_over_the_largest_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPROCKET_PAGE_SIZE_DEFAULT", "21")
+    monkeypatch.setenv("SPROCKET_PAGE_SIZE_MAXIMUM", "20")
+    assert refusal() == ["SPROCKET_PAGE_SIZE_DEFAULT: expected at most SPROCKET_PAGE_SIZE_MAXIMUM"]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("POOL_SISE", "POOL_SIZE"), ("POOL_SIZE_X", "POOL_SIZE"), ("DATABASE_URI", "DATABASE_URL"), ("LSTEN", "LISTEN")],
+)
+def test_a_misspelt_setting_is_refused_with_a_suggestion(
+    monkeypatch: pytest.MonkeyPatch, name: str, meant: str
+) -> None:
+    monkeypatch.setenv(f"SPROCKET_{name}", SECRET)
+    assert refusal() == [f"SPROCKET_{name}: there is no such setting; did you mean SPROCKET_{meant}?"]
+
+
+def test_a_setting_unlike_any_other_is_refused_without_a_guess(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPROCKET_QQQQQQQQQQQQQQQQ", "1")
+    assert refusal() == ["SPROCKET_QQQQQQQQQQQQQQQQ: there is no such setting"]
+
+
+@pytest.mark.parametrize("name", ["SPROCKET_PORT", "SPROCKET_LISTEN_PORT"])
+def test_a_port_that_a_person_set_is_not_taken_for_a_service_link(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "8080")  # Kubernetes would say tcp://10.0.0.11:8080
+    assert refusal()[0].startswith(f"{name}: there is no such setting")
+
+
+def test_everything_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("POOL_SIZE", "LISTEN", "DATABASE_URL", "POOL_SISE", "LOG_LEVL"):
+        monkeypatch.setenv(f"SPROCKET_{name}", SECRET)
+    names = sorted(line.partition(":")[0].removeprefix("SPROCKET_") for line in refusal())
+    assert names == ["DATABASE_URL", "LISTEN", "LOG_LEVL", "POOL_SISE", "POOL_SIZE"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        SECRET,
+        f"mysql://someone:{SECRET}@db.example/sprockets",
+        f"postgresql+asyncpg://someone:{SECRET}@db.example/sprockets",
+        f"postgresql:/someone:{SECRET}@db.example/sprockets",
+        f"postgresql://someone:{SECRET}@db.example:port/sprockets",
+        f"postgresql://someone:{SECRET}@[::1/sprockets",
+        f"postgresql://someone:half@{SECRET}@db.example/sprockets",
+    ],
+    ids=["no url", "other database", "other driver", "one slash", "port of letters", "open bracket", "bare @"],
+)
+def test_a_wrong_database_url_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("SPROCKET_DATABASE_URL", url)
+    assert refusal() == ["SPROCKET_DATABASE_URL: expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE"]
+
+
+# What is kept secret.
+
+
+def test_secrets_are_not_in_the_settings_as_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPROCKET_DATABASE_URL", URL)
+    monkeypatch.setenv("SPROCKET_PAGE_TOKEN_KEYS", SECRET * 3)
+    settings = load_settings()
+    for shown in (repr(settings), str(settings), str(settings.model_dump()), settings.model_dump_json()):
+        assert "database_url" in shown
+        assert SECRET not in shown
+
+
+def test_the_password_is_not_in_the_errors_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPROCKET_DATABASE_URL", SECRET)  # short, for a longer one would be shown in part
+    with pytest.raises(ValidationError) as raised:
+        Settings()
+    assert SECRET not in str(raised.value) + repr(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "described"),
+    [
+        (URL, "sprockets on db.example:5432"),
+        (f"postgresql://someone:{SECRET}@db.example/sprockets", "sprockets on db.example"),
+        (f"postgresql://someone:{SECRET}@/sprockets?host=/run/sockets", "sprockets on /run/sockets"),
+        (f"postgresql://db.example/sprockets?user=someone&password={SECRET}", "sprockets on db.example"),
+        (f"postgresql://someone:{SECRET}%40more@db.example", "the default database on db.example"),
+        ("postgresql:///sprockets", "sprockets on localhost"),
+    ],
+    ids=["port", "no port", "socket", "in the query", "escaped @", "no host"],
+)
+def test_a_database_is_described_without_user_and_password(url: str, described: str) -> None:
+    assert describe(url) == described

@@ -1,0 +1,107 @@
+"""The end of a server: SIGTERM and Ctrl-C let the calls in flight finish, and are told to those who watch."""
+
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+from sqlalchemy import text
+
+from sprocket.v1.sprocket_pb2 import CreateSprocketRequest, Sprocket
+from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
+from sprocket_grpc.database import create_plain_engine
+from sprocket_grpc.seed import seed
+from tests.command_line import PATIENCE_SECONDS, ServeProcess, serving
+from tests.waiting import wait_until, wait_until_blocked
+
+SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
+
+
+@pytest.fixture
+def seeded_database_url(database_url: str) -> str:
+    with create_plain_engine(database_url).begin() as connection:
+        seed(connection)
+    return database_url
+
+
+def scalar(url: str, query: str) -> Any:
+    with create_plain_engine(url).connect() as connection:
+        return connection.scalar(text(query))
+
+
+def create_sprocket(channel: grpc.Channel, url: str) -> Any:
+    """Begin to create a sprocket for the oldest factory, and return the call."""
+    factory_id = scalar(url, "SELECT min(id::text) FROM factory")
+    sprocket = Sprocket(factory_id=factory_id, sprocket_type_id=scalar(url, "SELECT min(id::text) FROM sprocket_type"))
+    client: Any = SprocketServiceStub(channel)
+    return client.CreateSprocket.future(CreateSprocketRequest(sprocket=sprocket), timeout=PATIENCE_SECONDS)
+
+
+@contextmanager
+def locked_factories(url: str) -> Iterator[None]:
+    """Let nobody count sprockets, until the block ends."""
+    with create_plain_engine(url).begin() as connection:
+        connection.execute(text("SELECT 1 FROM factory FOR UPDATE"))
+        yield
+
+
+@contextmanager
+def connected(served: ServeProcess) -> Iterator[tuple[grpc.Channel, Any]]:
+    """A channel, and a watch of the server's health that has seen it SERVING."""
+    with grpc.insecure_channel(served.address) as channel:
+        client: Any = HealthStub(channel)  # its types do not know Watch
+        watching = client.Watch(HealthCheckRequest())
+        assert next(watching).status == SERVING
+        yield channel, watching
+
+
+def takes_connections(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port))).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+def test_a_call_in_flight_finishes_after_health_was_told(seeded_database_url: str, number: signal.Signals) -> None:
+    url = seeded_database_url
+    with serving(database_url=url, shutdown_grace_seconds="60") as served, connected(served) as (channel, watching):
+        with locked_factories(url):
+            call = create_sprocket(channel, url)
+            wait_until_blocked(url, 1)
+            served.signal(number)
+            assert next(watching).status == NOT_SERVING
+            watching.cancel()
+            wait_until(lambda: not takes_connections(served.address))
+            assert not call.done()
+        created = call.result().sprocket
+        finished = served.end()
+    assert finished.status == 0
+    assert "Traceback" not in finished.errors
+    assert scalar(url, f"SELECT count(*) FROM sprocket WHERE id = '{created.id}'") == 1  # noqa: S608  # our own id
+
+
+def test_what_does_not_end_within_the_grace_time_is_cut_off_as_unavailable(seeded_database_url: str) -> None:
+    url = seeded_database_url
+    grace = {"shutdown_grace_seconds": "0.1", "pool_size": "50"}
+    with serving(database_url=url, **grace) as served, connected(served) as (channel, watching):
+        with locked_factories(url):
+            calls = [create_sprocket(channel, url) for _ in range(50)]
+            wait_until_blocked(url, len(calls))
+            served.signal(signal.SIGTERM)
+            assert next(watching).status == NOT_SERVING
+            finished = served.end()
+        codes = [call.exception().code() for call in calls]
+        with pytest.raises(grpc.RpcError) as raised:
+            next(watching)
+        codes.append(raised.value.code())
+    assert set(codes) == {grpc.StatusCode.UNAVAILABLE}
+    assert finished.status == 0
+    assert "Traceback" not in finished.errors
