@@ -194,6 +194,31 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
           "metadata": {"fields": "request_id"}
         }
     """
+    ERROR_REASON_INVALID_RESUME_TOKEN: _ErrorReason.ValueType  # 13
+    """The resume token was not made by this service, or was made for a stream of something else.
+
+    Code INVALID_ARGUMENT, with a google.rpc.BadRequest. Start again without a token.
+
+    Example of an ErrorInfo:
+
+        {
+          "reason": "ERROR_REASON_INVALID_RESUME_TOKEN",
+          "domain": "sprocket.internal",
+          "metadata": {"fields": "resume_token"}
+        }
+    """
+    ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 14
+    """The server is shutting down and has ended the stream.
+
+    Code UNAVAILABLE, with a google.rpc.RetryInfo. Open the stream again with the last resume_token.
+
+    Example of an ErrorInfo:
+
+        {
+          "reason": "ERROR_REASON_SHUTTING_DOWN",
+          "domain": "sprocket.internal"
+        }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed, for programs: the `reason` of the google.rpc.ErrorInfo that every error carries.
@@ -373,6 +398,31 @@ Example of an ErrorInfo:
       "reason": "ERROR_REASON_REQUEST_ID_REUSED",
       "domain": "sprocket.internal",
       "metadata": {"fields": "request_id"}
+    }
+"""
+ERROR_REASON_INVALID_RESUME_TOKEN: ErrorReason.ValueType  # 13
+"""The resume token was not made by this service, or was made for a stream of something else.
+
+Code INVALID_ARGUMENT, with a google.rpc.BadRequest. Start again without a token.
+
+Example of an ErrorInfo:
+
+    {
+      "reason": "ERROR_REASON_INVALID_RESUME_TOKEN",
+      "domain": "sprocket.internal",
+      "metadata": {"fields": "resume_token"}
+    }
+"""
+ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 14
+"""The server is shutting down and has ended the stream.
+
+Code UNAVAILABLE, with a google.rpc.RetryInfo. Open the stream again with the last resume_token.
+
+Example of an ErrorInfo:
+
+    {
+      "reason": "ERROR_REASON_SHUTTING_DOWN",
+      "domain": "sprocket.internal"
     }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

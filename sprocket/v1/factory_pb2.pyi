@@ -585,19 +585,64 @@ class GetFactoryChartRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     FACTORY_ID_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    MAX_POINTS_FIELD_NUMBER: _builtins.int
+    FOLLOW_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     factory_id: _builtins.str
     """The id of the factory.
 
     Required. A UUID in lower case.
     """
+    max_points: _builtins.int
+    """The largest number of entries to send as history.
+
+    Optional. All when 0 or absent; else 6 to 20,000. A longer history is thinned out to a selection of
+    its entries that looks the same: the range is cut into equally long parts, and of each part come the
+    first and the last entry and those with the least and the greatest goal and actual, so that no spike
+    of either curve is lost. It does not thin out what is sent after the history.
+    """
+    follow: _builtins.bool
+    """Whether to go on with new entries after the history.
+
+    Optional.
+    """
+    resume_token: _builtins.str
+    """Where to go on: the resume_token of the last response that arrived.
+
+    Optional. factory_id, start_time and end_time must be as they were then; the others may change. What
+    was added in between comes as the history of the new stream.
+    """
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """The beginning of the range, which is part of it.
+
+        Optional. The beginning of the chart when absent. The entry that was in force at this time comes
+        first, even though it is older; see begins_before_start_time. It does not hold back what a stream
+        that follows sends after the history.
+        """
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """The end of the range, which is not part of it.
+
+        Optional. Now when absent. Must be after start_time, and absent with follow.
+        """
+
     def __init__(
         self,
         *,
         factory_id: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        max_points: _builtins.int = ...,
+        follow: _builtins.bool = ...,
+        resume_token: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["factory_id", b"factory_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "factory_id", b"factory_id", "follow", b"follow", "max_points", b"max_points", "resume_token", b"resume_token", "start_time", b"start_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -610,19 +655,178 @@ class GetFactoryChartResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CHART_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    BEGINS_BEFORE_START_TIME_FIELD_NUMBER: _builtins.int
+    END_OF_HISTORY_FIELD_NUMBER: _builtins.int
+    resume_token: _builtins.str
+    """Continues the stream after the last entry of this response.
+
+    Opaque, and safe in a URL. On every response, and valid for as long as the factory exists.
+    """
+    begins_before_start_time: _builtins.bool
+    """Whether the first entry of this response is older than the start_time of the range, and is there
+    because its goal and actual were in force then: a curve begins at start_time with these.
+
+    Only true on the first response that has entries.
+    """
+    end_of_history: _builtins.bool
+    """Whether the history ends with this response. What comes after it was added since the call began.
+
+    True on exactly one response of every stream that gets that far.
+    """
     @_builtins.property
     def chart(self) -> Global___FactoryChart:
-        """The next stretch of the chart."""
+        """The next stretch of the chart.
+
+        Has no entries if there is nothing new, or nothing at all in the range.
+        """
 
     def __init__(
         self,
         *,
         chart: Global___FactoryChart | None = ...,
+        resume_token: _builtins.str = ...,
+        begins_before_start_time: _builtins.bool = ...,
+        end_of_history: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["chart", b"chart"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chart", b"chart"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begins_before_start_time", b"begins_before_start_time", "chart", b"chart", "end_of_history", b"end_of_history", "resume_token", b"resume_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetFactoryChartResponse: _TypeAlias = GetFactoryChartResponse  # noqa: Y015
+
+@_typing.final
+class FollowFactoryChartsRequest(_message.Message):
+    """The request of FollowFactoryCharts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FACTORY_IDS_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    MAX_POINTS_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    max_points: _builtins.int
+    """The largest number of entries to send as the history of each factory.
+
+    Optional. All when 0 or absent; else 6 to 20,000. A longer history is thinned out as GetFactoryChart
+    does it.
+    """
+    resume_token: _builtins.str
+    """Where to go on: the resume_token of the last response that arrived.
+
+    Optional. start_time must be as it was then. Factories may be left out and added: those that the
+    token does not know begin with their history.
+    """
+    @_builtins.property
+    def factory_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The ids of the factories.
+
+        Required. 1 to 1,000 UUIDs in lower case, each once.
+        """
+
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """The beginning of the history, which is part of it.
+
+        Optional. The beginning of each chart when absent. The entry that was in force at this time comes
+        first, even though it is older; see begins_before_start_time. A time that is still to come leaves
+        only that entry.
+        """
+
+    def __init__(
+        self,
+        *,
+        factory_ids: _abc.Iterable[_builtins.str] | None = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        max_points: _builtins.int = ...,
+        resume_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["factory_ids", b"factory_ids", "max_points", b"max_points", "resume_token", b"resume_token", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FollowFactoryChartsRequest: _TypeAlias = FollowFactoryChartsRequest  # noqa: Y015
+
+@_typing.final
+class FollowFactoryChartsResponse(_message.Message):
+    """A response of FollowFactoryCharts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHARTS_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    END_OF_HISTORY_FIELD_NUMBER: _builtins.int
+    resume_token: _builtins.str
+    """Continues the stream after the last entries of this response, and of those before it.
+
+    Opaque, and safe in a URL. On every response. Some 40 bytes for each factory.
+    """
+    end_of_history: _builtins.bool
+    """Whether the history of all factories ends with this response.
+
+    True on exactly one response of every stream that gets that far.
+    """
+    @_builtins.property
+    def charts(self) -> _containers.RepeatedCompositeFieldContainer[Global___FollowedFactoryChart]:
+        """The next stretches, at most one of each factory.
+
+        None if there is nothing new.
+        """
+
+    def __init__(
+        self,
+        *,
+        charts: _abc.Iterable[Global___FollowedFactoryChart] | None = ...,
+        resume_token: _builtins.str = ...,
+        end_of_history: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charts", b"charts", "end_of_history", b"end_of_history", "resume_token", b"resume_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FollowFactoryChartsResponse: _TypeAlias = FollowFactoryChartsResponse  # noqa: Y015
+
+@_typing.final
+class FollowedFactoryChart(_message.Message):
+    """The next stretch of one of the charts that a stream follows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FACTORY_ID_FIELD_NUMBER: _builtins.int
+    CHART_FIELD_NUMBER: _builtins.int
+    BEGINS_BEFORE_START_TIME_FIELD_NUMBER: _builtins.int
+    factory_id: _builtins.str
+    """The id of the factory."""
+    begins_before_start_time: _builtins.bool
+    """Whether the first entry of this stretch is older than the start_time, and is there because its goal
+    and actual were in force then.
+
+    Only true on the first stretch of a factory.
+    """
+    @_builtins.property
+    def chart(self) -> Global___FactoryChart:
+        """The next stretch of its chart.
+
+        Has at least one entry.
+        """
+
+    def __init__(
+        self,
+        *,
+        factory_id: _builtins.str = ...,
+        chart: Global___FactoryChart | None = ...,
+        begins_before_start_time: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chart", b"chart"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begins_before_start_time", b"begins_before_start_time", "chart", b"chart", "factory_id", b"factory_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FollowedFactoryChart: _TypeAlias = FollowedFactoryChart  # noqa: Y015

@@ -74,6 +74,11 @@ class FactoryServiceStub:
                 request_serializer=sprocket_dot_v1_dot_factory__pb2.GetFactoryChartRequest.SerializeToString,
                 response_deserializer=sprocket_dot_v1_dot_factory__pb2.GetFactoryChartResponse.FromString,
                 _registered_method=True)
+        self.FollowFactoryCharts = channel.unary_stream(
+                '/sprocket.v1.FactoryService/FollowFactoryCharts',
+                request_serializer=sprocket_dot_v1_dot_factory__pb2.FollowFactoryChartsRequest.SerializeToString,
+                response_deserializer=sprocket_dot_v1_dot_factory__pb2.FollowFactoryChartsResponse.FromString,
+                _registered_method=True)
 
 
 class FactoryServiceServicer:
@@ -163,14 +168,50 @@ class FactoryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetFactoryChart(self, request, context):
-        """Streams a factory's chart as it was when the call began, oldest entry first.
+        """Streams a factory's chart, oldest entry first, and then follows it if asked to.
 
-        The entries come in columns, several thousand to a response; put together in the order of their
-        arrival they are the whole chart, each entry once.
+        The history comes first: the entries of the asked range that were there when the call began, in
+        columns, several thousand to a response. The last response of it says end_of_history, once in every
+        stream, also when there was nothing to send. Put together in the order of their arrival, the entries
+        of all responses are the chart, each entry once.
+
+        With follow, the stream then stays open. Every new entry is sent within 250 ms of its commit, and
+        when there is none, a response without entries at least every 15 seconds: a stream that is silent
+        for longer is broken. (A server may be set up with other times than these two.) It ends only by an
+        error, or when the client cancels it.
+
+        A stream that broke is continued with the last resume_token that arrived, at any server: nothing is
+        missed and nothing comes twice.
 
         Errors:
-        - INVALID_ARGUMENT: The factory_id is not a UUID.
-        - NOT_FOUND: There is no factory with this id, or it was deleted while its chart was read.
+        - INVALID_ARGUMENT: The factory_id is not a UUID, the range is empty or reaches beyond the years 1 to
+        9999, max_points is out of its documented range, end_time is given with follow, or the resume_token
+        is not one that a stream of this factory and range was given.
+        - NOT_FOUND: There is no factory with this id, or it was deleted while its chart was read or
+        followed, or since the resume_token was made.
+        - UNAVAILABLE: The server is shutting down; the last response before has a resume_token. Or the
+        database could not be asked for new entries for as long as the stream may be silent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FollowFactoryCharts(self, request, context):
+        """Follows the charts of up to 1,000 factories in one stream.
+
+        Works as GetFactoryChart with follow does for each of the factories, with one resume_token for all of
+        them: what was there when the call began comes first, factory after factory, and then every new entry
+        of any of them.
+
+        Errors:
+        - INVALID_ARGUMENT: A factory_id is not a UUID or comes twice, there are none or more than 1,000, the
+        start_time is out of the years 1 to 9999, max_points is out of its documented range, or the
+        resume_token is not one that a stream with this start_time was given.
+        - NOT_FOUND: There are no factories with some of the ids, or some were deleted while they were
+        followed, or since the resume_token was made; the error names up to 20 of them. To go on with the
+        others, send the last resume_token with their ids only.
+        - UNAVAILABLE: The server is shutting down; the last response before has a resume_token. Or the
+        database could not be asked for new entries for as long as the stream may be silent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -213,6 +254,11 @@ def add_FactoryServiceServicer_to_server(servicer, server):
                     servicer.GetFactoryChart,
                     request_deserializer=sprocket_dot_v1_dot_factory__pb2.GetFactoryChartRequest.FromString,
                     response_serializer=sprocket_dot_v1_dot_factory__pb2.GetFactoryChartResponse.SerializeToString,
+            ),
+            'FollowFactoryCharts': grpc.unary_stream_rpc_method_handler(
+                    servicer.FollowFactoryCharts,
+                    request_deserializer=sprocket_dot_v1_dot_factory__pb2.FollowFactoryChartsRequest.FromString,
+                    response_serializer=sprocket_dot_v1_dot_factory__pb2.FollowFactoryChartsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -409,6 +455,33 @@ class FactoryService:
             '/sprocket.v1.FactoryService/GetFactoryChart',
             sprocket_dot_v1_dot_factory__pb2.GetFactoryChartRequest.SerializeToString,
             sprocket_dot_v1_dot_factory__pb2.GetFactoryChartResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FollowFactoryCharts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/sprocket.v1.FactoryService/FollowFactoryCharts',
+            sprocket_dot_v1_dot_factory__pb2.FollowFactoryChartsRequest.SerializeToString,
+            sprocket_dot_v1_dot_factory__pb2.FollowFactoryChartsResponse.FromString,
             options,
             channel_credentials,
             insecure,

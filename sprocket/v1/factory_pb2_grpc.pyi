@@ -93,14 +93,46 @@ class FactoryServiceStub:
     - NOT_FOUND: There are no factories with some of the ids; the error names up to 20 of these.
     """
     GetFactoryChart: _grpc.UnaryStreamMultiCallable[_factory_pb2.GetFactoryChartRequest, _factory_pb2.GetFactoryChartResponse]
-    """Streams a factory's chart as it was when the call began, oldest entry first.
+    """Streams a factory's chart, oldest entry first, and then follows it if asked to.
 
-    The entries come in columns, several thousand to a response; put together in the order of their
-    arrival they are the whole chart, each entry once.
+    The history comes first: the entries of the asked range that were there when the call began, in
+    columns, several thousand to a response. The last response of it says end_of_history, once in every
+    stream, also when there was nothing to send. Put together in the order of their arrival, the entries
+    of all responses are the chart, each entry once.
+
+    With follow, the stream then stays open. Every new entry is sent within 250 ms of its commit, and
+    when there is none, a response without entries at least every 15 seconds: a stream that is silent
+    for longer is broken. (A server may be set up with other times than these two.) It ends only by an
+    error, or when the client cancels it.
+
+    A stream that broke is continued with the last resume_token that arrived, at any server: nothing is
+    missed and nothing comes twice.
 
     Errors:
-    - INVALID_ARGUMENT: The factory_id is not a UUID.
-    - NOT_FOUND: There is no factory with this id, or it was deleted while its chart was read.
+    - INVALID_ARGUMENT: The factory_id is not a UUID, the range is empty or reaches beyond the years 1 to
+      9999, max_points is out of its documented range, end_time is given with follow, or the resume_token
+      is not one that a stream of this factory and range was given.
+    - NOT_FOUND: There is no factory with this id, or it was deleted while its chart was read or
+      followed, or since the resume_token was made.
+    - UNAVAILABLE: The server is shutting down; the last response before has a resume_token. Or the
+      database could not be asked for new entries for as long as the stream may be silent.
+    """
+    FollowFactoryCharts: _grpc.UnaryStreamMultiCallable[_factory_pb2.FollowFactoryChartsRequest, _factory_pb2.FollowFactoryChartsResponse]
+    """Follows the charts of up to 1,000 factories in one stream.
+
+    Works as GetFactoryChart with follow does for each of the factories, with one resume_token for all of
+    them: what was there when the call began comes first, factory after factory, and then every new entry
+    of any of them.
+
+    Errors:
+    - INVALID_ARGUMENT: A factory_id is not a UUID or comes twice, there are none or more than 1,000, the
+      start_time is out of the years 1 to 9999, max_points is out of its documented range, or the
+      resume_token is not one that a stream with this start_time was given.
+    - NOT_FOUND: There are no factories with some of the ids, or some were deleted while they were
+      followed, or since the resume_token was made; the error names up to 20 of them. To go on with the
+      others, send the last resume_token with their ids only.
+    - UNAVAILABLE: The server is shutting down; the last response before has a resume_token. Or the
+      database could not be asked for new entries for as long as the stream may be silent.
     """
 
 @_typing.type_check_only
@@ -168,14 +200,46 @@ class FactoryServiceAsyncStub(FactoryServiceStub):
     - NOT_FOUND: There are no factories with some of the ids; the error names up to 20 of these.
     """
     GetFactoryChart: _aio.UnaryStreamMultiCallable[_factory_pb2.GetFactoryChartRequest, _factory_pb2.GetFactoryChartResponse]  # type: ignore[assignment]
-    """Streams a factory's chart as it was when the call began, oldest entry first.
+    """Streams a factory's chart, oldest entry first, and then follows it if asked to.
 
-    The entries come in columns, several thousand to a response; put together in the order of their
-    arrival they are the whole chart, each entry once.
+    The history comes first: the entries of the asked range that were there when the call began, in
+    columns, several thousand to a response. The last response of it says end_of_history, once in every
+    stream, also when there was nothing to send. Put together in the order of their arrival, the entries
+    of all responses are the chart, each entry once.
+
+    With follow, the stream then stays open. Every new entry is sent within 250 ms of its commit, and
+    when there is none, a response without entries at least every 15 seconds: a stream that is silent
+    for longer is broken. (A server may be set up with other times than these two.) It ends only by an
+    error, or when the client cancels it.
+
+    A stream that broke is continued with the last resume_token that arrived, at any server: nothing is
+    missed and nothing comes twice.
 
     Errors:
-    - INVALID_ARGUMENT: The factory_id is not a UUID.
-    - NOT_FOUND: There is no factory with this id, or it was deleted while its chart was read.
+    - INVALID_ARGUMENT: The factory_id is not a UUID, the range is empty or reaches beyond the years 1 to
+      9999, max_points is out of its documented range, end_time is given with follow, or the resume_token
+      is not one that a stream of this factory and range was given.
+    - NOT_FOUND: There is no factory with this id, or it was deleted while its chart was read or
+      followed, or since the resume_token was made.
+    - UNAVAILABLE: The server is shutting down; the last response before has a resume_token. Or the
+      database could not be asked for new entries for as long as the stream may be silent.
+    """
+    FollowFactoryCharts: _aio.UnaryStreamMultiCallable[_factory_pb2.FollowFactoryChartsRequest, _factory_pb2.FollowFactoryChartsResponse]  # type: ignore[assignment]
+    """Follows the charts of up to 1,000 factories in one stream.
+
+    Works as GetFactoryChart with follow does for each of the factories, with one resume_token for all of
+    them: what was there when the call began comes first, factory after factory, and then every new entry
+    of any of them.
+
+    Errors:
+    - INVALID_ARGUMENT: A factory_id is not a UUID or comes twice, there are none or more than 1,000, the
+      start_time is out of the years 1 to 9999, max_points is out of its documented range, or the
+      resume_token is not one that a stream with this start_time was given.
+    - NOT_FOUND: There are no factories with some of the ids, or some were deleted while they were
+      followed, or since the resume_token was made; the error names up to 20 of them. To go on with the
+      others, send the last resume_token with their ids only.
+    - UNAVAILABLE: The server is shutting down; the last response before has a resume_token. Or the
+      database could not be asked for new entries for as long as the stream may be silent.
     """
 
 class FactoryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -282,14 +346,52 @@ class FactoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _factory_pb2.GetFactoryChartRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_factory_pb2.GetFactoryChartResponse], _abc.AsyncIterator[_factory_pb2.GetFactoryChartResponse]]:
-        """Streams a factory's chart as it was when the call began, oldest entry first.
+        """Streams a factory's chart, oldest entry first, and then follows it if asked to.
 
-        The entries come in columns, several thousand to a response; put together in the order of their
-        arrival they are the whole chart, each entry once.
+        The history comes first: the entries of the asked range that were there when the call began, in
+        columns, several thousand to a response. The last response of it says end_of_history, once in every
+        stream, also when there was nothing to send. Put together in the order of their arrival, the entries
+        of all responses are the chart, each entry once.
+
+        With follow, the stream then stays open. Every new entry is sent within 250 ms of its commit, and
+        when there is none, a response without entries at least every 15 seconds: a stream that is silent
+        for longer is broken. (A server may be set up with other times than these two.) It ends only by an
+        error, or when the client cancels it.
+
+        A stream that broke is continued with the last resume_token that arrived, at any server: nothing is
+        missed and nothing comes twice.
 
         Errors:
-        - INVALID_ARGUMENT: The factory_id is not a UUID.
-        - NOT_FOUND: There is no factory with this id, or it was deleted while its chart was read.
+        - INVALID_ARGUMENT: The factory_id is not a UUID, the range is empty or reaches beyond the years 1 to
+          9999, max_points is out of its documented range, end_time is given with follow, or the resume_token
+          is not one that a stream of this factory and range was given.
+        - NOT_FOUND: There is no factory with this id, or it was deleted while its chart was read or
+          followed, or since the resume_token was made.
+        - UNAVAILABLE: The server is shutting down; the last response before has a resume_token. Or the
+          database could not be asked for new entries for as long as the stream may be silent.
+        """
+
+    @_abc_1.abstractmethod
+    def FollowFactoryCharts(
+        self,
+        request: _factory_pb2.FollowFactoryChartsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_factory_pb2.FollowFactoryChartsResponse], _abc.AsyncIterator[_factory_pb2.FollowFactoryChartsResponse]]:
+        """Follows the charts of up to 1,000 factories in one stream.
+
+        Works as GetFactoryChart with follow does for each of the factories, with one resume_token for all of
+        them: what was there when the call began comes first, factory after factory, and then every new entry
+        of any of them.
+
+        Errors:
+        - INVALID_ARGUMENT: A factory_id is not a UUID or comes twice, there are none or more than 1,000, the
+          start_time is out of the years 1 to 9999, max_points is out of its documented range, or the
+          resume_token is not one that a stream with this start_time was given.
+        - NOT_FOUND: There are no factories with some of the ids, or some were deleted while they were
+          followed, or since the resume_token was made; the error names up to 20 of them. To go on with the
+          others, send the last resume_token with their ids only.
+        - UNAVAILABLE: The server is shutting down; the last response before has a resume_token. Or the
+          database could not be asked for new entries for as long as the stream may be silent.
         """
 
 def add_FactoryServiceServicer_to_server(servicer: FactoryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
