@@ -82,6 +82,12 @@ class InvalidPageTokenError(InvalidArgumentError):
     reason = "ERROR_REASON_INVALID_PAGE_TOKEN"
 
 
+class InvalidResumeTokenError(InvalidArgumentError):
+    """The resume token is not one that a stream of the same charts was given."""
+
+    reason = "ERROR_REASON_INVALID_RESUME_TOKEN"
+
+
 class RequestIdReusedError(InvalidArgumentError):
     """The request_id was used for another request."""
 
@@ -153,6 +159,15 @@ class UnavailableError(SprocketError):
 
     def __init__(self) -> None:
         super().__init__("the database is not available; try again later")
+
+
+class ShuttingDownError(SprocketError):
+    """The server shuts down and has ended a stream."""
+
+    reason = "ERROR_REASON_SHUTTING_DOWN"
+
+    def __init__(self) -> None:
+        super().__init__("the server is shutting down; open the stream again with the last resume_token")
 
 
 class DeadlineExceededError(SprocketError):

@@ -18,9 +18,12 @@ from sprocket.v1.sprocket_type_pb2_grpc import add_SprocketTypeServiceServicer_t
 from sprocket_grpc.database import Database
 from sprocket_grpc.health import HealthMonitor
 from sprocket_grpc.interceptors.errors import ErrorInterceptor
+from sprocket_grpc.services.chart_stream import ChartTools
 from sprocket_grpc.services.factory import FactoryService
+from sprocket_grpc.services.factory_charts import FactoryCharts
+from sprocket_grpc.services.following import Following
 from sprocket_grpc.services.location import LocationService
-from sprocket_grpc.services.page_token import PageTokens
+from sprocket_grpc.services.sealing import Sealer
 from sprocket_grpc.services.sprocket import SprocketService
 from sprocket_grpc.services.sprocket_type import SprocketTypeService
 from sprocket_grpc.services.standard import Toolkit
@@ -47,14 +50,16 @@ class AddressInUseError(Exception):
     """The address to listen on cannot be had."""
 
 
-def create_server(settings: Settings, database: Database, monitor: HealthMonitor) -> tuple[grpc.aio.Server, int]:
+def create_server(
+    settings: Settings, database: Database, monitor: HealthMonitor, following: Following
+) -> tuple[grpc.aio.Server, int]:
     """Make a server that is ready to start, and return it with the port it took.
 
     Raises:
         AddressInUseError: The address is taken, or is not one of this machine.
     """
     server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=OPTIONS)
-    _add_services(server, settings, database)
+    _add_services(server, settings, database, following)
     health_pb2_grpc.add_HealthServicer_to_server(monitor.servicer, server)
     reflection.enable_server_reflection([*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
     try:
@@ -65,16 +70,18 @@ def create_server(settings: Settings, database: Database, monitor: HealthMonitor
         ) from None
 
 
-def _add_services(server: grpc.aio.Server, settings: Settings, database: Database) -> None:
+def _add_services(server: grpc.aio.Server, settings: Settings, database: Database, following: Following) -> None:
     secrets = settings.page_token_keys.get_secret_value().split(",") if settings.page_token_keys else []
+    sealer = Sealer(database, secrets)
     toolkit = Toolkit(
         database,
         Writes(database, settings.request_id_hours),
-        PageTokens(database, secrets),
+        sealer,
         settings.page_size_default,
         settings.page_size_maximum,
     )
+    charts = FactoryCharts(ChartTools(database, sealer, following, settings.follow_progress_seconds))
     add_LocationServiceServicer_to_server(LocationService(toolkit), server)
     add_SprocketTypeServiceServicer_to_server(SprocketTypeService(toolkit), server)
-    add_FactoryServiceServicer_to_server(FactoryService(toolkit), server)
+    add_FactoryServiceServicer_to_server(FactoryService(toolkit, charts), server)
     add_SprocketServiceServicer_to_server(SprocketService(toolkit), server)

@@ -9,6 +9,7 @@ from sprocket_grpc.database import Database
 from sprocket_grpc.forgetting import forget_requests
 from sprocket_grpc.health import HealthMonitor
 from sprocket_grpc.server import SERVICES, create_server
+from sprocket_grpc.services.following import Following
 from sprocket_grpc.settings import Settings
 
 # What a call cut off may take to cancel its statement: psycopg gives PostgreSQL 5 s to answer.
@@ -43,7 +44,8 @@ async def _serve(
     settings: Settings, database: Database, monitor: HealthMonitor, announce: Callable[[int, str | None], None]
 ) -> None:
     stopped = _stop_signal()
-    server, port = create_server(settings, database, monitor)
+    following = Following(database, settings.follow_tick_seconds)
+    server, port = create_server(settings, database, monitor, following)
     await monitor.check()
     await server.start()
     background = [
@@ -56,6 +58,7 @@ async def _serve(
     for task in background:
         task.cancel()
     await monitor.servicer.enter_graceful_shutdown()
+    following.stop()
     await server.stop(settings.shutdown_grace_seconds)
     await _cut_off_calls_end()
 

@@ -60,6 +60,8 @@ class Settings(BaseSettings):
         database_wait_seconds: How long to wait at the start for the database to answer.
         embedded_directory: Where the private PostgreSQL keeps its data between runs.
         embedded_binaries: Where the programs of the private PostgreSQL are, such as initdb.
+        follow_progress_seconds: How long a stream that follows a chart is silent at most when nothing happens.
+        follow_tick_seconds: How often the charts that are followed are looked at for new entries.
         health_interval_seconds: How often the database is asked whether it is well.
         listen: The address to serve on. Port 0 takes a free one.
         log_level: How much to log.
@@ -79,6 +81,9 @@ class Settings(BaseSettings):
     database_wait_seconds: float = Field(default=30, ge=0, le=3600, allow_inf_nan=False)
     embedded_directory: Path | None = None
     embedded_binaries: Path | None = None
+    # Less than the contract promises (15 s and 250 ms), for the time that it takes to read and send.
+    follow_progress_seconds: float = Field(default=10, gt=0, le=3600, allow_inf_nan=False)
+    follow_tick_seconds: float = Field(default=0.2, gt=0, le=60, allow_inf_nan=False)
     health_interval_seconds: float = Field(default=5, gt=0, le=3600, allow_inf_nan=False)
     listen: Annotated[str, AfterValidator(_address)] = "127.0.0.1:50051"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

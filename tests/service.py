@@ -14,6 +14,7 @@ from sprocket.v1.sprocket_type_pb2_grpc import SprocketTypeServiceStub
 from sprocket_grpc.database import Database
 from sprocket_grpc.health import HealthMonitor
 from sprocket_grpc.server import SERVICES, create_server
+from sprocket_grpc.services.following import Following
 from sprocket_grpc.settings import Settings
 
 if TYPE_CHECKING:  # the typed clients are in the stubs only
@@ -32,12 +33,14 @@ class Service:
         channel: A channel to it.
         database: The database it uses, to look behind the curtain.
         monitor: Its health monitor.
+        following: What notices new entries of charts for it.
     """
 
     address: str
     channel: grpc.aio.Channel
     database: Database
     monitor: HealthMonitor
+    following: Following
 
     @property
     def locations(self) -> "LocationServiceAsyncStub":
@@ -71,12 +74,14 @@ async def running_service(url: str, settings: Settings | None = None) -> AsyncIt
     settings = (settings or Settings()).model_copy(update={"listen": "127.0.0.1:0"})
     database = Database(url, pool_size=settings.pool_size, pool_timeout_seconds=settings.pool_timeout_seconds)
     monitor = HealthMonitor(database, SERVICES)
-    server, port = create_server(settings, database, monitor)
+    following = Following(database, settings.follow_tick_seconds)
+    server, port = create_server(settings, database, monitor, following)
     await monitor.check()
     await server.start()
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield Service(f"127.0.0.1:{port}", channel, database, monitor)
+            yield Service(f"127.0.0.1:{port}", channel, database, monitor, following)
     finally:
+        following.stop()
         await server.stop(grace=None)
         await database.close()

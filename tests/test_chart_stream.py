@@ -10,7 +10,7 @@ import pytest
 
 from sprocket.v1.factory_pb2 import FactoryChart, GetFactoryChartRequest, GetFactoryChartResponse
 from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
-from sprocket_grpc.services.chart import STRETCH_ENTRIES
+from sprocket_grpc.services.chart_history import STRETCH_ENTRIES
 from sprocket_grpc.settings import Settings
 from tests.books import fill_chart, read_chart
 from tests.errors import fails

@@ -38,7 +38,7 @@ def known_errors() -> list[type[errors.SprocketError]]:
 @pytest.mark.parametrize("method", methods(), ids=lambda method: method.name)
 def test_reads_and_only_reads_are_marked_as_without_side_effects(method: MethodDescriptor) -> None:
     marked = method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
-    assert marked == method.name.startswith(("Get", "List", "BatchGet"))
+    assert marked == method.name.startswith(("Get", "List", "BatchGet", "Follow"))
 
 
 @pytest.mark.parametrize("method", methods(), ids=lambda method: method.name)

@@ -18,6 +18,8 @@ DEFAULTS = {
     "database_wait_seconds": 30,
     "embedded_binaries": None,
     "embedded_directory": None,
+    "follow_progress_seconds": 10,
+    "follow_tick_seconds": 0.2,
     "health_interval_seconds": 5,
     "listen": "127.0.0.1:50051",
     "log_level": "INFO",
@@ -34,6 +36,8 @@ ACCEPTED: dict[str, dict[str, object]] = {
     "DATABASE_WAIT_SECONDS": {"0": 0, "0.5": 0.5, "3600": 3600},
     "EMBEDDED_BINARIES": {"/opt/postgresql/bin": Path("/opt/postgresql/bin")},
     "EMBEDDED_DIRECTORY": {"/data/postgresql": Path("/data/postgresql")},
+    "FOLLOW_PROGRESS_SECONDS": {"0.1": 0.1, "3600": 3600},
+    "FOLLOW_TICK_SECONDS": {"0.01": 0.01, "60": 60},
     "HEALTH_INTERVAL_SECONDS": {"0.1": 0.1, "3600": 3600},
     "LISTEN": {text: text for text in ("0.0.0.0:1", "[::]:65535", "[::1]:50051", "localhost:0", "a.b-c.example:80")},
     "LOG_LEVEL": {text: text for text in ("DEBUG", "INFO", "WARNING", "ERROR")},
@@ -48,6 +52,8 @@ ACCEPTED: dict[str, dict[str, object]] = {
 
 REFUSED = {
     "DATABASE_WAIT_SECONDS": ["-1", "3601", "nan", "inf", "soon"],
+    "FOLLOW_PROGRESS_SECONDS": ["0", "-1", "3601", "nan", "inf", "rarely"],
+    "FOLLOW_TICK_SECONDS": ["0", "-1", "61", "nan", "inf", "often"],
     "HEALTH_INTERVAL_SECONDS": ["0", "-1", "3601", "nan", "inf", "often"],
     "LISTEN": ["50051", ":50051", "host:", "host:65536", "host:http", "::1:50051", "a b:1", "http://host:1", "a:1:2"],
     "LOG_LEVEL": ["CHATTY", "20"],

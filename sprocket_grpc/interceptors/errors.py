@@ -5,6 +5,7 @@ What is not one of our errors becomes INTERNAL with a request id, and only the l
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
@@ -57,8 +58,9 @@ def _guarded_unary(behaviour: Any) -> Callable[[Any, Context], Awaitable[Any]]: 
 def _guarded_stream(behaviour: Any) -> Callable[[Any, Context], AsyncIterator[Any]]:  # noqa: ANN401  # as above
     async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: ANN401  # any message
         try:
-            async for response in behaviour(_decoded(request), context):
-                yield response
+            async with aclosing(behaviour(_decoded(request), context)) as responses:
+                async for response in responses:
+                    yield response
         except Exception as error:  # as above
             await _abort(context, error)
 

@@ -66,6 +66,7 @@ def _request_info(error: errors.InternalError) -> list[Message]:
 _TABLE: dict[type[errors.SprocketError], tuple[StatusCode, Callable[[Any], list[Message]]]] = {
     errors.InvalidArgumentError: (StatusCode.INVALID_ARGUMENT, _bad_request),
     errors.InvalidPageTokenError: (StatusCode.INVALID_ARGUMENT, _bad_request),
+    errors.InvalidResumeTokenError: (StatusCode.INVALID_ARGUMENT, _bad_request),
     errors.RequestIdReusedError: (StatusCode.INVALID_ARGUMENT, _bad_request),
     errors.MalformedRequestError: (StatusCode.INVALID_ARGUMENT, _nothing_more),
     errors.NotFoundError: (StatusCode.NOT_FOUND, _resource_infos),
@@ -74,6 +75,7 @@ _TABLE: dict[type[errors.SprocketError], tuple[StatusCode, Callable[[Any], list[
     errors.EtagMismatchError: (StatusCode.ABORTED, _nothing_more),
     errors.AbortedError: (StatusCode.ABORTED, _retry_info),
     errors.UnavailableError: (StatusCode.UNAVAILABLE, _retry_info),
+    errors.ShuttingDownError: (StatusCode.UNAVAILABLE, _retry_info),
     errors.DeadlineExceededError: (StatusCode.DEADLINE_EXCEEDED, _nothing_more),
     errors.InternalError: (StatusCode.INTERNAL, _request_info),
 }

@@ -1,15 +1,15 @@
 """FactoryService."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 from sprocket.v1 import factory_pb2 as pb
 from sprocket.v1.factory_pb2_grpc import FactoryServiceServicer
 from sprocket_grpc.services import Context
-from sprocket_grpc.services.chart import read_chart
+from sprocket_grpc.services.factory_charts import FactoryCharts
 from sprocket_grpc.services.resource import Resource
 from sprocket_grpc.services.standard import StandardMethods, Toolkit
 from sprocket_grpc.services.validation import identifier, not_negative, required_text
-from sprocket_grpc.store.chart import ChartColumns
 from sprocket_grpc.store.factory import FactoryStore
 
 FACTORY = Resource(
@@ -26,9 +26,9 @@ FACTORY = Resource(
 class FactoryService(FactoryServiceServicer):
     """The RPCs of factories; `factory.proto` documents them."""
 
-    def __init__(self, toolkit: Toolkit) -> None:
+    def __init__(self, toolkit: Toolkit, charts: FactoryCharts) -> None:
         self._standard = StandardMethods(FACTORY, FactoryStore(), toolkit)
-        self._database = toolkit.database
+        self._charts = charts
 
     async def CreateFactory(self, request: pb.CreateFactoryRequest, context: Context) -> pb.CreateFactoryResponse:
         return await self._standard.create(
@@ -59,13 +59,13 @@ class FactoryService(FactoryServiceServicer):
     async def GetFactoryChart(
         self, request: pb.GetFactoryChartRequest, context: Context
     ) -> AsyncIterator[pb.GetFactoryChartResponse]:
-        async for columns in read_chart(self._database, request.factory_id):
-            yield pb.GetFactoryChartResponse(chart=_to_message(columns))
+        async with aclosing(self._charts.get(request)) as responses:
+            async for response in responses:
+                yield response
 
-
-def _to_message(columns: ChartColumns) -> pb.FactoryChart:
-    return pb.FactoryChart(
-        time_micros=columns.time_micros,
-        sprocket_production_goal=columns.sprocket_production_goal,
-        sprocket_production_actual=columns.sprocket_production_actual,
-    )
+    async def FollowFactoryCharts(
+        self, request: pb.FollowFactoryChartsRequest, context: Context
+    ) -> AsyncIterator[pb.FollowFactoryChartsResponse]:
+        async with aclosing(self._charts.follow(request)) as responses:
+            async for response in responses:
+                yield response

@@ -13,7 +13,7 @@ from sprocket_grpc.errors import EtagMismatchError, InvalidArgumentError, Invali
 from sprocket_grpc.query.filter import parse_filter
 from sprocket_grpc.query.listing import Query
 from sprocket_grpc.query.order import parse_order_by
-from sprocket_grpc.services.page_token import PageTokens
+from sprocket_grpc.services.page_token import open_page_token, seal_page_token
 from sprocket_grpc.services.requests import (
     DeleteRequest,
     Items,
@@ -24,6 +24,7 @@ from sprocket_grpc.services.requests import (
     WriteRequest,
 )
 from sprocket_grpc.services.resource import M, Resource
+from sprocket_grpc.services.sealing import Sealer
 from sprocket_grpc.services.update_mask import changed_fields, mask_violations
 from sprocket_grpc.services.validation import (
     etag_violations,
@@ -49,14 +50,14 @@ class Toolkit:
     Attributes:
         database: Where the resources are.
         writes: How writes take effect.
-        page_tokens: What seals the place where a list goes on.
+        sealer: What seals the place where a list goes on.
         page_size_default: How many resources a page has when the request does not say.
         page_size_maximum: How many it has at most.
     """
 
     database: Database
     writes: Writes
-    page_tokens: PageTokens
+    sealer: Sealer
     page_size_default: int = 50
     page_size_maximum: int = 1000
 
@@ -126,7 +127,7 @@ class StandardMethods(Generic[M]):
             self._resource.assign(items.add(), row)
         if len(rows) > size:
             key = self._store.sort_key(query, rows[size - 1])
-            response.next_page_token = await self._toolkit.page_tokens.seal(request, key)
+            response.next_page_token = await seal_page_token(self._toolkit.sealer, request, key)
         if request.show_total_size:
             response.total_size = await self._database.run(self._store.count, query)
         return response
@@ -187,7 +188,7 @@ class StandardMethods(Generic[M]):
         except InvalidArgumentError as error:
             wrong += error.violations
         try:
-            after = await self._toolkit.page_tokens.open(request) if request.page_token else None
+            after = await open_page_token(self._toolkit.sealer, request)
         except InvalidPageTokenError as error:
             if not wrong:
                 raise  # it has a reason of its own

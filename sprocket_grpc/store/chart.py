@@ -1,7 +1,6 @@
-"""The SQL of the chart: the only place that adds entries, and the one that reads them."""
+"""The SQL that adds entries to charts: the only place that does."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
 
 from sqlalchemy import (
     ARRAY,
@@ -18,28 +17,11 @@ from sqlalchemy import (
     update,
 )
 
-from sprocket_grpc.errors import NotFoundError
 from sprocket_grpc.models import Identifier, chart_entry, epoch_micros, factory
 from sprocket_grpc.store.references import IDENTIFIERS
 from sprocket_grpc.store.resource import Values
 
 _ENTRY_COLUMNS = ["factory_id", "sequence", "time_micros", "sprocket_production_goal", "sprocket_production_actual"]
-
-
-class ChartColumns(NamedTuple):
-    """A stretch of a chart.
-
-    Attributes:
-        last_sequence: The sequence of its last entry.
-        time_micros: When each entry was added, in microseconds since 1970.
-        sprocket_production_goal: The goal from then on.
-        sprocket_production_actual: The actual from then on.
-    """
-
-    last_sequence: int
-    time_micros: Sequence[int]
-    sprocket_production_goal: Sequence[int]
-    sprocket_production_actual: Sequence[int]
 
 
 def next_entry() -> Values:
@@ -102,50 +84,3 @@ _COUNTED = (
     actual_changed(by=_CHANGES.c.number).where(factory.c.id == _CHANGES.c.id).returning(*factory.c).cte("counted")
 )
 _COUNT = select(func.count()).select_from(_COUNTED).add_cte(recorded(_COUNTED))
-
-_END = select(factory.c.chart_sequence).where(factory.c.id == bindparam("factory_id"))
-
-
-def read_end(connection: Connection, factory_id: str) -> int:
-    """Return the sequence of the last entry of a chart, which is 1 or more.
-
-    Raises:
-        NotFoundError: There is no such factory.
-    """
-    end = connection.scalar(_END, {"factory_id": factory_id})
-    if end is None:
-        raise NotFoundError(factory.name, factory_id)
-    return int(end)
-
-
-_STRETCH = (
-    select(chart_entry)
-    .where(
-        chart_entry.c.factory_id == bindparam("factory_id"),
-        chart_entry.c.sequence > bindparam("after"),
-        chart_entry.c.sequence <= bindparam("end"),
-    )
-    .order_by(chart_entry.c.sequence)
-    .limit(bindparam("limit"))
-    .subquery("stretch")
-)
-# The aggregates take the rows in the order of the subquery (PostgreSQL manual, 9.21).
-_COLUMNS = select(
-    func.max(_STRETCH.c.sequence),
-    func.array_agg(_STRETCH.c.time_micros),
-    func.array_agg(_STRETCH.c.sprocket_production_goal),
-    func.array_agg(_STRETCH.c.sprocket_production_actual),
-)
-
-
-def read(connection: Connection, factory_id: str, after: int, end: int, limit: int) -> ChartColumns:
-    """Read up to `limit` entries of a chart whose sequences are over `after` and not over `end`.
-
-    Raises:
-        NotFoundError: There are none: the factory was deleted meanwhile.
-    """
-    keys = {"factory_id": factory_id, "after": after, "end": end, "limit": limit}
-    row = connection.execute(_COLUMNS, keys).one()
-    if row[0] is None:
-        raise NotFoundError(factory.name, factory_id)
-    return ChartColumns(*row)

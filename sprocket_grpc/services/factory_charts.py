@@ -1,0 +1,107 @@
+"""The RPCs of FactoryService that stream charts."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import TypeAlias
+
+from sprocket.v1 import factory_pb2 as pb
+from sprocket_grpc.errors import InvalidResumeTokenError, Violation
+from sprocket_grpc.services.chart_range import (
+    ChartRange,
+    factory_ids_violations,
+    max_points_violations,
+    micros,
+    time_violations,
+)
+from sprocket_grpc.services.chart_stream import Answer, ChartStream, ChartTools
+from sprocket_grpc.services.resume_token import open_resume_token
+from sprocket_grpc.services.sealing import binding
+from sprocket_grpc.services.validation import id_violations, refuse
+from sprocket_grpc.store.chart_reading import Stretch
+
+_Request: TypeAlias = pb.GetFactoryChartRequest | pb.FollowFactoryChartsRequest
+
+
+class FactoryCharts:
+    """Streams the charts of one factory, or of many.
+
+    Both raise `InvalidArgumentError` for a request that is wrong in itself, and what `ChartStream` raises.
+    """
+
+    def __init__(self, tools: ChartTools) -> None:
+        self._tools = tools
+
+    async def get(self, request: pb.GetFactoryChartRequest) -> AsyncGenerator[pb.GetFactoryChartResponse]:
+        """Stream the chart of one factory, and follow it if asked to."""
+        wrong = id_violations("factory_id", request.factory_id) + _end_violations(request)
+        end = micros(request.end_time) if request.HasField("end_time") else None
+        stream = await self._open(request, [request.factory_id], wrong, end)
+        async with aclosing(stream.answers(follow=request.follow)) as answers:
+            async for answer in answers:
+                yield _one_chart(answer)
+
+    async def follow(self, request: pb.FollowFactoryChartsRequest) -> AsyncGenerator[pb.FollowFactoryChartsResponse]:
+        """Follow the charts of many factories."""
+        stream = await self._open(request, request.factory_ids, factory_ids_violations(request.factory_ids))
+        async with aclosing(stream.answers(follow=True)) as answers:
+            async for answer in answers:
+                yield _many_charts(answer)
+
+    async def _open(
+        self, request: _Request, factory_ids: Sequence[str], wrong: list[Violation], end: int | None = None
+    ) -> ChartStream:
+        """Understand a request, and report all that is wrong with it at once."""
+        wrong = wrong + time_violations("start_time", request.start_time) + max_points_violations(request.max_points)
+        bound_to, places = binding(request), {}
+        try:
+            places = await open_resume_token(self._tools.sealer, bound_to, request.resume_token)
+        except InvalidResumeTokenError as error:
+            if not wrong:
+                raise  # it has a reason of its own
+            wrong += error.violations
+        refuse(wrong)
+        start = micros(request.start_time) if request.HasField("start_time") else None
+        return ChartStream(self._tools, ChartRange(factory_ids, start, end, request.max_points, places), bound_to)
+
+
+def _end_violations(request: pb.GetFactoryChartRequest) -> list[Violation]:
+    if not request.HasField("end_time"):
+        return []
+    if request.follow:
+        return [Violation("end_time", "must be absent with follow")]
+    if wrong := time_violations("end_time", request.end_time):
+        return wrong
+    is_reversed = request.HasField("start_time") and micros(request.end_time) <= micros(request.start_time)
+    return [Violation("end_time", "must be after start_time")] if is_reversed else []
+
+
+def _one_chart(answer: Answer) -> pb.GetFactoryChartResponse:
+    return pb.GetFactoryChartResponse(
+        chart=_columns(answer.stretches[0]) if answer.stretches else pb.FactoryChart(),
+        resume_token=answer.resume_token,
+        begins_before_start_time=bool(answer.older),
+        end_of_history=answer.is_end_of_history,
+    )
+
+
+def _many_charts(answer: Answer) -> pb.FollowFactoryChartsResponse:
+    return pb.FollowFactoryChartsResponse(
+        charts=[
+            pb.FollowedFactoryChart(
+                factory_id=each.span.factory_id,
+                chart=_columns(each),
+                begins_before_start_time=each.span.factory_id in answer.older,
+            )
+            for each in answer.stretches
+        ],
+        resume_token=answer.resume_token,
+        end_of_history=answer.is_end_of_history,
+    )
+
+
+def _columns(stretch: Stretch) -> pb.FactoryChart:
+    return pb.FactoryChart(
+        time_micros=stretch.time_micros,
+        sprocket_production_goal=stretch.sprocket_production_goal,
+        sprocket_production_actual=stretch.sprocket_production_actual,
+    )
