@@ -12,6 +12,8 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from sqlalchemy import text
 
+from sprocket.v1.factory_pb2 import GetFactoryChartRequest
+from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
 from sprocket.v1.sprocket_pb2 import CreateSprocketRequest, Sprocket
 from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
 from sprocket_grpc.database import create_plain_engine
@@ -86,6 +88,25 @@ def test_a_call_in_flight_finishes_after_health_was_told(seeded_database_url: st
     assert finished.status == 0
     assert "Traceback" not in finished.errors
     assert scalar(url, f"SELECT count(*) FROM sprocket WHERE id = '{created.id}'") == 1  # noqa: S608  # our own id
+
+
+def test_streams_that_follow_a_chart_end_at_once_with_a_last_token(seeded_database_url: str) -> None:
+    factory_id = scalar(seeded_database_url, "SELECT min(id::text) FROM factory")
+    request = GetFactoryChartRequest(factory_id=factory_id, follow=True)
+    with serving(database_url=seeded_database_url, shutdown_grace_seconds="3600") as served:
+        with grpc.insecure_channel(served.address) as channel:
+            stub: Any = FactoryServiceStub(channel)
+            stream = stub.GetFactoryChart(request)
+            assert next(stream).end_of_history
+            served.signal(signal.SIGTERM)
+            last = next(stream)
+            with pytest.raises(grpc.RpcError) as raised:
+                next(stream)
+            finished = served.end()
+    assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert last.resume_token
+    assert not last.chart.time_micros
+    assert finished.status == 0
 
 
 def test_what_does_not_end_within_the_grace_time_is_cut_off_as_unavailable(seeded_database_url: str) -> None:

@@ -32,7 +32,8 @@ class Follower:
     """
 
     def __init__(self, places: Mapping[str, Place]) -> None:
-        self.places = dict(places)
+        """Take up to where the stream has sent each chart; it keeps this mapping up to date."""
+        self._places = places
         self._ends: dict[str, int] = {}
         self._shared: dict[str, Stretch] = {}
         self._error: SprocketError | None = None
@@ -40,7 +41,7 @@ class Follower:
 
     def tell(self, factory_id: str, end: Place | None, stretch: Stretch | None) -> None:
         """Hear where a chart ends now, if there is one, and perhaps what was added to it."""
-        place = self.places[factory_id]
+        place = self._places[factory_id]
         if end is None or end.created_micros > place.created_micros:
             self.fail(NotFoundError("factory", factory_id))
         elif end.sequence > place.sequence:
@@ -76,7 +77,7 @@ class Follower:
         if self._error:
             raise self._error
         ends, shared, self._ends, self._shared = self._ends, self._shared, {}, {}
-        spans = [Span(each, self.places[each].sequence, end) for each, end in ends.items()]
+        spans = [Span(each, self._places[each].sequence, end) for each, end in ends.items()]
         here = [shared[span.factory_id].cut(span) for span in spans if _holds(shared, span)]
         return here, [span for span in spans if not _holds(shared, span)]
 
@@ -100,7 +101,11 @@ class Following:
 
     @contextmanager
     def follow(self, places: Mapping[str, Place]) -> Iterator[Follower]:
-        """Follow charts from these places on, until the block ends."""
+        """Follow charts from these places on, until the block ends.
+
+        Args:
+            places: Up to where the stream has sent each chart. To be kept up to date.
+        """
         follower = Follower(places)
         if self._stopped:
             follower.fail(ShuttingDownError())
