@@ -93,16 +93,18 @@ def test_a_call_in_flight_finishes_after_health_was_told(seeded_database_url: st
 def test_streams_that_follow_a_chart_end_at_once_with_a_last_token(seeded_database_url: str) -> None:
     factory_id = scalar(seeded_database_url, "SELECT min(id::text) FROM factory")
     request = GetFactoryChartRequest(factory_id=factory_id, follow=True)
-    with serving(database_url=seeded_database_url, shutdown_grace_seconds="3600") as served:
-        with grpc.insecure_channel(served.address) as channel:
-            stub: Any = FactoryServiceStub(channel)
-            stream = stub.GetFactoryChart(request)
-            assert next(stream).end_of_history
-            served.signal(signal.SIGTERM)
-            last = next(stream)
-            with pytest.raises(grpc.RpcError) as raised:
-                next(stream)
-            finished = served.end()
+    with (
+        serving(database_url=seeded_database_url, shutdown_grace_seconds="3600") as served,
+        grpc.insecure_channel(served.address) as channel,
+    ):
+        stub: Any = FactoryServiceStub(channel)
+        stream = stub.GetFactoryChart(request)
+        assert next(stream).end_of_history
+        served.signal(signal.SIGTERM)
+        last = next(stream)
+        with pytest.raises(grpc.RpcError) as raised:
+            next(stream)
+        finished = served.end()
     assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
     assert last.resume_token
     assert not last.chart.time_micros
