@@ -17,7 +17,9 @@ from sprocket.v1.sprocket_pb2_grpc import add_SprocketServiceServicer_to_server
 from sprocket.v1.sprocket_type_pb2_grpc import add_SprocketTypeServiceServicer_to_server
 from sprocket_grpc.database import Database
 from sprocket_grpc.health import HealthMonitor
-from sprocket_grpc.interceptors.errors import ErrorInterceptor
+from sprocket_grpc.interceptors.call import Concern
+from sprocket_grpc.interceptors.chain import ConcernInterceptor
+from sprocket_grpc.interceptors.errors import Errors
 from sprocket_grpc.services.chart_stream import ChartTools
 from sprocket_grpc.services.factory import FactoryService
 from sprocket_grpc.services.factory_charts import FactoryCharts
@@ -58,7 +60,7 @@ def create_server(
     Raises:
         AddressInUseError: The address is taken, or is not one of this machine.
     """
-    server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=OPTIONS)
+    server = grpc.aio.server(interceptors=[ConcernInterceptor(_concerns())], options=OPTIONS)
     _add_services(server, settings, database, following)
     health_pb2_grpc.add_HealthServicer_to_server(monitor.servicer, server)
     reflection.enable_server_reflection([*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
@@ -68,6 +70,11 @@ def create_server(
         raise AddressInUseError(
             f"cannot listen on {settings.listen}: is another server running there? SPROCKET_LISTEN chooses another"
         ) from None
+
+
+def _concerns() -> list[Concern]:
+    """Make what is around every call, the outermost first."""
+    return [Errors()]
 
 
 def _add_services(server: grpc.aio.Server, settings: Settings, database: Database, following: Following) -> None:

@@ -152,8 +152,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         }
     """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 10
-    """Something in the service itself is wrong. A google.rpc.RequestInfo carries the request id under
-    which the server's log says more.
+    """Something in the service itself is wrong. The server's log says more under the request id.
 
     Code INTERNAL.
 
@@ -225,6 +224,9 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
 
     The `domain` of that ErrorInfo is `sprocket.internal`. Its `metadata` holds every variable part of the
     error's text, under the keys that the examples show; `values` holds what a text quotes from the request.
+    Beside it, every error carries a google.rpc.RequestInfo with the request id under which the server's log
+    speaks of the call: the `x-request-id` that the client sent with it, or one that the server made. It is
+    in the trailing metadata of every answer too.
     New reasons may be added; treat an unknown one by the status code alone.
     """
 
@@ -358,8 +360,7 @@ Example of an ErrorInfo:
     }
 """
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 10
-"""Something in the service itself is wrong. A google.rpc.RequestInfo carries the request id under
-which the server's log says more.
+"""Something in the service itself is wrong. The server's log says more under the request id.
 
 Code INTERNAL.
 

@@ -59,10 +59,6 @@ def _nothing_more(_: errors.SprocketError) -> list[Message]:
     return []
 
 
-def _request_info(error: errors.InternalError) -> list[Message]:
-    return [details.RequestInfo(request_id=error.metadata["request_id"])]
-
-
 _TABLE: dict[type[errors.SprocketError], tuple[StatusCode, Callable[[Any], list[Message]]]] = {
     errors.InvalidArgumentError: (StatusCode.INVALID_ARGUMENT, _bad_request),
     errors.InvalidPageTokenError: (StatusCode.INVALID_ARGUMENT, _bad_request),
@@ -77,15 +73,20 @@ _TABLE: dict[type[errors.SprocketError], tuple[StatusCode, Callable[[Any], list[
     errors.UnavailableError: (StatusCode.UNAVAILABLE, _retry_info),
     errors.ShuttingDownError: (StatusCode.UNAVAILABLE, _retry_info),
     errors.DeadlineExceededError: (StatusCode.DEADLINE_EXCEEDED, _nothing_more),
-    errors.InternalError: (StatusCode.INTERNAL, _request_info),
+    errors.InternalError: (StatusCode.INTERNAL, _nothing_more),
 }
 
 
-def to_status(error: errors.SprocketError) -> Status:
-    """Return the status that a client is told."""
+def to_status(error: errors.SprocketError, request_id: str) -> Status:
+    """Return the status that a client is told.
+
+    Args:
+        error: What went wrong.
+        request_id: Under which the log speaks of the call.
+    """
     code, describe = _TABLE[type(error)]
     info = details.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
     status = Status(code=code.value[0], message=str(error))
-    for message in [info, *describe(error)]:
+    for message in [info, *describe(error), details.RequestInfo(request_id=request_id)]:
         status.details.add().Pack(message)
     return status

@@ -21,11 +21,14 @@ def path(method: MethodDescriptor) -> str:
 
 
 async def call(service: Service, method: MethodDescriptor, request: bytes) -> None:
-    """Call a method, and read its responses to their end."""
+    """Call a method, and read its responses to their end, or the first of a stream that has none."""
     channel: Any = service.channel  # its types know no calls of bytes
     if method.server_streaming:
-        async for _ in channel.unary_stream(path(method))(request):
-            pass
+        responses = channel.unary_stream(path(method))(request)
+        async for _ in responses:
+            if method.name.startswith("Follow"):
+                responses.cancel()
+                return
     else:
         await channel.unary_unary(path(method))(request)
 
@@ -61,7 +64,7 @@ def _standard(case: Case, stored: Any) -> dict[str, dict[str, Any]]:
 def _special(case: Case, stored: Any, spare: Any) -> dict[str, dict[str, Any]]:
     """Return the fields of the request of each other method."""
     if case.name == "factory":
-        return {"GetFactoryChart": {"factory_id": stored.id}}
+        return {"GetFactoryChart": {"factory_id": stored.id}, "FollowFactoryCharts": {"factory_ids": [stored.id]}}
     if case.name == "sprocket":
         return {"BatchCreateSprockets": {"sprockets": [stored]}, "BatchDeleteSprockets": {"ids": [spare.id]}}
     return {}

@@ -1,0 +1,50 @@
+"""A call, as the concerns around all handlers see it."""
+
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from grpc import StatusCode
+
+from sprocket_grpc.services import Context
+
+REQUEST_ID_KEY = "x-request-id"
+"""The metadata that carries a request id in and out."""
+
+
+@dataclass
+class Call:
+    """One call, from its headers to its status.
+
+    Attributes:
+        method: Its full name, such as `/sprocket.v1.FactoryService/GetFactory`.
+        metadata: What the client sent with it, by lower-case keys; of several values for one key, the last.
+        context: What gRPC says about it.
+        request_id: The id under which logs, traces and errors speak of it.
+        request_bytes: The size of the request.
+        status: How it ended, as far as it has.
+        response_bytes: The size of the responses so far.
+        responses: How many responses there were so far.
+    """
+
+    method: str
+    metadata: Mapping[str, str | bytes]
+    context: Context
+    request_id: str
+    request_bytes: int
+    status: StatusCode = StatusCode.OK
+    response_bytes: int = 0
+    responses: int = 0
+
+    def count(self, response: Any) -> None:  # noqa: ANN401  # any message
+        """Count a response."""
+        self.responses += 1
+        self.response_bytes += response.ByteSize()
+
+
+class Concern(Protocol):
+    """Something that holds for every call, whatever it is about."""
+
+    def around(self, call: Call) -> AbstractAsyncContextManager[None]:
+        """Run before and after the handler of a call; to refuse the call, raise one of `sprocket_grpc.errors`."""
