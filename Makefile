@@ -72,9 +72,9 @@ packages: $(VENV)/.development
 
 lock: .venv-supply/.ready ## Lock the newest versions of all dependencies that pyproject.toml allows.
 	$(LOCK) pyproject.toml --upgrade -o requirements/runtime.txt
-	$(LOCK) pyproject.toml --extra embedded -c requirements/runtime.txt --upgrade -o requirements/embedded.txt
-	$(LOCK) pyproject.toml --extra embedded --group development -c requirements/embedded.txt --upgrade \
-	  -o requirements/development.txt
+	$(LOCK) pyproject.toml --extra chart --extra embedded -c requirements/runtime.txt --upgrade -o requirements/embedded.txt
+	$(LOCK) pyproject.toml --extra chart --extra embedded --group development -c requirements/embedded.txt \
+	  --upgrade -o requirements/development.txt
 	$(LOCK) --group build --upgrade -o requirements/build.txt
 	$(LOCK) --group supply --upgrade -o requirements/supply.txt
 

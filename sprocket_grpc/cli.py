@@ -13,6 +13,8 @@ import uvloop
 from grpc_health.v1 import health_pb2
 
 from sprocket_grpc import __version__, migrate
+from sprocket_grpc.addresses import reachable
+from sprocket_grpc.chart_command.command import chart_command
 from sprocket_grpc.database import DatabaseNotReachableError, create_plain_engine, describe, wait_for_database
 from sprocket_grpc.embedded import EmbeddedDatabaseError, default_directory, embedded_postgres
 from sprocket_grpc.seed import seed
@@ -100,10 +102,13 @@ def seed_command() -> None:
 @click.option("--server", help="The address to ask. Default: SPROCKET_LISTEN.")
 def health_command(service: str, server: str | None) -> None:
     """Ask a server whether it is SERVING; exit status 0 means yes. For the health checks of containers."""
-    target = server or _reachable(_load_settings().listen)
+    target = server or reachable(_load_settings().listen)
     status = _ask(target, service)
     click.echo(status)
     raise SystemExit(0 if status == "SERVING" else 1)
+
+
+main.add_command(chart_command)
 
 
 def _load_settings() -> Settings:
@@ -153,7 +158,7 @@ def _announcement(settings: Settings, url: str) -> Callable[[int, str | None], N
 
     def announce(port: int, problem: str | None) -> None:
         host = settings.listen.rpartition(":")[0]
-        target = _reachable(f"{host}:{port}")
+        target = reachable(f"{host}:{port}")
         click.echo(f"sprocket-grpc {__version__} listens on {host}:{port}, with {database}")
         if problem:
             click.echo(f"It is NOT_SERVING yet: {problem}")
@@ -169,13 +174,6 @@ def _program() -> str:
     """Name this program as it was typed, which may be the path into an environment that is not active."""
     typed = sys.argv[0]
     return typed if Path(typed).name == "sprocket-grpc" else "sprocket-grpc"
-
-
-def _reachable(listen: str) -> str:
-    """Turn an address to listen on into one to connect to."""
-    host, _, port = listen.rpartition(":")
-    loopback = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104  # nothing is bound here
-    return f"{loopback.get(host, host)}:{port}"
 
 
 def _ask(target: str, service: str) -> str:

@@ -1,0 +1,9 @@
+"""Addresses, as they are listened on and as they are connected to."""
+
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104  # nothing is bound here
+
+
+def reachable(listen: str) -> str:
+    """Turn an address to listen on into one to connect to."""
+    host, _, port = listen.rpartition(":")
+    return f"{_LOOPBACK.get(host, host)}:{port}"
