@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from sprocket.v1.factory_pb2 import FactoryChart
-from sprocket_grpc.chart_command.times import SECOND
+from sprocket_grpc.chart_command.times import SECOND, for_people, to_datetime
 
 # A curve that ended at its last entry would not show what came in force then.
 _TAIL = 20
@@ -39,6 +39,11 @@ class Entry(NamedTuple):
         """All that holds, in words."""
         return f"actual {self.actual:,} of goal {self.goal:,}: {self.gap}"
 
+    @property
+    def headline(self) -> str:
+        """All that holds, and since when, in words."""
+        return f"{self.summary}, last changed {for_people(self.time_micros)}"
+
 
 @dataclass
 class Chart:
@@ -58,6 +63,11 @@ class Chart:
         return len(self.time_micros)
 
     @property
+    def columns(self) -> tuple[list[int], list[int], list[int]]:
+        """All three columns."""
+        return self.time_micros, self.goal, self.actual
+
+    @property
     def last(self) -> Entry:
         """The entry that is in force."""
         return Entry(self.time_micros[-1], self.goal[-1], self.actual[-1])
@@ -68,13 +78,14 @@ class Chart:
         self.goal.extend(stretch.sprocket_production_goal)
         self.actual.extend(stretch.sprocket_production_actual)
 
-    def beginning_at(self, start: int) -> "Chart":
-        """Return what holds from a time on: what was in force then begins then."""
-        before = bisect_right(self.time_micros, start)
-        if not before:
-            return self
-        first = before - 1
-        return Chart([start, *self.time_micros[before:]], self.goal[first:], self.actual[first:])
+    def in_force_from(self, start: int) -> "Chart":
+        """Return the entries that are in force at a time or later; the first of them may be older."""
+        first = max(bisect_right(self.time_micros, start) - 1, 0)
+        return Chart(*(column[first:] for column in self.columns)) if first else self
+
+    def clamped(self, start: int) -> "Chart":
+        """Return entries that begin no earlier than a time."""
+        return Chart([max(each, start) for each in self.time_micros], self.goal, self.actual)
 
     def thinned(self, parts: int) -> "Chart":
         """Return a selection that looks the same.
@@ -97,8 +108,7 @@ class Chart:
             yield from (min(indices, key=values.__getitem__), max(indices, key=values.__getitem__))
 
     def _selected(self, indices: Sequence[int]) -> "Chart":
-        columns = (self.time_micros, self.goal, self.actual)
-        return Chart(*([values[index] for index in indices] for values in columns))
+        return Chart(*([values[index] for index in indices] for values in self.columns))
 
 
 class Drawing(NamedTuple):
@@ -106,15 +116,33 @@ class Drawing(NamedTuple):
 
     Attributes:
         title: The display name of the factory.
+        headline: What holds now, in words.
         chart: At least one entry; the first is not before the start.
         start: Where the time axis begins, in microseconds since 1970.
         end: Where it ends.
     """
 
     title: str
+    headline: str
     chart: Chart
     start: int
     end: int
+
+    @property
+    def corners(self) -> tuple[list[int], list[int], list[int]]:
+        """The corners of the curves, which go up and down only at entries: times, goals and actuals of equal length."""
+        times, goal, actual = ([each for each in column for _ in range(2)] for column in self.chart.columns)
+        return [*times[1:], self.end], goal, actual
+
+    @property
+    def time_label(self) -> str:
+        """What the time axis shows, in words."""
+        first, last = (f"{to_datetime(each):%Y-%m-%d}" for each in (self.start, self.end))
+        return f"time (UTC), {first}" + (f" to {last}" if last != first else "")
+
+    def thinned(self, parts: int) -> "Drawing":
+        """Return one that looks the same, with at most six entries in each of so many parts."""
+        return self._replace(chart=self.chart.thinned(parts))
 
 
 def drawing(title: str, chart: Chart, start: int | None, now: int) -> Drawing:
@@ -129,6 +157,6 @@ def drawing(title: str, chart: Chart, start: int | None, now: int) -> Drawing:
     if start is None:
         first, last = chart.time_micros[0], chart.time_micros[-1]
         tail = max((last - first) // _TAIL, SECOND) if last > first else max(now - last, SECOND)
-        return Drawing(title, chart, first, last + tail)
+        return Drawing(title, chart.last.headline, chart, first, last + tail)
     end = max(now, chart.time_micros[-1] + 1, start + 1)
-    return Drawing(title, chart.beginning_at(start), start, end)
+    return Drawing(title, chart.last.headline, chart.in_force_from(start).clamped(start), start, end)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sprocket_grpc.chart_command.errors import ChartError
@@ -24,4 +24,5 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise ChartError(f"cannot write {path}: {error.strerror or error}; `--output` names another file") from error
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)

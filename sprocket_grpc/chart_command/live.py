@@ -37,7 +37,7 @@ class LiveDrawing:
         """Add the next entries."""
         self._chart.extend(stretch)
         if self._since and self._since.ago and len(self._chart):
-            self._chart = self._chart.beginning_at(self._since.start(now_micros()))
+            self._chart = self._chart.in_force_from(self._since.start(now_micros()))
         if len(self._chart) > _MOST_ENTRIES:
             self._chart = self._chart.thinned(_PARTS_KEPT)
         self._stale = True

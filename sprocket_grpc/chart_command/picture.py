@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Any
 from sprocket_grpc.chart_command.chart import Drawing
 from sprocket_grpc.chart_command.errors import missing_library
 from sprocket_grpc.chart_command.text import printable
-from sprocket_grpc.chart_command.times import DAY, for_people
+from sprocket_grpc.chart_command.times import DAY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SUFFIXES = (".svg", ".png")
+# Neither the date nor the version of matplotlib: the same chart is the same file.
+_METADATA: dict[str, dict[str, str | None]] = {
+    ".svg": {"Date": None, "Creator": "sprocket-grpc"},
+    ".png": {"Software": None},
+}
+SUFFIXES = tuple(_METADATA)
 
 # Of the palette by Okabe and Ito, which people see apart whatever colours they see; and one is dashed.
 _ACTUAL_COLOUR, _GOAL_COLOUR = "#0072B2", "#D55E00"
@@ -20,11 +25,14 @@ _INK, _PALE_INK, _GRID = "#1f2328", "#59636e", "#e4e7eb"
 
 _SIZE_INCHES = (9.6, 4.8)
 _DOTS_PER_INCH = 160
+_LONG_TITLE = 40
 
 _STYLE: dict[Any, object] = {
     # A background of its own, so that it can be read on a dark page as well.
     "savefig.facecolor": "white",
     "savefig.dpi": _DOTS_PER_INCH,
+    "figure.constrained_layout.w_pad": 0.15,
+    "figure.constrained_layout.h_pad": 0.1,
     "font.size": 10,
     "text.color": _INK,
     "axes.labelcolor": _PALE_INK,
@@ -72,38 +80,32 @@ def write_picture(path: Path, drawing: Drawing) -> None:
         _curves(axes, drawing)
         _words(axes, drawing)
         _rule(axes, drawing)
-        date, program = ({"Date": None}, {"Creator": "sprocket-grpc"}) if path.suffix.lower() == ".svg" else ({}, {})
-        figure.savefig(path, metadata={**date, **program} or {"Software": None})
+        figure.legend(loc="outside lower center", ncols=4, frameon=False)
+        figure.savefig(path, metadata=_METADATA[path.suffix.lower()])
 
 
 def _curves(axes: "Axes", drawing: Drawing) -> None:
-    chart = drawing.chart
-    times = _positions([*chart.time_micros, drawing.end])
-    goal, actual = [*chart.goal, chart.goal[-1]], [*chart.actual, chart.actual[-1]]
-    _shade(axes, times, goal, actual)
-    axes.step(times, actual, where="post", color=_ACTUAL_COLOUR, linewidth=2, label="actual")
-    axes.step(times, goal, where="post", color=_GOAL_COLOUR, linewidth=1.6, linestyle=(0, (4, 2)), label="goal")
-
-
-def _shade(axes: "Axes", times: list[float], goal: list[int], actual: list[int]) -> None:
+    times, goal, actual = drawing.corners
+    positions = _positions(times)
+    axes.plot(positions, actual, color=_ACTUAL_COLOUR, linewidth=2, label="actual")
+    axes.plot(positions, goal, color=_GOAL_COLOUR, linewidth=1.6, linestyle=(0, (4, 2)), label="goal")
     for colour, name, chosen in (
         (_ACTUAL_COLOUR, "ahead", [a > g for g, a in zip(goal, actual, strict=True)]),
         (_GOAL_COLOUR, "behind", [a < g for g, a in zip(goal, actual, strict=True)]),
     ):
-        axes.fill_between(
-            times, goal, actual, where=chosen, step="post", color=colour, alpha=0.13, linewidth=0, label=name
-        )
+        axes.fill_between(positions, goal, actual, where=chosen, color=colour, alpha=0.13, linewidth=0, label=name)
 
 
 def _words(axes: "Axes", drawing: Drawing) -> None:
-    last = drawing.chart.last
-    title = axes.set_title(printable(drawing.title), loc="left", fontsize=14, fontweight="bold", pad=28)
-    title.set_parse_math(False)  # a name may have dollars in it
-    subtitle = f"{last.summary} since {for_people(last.time_micros)}"
-    axes.annotate(subtitle, (0, 1), (0, 10), xycoords="axes fraction", textcoords="offset points", color=_PALE_INK)
-    axes.set_xlabel("time (UTC)")
+    title = printable(drawing.title)
+    size = 14 if len(title) <= _LONG_TITLE else 10
+    text = axes.set_title(title, loc="left", fontsize=size, fontweight="bold", pad=28)
+    text.set_parse_math(False)  # a name may have dollars in it
+    axes.annotate(
+        drawing.headline, (0, 1), (0, 10), xycoords="axes fraction", textcoords="offset points", color=_PALE_INK
+    )
+    axes.set_xlabel(drawing.time_label)
     axes.set_ylabel("sprockets")
-    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, frameon=False, borderaxespad=0.4)
 
 
 def _rule(axes: "Axes", drawing: Drawing) -> None:
@@ -112,7 +114,7 @@ def _rule(axes: "Axes", drawing: Drawing) -> None:
 
     locator: Any = AutoDateLocator(minticks=4, maxticks=10)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))  # type: ignore[no-untyped-call]
     axes.set_xlim(*_positions([drawing.start, drawing.end]))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))

@@ -15,8 +15,9 @@ from sprocket_grpc.chart_command.terminal import SMALLEST_COLUMNS, SMALLEST_LINE
 
 _TALLEST_LINES = 40
 
-_ENTER = "\x1b[?1049h\x1b[?25l"
-_LEAVE = "\x1b[?25h\x1b[?1049l"
+# Without wrapping, a line that is too long would not push the others down.
+_ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l"
+_LEAVE = "\x1b[?7h\x1b[?25h\x1b[?1049l"
 _HOME = "\x1b[H"
 _END_OF_LINE = "\x1b[K"
 _REST = "\x1b[J"

@@ -9,7 +9,6 @@ from sprocket_grpc.chart_command.chart import Chart, Drawing
 from sprocket_grpc.chart_command.errors import missing_library
 from sprocket_grpc.chart_command.text import printable
 from sprocket_grpc.chart_command.ticks import number_ticks, time_ticks
-from sprocket_grpc.chart_command.times import for_people, to_datetime
 
 SMALLEST_COLUMNS, SMALLEST_LINES = 40, 12
 
@@ -69,13 +68,12 @@ def load_plotext() -> ModuleType:
 
 def draw(drawing: Drawing, canvas: Canvas) -> list[str]:
     """Return the lines of a picture, with the numbers of now above it."""
-    last = drawing.chart.last
     lines = [
         _styled(printable(drawing.title), canvas, bold=True),
-        f"{last.summary} since {for_people(last.time_micros)}",
+        drawing.headline,
         "sprockets   " + "   ".join(_legend(curve, canvas) for curve in (_ACTUAL, _GOAL)),
         *_plot(drawing, canvas),
-        f"time (UTC), {_dates(drawing)}".center(canvas.columns).rstrip(),
+        drawing.time_label.center(canvas.columns).rstrip(),
     ]
     return [line.translate(_ASCII) for line in lines] if canvas.ascii_only else lines
 
@@ -88,9 +86,9 @@ def _plot(drawing: Drawing, canvas: Canvas) -> list[str]:
     figure.plot_size(canvas.columns, canvas.lines - _LINES_AROUND)
     figure.legend(active=False)  # it would lie on the curves
     # plotext's time and memory grow with the length of all lines, so it gets no more than can be seen.
-    chart = drawing.chart.thinned(canvas.columns)
-    for curve, values in ((_GOAL, chart.goal), (_ACTUAL, chart.actual)):
-        _add(plotext, curve, _steps(chart.time_micros, values, drawing.end), canvas)
+    times, goal, actual = drawing.thinned(canvas.columns).corners
+    _add(plotext, _GOAL, (times, goal), canvas)
+    _add(plotext, _ACTUAL, (times, actual), canvas)
     _rule(plotext, drawing, canvas)
     return [line.rstrip() for line in figure.build().string(colorless=not canvas.colour).splitlines() if line.strip()]
 
@@ -101,13 +99,6 @@ def _add(plotext: ModuleType, curve: _Curve, points: tuple[list[int], list[int]]
     signal = plotext.figure.signal(*points, marker=plotext.marker(marker, colour))
     signal.lines()
     plotext.figure.draw(signal)
-
-
-def _steps(times: list[int], values: list[int], end: int) -> tuple[list[int], list[int]]:
-    """Return the corners of a curve that goes up and down only at its entries, and on to the end."""
-    across = [time for time in times for _ in range(2)][1:]
-    upwards = [value for value in values for _ in range(2)]
-    return [*across, end], upwards
 
 
 def _rule(plotext: ModuleType, drawing: Drawing, canvas: Canvas) -> None:
@@ -123,11 +114,6 @@ def _rule(plotext: ModuleType, drawing: Drawing, canvas: Canvas) -> None:
 
 def _bounds(chart: Chart) -> tuple[int, int]:
     return min(*chart.goal, *chart.actual), max(*chart.goal, *chart.actual)
-
-
-def _dates(drawing: Drawing) -> str:
-    first, last = (f"{to_datetime(each):%Y-%m-%d}" for each in (drawing.start, drawing.end))
-    return first if first == last else f"{first} to {last}"
 
 
 def _legend(curve: _Curve, canvas: Canvas) -> str:
