@@ -156,7 +156,7 @@ def drawing(title: str, chart: Chart, start: int | None, now: int) -> Drawing:
     """
     if start is None:
         first, last = chart.time_micros[0], chart.time_micros[-1]
-        tail = max((last - first) // _TAIL, SECOND) if last > first else max(now - last, SECOND)
+        tail = max((last - first) // _TAIL, 1) if last > first else max(now - last, SECOND)
         return Drawing(title, chart.last.headline, chart, first, last + tail)
     end = max(now, chart.time_micros[-1] + 1, start + 1)
     return Drawing(title, chart.last.headline, chart.in_force_from(start).clamped(start), start, end)

@@ -28,7 +28,7 @@ class Update(NamedTuple):
 
     Attributes:
         response: The next stretch.
-        problem: Why there is none for now, for a person, or empty.
+        problem: Why nothing comes for now, for a person, or empty.
     """
 
     response: GetFactoryChartResponse | None
@@ -45,21 +45,22 @@ def follow(client: Client, request: GetFactoryChartRequest) -> Iterator[Update]:
     Raises:
         ChartError: It cannot be followed, or not any more.
     """
-    pause = _FIRST_PAUSE_SECONDS
+    pause, problem = _FIRST_PAUSE_SECONDS, ""
     while True:
         try:
-            for update in _one_stream(client, request):
-                if update.response:
-                    pause = _FIRST_PAUSE_SECONDS
-                yield update
+            for response in _one_stream(client, request):
+                if response:
+                    pause, problem = _FIRST_PAUSE_SECONDS, ""
+                yield Update(response, problem)
         except grpc.RpcError as error:
             if error.code() not in _WORTH_ANOTHER_TRY:
                 raise explain(error, client.server) from error
-        yield from _paused(pause, f"{client.server} has gone away; trying again every few seconds")
+        problem = f"{client.server} has gone away; trying again every few seconds"
+        yield from _paused(pause, problem)
         pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
 
-def _one_stream(client: Client, request: GetFactoryChartRequest) -> Iterator[Update]:
+def _one_stream(client: Client, request: GetFactoryChartRequest) -> Iterator[GetFactoryChartResponse | None]:
     """Read one stream until it is silent for too long, or broken."""
     call = client.call_chart(request)
     arrived: SimpleQueue[GetFactoryChartResponse | grpc.RpcError | None] = SimpleQueue()
@@ -71,7 +72,7 @@ def _one_stream(client: Client, request: GetFactoryChartRequest) -> Iterator[Upd
             if response:
                 heard = time.monotonic()
                 request.resume_token = response.resume_token
-            yield Update(response)
+            yield response
     finally:
         call.cancel()
 

@@ -97,21 +97,21 @@ def follow_in_lines(client: Client, request: GetFactoryChartRequest, *, with_his
 
 
 def _print(client: Client, request: GetFactoryChartRequest, *, with_history: bool) -> None:
-    shown_problem, all_of_it, held = "", with_history, list[Entry]()
+    shown_problem, is_history = "", not with_history
+    unprinted: list[Entry] = []
     for update in follow(client, request):
         if update.problem and update.problem != shown_problem:
             click.echo(update.problem, err=True)
-        shown_problem = update.problem if update.problem or update.response else shown_problem
+        shown_problem = update.problem
         if not update.response:
             continue
-        held = (
-            [*held, *_entries(update.response.chart)] if all_of_it else [*held, *_entries(update.response.chart)][-1:]
-        )
-        if all_of_it or update.response.end_of_history:
-            all_of_it = True
-            for entry in held:
-                click.echo(f"{rfc_3339(entry.time_micros)}  {entry.summary}")
-            held = []
+        unprinted.extend(_entries(update.response.chart))
+        if is_history:
+            unprinted = unprinted[-1:]
+            is_history = not update.response.end_of_history
+        if not is_history:
+            click.echo("".join(f"{rfc_3339(each.time_micros)}  {each.summary}\n" for each in unprinted), nl=False)
+            unprinted.clear()
 
 
 def _entries(stretch: FactoryChart) -> Iterator[Entry]:

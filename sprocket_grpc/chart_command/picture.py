@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sprocket_grpc.chart_command.chart import Drawing
 from sprocket_grpc.chart_command.errors import missing_library
 from sprocket_grpc.chart_command.text import printable
-from sprocket_grpc.chart_command.times import DAY
+from sprocket_grpc.chart_command.ticks import time_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,6 +26,7 @@ _INK, _PALE_INK, _GRID = "#1f2328", "#59636e", "#e4e7eb"
 _SIZE_INCHES = (9.6, 4.8)
 _DOTS_PER_INCH = 160
 _LONG_TITLE = 40
+_MOST_TIMES = 9
 
 _STYLE: dict[Any, object] = {
     # A background of its own, so that it can be read on a dark page as well.
@@ -86,7 +87,8 @@ def write_picture(path: Path, drawing: Drawing) -> None:
 
 def _curves(axes: "Axes", drawing: Drawing) -> None:
     times, goal, actual = drawing.corners
-    positions = _positions(times)
+    # Small numbers stay exact: matplotlib reckons in floats.
+    positions = [time - drawing.start for time in times]
     axes.plot(positions, actual, color=_ACTUAL_COLOUR, linewidth=2, label="actual")
     axes.plot(positions, goal, color=_GOAL_COLOUR, linewidth=1.6, linestyle=(0, (4, 2)), label="goal")
     for colour, name, chosen in (
@@ -109,20 +111,13 @@ def _words(axes: "Axes", drawing: Drawing) -> None:
 
 
 def _rule(axes: "Axes", drawing: Drawing) -> None:
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter  # noqa: PLC0415  # as above
-    from matplotlib.ticker import MaxNLocator, StrMethodFormatter  # noqa: PLC0415
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter  # noqa: PLC0415  # as above
 
-    locator: Any = AutoDateLocator(minticks=4, maxticks=10)  # type: ignore[no-untyped-call]
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))  # type: ignore[no-untyped-call]
-    axes.set_xlim(*_positions([drawing.start, drawing.end]))
+    ticks = time_ticks(drawing.start, drawing.end, _MOST_TIMES)
+    axes.set_xticks([time - drawing.start for time, _ in ticks], [label for _, label in ticks])
+    axes.set_xlim(0, drawing.end - drawing.start)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.margins(y=0.08)
     axes.grid(visible=True)
     axes.set_axisbelow(True)
-
-
-def _positions(micros: list[int]) -> list[float]:
-    """Return where times are on an axis of dates, which counts days."""
-    return [each / DAY for each in micros]

@@ -53,6 +53,8 @@ def write_json(path: Path, factory: Factory, stretches: Stretches) -> None:
 def _spread(stretches: Stretches, columns: Sequence[IO[str]]) -> None:
     separator = ""
     for stretch in stretches:
+        if not stretch.time_micros:
+            continue
         times, *numbers = _columns(stretch)
         for column, texts in zip(columns, [(f'"{each}"' for each in times), *numbers], strict=True):
             column.write(separator + ", ".join(texts))

@@ -58,4 +58,4 @@ def _label(time: int, step: int, span: int) -> str:
         return f"{moment:%Y-%m-%d}"
     if step >= MINUTE:
         return f"{moment:%H:%M}" if span <= DAY else f"{moment:%d %b %H:%M}"
-    return f"{moment:%H:%M:%S}" if step >= SECOND else f"{moment:%H:%M:%S.%f}".rstrip("0")
+    return f"{moment:%H:%M:%S}" if step >= SECOND else f"{moment:%H:%M:%S.%f}".rstrip("0").rstrip(".")

@@ -1,0 +1,90 @@
+"""A server of charts that says what a test tells it to, for what a real one does only when it breaks."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+
+from sprocket.v1.factory_pb2 import (
+    Factory,
+    FactoryChart,
+    GetFactoryChartRequest,
+    GetFactoryChartResponse,
+    GetFactoryRequest,
+    GetFactoryResponse,
+)
+
+IDENTIFIER = "01771fc9-0000-7000-8000-000000000001"
+TITLE = "Works \x1b[31m$1"
+_SECOND = 1_000_000
+
+
+@dataclass
+class ChartServer:
+    """A server with one factory, whose chart is streamed as it was told.
+
+    Attributes:
+        streams: What each call is answered, one after the other: responses, and the status that ends the stream or None
+            for one that stays open.
+        requests: What was asked.
+        address: Where it listens.
+    """
+
+    streams: list[tuple[list[GetFactoryChartResponse], grpc.StatusCode | None]]
+    requests: list[GetFactoryChartRequest] = field(default_factory=list)
+    address: str = ""
+    _end: threading.Event = field(default_factory=threading.Event)
+
+    def get_factory(self, request: GetFactoryRequest, _: grpc.ServicerContext) -> GetFactoryResponse:
+        """Get the factory."""
+        return GetFactoryResponse(factory=Factory(id=request.id, display_name=TITLE))
+
+    def get_chart(
+        self, request: GetFactoryChartRequest, context: grpc.ServicerContext
+    ) -> Iterator[GetFactoryChartResponse]:
+        """Stream what is next."""
+        responses, status = self.streams[len(self.requests)]
+        self.requests.append(request)
+        yield from responses
+        if status is None:
+            context.add_callback(self._end.set)
+            self._end.wait()
+        elif status is not grpc.StatusCode.OK:
+            context.abort(status, "as it was told")
+
+
+@contextmanager
+def chart_server(*streams: tuple[list[GetFactoryChartResponse], grpc.StatusCode | None]) -> Iterator[ChartServer]:
+    """Run one until the block ends."""
+    told = ChartServer(list(streams))
+    server = grpc.server(ThreadPoolExecutor(4))
+    handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
+        "GetFactory": grpc.unary_unary_rpc_method_handler(
+            told.get_factory, GetFactoryRequest.FromString, GetFactoryResponse.SerializeToString
+        ),
+        "GetFactoryChart": grpc.unary_stream_rpc_method_handler(
+            told.get_chart, GetFactoryChartRequest.FromString, GetFactoryChartResponse.SerializeToString
+        ),
+    }
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("sprocket.v1.FactoryService", handlers),))
+    told.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    try:
+        yield told
+    finally:
+        server.stop(None).wait()
+
+
+def stretch(token: str, *entries: tuple[int, int, int], end_of_history: bool = False) -> GetFactoryChartResponse:
+    """Make a response of entries: the second since 1970, the goal and the actual of each."""
+    times, goals, actuals = zip(*entries, strict=True) if entries else ((), (), ())
+    chart = FactoryChart(
+        time_micros=[each * _SECOND for each in times],
+        sprocket_production_goal=goals,
+        sprocket_production_actual=actuals,
+    )
+    return GetFactoryChartResponse(chart=chart, resume_token=token, end_of_history=end_of_history)
