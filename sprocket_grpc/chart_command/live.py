@@ -47,14 +47,14 @@ class LiveDrawing:
         passed = time.monotonic() - self._drawn
         return bool(len(self._chart)) and passed >= (TICK_SECONDS if self._stale else _IDLE_SECONDS)
 
-    def lines(self, *, spare_lines: int = 1) -> list[str]:
+    def lines(self) -> list[str]:
         """Draw it as it is now; nothing as long as nothing has arrived."""
         if not len(self._chart):
             return []
         self._drawn, self._stale = time.monotonic(), False
         now = now_micros()
         start = self._since.start(now) if self._since else None
-        return draw(drawing(self._title, self._chart, start, now), screen.canvas(spare_lines=spare_lines))
+        return draw(drawing(self._title, self._chart, start, now), screen.canvas())
 
 
 def follow_in_terminal(client: Client, factory: Factory, request: GetFactoryChartRequest, since: Since | None) -> None:
@@ -78,7 +78,7 @@ def _redraw(live: LiveDrawing, client: Client, request: GetFactoryChartRequest) 
             live.add(update.response.chart)
         if live.is_due() or update.problem != shown_problem:
             shown_problem = update.problem
-            screen.redraw([*live.lines(spare_lines=2), shown_problem or "following; Ctrl-C ends"])
+            screen.redraw([*live.lines(), shown_problem or "following; Ctrl-C ends"])
 
 
 def follow_in_lines(client: Client, request: GetFactoryChartRequest, *, with_history: bool) -> None:

@@ -14,12 +14,14 @@ import click
 from sprocket_grpc.chart_command.terminal import SMALLEST_COLUMNS, SMALLEST_LINES, Canvas
 
 _TALLEST_LINES = 40
+# For what follows a drawing: how it stands, or a prompt.
+_LINES_LEFT = 2
 
 # Without wrapping, a line that is too long would not push the others down.
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l"
 _LEAVE = "\x1b[?7h\x1b[?25h\x1b[?1049l"
 _HOME = "\x1b[H"
-_END_OF_LINE = "\x1b[K"
+_ERASED_LINE = "\x1b[2K"
 _REST = "\x1b[J"
 
 
@@ -28,13 +30,13 @@ def is_terminal() -> bool:
     return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def canvas(*, spare_lines: int = 1) -> Canvas:
-    """Return what can be drawn on now, for a terminal may be resized, but for some lines that are needed otherwise."""
+def canvas() -> Canvas:
+    """Return what can be drawn on now, for a terminal may be resized."""
     ascii_only = not _shows_more_than_ascii()
     if not is_terminal():
         return Canvas(ascii_only=ascii_only)
     size = shutil.get_terminal_size()
-    lines = min(size.lines - spare_lines, _TALLEST_LINES)
+    lines = min(size.lines - _LINES_LEFT, _TALLEST_LINES)
     colour = not os.environ.get("NO_COLOR")
     return Canvas(max(size.columns, SMALLEST_COLUMNS), max(lines, SMALLEST_LINES), colour, ascii_only)
 
@@ -46,7 +48,7 @@ def show(lines: list[str]) -> None:
 
 def redraw(lines: list[str]) -> None:
     """Draw over what `drawn_over` shows, without flicker: in one write, and clearing only what is left over."""
-    sys.stdout.write(_HOME + "\n".join(f"{line}{_END_OF_LINE}" for line in lines) + _REST)
+    sys.stdout.write(_HOME + "\n".join(f"{_ERASED_LINE}{line}" for line in lines) + _REST)
     sys.stdout.flush()
 
 
