@@ -464,5 +464,5 @@ def test_colours_are_only_used_where_they_are_wanted() -> None:
     lines = {
         colour: "\n".join(draw(drawing("x", entries, None, SECOND), Canvas(colour=colour))) for colour in (True, False)
     }
-    assert f"{ESCAPE}[36m▄▄▄▄" in lines[True]
+    assert f"{ESCAPE}[38;5;6m▄▄▄▄" in lines[True]
     assert ESCAPE not in lines[False]

@@ -44,12 +44,13 @@ class _Curve:
     ascii_marker: str
     sample: str
     ascii_sample: str
-    colour: str
+    colour: int
 
 
-# Told apart by what they are made of. The actual comes last and lies on top.
-_GOAL = _Curve("goal", "·", ".", "····", "....", "yellow")
-_ACTUAL = _Curve("actual", "hd", "#", "▄▄▄▄", "####", "cyan")
+# Told apart by what they are made of; the colours are dark yellow and cyan, by their numbers in the terminal's palette.
+# The actual comes last and lies on top.
+_GOAL = _Curve("goal", "·", ".", "····", "....", 3)
+_ACTUAL = _Curve("actual", "hd", "#", "▄▄▄▄", "####", 6)
 
 
 def load_plotext() -> ModuleType:
@@ -121,5 +122,5 @@ def _legend(curve: _Curve, canvas: Canvas) -> str:
     return f"{_styled(sample, canvas, colour=curve.colour)} {curve.name}"
 
 
-def _styled(text: str, canvas: Canvas, *, colour: str | None = None, bold: bool = False) -> str:
+def _styled(text: str, canvas: Canvas, *, colour: int | None = None, bold: bool = False) -> str:
     return click.style(text, fg=colour, bold=bold or None) if canvas.colour else text
