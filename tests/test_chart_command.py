@@ -332,6 +332,7 @@ def test_a_broken_stream_is_continued_where_it_was_and_nothing_comes_twice() -> 
         assert interrupted(process).status == 0
     assert lines == ["actual 4 of goal 5: 1 behind\n", "actual 5 of goal 5: on goal\n", "actual 9 of goal 5: 4 ahead\n"]
     assert [each.resume_token for each in server.requests] == ["", "two", "two"]
+    assert [each.max_points for each in server.requests] == [6, 0, 0]
     assert all(each.follow for each in server.requests)
 
 
@@ -421,7 +422,10 @@ def test_a_drawing_begins_where_it_should_and_ends_now() -> None:
     assert (later.start, later.end) == (25, 100)
     assert later.corners == ([25, 30, 30, 100], [3, 3, 4, 4], [7, 7, 8, 8])
     assert drawing("", entries, 5, 100).chart.time_micros == [10, 20, 20, 30]
-    assert drawing("", entries, None, 10**9).start == 10
+    everything = Chart([0, 100], [1, 2], [3, 4])
+    ends = {now: drawing("", everything, None, now).end for now in (90, 102, 10**9)}
+    assert ends == {90: 101, 102: 102, 10**9: 105}
+    assert drawing("", Chart([0], [1], [2]), None, 50).end == SECOND
 
 
 @pytest.mark.parametrize(

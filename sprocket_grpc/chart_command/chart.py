@@ -155,8 +155,14 @@ def drawing(title: str, chart: Chart, start: int | None, now: int) -> Drawing:
         now: The present time. Entries after it, by another clock, are drawn all the same.
     """
     if start is None:
-        first, last = chart.time_micros[0], chart.time_micros[-1]
-        tail = max((last - first) // _TAIL, 1) if last > first else max(now - last, SECOND)
-        return Drawing(title, chart.last.headline, chart, first, last + tail)
+        first = chart.time_micros[0]
+        return Drawing(title, chart.last.headline, chart, first, _end(first, chart.time_micros[-1], now))
     end = max(now, chart.time_micros[-1] + 1, start + 1)
     return Drawing(title, chart.last.headline, chart.in_force_from(start).clamped(start), start, end)
+
+
+def _end(first: int, last: int, now: int) -> int:
+    """Return where to end after all entries: a little later, so that the last can be seen, but not in the future."""
+    if first == last:
+        return max(now, last + SECOND)
+    return max(last + 1, min(now, last + (last - first) // _TAIL))

@@ -109,6 +109,7 @@ def _print(client: Client, request: GetFactoryChartRequest, *, with_history: boo
         if is_history:
             unprinted = unprinted[-1:]
             is_history = not update.response.end_of_history
+            request.max_points = request.max_points if is_history else 0  # after a break, all that was missed
         if not is_history:
             click.echo("".join(f"{rfc_3339(each.time_micros)}  {each.summary}\n" for each in unprinted), nl=False)
             unprinted.clear()
