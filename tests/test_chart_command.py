@@ -252,6 +252,17 @@ def test_a_file_that_cannot_be_written_is_told_and_nothing_is_left(served: Serve
         assert f"cannot write {path}: " in finished.errors
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+def test_a_full_disk_is_told_behind_a_redirection_too(served: ServeProcess) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [*COMMAND, "chart", LIVELY, "--server", served.address]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False, env=environment({}), text=True)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "Error: cannot write to the standard output: No space left on device\n",
+    )
+
+
 def test_a_history_that_breaks_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "chart.csv"
     path.write_text("before")

@@ -46,7 +46,7 @@ def chart_command(
     """
     suffix = _suffix(output, follow=follow)
     _check_libraries(suffix, follow=follow)
-    with connected(server or reachable(load_settings().listen)) as client:
+    with connected(server or reachable(load_settings().listen)) as client, screen.full_disks_told():
         factory = client.find(factory_name)
         request = _request(factory, since, follow=follow)
         if follow:
