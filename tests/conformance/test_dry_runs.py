@@ -5,6 +5,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.rpc.error_details_pb2 import RequestInfo
 from google.rpc.status_pb2 import Status
 
 from sprocket.v1.sprocket_pb2 import Sprocket
@@ -25,7 +26,8 @@ async def outcome(service: Service, request: Write, **fields: Any) -> Any:
         response = request.response.FromString(await request.send(service, **fields))
     except grpc.aio.AioRpcError as error:
         trailers = dict(error.trailing_metadata() or ())
-        return Status.FromString(bytes(trailers["grpc-status-details-bin"]))
+        status = Status.FromString(bytes(trailers["grpc-status-details-bin"]))
+        return [status.message, *(detail for detail in status.details if not detail.Is(RequestInfo.DESCRIPTOR))]
     for field, value in response.ListFields():
         for message in value if field.is_repeated else [value]:
             for name in SERVER_SET:
