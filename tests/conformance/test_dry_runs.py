@@ -5,7 +5,6 @@ from typing import Any
 
 import grpc
 import pytest
-from google.rpc.error_details_pb2 import RequestInfo
 from google.rpc.status_pb2 import Status
 
 from sprocket.v1.sprocket_pb2 import Sprocket
@@ -27,7 +26,8 @@ async def outcome(service: Service, request: Write, **fields: Any) -> Any:
     except grpc.aio.AioRpcError as error:
         trailers = dict(error.trailing_metadata() or ())
         status = Status.FromString(bytes(trailers["grpc-status-details-bin"]))
-        return [status.message, *(detail for detail in status.details if not detail.Is(RequestInfo.DESCRIPTOR))]
+        del status.details[-1]  # the id of the request
+        return status
     for field, value in response.ListFields():
         for message in value if field.is_repeated else [value]:
             for name in SERVER_SET:
