@@ -53,66 +53,41 @@ async def read_range(
     return Read(entries_of(responses), any(each.begins_before_start_time for each in responses))
 
 
-@pytest.mark.parametrize(
-    ("start", "expected"),
-    [
-        (moment(NOON - 1), Read(CHART, begins_before=False)),
-        (moment(NOON), Read(CHART, begins_before=False)),
-        (moment(NOON + 1), Read(CHART, begins_before=True)),
-        (moment(NOON + 9), Read(CHART, begins_before=True)),
-        (moment(NOON + 10), Read([TWO, THREE, FOUR, FIVE], begins_before=False)),
-        (moment(NOON + 11), Read([FOUR, FIVE], begins_before=True)),
-        (moment(NOON + 20), Read([FIVE], begins_before=False)),
-        (moment(NOON + 21), Read([FIVE], begins_before=True)),
-        (moment(LAST, 999), Read([FIVE], begins_before=True)),
-        (moment(FIRST), Read(CHART, begins_before=False)),
-    ],
-    ids=[
-        "before the first",
-        "at the first",
-        "right behind the first",
-        "right before several",
-        "at several with the same time",
-        "right behind several",
-        "at the last",
-        "behind the last",
-        "the last moment of all",
-        "the first moment of all",
-    ],
-)
-async def test_a_range_begins_with_what_was_in_force_at_its_start(
-    service: Service, start: Timestamp, expected: Read
-) -> None:
-    factory_id = await factory_with(service, CHART)
-    assert await read_range(service, factory_id, start) == expected
+STARTS = {
+    "before the first": (moment(NOON - 1), Read(CHART, begins_before=False)),
+    "at the first": (moment(NOON), Read(CHART, begins_before=False)),
+    "right behind the first": (moment(NOON + 1), Read(CHART, begins_before=True)),
+    "right before several": (moment(NOON + 9), Read(CHART, begins_before=True)),
+    "at several with the same time": (moment(NOON + 10), Read([TWO, THREE, FOUR, FIVE], begins_before=False)),
+    "right behind several": (moment(NOON + 11), Read([FOUR, FIVE], begins_before=True)),
+    "at the last": (moment(NOON + 20), Read([FIVE], begins_before=False)),
+    "behind the last": (moment(NOON + 21), Read([FIVE], begins_before=True)),
+    "the last moment of all": (moment(LAST, 999), Read([FIVE], begins_before=True)),
+    "the first moment of all": (moment(FIRST), Read(CHART, begins_before=False)),
+}
+
+ENDS = {
+    "long before the first": (moment(FIRST + 1), []),
+    "at the first": (moment(NOON), []),
+    "right behind the first": (moment(NOON + 1), [ONE]),
+    "at several with the same time": (moment(NOON + 10), [ONE]),
+    "right behind several": (moment(NOON + 11), [ONE, TWO, THREE, FOUR]),
+    "at the last": (moment(NOON + 20), [ONE, TWO, THREE, FOUR]),
+    "behind the last": (moment(NOON + 21), CHART),
+    "the last moment of all": (moment(LAST, 999), CHART),
+}
 
 
-@pytest.mark.parametrize(
-    ("end", "expected"),
-    [
-        (moment(FIRST + 1), []),
-        (moment(NOON), []),
-        (moment(NOON + 1), [ONE]),
-        (moment(NOON + 10), [ONE]),
-        (moment(NOON + 11), [ONE, TWO, THREE, FOUR]),
-        (moment(NOON + 20), [ONE, TWO, THREE, FOUR]),
-        (moment(NOON + 21), CHART),
-        (moment(LAST, 999), CHART),
-    ],
-    ids=[
-        "long before the first",
-        "at the first",
-        "right behind the first",
-        "at several with the same time",
-        "right behind several",
-        "at the last",
-        "behind the last",
-        "the last moment of all",
-    ],
-)
-async def test_a_range_ends_before_its_end(service: Service, end: Timestamp, expected: list[Entry]) -> None:
+async def test_a_range_begins_with_what_was_in_force_at_its_start(service: Service) -> None:
     factory_id = await factory_with(service, CHART)
-    assert await read_range(service, factory_id, end=end) == Read(expected, begins_before=False)
+    for name, (start, expected) in STARTS.items():
+        assert await read_range(service, factory_id, start) == expected, name
+
+
+async def test_a_range_ends_before_its_end(service: Service) -> None:
+    factory_id = await factory_with(service, CHART)
+    for name, (end, expected) in ENDS.items():
+        assert await read_range(service, factory_id, end=end) == Read(expected, begins_before=False), name
 
 
 async def test_a_range_between_two_entries_has_only_what_was_in_force(service: Service) -> None:
@@ -152,26 +127,23 @@ async def test_a_range_that_is_still_to_come_has_only_what_is_in_force(service: 
     assert begins_before
 
 
-@pytest.mark.parametrize(
-    ("first", "last"),
-    [
-        (1, STRETCH_ENTRIES),
-        (1, STRETCH_ENTRIES + 1),
-        (STRETCH_ENTRIES, 2 * STRETCH_ENTRIES),
-        (5, 2 * STRETCH_ENTRIES + 4),
-        (6, 2 * STRETCH_ENTRIES + 6),
-    ],
-    ids=["one stretch", "one entry more", "over a border", "two stretches", "two stretches and one entry"],
-)
-async def test_a_range_over_stretches_is_whole_with_and_without_an_older_entry(
-    service: Service, first: int, last: int
-) -> None:
+SPANS = [
+    (1, STRETCH_ENTRIES),
+    (1, STRETCH_ENTRIES + 1),
+    (STRETCH_ENTRIES, 2 * STRETCH_ENTRIES),
+    (5, 2 * STRETCH_ENTRIES + 4),
+    (6, 2 * STRETCH_ENTRIES + 6),
+]
+
+
+async def test_a_range_over_stretches_is_whole_with_and_without_an_older_entry(service: Service) -> None:
     chart = numbered(range(10, 10 * (2 * STRETCH_ENTRIES + 10), 10))
     factory_id = await factory_with(service, chart)
-    exact = await read_range(service, factory_id, moment(10 * first), moment(10 * last + 1))
-    assert exact == Read(chart[first - 1 : last], begins_before=False)
-    older = await read_range(service, factory_id, moment(10 * first + 1), moment(10 * last))
-    assert older == Read(chart[first - 1 : last - 1], begins_before=True)
+    for first, last in SPANS:
+        exact = await read_range(service, factory_id, moment(10 * first), moment(10 * last + 1))
+        assert exact == Read(chart[first - 1 : last], begins_before=False)
+        older = await read_range(service, factory_id, moment(10 * first + 1), moment(10 * last))
+        assert older == Read(chart[first - 1 : last - 1], begins_before=True)
 
 
 async def test_what_is_added_during_a_range_with_an_end_to_come_is_in_the_next_one_only(service: Service) -> None:
