@@ -25,6 +25,7 @@ from tests.charts import (
 )
 from tests.conformance.promises import RESOURCE_NOT_FOUND, refuses
 from tests.production import delete_factory, get_factory
+from tests.resources import create_factory
 from tests.service import Service, running_service
 
 LONG = numbered(range(10, 1000, 10))
@@ -65,18 +66,18 @@ async def replace(service: Service, factory_id: str) -> None:
 
 
 @pytest.mark.usefixtures("short_stretches")
-@pytest.mark.parametrize("asked", RANGES.values(), ids=RANGES)
 async def test_the_rest_comes_after_any_response_of_a_long_stream_from_any_server(
-    service: Service, database_url: str, asked: Mapping[str, Any]
+    service: Service, database_url: str
 ) -> None:
     factory_id = await factory_with(service, LONG)
-    responses = await read(service, factory_id, **asked)
-    assert len(responses) > 10
     async with two_servers(service, database_url) as servers:
-        for index, response in enumerate(responses, 1):
-            rest = await read(next(servers), factory_id, **asked, resume_token=response.resume_token)
-            assert entries_of(rest) == entries_of(responses[index:])
-            assert not rest[0].begins_before_start_time
+        for name, asked in RANGES.items():
+            responses = await read(service, factory_id, **asked)
+            assert len(responses) > 10
+            for index, response in enumerate(responses, 1):
+                rest = await read(next(servers), factory_id, **asked, resume_token=response.resume_token)
+                assert entries_of(rest) == entries_of(responses[index:]), name
+                assert not rest[0].begins_before_start_time
 
 
 async def test_streams_that_are_broken_off_after_each_response_make_up_the_chart(service: Service) -> None:
@@ -120,14 +121,15 @@ async def test_what_was_added_meanwhile_within_a_range_is_sent_and_what_is_behin
     assert entries_of(await read(service, factory_id, **asked, resume_token=token_of(responses))) == LATER[4:5]
 
 
-@pytest.mark.parametrize("start", [31, 40, 1000], ids=["past", "now", "still to come"])
-async def test_what_was_added_meanwhile_is_sent_wherever_the_range_begins(service: Service, start: int) -> None:
-    factory_id = await factory_with(service, SHORT)
-    asked = {"start_time": moment(start)}
-    responses = await read(service, factory_id, **asked)
-    assert entries_of(responses) == SHORT[-1:]
-    await write_chart(service, factory_id, LATER)
-    assert entries_of(await read(service, factory_id, **asked, resume_token=token_of(responses))) == LATER[4:]
+async def test_what_was_added_meanwhile_is_sent_even_if_the_range_begins_later(service: Service) -> None:
+    factory_id = (await create_factory(service)).id
+    for start in (31, 40, 1000):
+        await write_chart(service, factory_id, SHORT)
+        asked = {"start_time": moment(start), "follow": True}
+        responses = await read(service, factory_id, **asked)
+        assert entries_of(responses) == SHORT[-1:]
+        await write_chart(service, factory_id, LATER)
+        assert entries_of(await read(service, factory_id, **asked, resume_token=token_of(responses))) == LATER[4:]
 
 
 async def test_following_and_thinning_out_may_be_begun_and_ended_with_a_token(service: Service) -> None:
@@ -230,7 +232,7 @@ async def test_a_factory_that_was_deleted_since_is_not_found(service: Service) -
     await assert_gone(service, gone, other, of_one, of_both)
 
 
-@pytest.mark.parametrize("chart", [SHORT[:1], SHORT, LATER, LONG], ids=["shorter", "as long", "longer", "far longer"])
+@pytest.mark.parametrize("chart", [SHORT, LONG], ids=["as long", "longer"])
 async def test_another_factory_with_the_same_id_is_not_the_one_of_the_token(
     service: Service, chart: list[Entry]
 ) -> None:

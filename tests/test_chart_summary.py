@@ -94,7 +94,7 @@ PLACES = st.lists(st.integers(1, MANY), min_size=4, max_size=4, unique=True)
 
 
 @settings(
-    max_examples=25,
+    max_examples=15,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],  # each example leaves the chart as it was
 )
