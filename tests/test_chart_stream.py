@@ -106,7 +106,7 @@ async def test_a_malformed_factory_id_is_an_invalid_argument(service: Service, f
 
 
 async def test_a_stream_whose_factory_is_deleted_does_not_end_as_if_whole(service: Service) -> None:
-    factory_id = await factory_with_chart(service, LONG)
+    factory_id = await factory_with_chart(service, 2 * LONG)  # more than what is read ahead
     async with slow_channel(service) as channel:
         call = call_for_chart(channel, factory_id)
         await next_stretch(call)

@@ -599,9 +599,10 @@ class GetFactoryChartRequest(_message.Message):
     """The largest number of entries to send as history.
 
     Optional. All when 0 or absent; else 6 to 20,000. A longer history is thinned out to a selection of
-    its entries that looks the same: the range is cut into equally long parts, and of each part come the
-    first and the last entry and those with the least and the greatest goal and actual, so that no spike
-    of either curve is lost. It does not thin out what is sent after the history.
+    its entries that looks the same, spikes included: the time from start_time, or else the first entry, to
+    the last entry is cut into equally long parts, and of each part come the first and the last entry and
+    those with the least and the greatest goal and actual. It does not thin out what is sent after the
+    history.
     """
     follow: _builtins.bool
     """Whether to go on with new entries after the history.

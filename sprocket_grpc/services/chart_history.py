@@ -9,9 +9,9 @@ from typing import TypeAlias
 
 from sprocket_grpc.database import Connection, Database
 from sprocket_grpc.errors import NotFoundError
-from sprocket_grpc.services.chart_range import BEGINNING_OF_TIME_MICROS, ChartRange
+from sprocket_grpc.services.chart_range import BEGINNING_OF_TIME_MICROS, NANOS_PER_MICRO, ChartRange, next_micro
 from sprocket_grpc.store import chart_reading
-from sprocket_grpc.store.chart_reading import Found, Place, Span, Stretch
+from sprocket_grpc.store.chart_reading import Extent, Span, Stretch
 
 STRETCH_ENTRIES = 20_000
 """About 280 kB on the wire. Larger stretches are hardly faster, and smaller ones cost more per entry."""
@@ -40,34 +40,30 @@ def open_charts(connection: Connection, asked: ChartRange) -> list[Opening]:
     Raises:
         NotFoundError: Some of the factories do not exist, or are not those any more of which entries were sent before.
     """
-    ends = chart_reading.read_ends(connection, asked.factory_ids)
-    if replaced := [each for each, place in asked.places.items() if each in ends and place[0] != ends[each][0]]:
+    times = [next_micro(time) for time in (asked.start, asked.end) if time is not None]
+    extents = chart_reading.read_extents(connection, asked.factory_ids, times)
+    sent = {each: asked.places[each] for each in asked.factory_ids if each in asked.places}
+    if replaced := [each for each, place in sent.items() if place.created_micros != extents[each].end.created_micros]:
         raise NotFoundError("factory", *replaced)
-    firsts = _find(connection, asked.factory_ids, asked.start_micros)
-    befores = _find(connection, asked.factory_ids, asked.end_micros)
-    return [_opening(asked, each, ends[each], firsts.get(each), befores.get(each)) for each in asked.factory_ids]
+    return [_opening(asked, each, extents[each]) for each in asked.factory_ids]
 
 
-def _find(connection: Connection, factory_ids: Sequence[str], time_micros: int | None) -> dict[str, Found]:
-    return {} if time_micros is None else chart_reading.find(connection, factory_ids, time_micros)
-
-
-def _opening(asked: ChartRange, factory_id: str, end: Place, first: Found | None, before: Found | None) -> Opening:
-    """Say what to send of one chart.
-
-    Args:
-        asked: The range.
-        factory_id: Whose chart.
-        end: Where it ends now.
-        first: The first entry that is not before the range, if the range has a start.
-        before: The first entry that is behind the range, if the range has an end.
-    """
-    is_older = first is not None and first.sequence > 1 and not first.is_exact
-    after = first.sequence - 1 - is_older if first else 0
+def _opening(asked: ChartRange, factory_id: str, extent: Extent) -> Opening:
+    upto = extent.found[-1].sequence - 1 if asked.end is not None else extent.end.sequence
     if factory_id in asked.places:
-        is_older, after = False, asked.places[factory_id].sequence
-    upto = before.sequence - 1 if before else end.sequence
-    return Opening(Span(factory_id, after, max(after, upto)), end.created_micros, is_older)
+        after, is_older = asked.places[factory_id].sequence, False
+    else:
+        after, is_older = _beginning(asked.start, extent)
+    return Opening(Span(factory_id, after, max(after, upto)), extent.end.created_micros, is_older)
+
+
+def _beginning(start: int | None, extent: Extent) -> tuple[int, bool]:
+    """Return after which entry a range begins, and whether its first one is older than it."""
+    if start is None:
+        return 0, False
+    first, is_exact = extent.found[0]
+    is_older = first > 1 and not (is_exact and start % NANOS_PER_MICRO == 0)
+    return first - 1 - is_older, is_older
 
 
 async def read_history(
@@ -101,7 +97,7 @@ async def read_history(
 
 def _reads(asked: ChartRange, openings: Iterable[Opening]) -> Iterator[_Read]:
     """Plan the reading: what is short together, what is long in pieces, what is to be thinned out by itself."""
-    begin = BEGINNING_OF_TIME_MICROS if asked.start_micros is None else asked.start_micros
+    begin = BEGINNING_OF_TIME_MICROS if asked.start is None else next_micro(asked.start)
     spans = (each.span for each in openings)
     for is_too_long, several in groupby(spans, lambda span: 0 < asked.max_points < span.entries):
         if is_too_long:

@@ -14,6 +14,7 @@ MOST_POINTS = 20_000
 # The years 1 to 9999 (google/protobuf/timestamp.proto).
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
 _NANOS_PER_SECOND = 1_000_000_000
+NANOS_PER_MICRO = 1_000
 
 BEGINNING_OF_TIME_MICROS = _FIRST_SECOND * 1_000_000
 
@@ -24,22 +25,27 @@ class ChartRange:
 
     Attributes:
         factory_ids: Whose charts.
-        start_micros: From which time on, in microseconds since 1970; None for the beginning.
-        end_micros: Before which time; None for no end.
+        start: From which time on, in nanoseconds since 1970; None for the beginning.
+        end: Before which time; None for no end.
         max_points: How many entries of each to send at most; 0 for all.
         places: What was sent before, of some of the factories.
     """
 
     factory_ids: Sequence[str]
-    start_micros: int | None = None
-    end_micros: int | None = None
+    start: int | None = None
+    end: int | None = None
     max_points: int = 0
     places: Mapping[str, Place] = field(default_factory=dict)
 
 
-def micros(time: Timestamp) -> int:
-    """Turn a time into microseconds since 1970, rounded up: entries are not before it if they are not before that."""
-    return time.seconds * 1_000_000 - (-time.nanos // 1000)
+def nanos(time: Timestamp) -> int:
+    """Turn a time into nanoseconds since 1970."""
+    return time.seconds * _NANOS_PER_SECOND + time.nanos
+
+
+def next_micro(time_nanos: int) -> int:
+    """Return the first microsecond that is not before a time: entries, which have whole ones, compare alike."""
+    return -(-time_nanos // NANOS_PER_MICRO)
 
 
 def time_violations(name: str, time: Timestamp) -> list[Violation]:

@@ -59,6 +59,7 @@ class ChartStream:
         self._asked = asked
         self._bound_to = bound_to
         self._places: dict[str, Place] = {}
+        self._begun = set(asked.places)
         self._older: set[str] = set()
 
     async def answers(self, *, follow: bool) -> AsyncGenerator[Answer]:
@@ -113,7 +114,11 @@ class ChartStream:
     async def _answer(self, stretches: Sequence[Stretch] = (), *, is_end_of_history: bool = False) -> Answer:
         for factory_id, _, upto in (stretch.span for stretch in stretches):
             self._places[factory_id] = self._places[factory_id]._replace(sequence=upto)
-        older = self._older & {stretch.span.factory_id for stretch in stretches}
+        sent = {stretch.span.factory_id for stretch in stretches}
+        older = self._older & sent
         self._older -= older
-        token = await seal_resume_token(self._tools.sealer, self._bound_to, self._places)
+        self._begun |= sent
+        # A chart of which nothing was sent begins anew, so that its first entry is marked as older then.
+        begun = {each: place for each, place in self._places.items() if each in self._begun}
+        token = await seal_resume_token(self._tools.sealer, self._bound_to, begun)
         return Answer(token, stretches, older, is_end_of_history)

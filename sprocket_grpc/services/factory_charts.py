@@ -10,7 +10,7 @@ from sprocket_grpc.services.chart_range import (
     ChartRange,
     factory_ids_violations,
     max_points_violations,
-    micros,
+    nanos,
     time_violations,
 )
 from sprocket_grpc.services.chart_stream import Answer, ChartStream, ChartTools
@@ -34,7 +34,7 @@ class FactoryCharts:
     async def get(self, request: pb.GetFactoryChartRequest) -> AsyncGenerator[pb.GetFactoryChartResponse]:
         """Stream the chart of one factory, and follow it if asked to."""
         wrong = id_violations("factory_id", request.factory_id) + _end_violations(request)
-        end = micros(request.end_time) if request.HasField("end_time") else None
+        end = nanos(request.end_time) if request.HasField("end_time") else None
         stream = await self._open(request, [request.factory_id], wrong, end)
         async with aclosing(stream.answers(follow=request.follow)) as answers:
             async for answer in answers:
@@ -60,7 +60,7 @@ class FactoryCharts:
                 raise  # it has a reason of its own
             wrong += error.violations
         refuse(wrong)
-        start = micros(request.start_time) if request.HasField("start_time") else None
+        start = nanos(request.start_time) if request.HasField("start_time") else None
         return ChartStream(self._tools, ChartRange(factory_ids, start, end, request.max_points, places), bound_to)
 
 
@@ -71,7 +71,7 @@ def _end_violations(request: pb.GetFactoryChartRequest) -> list[Violation]:
         return [Violation("end_time", "must be absent with follow")]
     if wrong := time_violations("end_time", request.end_time):
         return wrong
-    is_reversed = request.HasField("start_time") and micros(request.end_time) <= micros(request.start_time)
+    is_reversed = request.HasField("start_time") and nanos(request.end_time) <= nanos(request.start_time)
     return [Violation("end_time", "must be after start_time")] if is_reversed else []
 
 

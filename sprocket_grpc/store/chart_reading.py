@@ -76,22 +76,58 @@ class Found(NamedTuple):
     is_exact: bool
 
 
-_ENDS = select(factory.c.id, factory.c.create_time, factory.c.chart_sequence).where(
-    factory.c.id == func.any(bindparam("ids", type_=IDENTIFIERS))
-)
+class Extent(NamedTuple):
+    """A chart as it is at one moment.
+
+    Attributes:
+        end: Where it ends.
+        found: What was found for each of the times that were asked for.
+    """
+
+    end: Place
+    found: list[Found]
 
 
-def read_ends(connection: Connection, factory_ids: Collection[str]) -> dict[str, Place]:
-    """Return where each chart ends.
+# A binary search for each time, some twenty looks into the primary key: an index by time would make every write
+# slower. All in one statement, for the times and the end have to be looked up in the same state of the chart.
+_EXTENTS = text("""
+    WITH RECURSIVE asked AS (
+        SELECT id AS factory_id, create_time, chart_sequence FROM factory WHERE id = ANY (:ids)
+    ), bracket (factory_id, number, time, low, high) AS (
+        SELECT factory_id, number, time, 1::bigint, chart_sequence + 1
+        FROM asked CROSS JOIN unnest(:times) WITH ORDINALITY AS times (time, number)
+      UNION ALL
+        SELECT factory_id, number, time,
+               CASE WHEN time_micros < time THEN middle + 1 ELSE low END,
+               CASE WHEN time_micros < time THEN high ELSE middle END
+        FROM (SELECT *, (low + high) / 2 AS middle FROM bracket WHERE low < high) AS halved
+        JOIN chart_entry USING (factory_id)
+        WHERE sequence = middle
+    )
+    SELECT asked.factory_id::text, CAST(date_part('epoch', create_time) * 1000000 AS bigint), chart_sequence,
+           low, coalesce(time_micros = time, false)
+    FROM asked
+    LEFT JOIN bracket ON bracket.factory_id = asked.factory_id AND low = high
+    LEFT JOIN chart_entry ON chart_entry.factory_id = asked.factory_id AND sequence = low
+    ORDER BY number
+""").bindparams(bindparam("ids", type_=IDENTIFIERS), bindparam("times", type_=_NUMBERS))
+
+
+def read_extents(connection: Connection, factory_ids: Collection[str], times: Sequence[int]) -> dict[str, Extent]:
+    """Return where each chart ends, and the first entries that are not before some times, in microseconds.
 
     Raises:
         NotFoundError: Some of the factories do not exist.
     """
-    rows = connection.execute(_ENDS, {"ids": list(factory_ids)})
-    ends = {factory_id: Place(created, sequence) for factory_id, created, sequence in rows}
-    if missing := [each for each in factory_ids if each not in ends]:
+    extents: dict[str, Extent] = {}
+    rows = connection.execute(_EXTENTS, {"ids": list(factory_ids), "times": list(times)})
+    for factory_id, created, end, sequence, is_exact in rows:
+        extent = extents.setdefault(factory_id, Extent(Place(created, end), []))
+        if sequence is not None:
+            extent.found.append(Found(sequence, is_exact))
+    if missing := [each for each in factory_ids if each not in extents]:
         raise NotFoundError(factory.name, *missing)
-    return ends
+    return extents
 
 
 _KNOWN = (
@@ -118,31 +154,6 @@ def read_moved(connection: Connection, known: Mapping[str, Place]) -> dict[str, 
     created, sequences = zip(*known.values(), strict=True)
     rows = connection.execute(_MOVED, {"ids": list(known), "created": list(created), "sequences": list(sequences)})
     return {each: None if created is None else Place(created, sequence) for each, created, sequence in rows}
-
-
-# A binary search, some twenty looks into the primary key: an index by time would make every write slower.
-_FOUND = text("""
-    WITH RECURSIVE bracket (factory_id, low, high) AS (
-        SELECT id, 1::bigint, chart_sequence + 1 FROM factory WHERE id = ANY (:ids)
-      UNION ALL
-        SELECT factory_id,
-               CASE WHEN time_micros < :time THEN middle + 1 ELSE low END,
-               CASE WHEN time_micros < :time THEN high ELSE middle END
-        FROM (SELECT *, (low + high) / 2 AS middle FROM bracket WHERE low < high) AS halved
-        JOIN chart_entry USING (factory_id)
-        WHERE sequence = middle
-    )
-    SELECT found.factory_id::text, low, coalesce(time_micros = :time, false)
-    FROM bracket AS found
-    LEFT JOIN chart_entry ON chart_entry.factory_id = found.factory_id AND sequence = low
-    WHERE low = high
-""").bindparams(bindparam("ids", type_=IDENTIFIERS), bindparam("time", type_=BigInteger))
-
-
-def find(connection: Connection, factory_ids: Collection[str], time_micros: int) -> dict[str, Found]:
-    """Find in each chart the first entry at or after a time."""
-    rows = connection.execute(_FOUND, {"ids": list(factory_ids), "time": time_micros})
-    return {factory_id: Found(sequence, is_exact) for factory_id, sequence, is_exact in rows}
 
 
 # The aggregates take the rows in the order of the subquery (PostgreSQL manual, 9.21).
@@ -192,11 +203,12 @@ _SUMMARY = text("""
                min(ARRAY[sprocket_production_actual, sequence]) AS least_actual,
                max(ARRAY[sprocket_production_actual, -sequence]) AS greatest_actual
         FROM chart_entry, (
-            SELECT greatest(min(time_micros), :begin) AS begin, max(time_micros) + 1 AS end
+            SELECT greatest(min(time_micros), :begin) AS begin, max(time_micros) AS end
             FROM chart_entry WHERE factory_id = :factory_id AND sequence IN (:after + 1, :upto)
         ) AS range
         WHERE factory_id = :factory_id AND sequence > :after AND sequence <= :upto
-        GROUP BY width_bucket(greatest(time_micros, range.begin), range.begin, range.end, :parts)
+        GROUP BY least(:parts, width_bucket(greatest(time_micros - range.begin, 0),
+                                            0, greatest(range.end - range.begin, 0) + 1, :parts))
     ), chosen AS (
         SELECT unnest(ARRAY[
             first, last, least_goal[2], -greatest_goal[2], least_actual[2], -greatest_actual[2]
