@@ -9,10 +9,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test quick check format generate generated lint types imports contract breaking migrations \
-        files secrets packages lock audit migration clean
+        files secrets packages lock audit migration \
+        bench-chart clean
 
 help: ## Show this.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 serve: $(VENV)/.runtime ## Run the service on 127.0.0.1:50051, with a PostgreSQL and sample data of its own.
 	@$(BIN)/sprocket-grpc serve
@@ -84,6 +85,9 @@ audit: .venv-supply/.ready ## Look for known vulnerabilities in the locked depen
 
 migration: $(VENV)/.runtime ## Begin a migration: make migration NAME=add_colour_to_sprocket
 	$(BIN)/alembic revision --rev-id $$(printf %04d $$(($$(ls migrations/versions/[0-9]*.py | wc -l) + 1))) -m "$(NAME)"
+
+bench-chart: $(VENV)/.development ## Measure the streams of charts (minutes; QUICK=1: one). Linux only.
+	@$(BIN)/python -m bench.chart $(if $(QUICK),--quick)
 
 clean: ## Remove what the other commands made, but no data.
 	rm -rf $(VENV) .venv-supply .cache

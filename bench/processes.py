@@ -1,0 +1,109 @@
+"""Processes that are measured: starts the server as people do, and reads what the kernel says of a process."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, NamedTuple
+
+_PATIENCE_SECONDS = 30
+_ANNOUNCEMENT = " listens on "
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+_RESET_PEAK = "5"  # proc_pid_clear_refs(5)
+
+# Where proc_pid_stat(5) has them, counted from behind the name of the program, which may contain spaces.
+_PARENT, _OWN_TIMES, _ALL_TIMES = 1, slice(11, 13), slice(11, 15)
+
+
+class Server(NamedTuple):
+    """A `sprocket-grpc serve` that runs.
+
+    Attributes:
+        pid: Its process.
+        address: Where it listens.
+    """
+
+    pid: int
+    address: str
+
+
+@contextmanager
+def serving(url: str) -> Iterator[Server]:
+    """Run `sprocket-grpc serve` on a free port and a migrated database, with default settings, until the block ends."""
+    command = [sys.executable, "-m", "sprocket_grpc", "serve"]
+    settings = {"SPROCKET_DATABASE_URL": url, "SPROCKET_LISTEN": "127.0.0.1:0", "SPROCKET_LOG_LEVEL": "WARNING"}
+    with subprocess.Popen(command, env=_environment() | settings, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - nothing in it is from outside
+        try:
+            assert process.stdout  # noqa: S101 - for mypy: it was asked for
+            yield Server(process.pid, _announced_address(process.stdout))
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_PATIENCE_SECONDS)
+        finally:
+            process.kill()
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(("SPROCKET_", "PG"))}
+
+
+def _announced_address(output: IO[str]) -> str:
+    for line in output:
+        if _ANNOUNCEMENT in line:
+            return line.partition(_ANNOUNCEMENT)[2].partition(",")[0]
+    raise RuntimeError("the server ended without saying where it listens")
+
+
+def run(*command: str | Path) -> str:
+    """Run a program to its end, and return what it printed; its errors are shown.
+
+    Raises:
+        CalledProcessError: It failed.
+    """
+    done = subprocess.run(command, env=_environment(), stdout=subprocess.PIPE, check=True, text=True)  # noqa: S603 - as above
+    return done.stdout
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return how long a process has kept cores busy, for itself and in the kernel, in seconds."""
+    return sum(map(int, _stat(pid)[_OWN_TIMES])) / _TICKS_PER_SECOND
+
+
+def family_cpu_seconds(pid: int) -> float:
+    """Return the same of a process and its children, those that have ended included."""
+    children = sum(cpu_seconds(child) for child in _children(pid))
+    return children + sum(map(int, _stat(pid)[_ALL_TIMES])) / _TICKS_PER_SECOND
+
+
+def _children(pid: int) -> Iterator[int]:
+    for directory in Path("/proc").glob("[0-9]*"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended since
+            if int(_stat(int(directory.name))[_PARENT]) == pid:
+                yield int(directory.name)
+
+
+def _stat(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def memory_megabytes(pid: int) -> float:
+    """Return how much memory of a process is resident now, in MB (10^6 bytes)."""
+    return _status_megabytes(pid, "VmRSS")
+
+
+def peak_memory_megabytes(pid: int) -> float:
+    """Return how much memory of a process was resident at most since `forget_peak_memory`, in MB (10^6 bytes)."""
+    return _status_megabytes(pid, "VmHWM")
+
+
+def forget_peak_memory(pid: int) -> None:
+    """Let the peak begin anew at what is resident now."""
+    Path(f"/proc/{pid}/clear_refs").write_text(_RESET_PEAK)
+
+
+def _status_megabytes(pid: int, name: str) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    [kibibytes] = [line.split()[1] for line in lines if line.startswith(f"{name}:")]
+    return int(kibibytes) * 1024 / 1e6

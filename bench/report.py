@@ -1,0 +1,134 @@
+"""What was measured, for people and for programs: every figure says what it is a ratio to."""
+
+import json
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Literal, NamedTuple, TypeVar
+
+import click
+
+_RESULTS = Path(__file__).parent / "results"
+_HEADINGS = ("what", "measured", "against", "ratio", "target", "met")
+
+_T = TypeVar("_T")
+
+
+class Target(NamedTuple):
+    """What a ratio is to be."""
+
+    comparison: Literal["<=", ">="]
+    ratio: float
+
+    def is_met_by(self, ratio: float) -> bool:
+        """Whether a ratio is so."""
+        return ratio <= self.ratio if self.comparison == "<=" else ratio >= self.ratio
+
+    def __str__(self) -> str:
+        return f"{self.comparison} {self.ratio:g}"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What was measured against what.
+
+    Attributes:
+        what: What was measured.
+        unit: The unit of both.
+        measured: One value of each round.
+        against: What it is compared with.
+        reference: The value of that in the same round.
+        targets: What the median of the ratios is to be; the next once the first is met.
+    """
+
+    what: str
+    unit: str
+    measured: Sequence[float]
+    against: str
+    reference: Sequence[float]
+    targets: Sequence[Target] = ()
+
+    @property
+    def ratios(self) -> list[float]:
+        """Measured to reference, round by round, so that what disturbs a round disturbs both."""
+        return [measured / reference for measured, reference in zip(self.measured, self.reference, strict=True)]
+
+    def cells(self) -> tuple[str, ...]:
+        """Return its row of the table."""
+        return (
+            self.what,
+            f"{_spread(self.measured)} {self.unit}",
+            f"{self.against}: {_spread(self.reference)}",
+            _spread(self.ratios),
+            ", then ".join(map(str, self.targets)) or "-",
+            ", ".join("yes" if each.is_met_by(median(self.ratios)) else "NO" for each in self.targets) or "-",
+        )
+
+    def content(self) -> dict[str, object]:
+        """Return all of it, for programs."""
+        met = [each.is_met_by(median(self.ratios)) for each in self.targets]
+        return asdict(self) | {"ratios": self.ratios, "ratio": median(self.ratios), "met": met}
+
+
+def _spread(values: Sequence[float]) -> str:
+    """Write the median, and in brackets the least and the greatest if there are several."""
+    low, middle, high = (f"{value:.3g}" for value in (min(values), median(values), max(values)))
+    return middle if low == high else f"{middle} ({low} to {high})"
+
+
+class Progress:
+    """Tells on standard error what is being done, and every second that it still is."""
+
+    @contextmanager
+    def step(self, what: str) -> Iterator[None]:
+        """Tell of what the block does, and how long it took."""
+        begin, done = time.monotonic(), threading.Event()
+        ticking = threading.Thread(target=self._tick, args=[done], daemon=True)
+        click.echo(f"{what} ", nl=False, err=True)
+        ticking.start()
+        try:
+            yield
+        finally:
+            done.set()
+            ticking.join()
+            click.echo(f" {time.monotonic() - begin:.1f} s", err=True)
+
+    def _tick(self, done: threading.Event) -> None:
+        while not done.wait(1):
+            click.echo(".", nl=False, err=True)
+
+
+def interleave(contenders: Mapping[str, Callable[[], _T]], rounds: int, progress: Progress) -> dict[str, list[_T]]:
+    """Measure contenders in turns (A B A B ...), so that what slows the machine down for a while slows down all."""
+    runs: dict[str, list[_T]] = {name: [] for name in contenders}
+    for number in range(1, rounds + 1):
+        for name, measure in contenders.items():
+            with progress.step(f"{name}, round {number} of {rounds}"):
+                runs[name].append(measure())
+    return runs
+
+
+def report(name: str, figures: Sequence[Figure], conditions: Mapping[str, object]) -> None:
+    """Print the table and its conditions, and write both to bench/results."""
+    rows = [_HEADINGS, *(figure.cells() for figure in figures)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    click.echo()
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    conditions = {"cores": os.cpu_count(), "python": platform.python_version()} | dict(conditions)
+    click.echo("\nmedian (least to greatest) of the rounds; " + ", ".join(f"{k}: {v}" for k, v in conditions.items()))
+    click.echo(f"written to {_write(name, figures, conditions)}")
+
+
+def _write(name: str, figures: Sequence[Figure], conditions: Mapping[str, object]) -> Path:
+    _RESULTS.mkdir(exist_ok=True)
+    path = _RESULTS / f"{name}.json"
+    content = {"conditions": conditions, "figures": [figure.content() for figure in figures]}
+    path.write_text(json.dumps(content, indent=2) + "\n")
+    return path
