@@ -1,7 +1,8 @@
 """Who makes the call that is being answered, for whatever is done in its name. Imports nothing of ours."""
 
+import json
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 ANONYMOUS = "anonymous"
 """The name of callers while nobody has to say who they are."""
@@ -14,10 +15,16 @@ class Caller:
     Attributes:
         principal: Its name, such as `api-key:dashboards`.
         request_id: The id under which logs, traces, errors and the audit log speak of the call.
+        method: What it calls, such as `/sprocket.v1.FactoryService/CreateFactory`.
     """
 
     principal: str = ANONYMOUS
     request_id: str = ""
+    method: str = ""
+
+    def to_json(self) -> str:
+        """Return what the audit log reads: an object with these fields."""
+        return json.dumps(asdict(self))
 
 
 _CALLER: ContextVar[Caller] = ContextVar("caller", default=Caller())  # noqa: B039  # it cannot be changed

@@ -14,6 +14,7 @@ from grpc_health.v1 import health_pb2
 
 from sprocket_grpc import __version__, migrate
 from sprocket_grpc.addresses import reachable
+from sprocket_grpc.audit_command import audit_command
 from sprocket_grpc.chart_command.command import chart_command
 from sprocket_grpc.database import DatabaseNotReachableError, create_plain_engine, describe, wait_for_database
 from sprocket_grpc.embedded import EmbeddedDatabaseError, default_directory, embedded_postgres
@@ -120,7 +121,7 @@ def _load_settings() -> Settings:
 
 
 @contextmanager
-def _database(settings: Settings) -> Iterator[str]:
+def _database(settings: Settings, *, say_to_errors: bool = False) -> Iterator[str]:
     """Give the URL of the database that the settings name, or of the private one."""
     if settings.database_url:
         url = settings.database_url.get_secret_value()
@@ -128,7 +129,7 @@ def _database(settings: Settings) -> Iterator[str]:
         yield url
         return
     directory = settings.embedded_directory or default_directory()
-    click.echo(f"SPROCKET_DATABASE_URL is not set: using a private PostgreSQL in {directory}")
+    click.echo(f"SPROCKET_DATABASE_URL is not set: using a private PostgreSQL in {directory}", err=say_to_errors)
     with embedded_postgres(directory, binaries=settings.embedded_binaries) as url:
         yield url
 
@@ -194,3 +195,6 @@ def _explain(error: grpc.RpcError, target: str, service: str) -> str:
     if error.code() is grpc.StatusCode.NOT_FOUND:
         return f"{target} has no service called {service}"
     return f"{target} does not answer: {error.code().name}"
+
+
+main.add_command(audit_command(lambda: _database(_load_settings(), say_to_errors=True)))

@@ -13,12 +13,13 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from psycopg import AsyncCursor
 from psycopg.pq import Format
 from psycopg.rows import TupleRow
-from sqlalchemy import URL, Connection, Engine, create_engine, exc, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, exc, make_url, select
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlalchemy.util import greenlet_spawn
 
+from sprocket_grpc.attribution import SET_CALLER
 from sprocket_grpc.errors import AbortedError, DeadlineExceededError, SprocketError, UnavailableError
 
 __all__ = [
@@ -36,6 +37,8 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 _log = logging.getLogger(__name__)
+
+_SET_CALLER = select(SET_CALLER)
 
 # SQLSTATEs and their classes (PostgreSQL manual, appendix A).
 _STATUS: dict[str, type[SprocketError]] = {
@@ -103,10 +106,11 @@ class Database:
     async def run_in_transaction(
         self, work: Callable[Concatenate[Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
-        """Run work of several statements that take effect all together or not at all."""
+        """Run work of several statements that take effect all together or not at all, in the name of the caller."""
 
         def unit() -> _T:
             with _translated_errors(), self._transactional.begin() as connection:
+                connection.execute(_SET_CALLER)
                 return work(connection, *args, **kwargs)
 
         return await greenlet_spawn(unit)

@@ -25,9 +25,10 @@ from sqlalchemy import (
     func,
     literal_column,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import UserDefinedType
 
-SCHEMA_REVISION = "0002"
+SCHEMA_REVISION = "0004"
 """The migration that this version needs at least. Revisions are numbers, so later ones compare greater."""
 
 INTERNAL = {"internal": True}
@@ -190,3 +191,22 @@ recorded_request = Table(
     PrimaryKeyConstraint("id"),
     comment="What requests with a request_id were answered, so that a repeat is answered alike.",
 )
+
+audit_entry = Table(
+    "audit_entry",
+    metadata,
+    Column("id", Identifier, nullable=False),
+    Column("create_time", Instant, nullable=False),
+    Column("principal", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("resource_type", Text, nullable=False),
+    Column("resource_id", Identifier, nullable=False),
+    Column("before", JSONB, nullable=True),
+    Column("after", JSONB, nullable=True),
+    # The ids are in the order of the entries: they list them, and could partition them by time.
+    PrimaryKeyConstraint("id"),
+    Index(None, "resource_id", "id"),
+    comment="Every write of a resource. Written by triggers, and append-only.",
+)
+"""The triggers, and those that keep it append-only, are in its migration alone."""

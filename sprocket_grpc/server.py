@@ -5,12 +5,14 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from sprocket.v1 import (
+    audit_pb2,
     error_reason_pb2,  # noqa: F401  # so that clients can look the reasons up by reflection
     factory_pb2,
     location_pb2,
     sprocket_pb2,
     sprocket_type_pb2,
 )
+from sprocket.v1.audit_pb2_grpc import add_AuditServiceServicer_to_server
 from sprocket.v1.factory_pb2_grpc import add_FactoryServiceServicer_to_server
 from sprocket.v1.location_pb2_grpc import add_LocationServiceServicer_to_server
 from sprocket.v1.sprocket_pb2_grpc import add_SprocketServiceServicer_to_server
@@ -20,6 +22,7 @@ from sprocket_grpc.health import HealthMonitor
 from sprocket_grpc.interceptors.call import Concern
 from sprocket_grpc.interceptors.chain import ConcernInterceptor
 from sprocket_grpc.interceptors.errors import Errors
+from sprocket_grpc.services.audit import AuditService
 from sprocket_grpc.services.chart_stream import ChartTools
 from sprocket_grpc.services.factory import FactoryService
 from sprocket_grpc.services.factory_charts import FactoryCharts
@@ -28,13 +31,13 @@ from sprocket_grpc.services.location import LocationService
 from sprocket_grpc.services.sealing import Sealer
 from sprocket_grpc.services.sprocket import SprocketService
 from sprocket_grpc.services.sprocket_type import SprocketTypeService
-from sprocket_grpc.services.standard import Toolkit
+from sprocket_grpc.services.toolkit import Toolkit
 from sprocket_grpc.services.writes import Writes
 from sprocket_grpc.settings import Settings
 
 SERVICES = [
     service.full_name
-    for file in (location_pb2, sprocket_type_pb2, factory_pb2, sprocket_pb2)
+    for file in (location_pb2, sprocket_type_pb2, factory_pb2, sprocket_pb2, audit_pb2)
     for service in file.DESCRIPTOR.services_by_name.values()
 ]
 
@@ -92,3 +95,4 @@ def _add_services(server: grpc.aio.Server, settings: Settings, database: Databas
     add_SprocketTypeServiceServicer_to_server(SprocketTypeService(toolkit), server)
     add_FactoryServiceServicer_to_server(FactoryService(toolkit, charts), server)
     add_SprocketServiceServicer_to_server(SprocketService(toolkit), server)
+    add_AuditServiceServicer_to_server(AuditService(toolkit), server)

@@ -6,7 +6,7 @@ import pytest
 from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 
-from sprocket.v1 import error_reason_pb2, factory_pb2, location_pb2, sprocket_pb2, sprocket_type_pb2
+from sprocket.v1 import audit_pb2, error_reason_pb2, factory_pb2, location_pb2, sprocket_pb2, sprocket_type_pb2
 from sprocket.v1.error_reason_pb2 import ErrorReason
 from sprocket_grpc import errors
 from sprocket_grpc.interceptors import status
@@ -20,7 +20,8 @@ from tests.resources import CASES, Case
 
 RESOURCES = {resource.name: resource for resource in (LOCATION, SPROCKET_TYPE, FACTORY, SPROCKET)}
 FILES: list[FileDescriptor] = [
-    module.DESCRIPTOR for module in (location_pb2, sprocket_type_pb2, factory_pb2, sprocket_pb2, error_reason_pb2)
+    module.DESCRIPTOR
+    for module in (location_pb2, sprocket_type_pb2, factory_pb2, sprocket_pb2, audit_pb2, error_reason_pb2)
 ]
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 

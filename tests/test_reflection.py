@@ -16,15 +16,15 @@ from google.protobuf.message import Message
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
-from sprocket.v1 import factory_pb2, location_pb2, sprocket_pb2, sprocket_type_pb2
+from sprocket.v1 import audit_pb2, factory_pb2, location_pb2, sprocket_pb2, sprocket_type_pb2
 from tests.processes import server_process
 from tests.resources import MISSING_ID, create_location
 from tests.service import Service
 
 BUF = Path(sys.executable).with_name("buf")
 INVALID_ARGUMENT, NOT_FOUND = 3, 5
-MODULES: list[Any] = [location_pb2, sprocket_type_pb2, factory_pb2, sprocket_pb2]
-KINDS = ["Location", "SprocketType", "Factory", "Sprocket"]
+MODULES: list[Any] = [location_pb2, sprocket_type_pb2, factory_pb2, sprocket_pb2, audit_pb2]
+KINDS = ["Location", "SprocketType", "Factory", "Sprocket", "Audit"]
 OTHERS = ["grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"]
 
 M = TypeVar("M", bound=Message)

@@ -102,7 +102,7 @@ class ConcernInterceptor(grpc.aio.ServerInterceptor):
         request_id = _request_id(metadata.get(REQUEST_ID_KEY))
         call = Call(method, metadata, context, request_id, request.size)
         context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
-        set_caller(Caller(request_id=request_id))
+        set_caller(Caller(request_id=request_id, method=method))
         async with AsyncExitStack() as stack:
             for concern in self._concerns:
                 await stack.enter_async_context(concern.around(call))

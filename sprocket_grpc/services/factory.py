@@ -8,7 +8,8 @@ from sprocket.v1.factory_pb2_grpc import FactoryServiceServicer
 from sprocket_grpc.services import Context
 from sprocket_grpc.services.factory_charts import FactoryCharts
 from sprocket_grpc.services.resource import Resource
-from sprocket_grpc.services.standard import StandardMethods, Toolkit
+from sprocket_grpc.services.standard import StandardMethods
+from sprocket_grpc.services.toolkit import Toolkit
 from sprocket_grpc.services.validation import identifier, not_negative, required_text
 from sprocket_grpc.store.factory import FactoryStore
 

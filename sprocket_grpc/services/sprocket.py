@@ -5,7 +5,8 @@ from sprocket.v1.sprocket_pb2_grpc import SprocketServiceServicer
 from sprocket_grpc.services import Context
 from sprocket_grpc.services.resource import Resource
 from sprocket_grpc.services.sprocket_batches import SprocketBatches
-from sprocket_grpc.services.standard import StandardMethods, Toolkit
+from sprocket_grpc.services.standard import StandardMethods
+from sprocket_grpc.services.toolkit import Toolkit
 from sprocket_grpc.services.validation import identifier, optional_text
 from sprocket_grpc.store.sprocket import SprocketStore
 

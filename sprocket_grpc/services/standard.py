@@ -5,15 +5,11 @@ is in their `Resource` and their store.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from sprocket_grpc.database import Connection, Database
-from sprocket_grpc.errors import EtagMismatchError, InvalidArgumentError, InvalidPageTokenError, NotFoundError
-from sprocket_grpc.query.filter import parse_filter
-from sprocket_grpc.query.listing import Query
-from sprocket_grpc.query.order import parse_order_by
-from sprocket_grpc.services.page_token import open_page_token, seal_page_token
+from sprocket_grpc.database import Connection
+from sprocket_grpc.errors import EtagMismatchError, NotFoundError
+from sprocket_grpc.services.lists import Lists
 from sprocket_grpc.services.requests import (
     DeleteRequest,
     Items,
@@ -24,42 +20,16 @@ from sprocket_grpc.services.requests import (
     WriteRequest,
 )
 from sprocket_grpc.services.resource import M, Resource
-from sprocket_grpc.services.sealing import Sealer
+from sprocket_grpc.services.toolkit import Toolkit
 from sprocket_grpc.services.update_mask import changed_fields, mask_violations
-from sprocket_grpc.services.validation import (
-    etag_violations,
-    id_violations,
-    ids_violations,
-    not_negative,
-    refuse,
-    violations,
-)
-from sprocket_grpc.services.writes import Writes, is_plain, request_id_violations
-from sprocket_grpc.store.query import SortKey
-from sprocket_grpc.store.resource import ResourceStore, Row, Values
+from sprocket_grpc.services.validation import etag_violations, id_violations, ids_violations, refuse
+from sprocket_grpc.services.writes import is_plain, request_id_violations
+from sprocket_grpc.store.listed import Row
+from sprocket_grpc.store.resource import ResourceStore, Values
 
 _R = TypeVar("_R")
 _L = TypeVar("_L", bound=ListResponse)
 _W = TypeVar("_W", bound=Serializable)
-
-
-@dataclass(frozen=True)
-class Toolkit:
-    """What the standard methods of all resources work with.
-
-    Attributes:
-        database: Where the resources are.
-        writes: How writes take effect.
-        sealer: What seals the place where a list goes on.
-        page_size_default: How many resources a page has when the request does not say.
-        page_size_maximum: How many it has at most.
-    """
-
-    database: Database
-    writes: Writes
-    sealer: Sealer
-    page_size_default: int = 50
-    page_size_maximum: int = 1000
 
 
 class StandardMethods(Generic[M]):
@@ -75,6 +45,7 @@ class StandardMethods(Generic[M]):
         self._store = store
         self._toolkit = toolkit
         self._database = toolkit.database
+        self._lists = Lists(resource, store, toolkit)
 
     async def create(self, request: WriteRequest, message: M, response: _W, created: M) -> _W:
         """Create a resource; output-only fields of `message` are ignored.
@@ -120,17 +91,7 @@ class StandardMethods(Generic[M]):
         Raises:
             InvalidPageTokenError: The page token is not one that this request was given.
         """
-        query, after = await self._asked(request)
-        size = min(request.page_size or self._toolkit.page_size_default, self._toolkit.page_size_maximum)
-        rows = await self._database.run(self._store.page, query, after, size + 1)  # one more tells if it is the last
-        for row in rows[:size]:
-            self._resource.assign(items.add(), row)
-        if len(rows) > size:
-            key = self._store.sort_key(query, rows[size - 1])
-            response.next_page_token = await seal_page_token(self._toolkit.sealer, request, key)
-        if request.show_total_size:
-            response.total_size = await self._database.run(self._store.count, query)
-        return response
+        return await self._lists.list(request, response, items)
 
     async def update(self, request: UpdateRequest, message: M, response: _W, updated: M) -> _W:
         """Update the fields of a resource that the mask names; its id is in `message`, and its etag if it matters.
@@ -173,28 +134,6 @@ class StandardMethods(Generic[M]):
                     raise
 
         return await self._toolkit.writes.run(request, response, work)
-
-    async def _asked(self, request: ListRequest) -> tuple[Query, SortKey | None]:
-        """Understand what a list asks for and where it goes on, and report all that is wrong with that at once."""
-        kinds = self._resource.kinds
-        wrong = violations("", {"page_size": not_negative}, {"page_size": request.page_size})
-        query, after = Query(), None
-        try:
-            query = replace(query, filter=parse_filter(request.filter, kinds))
-        except InvalidArgumentError as error:
-            wrong += error.violations
-        try:
-            query = replace(query, order=parse_order_by(request.order_by, kinds))
-        except InvalidArgumentError as error:
-            wrong += error.violations
-        try:
-            after = await open_page_token(self._toolkit.sealer, request)
-        except InvalidPageTokenError as error:
-            if not wrong:
-                raise  # it has a reason of its own
-            wrong += error.violations
-        refuse(wrong)
-        return query, after
 
     def _update(self, connection: Connection, message: M, changes: Values) -> Row:
         return self._change(connection, self._store.lock(connection, message.id), message, changes)

@@ -4,7 +4,8 @@ from sqlalchemy import Connection, func, insert, update
 
 from sprocket_grpc.models import epoch_micros, factory
 from sprocket_grpc.store import cascade, chart
-from sprocket_grpc.store.resource import ResourceStore, Row, Values
+from sprocket_grpc.store.listed import Row
+from sprocket_grpc.store.resource import ResourceStore, Values
 
 
 class FactoryStore(ResourceStore):

@@ -7,7 +7,6 @@ import uuid_utils
 from psycopg.errors import ForeignKeyViolation
 from sqlalchemy import (
     CTE,
-    ColumnElement,
     Connection,
     Select,
     Table,
@@ -22,42 +21,27 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
+from sprocket_grpc.attribution import SET_CALLER
 from sprocket_grpc.errors import AbortedError, NotFoundError, ReferenceNotFoundError, ResourceInUseError
-from sprocket_grpc.query.listing import Query
-from sprocket_grpc.store import query as query_sql
-from sprocket_grpc.store.query import SortKey
+from sprocket_grpc.store.listed import ListedStore, Row
 from sprocket_grpc.store.references import IDENTIFIERS, existing, foreign_keys, missing_reference
-
-Row: TypeAlias = Sequence[Any]
-"""The fields of a resource as they leave the database: id, create and update time, then its own in their order."""
 
 Values: TypeAlias = dict[str, Any]
 """Fields of a resource by their names."""
 
-FIRST_ID = "00000000-0000-0000-0000-000000000000"
-"""Comes before every id, so that the first page is read like any other."""
-
 _RESERVE = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("id", type_=Text), 0)))
 
 
-class ResourceStore:
-    """Keeps one kind of resource.
-
-    Attributes:
-        table: Where its rows are.
-        columns: The columns that are fields of the resource, in the order of a Row.
-    """
+class ResourceStore(ListedStore):
+    """Keeps one kind of resource."""
 
     def __init__(self, table: Table, delete_users: Callable[[Connection, str], None] | None = None) -> None:
-        self.table = table
+        super().__init__(table)
         self._delete_users = delete_users
-        self.columns = [column for column in table.c if not column.info]
         identified = table.c.id == bindparam("id")
         self._select = select(*self.columns).where(identified)
         self._lock = self._select.with_for_update(key_share=True)
         self._select_many = select(*self.columns).where(table.c.id == func.any(bindparam("ids", type_=IDENTIFIERS)))
-        after = table.c.id > bindparam("after")
-        self._page = select(*self.columns).where(after).order_by(table.c.id).limit(bindparam("limit"))
         self._delete = delete(table).where(identified).returning(table.c.id)
 
     def get(self, connection: Connection, identifier: str) -> Row:
@@ -93,25 +77,6 @@ class ResourceStore:
     def reserve(self, connection: Connection, identifier: str) -> None:
         """Keep others that reserve the same id, too, from going on until the transaction ends; there need be no row."""
         connection.execute(_RESERVE, {"id": identifier})
-
-    def page(self, connection: Connection, query: Query, after: SortKey | None, limit: int) -> Sequence[Row]:
-        """Read up to `limit` rows that `query` asks for, in its order, from the one that follows `after` on."""
-        if query == Query():  # the usual case has its statement ready
-            return connection.execute(self._page, {"after": after[0] if after else FIRST_ID, "limit": limit}).all()
-        statement = select(*self.columns).where(*self._conditions(query))
-        if after:
-            statement = statement.where(query_sql.after(self.table, query.order, after))
-        ordered = statement.order_by(*query_sql.order_columns(self.table, query.order))
-        return connection.execute(ordered.limit(limit)).all()
-
-    def sort_key(self, query: Query, row: Row) -> SortKey:
-        """Return what `page` needs to go on after a row."""
-        return query_sql.sort_key(self.columns, query.order, row)
-
-    def count(self, connection: Connection, query: Query) -> int:
-        """Count the rows that the filter of `query` lets through."""
-        statement = select(func.count()).select_from(self.table).where(*self._conditions(query))
-        return int(connection.scalar(statement) or 0)
 
     def insert(self, connection: Connection, values: Values) -> Row:
         """Add a row in a single statement, with an id of its own unless one is given.
@@ -214,14 +179,15 @@ class ResourceStore:
         return {"update_time": func.greatest(func.clock_timestamp(), later)}
 
     def fields_of(self, changed: CTE) -> Select[Any]:
-        """Make the SELECT of the resource's fields from rows that a statement has just written."""
-        return select(*(changed.c[column.name] for column in self.columns))
+        """Make the SELECT of the resource's fields from rows that its statement writes in the name of the caller.
 
-    def _conditions(self, query: Query) -> list[ColumnElement[bool]]:
-        return [query_sql.condition(self.table, query.filter)] if query.filter else []
+        Triggers fire at the end of a statement, so they know the name by then.
+        """
+        return select(*(changed.c[column.name] for column in self.columns)).where(SET_CALLER.is_not(None))
 
     def _insert(self, connection: Connection, values: Values) -> Row | None:
-        return connection.execute(insert(self.table).returning(*self.columns), values).first()
+        created = insert(self.table).values(values).returning(*self.columns).cte("created")
+        return connection.execute(self.fields_of(created)).first()
 
     def _update(self, connection: Connection, stored: Row, changes: Values) -> Row:
         statement = update(self.table).where(self.table.c.id == stored[0]).values(**changes, **self.touched())

@@ -8,8 +8,9 @@ from sqlalchemy import BindParameter, Connection, bindparam, delete, func, inser
 from sprocket_grpc.errors import NotFoundError, ReferenceNotFoundError
 from sprocket_grpc.models import factory, sprocket
 from sprocket_grpc.store import chart
+from sprocket_grpc.store.listed import Row
 from sprocket_grpc.store.references import IDENTIFIERS, existing, foreign_keys, missing_reference
-from sprocket_grpc.store.resource import ResourceStore, Row, Values
+from sprocket_grpc.store.resource import ResourceStore, Values
 
 
 def _new(name: str) -> BindParameter[str]:

@@ -4,14 +4,14 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 
+from sprocket.v1 import audit_pb2
 from tests.resources import CASES, Case
 from tests.service import Service
 
+_FILES = [*(case.pb.DESCRIPTOR for case in CASES), audit_pb2.DESCRIPTOR]
+
 METHODS: list[MethodDescriptor] = [
-    method
-    for case in CASES
-    for described in case.pb.DESCRIPTOR.services_by_name.values()
-    for method in described.methods
+    method for file in _FILES for described in file.services_by_name.values() for method in described.methods
 ]
 
 
@@ -38,7 +38,7 @@ async def valid_requests(service: Service) -> dict[str, bytes]:
 
     All of them succeed in the order of METHODS, if those that delete come last.
     """
-    requests = {}
+    requests = {"/sprocket.v1.AuditService/ListAuditEntries": b""}
     for case in CASES:
         stored, spare = await case.create(service), await case.create(service)
         for name, fields in (_standard(case, stored) | _special(case, stored, spare)).items():

@@ -94,9 +94,9 @@ async def test_a_dry_run_with_force(service: Service, case: Case) -> None:
     assert (
         grown
         == {
-            "location": {"location": -1, "factory": -1, "sprocket": -2, "chart_entry": -3},
-            "sprocket_type": {"sprocket_type": -1, "sprocket": -1, "chart_entry": 1},
-            "factory": {"factory": -1, "sprocket": -2, "chart_entry": -3},
+            "location": {"location": -1, "factory": -1, "sprocket": -2, "chart_entry": -3, "audit_entry": 4},
+            "sprocket_type": {"sprocket_type": -1, "sprocket": -1, "chart_entry": 1, "audit_entry": 2},
+            "factory": {"factory": -1, "sprocket": -2, "chart_entry": -3, "audit_entry": 3},
         }[case.name]
     )
 

@@ -48,10 +48,10 @@ async def send(service: Service, path: str, request: Any) -> bytes:
 Maker = Callable[[Service], Awaitable[Write]]
 
 
-def write(case: Case, name: str, request: Any, growth: dict[str, int]) -> Write:
-    """Describe a write by the name of its method."""
+def write(case: Case, name: str, request: Any, growth: dict[str, int], resources: int = 1) -> Write:
+    """Describe a write by the name of its method, and by how many resources it is about."""
     response = getattr(case.pb, f"{name}Response")
-    return Write(f"/sprocket.v1.{case.kind}Service/{name}", request, response, growth)
+    return Write(f"/sprocket.v1.{case.kind}Service/{name}", request, response, growth | {"audit_entry": resources})
 
 
 def creation(case: Case) -> Maker:
@@ -99,7 +99,7 @@ async def batch_creation(service: Service) -> Write:
     shared: dict[str, Any] = dict(await references(service, SPROCKET))
     sprockets = [sprocket_pb2.Sprocket(display_name=str(number), **shared) for number in range(3)]
     request = sprocket_pb2.BatchCreateSprocketsRequest(sprockets=sprockets)
-    return write(SPROCKET, "BatchCreateSprockets", request, {"sprocket": 3, "chart_entry": 1})
+    return write(SPROCKET, "BatchCreateSprockets", request, {"sprocket": 3, "chart_entry": 1}, 3)
 
 
 async def batch_deletion(service: Service) -> Write:
@@ -107,7 +107,7 @@ async def batch_deletion(service: Service) -> Write:
     shared = await references(service, SPROCKET)
     created = [await SPROCKET.create(service, **shared) for _ in range(3)]
     request = sprocket_pb2.BatchDeleteSprocketsRequest(ids=[each.id for each in created])
-    return write(SPROCKET, "BatchDeleteSprockets", request, {"sprocket": -3, "chart_entry": 1})
+    return write(SPROCKET, "BatchDeleteSprockets", request, {"sprocket": -3, "chart_entry": 1}, 3)
 
 
 _STANDARD = {"Create": creation, "Update": change, "Delete": deletion}

@@ -1,0 +1,21 @@
+"""AuditService."""
+
+from sprocket.v1 import audit_pb2 as pb
+from sprocket.v1.audit_pb2_grpc import AuditServiceServicer
+from sprocket_grpc.services import Context
+from sprocket_grpc.services.audit_entry import AuditEntries
+from sprocket_grpc.services.lists import Lists
+from sprocket_grpc.services.toolkit import Toolkit
+from sprocket_grpc.store.audit import AuditStore
+
+
+class AuditService(AuditServiceServicer):
+    """The RPC of the audit log; `audit.proto` documents it."""
+
+    def __init__(self, toolkit: Toolkit) -> None:
+        self._lists = Lists(AuditEntries(), AuditStore(), toolkit)
+
+    async def ListAuditEntries(
+        self, request: pb.ListAuditEntriesRequest, context: Context
+    ) -> pb.ListAuditEntriesResponse:
+        return await self._lists.list(request, response := pb.ListAuditEntriesResponse(), response.audit_entries)
