@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
+from sprocket.v1.audit_pb2_grpc import AuditServiceStub
 from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
 from sprocket.v1.location_pb2_grpc import LocationServiceStub
 from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
@@ -18,6 +19,7 @@ from sprocket_grpc.services.following import Following
 from sprocket_grpc.settings import Settings
 
 if TYPE_CHECKING:  # the typed clients are in the stubs only
+    from sprocket.v1.audit_pb2_grpc import AuditServiceAsyncStub
     from sprocket.v1.factory_pb2_grpc import FactoryServiceAsyncStub
     from sprocket.v1.location_pb2_grpc import LocationServiceAsyncStub
     from sprocket.v1.sprocket_pb2_grpc import SprocketServiceAsyncStub
@@ -61,6 +63,11 @@ class Service:
     def sprockets(self) -> "SprocketServiceAsyncStub":
         """The client of sprockets."""
         return SprocketServiceStub(self.channel)
+
+    @property
+    def audit(self) -> "AuditServiceAsyncStub":
+        """The client of the audit log."""
+        return AuditServiceStub(self.channel)
 
 
 @asynccontextmanager

@@ -12,7 +12,9 @@ from sprocket_grpc.database import create_plain_engine
 from tests.conftest import new_database
 from tests.resources import MISSING_ID
 
-A_LOCATION, A_TYPE, A_FACTORY, A_SPROCKET, A_REQUEST = (f"01937f2e-7d1c-7a40-8a53-00000000000{n}" for n in range(1, 6))
+A_LOCATION, A_TYPE, A_FACTORY, A_SPROCKET, A_REQUEST, AN_ENTRY = (
+    f"01937f2e-7d1c-7a40-8a53-00000000000{n}" for n in range(1, 7)
+)
 
 Row = dict[str, Any]
 ROWS: dict[str, Row] = {
@@ -53,7 +55,17 @@ ROWS: dict[str, Row] = {
     },
     "page_token_key": {"key": bytes(32)},
     "recorded_request": {"id": A_REQUEST, "create_time": "2026-01-01", "fingerprint": bytes(32), "response": b""},
+    "audit_entry": {
+        "id": AN_ENTRY,
+        "create_time": "2026-01-01",
+        "principal": "anonymous",
+        "request_id": "",
+        "method": "",
+        "resource_type": "sprocket.v1.Location",
+        "resource_id": A_LOCATION,
+    },
 }
+OPTIONAL = [("audit_entry", "before"), ("audit_entry", "after")]
 TIMES = {"create_time": "2026-01-01", "update_time": "2026-01-01"}
 RESOURCES = ["location", "sprocket_type", "factory", "sprocket"]
 
@@ -114,7 +126,7 @@ REFERENCES = [
     ("sprocket", "factory_id", "factory"),
     ("chart_entry", "factory_id", "factory"),
 ]
-UNIQUE = ["location", "sprocket_type", "factory", "sprocket", "chart_entry"]
+UNIQUE = ["location", "sprocket_type", "factory", "sprocket", "chart_entry", "audit_entry"]
 COLUMNS = [(table, name) for table in ROWS for name in ROWS[table] | (TIMES if table in RESOURCES else {})]
 
 
@@ -184,7 +196,7 @@ def test_null_is_refused_in_every_column(connection: Connection, table: str, col
 def test_every_column_is_tried_with_null(connection: Connection) -> None:
     query = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'"
     columns = {(table, name) for table, name in connection.execute(text(query)) if table != "alembic_version"}
-    assert columns == {*COLUMNS, ("page_token_key", "id")}  # which only PostgreSQL sets
+    assert columns == {*COLUMNS, *OPTIONAL, ("page_token_key", "id")}  # which only PostgreSQL sets
 
 
 @pytest.mark.parametrize(("table", "column", "_"), REFERENCES)
@@ -245,13 +257,17 @@ def test_every_foreign_key_has_an_index(connection: Connection) -> None:
     assert [key for key in keys if not has_index(connection, *key)] == []
 
 
-@pytest.mark.parametrize("table", RESOURCES)
+@pytest.mark.parametrize("table", [*RESOURCES, "audit_entry"])
 def test_every_list_has_an_index_in_its_order(connection: Connection, table: str) -> None:
     assert has_index(connection, table, ["id"])
 
 
 def test_a_chart_has_an_index_in_its_order(connection: Connection) -> None:
     assert has_index(connection, "chart_entry", ["factory_id", "sequence"])
+
+
+def test_the_audit_log_has_an_index_on_the_entries_of_a_resource_in_their_order(connection: Connection) -> None:
+    assert has_index(connection, "audit_entry", ["resource_id", "id"])
 
 
 def test_the_keys_of_the_tables_that_grow_begin_with_the_factory(connection: Connection) -> None:
