@@ -1,6 +1,7 @@
 """`sprocket-grpc audit`: who did what, read from the database."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -22,6 +23,7 @@ from sprocket_grpc.store.audit import AuditStore, first_id
 from sprocket_grpc.store.schema import find_problem
 
 _READ_AT_ONCE = 1_000
+_WHOLE_NUMBER = re.compile(r"-?[0-9]+")
 _SHOWN_ABOVE = {"id", "create_time", "update_time"}
 """Fields of a resource that the first line of an entry makes superfluous."""
 
@@ -105,5 +107,10 @@ def _changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
 
 
 def _change(name: str, before: dict[str, Any], after: dict[str, Any]) -> str:
-    values = [json.dumps(side[name], ensure_ascii=False) for side in (before, after) if name in side]
-    return " -> ".join(values)
+    return " -> ".join(_shown(side[name]) for side in (before, after) if name in side)
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401  # any that JSON has
+    """Show a value. Whole numbers of 64 bits are texts in JSON, which would only puzzle a person."""
+    is_number = isinstance(value, str) and _WHOLE_NUMBER.fullmatch(value)
+    return str(value) if is_number else json.dumps(value, ensure_ascii=False)

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 from google.protobuf.json_format import MessageToDict
 
+from sprocket.v1.factory_pb2 import Factory
 from sprocket.v1.location_pb2 import Location
 from sprocket_grpc import audit_command, migrate
 from tests.auditing import entries
@@ -43,6 +44,15 @@ async def test_people_read_who_changed_what_how_and_from_what_to_what(service: S
         assert f" anonymous {verb} Location {made.id}\n" in shown
         assert re.search(rf'^  city +"{city}"$', shown, re.MULTILINE)
     assert rest == ""
+
+
+async def test_whole_numbers_are_shown_without_the_quotes_that_they_have_in_json(
+    service: Service, database_url: str
+) -> None:
+    made = await create_factory(service)
+    await CASES[2].update(service, Factory(id=made.id, sprocket_production_goal=2**63 - 1))
+    shown = run("audit", "--limit", "1", database_url=database_url).output
+    assert "  sprocket_production_goal  10 -> 9223372036854775807\n" in shown
 
 
 async def test_programs_get_the_entries_of_the_contract_a_line_each(service: Service, database_url: str) -> None:
