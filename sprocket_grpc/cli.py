@@ -23,6 +23,7 @@ from sprocket_grpc.server import AddressInUseError
 from sprocket_grpc.serving import serve
 from sprocket_grpc.settings import Settings, SettingsError, load_settings
 from sprocket_grpc.store.schema import find_problem, read_revision
+from sprocket_grpc.telemetry.log_lines import configure_logging
 
 HEALTH_TIMEOUT_SECONDS = 5
 
@@ -114,7 +115,7 @@ main.add_command(chart_command)
 
 def _load_settings() -> Settings:
     settings = load_settings()
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure_logging(settings.log_level, settings.log_format)
     # Of what alembic says, only which migration runs tells a person anything.
     logging.getLogger("alembic.runtime.migration").addFilter(lambda record: str(record.msg).startswith("Running"))
     return settings

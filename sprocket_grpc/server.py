@@ -19,6 +19,7 @@ from sprocket.v1.sprocket_pb2_grpc import add_SprocketServiceServicer_to_server
 from sprocket.v1.sprocket_type_pb2_grpc import add_SprocketTypeServiceServicer_to_server
 from sprocket_grpc.database import Database
 from sprocket_grpc.health import HealthMonitor
+from sprocket_grpc.interceptors.access_log import AccessLog
 from sprocket_grpc.interceptors.call import Concern
 from sprocket_grpc.interceptors.chain import ConcernInterceptor
 from sprocket_grpc.interceptors.errors import Errors
@@ -77,7 +78,7 @@ def create_server(
 
 def _concerns() -> list[Concern]:
     """Make what is around every call, the outermost first."""
-    return [Errors()]
+    return [AccessLog(), Errors()]
 
 
 def _add_services(server: grpc.aio.Server, settings: Settings, database: Database, following: Following) -> None:

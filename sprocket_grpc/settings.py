@@ -64,6 +64,7 @@ class Settings(BaseSettings):
         follow_tick_seconds: How often the charts that are followed are looked at for new entries.
         health_interval_seconds: How often the database is asked whether it is well.
         listen: The address to serve on. Port 0 takes a free one.
+        log_format: How log lines look; auto is text on a terminal and json elsewhere.
         log_level: How much to log.
         page_size_default: How many resources a List returns when the request does not say.
         page_size_maximum: How many it returns at most.
@@ -86,6 +87,7 @@ class Settings(BaseSettings):
     follow_tick_seconds: float = Field(default=0.2, gt=0, le=60, allow_inf_nan=False)
     health_interval_seconds: float = Field(default=5, gt=0, le=3600, allow_inf_nan=False)
     listen: Annotated[str, AfterValidator(_address)] = "127.0.0.1:50051"
+    log_format: Literal["auto", "json", "text"] = "auto"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     # A location has at most 2.9 kB on the wire, so that 1,000 of them fit into the 4 MiB that clients receive.
     page_size_default: int = Field(default=50, ge=1, le=1000)

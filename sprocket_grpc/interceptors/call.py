@@ -1,8 +1,9 @@
 """A call, as the concerns around all handlers see it."""
 
+import time
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from grpc import StatusCode
@@ -26,6 +27,8 @@ class Call:
         status: How it ended, as far as it has.
         response_bytes: The size of the responses so far.
         responses: How many responses there were so far.
+        trace_id: The trace it belongs to, if any.
+        began: When it began, by a clock that never goes back.
     """
 
     method: str
@@ -36,6 +39,13 @@ class Call:
     status: StatusCode = StatusCode.OK
     response_bytes: int = 0
     responses: int = 0
+    trace_id: str = ""
+    began: float = field(default_factory=time.perf_counter)
+
+    @property
+    def seconds(self) -> float:
+        """How long it has taken so far."""
+        return time.perf_counter() - self.began
 
     def count(self, response: Any) -> None:  # noqa: ANN401  # any message
         """Count a response."""

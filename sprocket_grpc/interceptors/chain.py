@@ -15,6 +15,7 @@ from sprocket_grpc.caller import Caller, set_caller
 from sprocket_grpc.errors import MalformedRequestError
 from sprocket_grpc.interceptors.call import REQUEST_ID_KEY, Call, Concern
 from sprocket_grpc.services import Context
+from sprocket_grpc.telemetry.trace_id import read_trace_id, set_trace_id
 
 _OUR_METHODS = "/sprocket."
 
@@ -100,9 +101,11 @@ class ConcernInterceptor(grpc.aio.ServerInterceptor):
     async def _around(self, method: str, request: _Received, context: Context) -> AsyncIterator[Call]:
         metadata = dict(context.invocation_metadata() or ())
         request_id = _request_id(metadata.get(REQUEST_ID_KEY))
-        call = Call(method, metadata, context, request_id, request.size)
+        trace_id = read_trace_id(metadata.get("traceparent"))
+        call = Call(method, metadata, context, request_id, request.size, trace_id=trace_id)
         context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
         set_caller(Caller(request_id=request_id, method=method))
+        set_trace_id(trace_id)
         async with AsyncExitStack() as stack:
             for concern in self._concerns:
                 await stack.enter_async_context(concern.around(call))

@@ -27,7 +27,7 @@ class Errors:
         """Give a call that fails its status."""
         try:
             yield
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):  # the latter while a stream waits for a slow reader
             call.status = _status_of_cancelled(call)
             raise
         except Exception as error:  # whatever it is, the client gets a status

@@ -10,6 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import Context
 
 from sprocket_grpc.database import Database
 from sprocket_grpc.errors import NotFoundError, ShuttingDownError, SprocketError
@@ -97,6 +98,7 @@ class Following:
         self._known: dict[str, Place] = {}
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
+        self._streams = 0
         self.last_looked = time.monotonic()
 
     @contextmanager
@@ -113,9 +115,11 @@ class Following:
             self._followers[factory_id].add(follower)
             self._known[factory_id] = _earlier(self._known.get(factory_id, place), place)
         self._look_out()
+        self._streams += 1
         try:
             yield follower
         finally:
+            self._streams -= 1
             for factory_id in places:
                 self._forget(factory_id, follower)
 
@@ -132,6 +136,11 @@ class Following:
         """How many charts are followed."""
         return len(self._followers)
 
+    @property
+    def streams(self) -> int:
+        """How many streams follow them."""
+        return self._streams
+
     def _forget(self, factory_id: str, follower: Follower) -> None:
         self._followers[factory_id].discard(follower)
         if not self._followers[factory_id]:
@@ -139,7 +148,8 @@ class Following:
 
     def _look_out(self) -> None:
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._tick_while_followed())
+            # In a context of its own: what it does is not done in the name of the call that happens to be the first.
+            self._task = asyncio.create_task(self._tick_while_followed(), context=Context())
 
     async def _tick_while_followed(self) -> None:
         while self._followers:

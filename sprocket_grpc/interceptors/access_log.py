@@ -1,0 +1,42 @@
+"""A log line for every call that has ended: what was called, by whom, how it ended and what it cost.
+
+It never holds what was said in the call, nor any token or key.
+"""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sprocket_grpc.caller import current_caller
+from sprocket_grpc.interceptors.call import Call
+from sprocket_grpc.telemetry.log_lines import FIELDS
+
+_log = logging.getLogger("sprocket_grpc.access")
+
+
+class AccessLog:
+    """Writes the line; outermost, so that it knows the status."""
+
+    @asynccontextmanager
+    async def around(self, call: Call) -> AsyncIterator[None]:
+        """Log a call when it has ended."""
+        try:
+            yield
+        finally:
+            if _log.isEnabledFor(logging.INFO):
+                _log.info("%s %s", call.method, call.status.name, extra={FIELDS: _describe(call)})
+
+
+def _describe(call: Call) -> dict[str, object]:
+    return {
+        "method": call.method,
+        "code": call.status.name,
+        "duration_ms": round(call.seconds * 1000, 3),
+        "principal": current_caller().principal,
+        "request_id": call.request_id,
+        "trace_id": call.trace_id,
+        "peer": call.context.peer(),
+        "request_bytes": call.request_bytes,
+        "response_bytes": call.response_bytes,
+        "responses": call.responses,
+    }

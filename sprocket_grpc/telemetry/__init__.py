@@ -1,0 +1,1 @@
+"""What the service tells of itself: log lines, traces and metrics. What nobody asked for is not even imported."""

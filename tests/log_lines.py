@@ -1,0 +1,31 @@
+"""Reads what a server process logs, while it runs."""
+
+import json
+import os
+from typing import Any
+
+from tests.command_line import ServeProcess
+from tests.waiting import wait_until
+
+ACCESS = "sprocket_grpc.access"
+
+
+def log_text(served: ServeProcess) -> str:
+    """Return all that the process has written to standard error so far, without moving where it writes next."""
+    return os.pread(served.errors.fileno(), 1 << 24, 0).decode()
+
+
+def log_lines(served: ServeProcess) -> list[dict[str, Any]]:
+    """Return its log so far; every complete line has to be a JSON object."""
+    return [json.loads(line) for line in log_text(served).splitlines(keepends=True) if line.endswith("\n")]
+
+
+def access_line(served: ServeProcess, request_id: str) -> dict[str, Any]:
+    """Wait for the one line of the access log about a call."""
+
+    def found() -> list[dict[str, Any]]:
+        return [line for line in log_lines(served) if line["logger"] == ACCESS and line["request_id"] == request_id]
+
+    wait_until(lambda: bool(found()))
+    [line] = found()
+    return line
