@@ -7,7 +7,6 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from sprocket_grpc.caller import current_caller
 from sprocket_grpc.interceptors.call import Call
 from sprocket_grpc.telemetry.log_lines import FIELDS
 
@@ -32,10 +31,10 @@ def _describe(call: Call) -> dict[str, object]:
         "method": call.method,
         "code": call.status.name,
         "duration_ms": round(call.seconds * 1000, 3),
-        "principal": current_caller().principal,
+        "principal": call.principal,
         "request_id": call.request_id,
         "trace_id": call.trace_id,
-        "peer": call.context.peer(),
+        "peer": call.peer,
         "request_bytes": call.request_bytes,
         "response_bytes": call.response_bytes,
         "responses": call.responses,

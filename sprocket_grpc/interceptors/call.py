@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from grpc import StatusCode
 
+from sprocket_grpc.caller import ANONYMOUS
 from sprocket_grpc.services import Context
 
 REQUEST_ID_KEY = "x-request-id"
@@ -27,6 +28,8 @@ class Call:
         status: How it ended, as far as it has.
         response_bytes: The size of the responses so far.
         responses: How many responses there were so far.
+        peer: Where it comes from. Do not ask the context: once the call has ended, that crashes the process.
+        principal: Who makes it, as far as that is known.
         trace_id: The trace it belongs to, if any.
         began: When it began, by a clock that never goes back.
     """
@@ -39,6 +42,8 @@ class Call:
     status: StatusCode = StatusCode.OK
     response_bytes: int = 0
     responses: int = 0
+    peer: str = ""
+    principal: str = ANONYMOUS
     trace_id: str = ""
     began: float = field(default_factory=time.perf_counter)
 

@@ -11,7 +11,7 @@ import grpc
 import uuid_utils
 from google.protobuf.message import DecodeError
 
-from sprocket_grpc.caller import Caller, set_caller
+from sprocket_grpc.caller import Caller, current_caller, set_caller
 from sprocket_grpc.errors import MalformedRequestError
 from sprocket_grpc.interceptors.call import REQUEST_ID_KEY, Call, Concern
 from sprocket_grpc.services import Context
@@ -102,13 +102,16 @@ class ConcernInterceptor(grpc.aio.ServerInterceptor):
         metadata = dict(context.invocation_metadata() or ())
         request_id = _request_id(metadata.get(REQUEST_ID_KEY))
         trace_id = read_trace_id(metadata.get("traceparent"))
-        call = Call(method, metadata, context, request_id, request.size, trace_id=trace_id)
+        call = Call(method, metadata, context, request_id, request.size, peer=context.peer(), trace_id=trace_id)
         context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
         set_caller(Caller(request_id=request_id, method=method))
         set_trace_id(trace_id)
         async with AsyncExitStack() as stack:
-            for concern in self._concerns:
-                await stack.enter_async_context(concern.around(call))
+            try:
+                for concern in self._concerns:
+                    await stack.enter_async_context(concern.around(call))
+            finally:  # now, for a stream that its client leaves may end in another task, which knows no caller
+                call.principal = current_caller().principal
             yield call
 
 

@@ -31,8 +31,15 @@ def configure_logging(level: str, log_format: Literal["auto", "json", "text"]) -
     handler = logging.StreamHandler()
     handler.setFormatter(PlainLines(_PLAIN) if is_plain else JsonLines())
     logging.basicConfig(level=level, handlers=[handler])
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_not_of_a_client_that_left)
     # Nobody asks for them, and they cost time with every record.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+
+
+def _is_not_of_a_client_that_left(record: logging.LogRecord) -> bool:
+    """Tell a real error from that which gRPC reports when it cannot send to a client that is gone, which is no error."""
+    kind = record.exc_info and record.exc_info[0]
+    return not (kind and kind.__name__ == "ExecuteBatchError")
 
 
 class JsonLines(logging.Formatter):
