@@ -37,7 +37,7 @@ def configure_logging(level: str, log_format: Literal["auto", "json", "text"]) -
 
 
 def _is_not_of_a_client_that_left(record: logging.LogRecord) -> bool:
-    """Tell a real error from that which gRPC reports when it cannot send to a client that is gone, which is no error."""
+    """Leave out what gRPC reports as an error when it cannot send to a client that is gone: it is none."""
     kind = record.exc_info and record.exc_info[0]
     return not (kind and kind.__name__ == "ExecuteBatchError")
 
