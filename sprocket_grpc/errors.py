@@ -170,6 +170,22 @@ class ShuttingDownError(SprocketError):
         super().__init__("the server is shutting down; open the stream again with the last resume_token")
 
 
+class RateLimitedError(SprocketError):
+    """The caller makes more calls than it may.
+
+    Attributes:
+        principal: Who calls.
+        retry_seconds: After how long the next call gets through.
+    """
+
+    reason = "ERROR_REASON_RATE_LIMITED"
+
+    def __init__(self, principal: str, limit: str, retry_seconds: float) -> None:
+        self.principal = principal
+        self.retry_seconds = retry_seconds
+        super().__init__(f"{principal} may make {limit} calls", {"principal": principal, "limit": limit})
+
+
 class DeadlineExceededError(SprocketError):
     """The database stopped a statement that ran for too long."""
 

@@ -23,6 +23,7 @@ from sprocket_grpc.interceptors.access_log import AccessLog
 from sprocket_grpc.interceptors.call import Concern
 from sprocket_grpc.interceptors.chain import ConcernInterceptor
 from sprocket_grpc.interceptors.errors import Errors
+from sprocket_grpc.interceptors.rate_limit import RateLimit
 from sprocket_grpc.services.audit import AuditService
 from sprocket_grpc.services.chart_stream import ChartTools
 from sprocket_grpc.services.factory import FactoryService
@@ -64,7 +65,7 @@ def create_server(
     Raises:
         AddressInUseError: The address is taken, or is not one of this machine.
     """
-    server = grpc.aio.server(interceptors=[ConcernInterceptor(_concerns())], options=OPTIONS)
+    server = grpc.aio.server(interceptors=[ConcernInterceptor(_concerns(settings))], options=OPTIONS)
     _add_services(server, settings, database, following)
     health_pb2_grpc.add_HealthServicer_to_server(monitor.servicer, server)
     reflection.enable_server_reflection([*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
@@ -76,9 +77,12 @@ def create_server(
         ) from None
 
 
-def _concerns() -> list[Concern]:
+def _concerns(settings: Settings) -> list[Concern]:
     """Make what is around every call, the outermost first."""
-    return [AccessLog(), Errors()]
+    concerns: list[Concern] = [AccessLog(), Errors()]
+    if settings.rate_limit:
+        concerns.append(RateLimit(settings.rate_limit, settings.rate_limit_storage))
+    return concerns
 
 
 def _add_services(server: grpc.aio.Server, settings: Settings, database: Database, following: Following) -> None:

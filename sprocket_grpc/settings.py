@@ -6,7 +6,9 @@ import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
+import limits
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import make_url
@@ -52,6 +54,22 @@ def _page_token_keys(value: SecretStr) -> SecretStr:
     return value
 
 
+def _rate(value: str) -> str:
+    with suppress(ValueError):
+        [limit] = limits.parse_many(value)
+        if limit.amount > 0:
+            return value
+    raise ValueError("expected COUNT/UNIT, such as 100/second or 5000/10 minutes")
+
+
+def _redis_url(value: SecretStr) -> SecretStr:
+    with suppress(ValueError):  # the port is none
+        url = urlsplit(value.get_secret_value())
+        if url.scheme in {"redis", "rediss"} and url.hostname and url.port != 0:
+            return value
+    raise ValueError("expected redis://:PASSWORD@HOST:PORT/NUMBER, or rediss:// for TLS")
+
+
 class Settings(BaseSettings):
     """What can be set. Each field is the variable SPROCKET_ and its name in capitals.
 
@@ -72,6 +90,8 @@ class Settings(BaseSettings):
             all open. Without any, a key in the database does.
         pool_size: How many connections to the database to keep at most.
         pool_timeout_seconds: How long a request waits for one of them.
+        rate_limit: How many calls each caller may make, such as `100/second`. Without it, as many as it likes.
+        rate_limit_storage: The Redis where replicas count them together. Without it, each replica counts for itself.
         request_id_hours: How long a request with a request_id is remembered.
         shutdown_grace_seconds: How long calls in flight may go on after SIGTERM.
     """
@@ -95,6 +115,8 @@ class Settings(BaseSettings):
     page_token_keys: Annotated[SecretStr, AfterValidator(_page_token_keys)] | None = None
     pool_size: int = Field(default=10, ge=1, le=1000)
     pool_timeout_seconds: float = Field(default=5, gt=0, le=3600, allow_inf_nan=False)
+    rate_limit: Annotated[str, AfterValidator(_rate)] | None = None
+    rate_limit_storage: Annotated[SecretStr, AfterValidator(_redis_url)] | None = None
     request_id_hours: int = Field(default=24, ge=1, le=24 * 365)
     shutdown_grace_seconds: float = Field(default=10, ge=0, le=3600, allow_inf_nan=False)
 

@@ -29,6 +29,8 @@ DEFAULTS = {
     "page_token_keys": None,
     "pool_size": 10,
     "pool_timeout_seconds": 5,
+    "rate_limit": None,
+    "rate_limit_storage": None,
     "request_id_hours": 24,
     "shutdown_grace_seconds": 10,
 }
@@ -48,6 +50,10 @@ ACCEPTED: dict[str, dict[str, object]] = {
     "POOL_SIZE": {"1": 1, "1000": 1000},
     "POOL_TIMEOUT_SECONDS": {"0.01": 0.01, "3600": 3600},
     "PAGE_TOKEN_KEYS": {keys: SecretStr(keys) for keys in ("a" * 32, f"{'a' * 40},{'b' * 32}")},
+    "RATE_LIMIT": {text: text for text in ("1/second", "100/minute", "5000/10 minutes", "7 per day")},
+    "RATE_LIMIT_STORAGE": {
+        url: SecretStr(url) for url in ("redis://cache", "rediss://:pw@cache:6379/1", "redis://[::1]:6379")
+    },
     "REQUEST_ID_HOURS": {"1": 1, "8760": 8760},
     "SHUTDOWN_GRACE_SECONDS": {"0": 0, "3600": 3600},
 }
@@ -65,6 +71,15 @@ REFUSED = {
     "POOL_SIZE": ["0", "-1", "1001", "1.5", "large"],
     "POOL_TIMEOUT_SECONDS": ["0", "-1", "3601", "nan", "inf", "never"],
     "PAGE_TOKEN_KEYS": ["a" * 31, f"{'a' * 32},", f"{'a' * 32},b"],
+    "RATE_LIMIT": ["0/second", "-1/second", "100", "100/blink", "1.5/second", "1/second;9/hour", "few"],
+    "RATE_LIMIT_STORAGE": [
+        "cache:6379",
+        "memory://",
+        "redis:/cache",
+        "redis://cache:port",
+        "redis://:pw@",
+        "mongodb://a",
+    ],
     "REQUEST_ID_HOURS": ["0", "-1", "8761", "1.5", "for ever"],
     "SHUTDOWN_GRACE_SECONDS": ["-1", "3601", "nan", "inf", "long"],
 }

@@ -218,6 +218,20 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
           "domain": "sprocket.internal"
         }
     """
+    ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 17
+    """The caller makes more calls than it may. A google.rpc.QuotaFailure names the caller as its subject.
+
+    Code RESOURCE_EXHAUSTED, with a google.rpc.RetryInfo. Nothing was done; try again after its delay,
+    before which no call of this caller gets through.
+
+    Example of an ErrorInfo:
+
+        {
+          "reason": "ERROR_REASON_RATE_LIMITED",
+          "domain": "sprocket.internal",
+          "metadata": {"principal": "api-key:dashboards", "limit": "100 per 1 second"}
+        }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed, for programs: the `reason` of the google.rpc.ErrorInfo that every error carries.
@@ -424,6 +438,20 @@ Example of an ErrorInfo:
     {
       "reason": "ERROR_REASON_SHUTTING_DOWN",
       "domain": "sprocket.internal"
+    }
+"""
+ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 17
+"""The caller makes more calls than it may. A google.rpc.QuotaFailure names the caller as its subject.
+
+Code RESOURCE_EXHAUSTED, with a google.rpc.RetryInfo. Nothing was done; try again after its delay,
+before which no call of this caller gets through.
+
+Example of an ErrorInfo:
+
+    {
+      "reason": "ERROR_REASON_RATE_LIMITED",
+      "domain": "sprocket.internal",
+      "metadata": {"principal": "api-key:dashboards", "limit": "100 per 1 second"}
     }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

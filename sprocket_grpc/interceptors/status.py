@@ -1,5 +1,6 @@
 """Which error is which status: the only place that knows (AIP-193)."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -55,6 +56,13 @@ def _retry_info(_: errors.SprocketError) -> list[Message]:
     return [details.RetryInfo(retry_delay=_RETRY_DELAY)]
 
 
+def _quota_failure(error: errors.RateLimitedError) -> list[Message]:
+    violation = details.QuotaFailure.Violation(subject=error.principal, description=str(error))
+    delay = Duration()
+    delay.FromMilliseconds(math.ceil(error.retry_seconds * 1000))
+    return [details.QuotaFailure(violations=[violation]), details.RetryInfo(retry_delay=delay)]
+
+
 def _nothing_more(_: errors.SprocketError) -> list[Message]:
     return []
 
@@ -72,6 +80,7 @@ _TABLE: dict[type[errors.SprocketError], tuple[StatusCode, Callable[[Any], list[
     errors.AbortedError: (StatusCode.ABORTED, _retry_info),
     errors.UnavailableError: (StatusCode.UNAVAILABLE, _retry_info),
     errors.ShuttingDownError: (StatusCode.UNAVAILABLE, _retry_info),
+    errors.RateLimitedError: (StatusCode.RESOURCE_EXHAUSTED, _quota_failure),
     errors.DeadlineExceededError: (StatusCode.DEADLINE_EXCEEDED, _nothing_more),
     errors.InternalError: (StatusCode.INTERNAL, _nothing_more),
 }
