@@ -86,8 +86,8 @@ class Settings(BaseSettings):
         log_level: How much to log.
         page_size_default: How many resources a List returns when the request does not say.
         page_size_maximum: How many it returns at most.
-        page_token_keys: Secrets that seal page tokens, shared by all replicas, with commas between. The first seals,
-            all open. Without any, a key in the database does.
+        page_token_keys: Secrets that seal page and resume tokens, shared by all replicas, with commas between. The
+            first seals, all open. Without any, a key in the database does.
         pool_size: How many connections to the database to keep at most.
         pool_timeout_seconds: How long a request waits for one of them.
         rate_limit: How many calls each caller may make, such as `100/second`. Without it, as many as it likes.
