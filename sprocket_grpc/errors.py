@@ -97,6 +97,24 @@ class RequestIdReusedError(InvalidArgumentError):
         super().__init__([Violation("request_id", "was used for another request: take a new one for each")])
 
 
+class UnauthenticatedError(SprocketError):
+    """The call came without credentials that hold. The text says nothing about them, for it may be a stranger's."""
+
+    reason = "ERROR_REASON_UNAUTHENTICATED"
+
+    def __init__(self) -> None:
+        super().__init__("the call has no valid credentials")
+
+
+class PermissionDeniedError(SprocketError):
+    """The caller does not have the right that the method needs."""
+
+    reason = "ERROR_REASON_PERMISSION_DENIED"
+
+    def __init__(self, right: str) -> None:
+        super().__init__(f"the caller does not have the right {right}", {"right": right})
+
+
 class MalformedRequestError(SprocketError):
     """The bytes of a request are not the message that its method takes."""
 

@@ -25,10 +25,10 @@ from sqlalchemy import (
     func,
     literal_column,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.types import UserDefinedType
 
-SCHEMA_REVISION = "0003"
+SCHEMA_REVISION = "0004"
 """The migration that this version needs at least. Revisions are numbers, so later ones compare greater."""
 
 INTERNAL = {"internal": True}
@@ -210,3 +210,28 @@ audit_entry = Table(
     comment="Every write of a resource. Written by triggers, and append-only.",
 )
 """The triggers, and those that keep it append-only, are in its migration alone."""
+
+api_key = Table(
+    "api_key",
+    metadata,
+    Column("id", Identifier, nullable=False),
+    Column("create_time", Instant, nullable=False, server_default=func.now()),
+    *_text("name", 63),
+    Column(
+        "rights",
+        ARRAY(Text),
+        CheckConstraint("rights <@ '{read,write,admin}'::text[] AND cardinality(rights) > 0", name="rights"),
+        nullable=False,
+    ),
+    Column(
+        "secret_hash",
+        LargeBinary,
+        CheckConstraint("octet_length(secret_hash) = 32", name="secret_hash"),
+        nullable=False,
+    ),
+    Column("expire_time", Instant),
+    Column("revoke_time", Instant),
+    Column("last_use_time", Instant),
+    PrimaryKeyConstraint("id"),
+    comment="Who may call with an API key. The keys themselves are not kept.",
+)

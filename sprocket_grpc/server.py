@@ -19,6 +19,8 @@ from sprocket.v1.sprocket_pb2_grpc import add_SprocketServiceServicer_to_server
 from sprocket.v1.sprocket_type_pb2_grpc import add_SprocketTypeServiceServicer_to_server
 from sprocket_grpc.database import Database
 from sprocket_grpc.health import HealthMonitor
+from sprocket_grpc.identity.authentication import Authentication
+from sprocket_grpc.interceptors.access import Access
 from sprocket_grpc.interceptors.access_log import AccessLog
 from sprocket_grpc.interceptors.call import Concern
 from sprocket_grpc.interceptors.chain import ConcernInterceptor
@@ -36,6 +38,7 @@ from sprocket_grpc.services.sprocket_type import SprocketTypeService
 from sprocket_grpc.services.toolkit import Toolkit
 from sprocket_grpc.services.writes import Writes
 from sprocket_grpc.settings import Settings
+from sprocket_grpc.tls import load_tls
 
 SERVICES = [
     service.full_name
@@ -58,28 +61,60 @@ class AddressInUseError(Exception):
 
 
 def create_server(
-    settings: Settings, database: Database, monitor: HealthMonitor, following: Following
+    settings: Settings,
+    database: Database,
+    monitor: HealthMonitor,
+    following: Following,
+    authentication: Authentication | None = None,
 ) -> tuple[grpc.aio.Server, int]:
     """Make a server that is ready to start, and return it with the port it took.
 
     Raises:
         AddressInUseError: The address is taken, or is not one of this machine.
+        TlsError: Its certificate and key cannot be used.
     """
-    server = grpc.aio.server(interceptors=[ConcernInterceptor(_concerns(settings))], options=OPTIONS)
+    server = grpc.aio.server(interceptors=[ConcernInterceptor(_concerns(settings, authentication))], options=OPTIONS)
     _add_services(server, settings, database, following)
     health_pb2_grpc.add_HealthServicer_to_server(monitor.servicer, server)
-    reflection.enable_server_reflection([*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    if settings.reflects:
+        reflection.enable_server_reflection([*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    tls = load_tls(settings)
+    return server, _listen(server, settings.listen, "SPROCKET_LISTEN", tls.credentials() if tls else None)
+
+
+def create_health_server(settings: Settings, monitor: HealthMonitor) -> tuple[grpc.aio.Server, int | None]:
+    """Make a server of nothing but the health service, and return it with its port, or None if nobody wants one.
+
+    It is for those who ask without TLS, as Kubernetes does.
+
+    Raises:
+        AddressInUseError: The address is taken, or is not one of this machine.
+    """
+    server = grpc.aio.server(options=OPTIONS)
+    if settings.health_listen is None:
+        return server, None
+    health_pb2_grpc.add_HealthServicer_to_server(monitor.servicer, server)
+    return server, _listen(server, settings.health_listen, "SPROCKET_HEALTH_LISTEN")
+
+
+def _listen(
+    server: grpc.aio.Server, address: str, setting: str, credentials: grpc.ServerCredentials | None = None
+) -> int:
     try:
-        return server, server.add_insecure_port(settings.listen)
+        if credentials:
+            return server.add_secure_port(address, credentials)
+        return server.add_insecure_port(address)
     except RuntimeError:
         raise AddressInUseError(
-            f"cannot listen on {settings.listen}: is another server running there? SPROCKET_LISTEN chooses another"
+            f"cannot listen on {address}: is another server running there? {setting} chooses another"
         ) from None
 
 
-def _concerns(settings: Settings) -> list[Concern]:
+def _concerns(settings: Settings, authentication: Authentication | None) -> list[Concern]:
     """Make what is around every call, the outermost first."""
     concerns: list[Concern] = [AccessLog(), Errors()]
+    if authentication:
+        concerns.append(Access(authentication))
     if settings.rate_limit:
         concerns.append(RateLimit(settings.rate_limit, settings.rate_limit_storage))
     return concerns

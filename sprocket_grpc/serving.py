@@ -4,11 +4,13 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable
+from typing import NamedTuple
 
 from sprocket_grpc.database import Database
 from sprocket_grpc.forgetting import forget_requests
 from sprocket_grpc.health import HealthMonitor
-from sprocket_grpc.server import SERVICES, create_server
+from sprocket_grpc.identity.authentication import create_authentication
+from sprocket_grpc.server import SERVICES, create_health_server, create_server
 from sprocket_grpc.services.following import Following
 from sprocket_grpc.settings import Settings
 
@@ -18,16 +20,31 @@ _CUT_OFF_SECONDS = 6
 _log = logging.getLogger(__name__)
 
 
-async def serve(settings: Settings, url: str, announce: Callable[[int, str | None], None]) -> None:
+class Started(NamedTuple):
+    """What is known once calls are answered.
+
+    Attributes:
+        port: Where.
+        health_port: Where health alone is answered for, if anywhere.
+        problem: What keeps the server from serving, if anything.
+    """
+
+    port: int
+    health_port: int | None
+    problem: str | None
+
+
+async def serve(settings: Settings, url: str, announce: Callable[[Started], None]) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Args:
         settings: The settings.
         url: The database.
-        announce: Called once calls are answered, with the port and what keeps the server from serving, if anything.
+        announce: Called once calls are answered.
 
     Raises:
         AddressInUseError: The address to listen on cannot be had.
+        TlsError: The certificate and key cannot be used.
     """
     database = Database(url, pool_size=settings.pool_size, pool_timeout_seconds=settings.pool_timeout_seconds)
     # Its own connection, so that it does not wait behind requests: a busy server is a healthy one.
@@ -41,18 +58,23 @@ async def serve(settings: Settings, url: str, announce: Callable[[int, str | Non
 
 
 async def _serve(
-    settings: Settings, database: Database, monitor: HealthMonitor, announce: Callable[[int, str | None], None]
+    settings: Settings, database: Database, monitor: HealthMonitor, announce: Callable[[Started], None]
 ) -> None:
     stopped = _stop_signal()
     following = Following(database, settings.follow_tick_seconds)
-    server, port = create_server(settings, database, monitor, following)
+    authentication = create_authentication(settings, database)
+    server, port = create_server(settings, database, monitor, following, authentication)
+    health_server, health_port = create_health_server(settings, monitor)
     await monitor.check()
     await server.start()
+    await health_server.start()
     background = [
         asyncio.create_task(monitor.watch(settings.health_interval_seconds)),
         asyncio.create_task(forget_requests(database, settings.request_id_hours)),
     ]
-    announce(port, monitor.problem)
+    if authentication:
+        background.append(asyncio.create_task(authentication.keep_up()))
+    announce(Started(port, health_port, monitor.problem))
     await stopped.wait()
     _log.info("stopping: calls in flight have %g s to finish", settings.shutdown_grace_seconds)
     for task in background:
@@ -60,6 +82,7 @@ async def _serve(
     await monitor.servicer.enter_graceful_shutdown()
     following.stop()
     await server.stop(settings.shutdown_grace_seconds)
+    await health_server.stop(grace=None)  # until now it has told those who ask that we stop
     await _cut_off_calls_end()
 
 

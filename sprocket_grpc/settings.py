@@ -3,16 +3,13 @@
 import difflib
 import os
 import re
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
-import limits
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from sprocket_grpc import setting_values
 
 PREFIX = "SPROCKET_"
 
@@ -22,65 +19,38 @@ _SERVICE_LINK = re.compile(
     r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)=.*|\w+_PORT=(tcp|udp|sctp)://.*"
 )
 
-_SHORTEST_KEY = 32
-
-_ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:/]+):(?P<port>\d{1,5})")
+_NEEDS = {
+    "jwt_audience": ["jwt_issuer", "jwt_jwks"],
+    "jwt_issuer": ["jwt_audience", "jwt_jwks"],
+    "jwt_jwks": ["jwt_audience", "jwt_issuer"],
+    "tls_certificate": ["tls_key"],
+    "tls_client_ca": ["tls_certificate"],
+    "tls_client_rights": ["tls_client_ca"],
+    "tls_key": ["tls_certificate"],
+}
 
 
 class SettingsError(Exception):
     """A setting is wrong or unknown. The text names it and what was expected, a line each, and no value."""
 
 
-def _address(value: str) -> str:
-    match = _ADDRESS.fullmatch(value)
-    if not match or int(match["port"]) > 65535:
-        raise ValueError("expected HOST:PORT, such as 127.0.0.1:50051 or [::1]:50051")
-    return value
-
-
-def _postgresql_url(value: SecretStr) -> SecretStr:
-    scheme, _, rest = value.get_secret_value().partition("://")
-    with suppress(ArgumentError, ValueError):  # their texts may hold the password
-        if scheme in {"postgresql", "postgres", "postgresql+psycopg"}:
-            url = make_url(f"postgresql+psycopg://{rest}")
-            if "@" not in (url.host or ""):  # or else it is a part of a password, in which @ must be %40
-                return SecretStr(url.render_as_string(hide_password=False))
-    raise ValueError("expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
-
-
-def _page_token_keys(value: SecretStr) -> SecretStr:
-    if any(len(key) < _SHORTEST_KEY for key in value.get_secret_value().split(",")):
-        raise ValueError(f"expected secrets of {_SHORTEST_KEY} characters or more each, with commas between")
-    return value
-
-
-def _rate(value: str) -> str:
-    with suppress(ValueError):
-        [limit] = limits.parse_many(value)
-        if limit.amount > 0:
-            return value
-    raise ValueError("expected COUNT/UNIT, such as 100/second or 5000/10 minutes")
-
-
-def _redis_url(value: SecretStr) -> SecretStr:
-    with suppress(ValueError):  # the port is none
-        url = urlsplit(value.get_secret_value())
-        if url.scheme in {"redis", "rediss"} and url.hostname and url.port != 0:
-            return value
-    raise ValueError("expected redis://:PASSWORD@HOST:PORT/NUMBER, or rediss:// for TLS")
-
-
 class Settings(BaseSettings):
     """What can be set. Each field is the variable SPROCKET_ and its name in capitals.
 
     Attributes:
+        api_keys: Whether callers may show an API key.
         database_url: The PostgreSQL to use. Without it, the service runs a private one of its own.
         database_wait_seconds: How long to wait at the start for the database to answer.
         embedded_directory: Where the private PostgreSQL keeps its data between runs.
         embedded_binaries: Where the programs of the private PostgreSQL are, such as initdb.
+        environment: In production, what is convenient and not safe is refused.
         follow_progress_seconds: How long a stream that follows a chart is silent at most when nothing happens.
         follow_tick_seconds: How often the charts that are followed are looked at for new entries.
         health_interval_seconds: How often the database is asked whether it is well.
+        health_listen: A second address, without TLS, that answers for the health of the server and for nothing else.
+        jwt_audience: The `aud` that bearer tokens must be meant for.
+        jwt_issuer: The `iss` that bearer tokens must come from.
+        jwt_jwks: The public keys of that issuer: a file, or an https URL.
         listen: The address to serve on. Port 0 takes a free one.
         log_format: How log lines look; auto is text on a terminal and json elsewhere.
         log_level: How much to log.
@@ -92,39 +62,77 @@ class Settings(BaseSettings):
         pool_timeout_seconds: How long a request waits for one of them.
         rate_limit: How many calls each caller may make, such as `100/second`. Without it, as many as it likes.
         rate_limit_storage: The Redis where replicas count them together. Without it, each replica counts for itself.
+        reflection: Whether reflection is served. Without it: in development only.
         request_id_hours: How long a request with a request_id is remembered.
         shutdown_grace_seconds: How long calls in flight may go on after SIGTERM.
+        tls_certificate: The certificate of the server and those between it and a root, in PEM. Turns TLS on.
+        tls_client_ca: The roots of the certificates that every client must show then, in PEM.
+        tls_client_rights: What clients may do by the identities in their certificates.
+        tls_key: The private key of the server's certificate, in PEM.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, hide_input_in_errors=True)
 
-    database_url: Annotated[SecretStr, AfterValidator(_postgresql_url)] | None = None
+    api_keys: bool = False
+    database_url: Annotated[SecretStr, AfterValidator(setting_values.postgresql_url)] | None = None
     database_wait_seconds: float = Field(default=30, ge=0, le=3600, allow_inf_nan=False)
     embedded_directory: Path | None = None
     embedded_binaries: Path | None = None
+    environment: Literal["development", "production"] = "development"
     # Less than the contract promises (15 s and 250 ms), for the time that it takes to read and send.
     follow_progress_seconds: float = Field(default=10, gt=0, le=3600, allow_inf_nan=False)
     follow_tick_seconds: float = Field(default=0.2, gt=0, le=60, allow_inf_nan=False)
     health_interval_seconds: float = Field(default=5, gt=0, le=3600, allow_inf_nan=False)
-    listen: Annotated[str, AfterValidator(_address)] = "127.0.0.1:50051"
+    health_listen: Annotated[str, AfterValidator(setting_values.address)] | None = None
+    jwt_audience: str | None = None
+    jwt_issuer: str | None = None
+    jwt_jwks: Annotated[str, AfterValidator(setting_values.key_source)] | None = None
+    listen: Annotated[str, AfterValidator(setting_values.address)] = "127.0.0.1:50051"
     log_format: Literal["auto", "json", "text"] = "auto"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     # A location has at most 2.9 kB on the wire, so that 1,000 of them fit into the 4 MiB that clients receive.
     page_size_default: int = Field(default=50, ge=1, le=1000)
     page_size_maximum: int = Field(default=1000, ge=1, le=1000)
-    page_token_keys: Annotated[SecretStr, AfterValidator(_page_token_keys)] | None = None
+    page_token_keys: Annotated[SecretStr, AfterValidator(setting_values.page_token_keys)] | None = None
     pool_size: int = Field(default=10, ge=1, le=1000)
     pool_timeout_seconds: float = Field(default=5, gt=0, le=3600, allow_inf_nan=False)
-    rate_limit: Annotated[str, AfterValidator(_rate)] | None = None
-    rate_limit_storage: Annotated[SecretStr, AfterValidator(_redis_url)] | None = None
+    rate_limit: Annotated[str, AfterValidator(setting_values.rate)] | None = None
+    rate_limit_storage: Annotated[SecretStr, AfterValidator(setting_values.redis_url)] | None = None
+    reflection: bool | None = None
     request_id_hours: int = Field(default=24, ge=1, le=24 * 365)
     shutdown_grace_seconds: float = Field(default=10, ge=0, le=3600, allow_inf_nan=False)
+    tls_certificate: Path | None = None
+    tls_client_ca: Path | None = None
+    tls_client_rights: Annotated[dict[str, str], NoDecode, BeforeValidator(setting_values.client_rights)] | None = None
+    tls_key: Path | None = None
 
     @model_validator(mode="after")
     def _the_default_page_is_not_over_the_largest(self) -> Self:
         if self.page_size_default > self.page_size_maximum:
             raise ValueError(f"{PREFIX}PAGE_SIZE_DEFAULT: expected at most {PREFIX}PAGE_SIZE_MAXIMUM")
         return self
+
+    @model_validator(mode="after")
+    def _what_belongs_together_is_complete(self) -> Self:
+        lines = [
+            f"{PREFIX}{missing.upper()}: expected beside {PREFIX}{given.upper()}"
+            for given, needed in _NEEDS.items()
+            for missing in needed
+            if getattr(self, given) is not None and getattr(self, missing) is None
+        ]
+        if lines:
+            raise ValueError("\n".join(dict.fromkeys(lines)))
+        return self
+
+    @property
+    def authenticates(self) -> bool:
+        """Whether callers have to say who they are."""
+        return self.api_keys or self.jwt_jwks is not None or self.tls_client_ca is not None
+
+    @property
+    def reflects(self) -> bool:
+        """Whether reflection is served."""
+        return self.environment == "development" if self.reflection is None else self.reflection
 
 
 def load_settings() -> Settings:

@@ -14,6 +14,7 @@ from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
 from sprocket.v1.sprocket_type_pb2_grpc import SprocketTypeServiceStub
 from sprocket_grpc.database import Database
 from sprocket_grpc.health import HealthMonitor
+from sprocket_grpc.identity.authentication import create_authentication
 from sprocket_grpc.server import SERVICES, create_server
 from sprocket_grpc.services.following import Following
 from sprocket_grpc.settings import Settings
@@ -71,24 +72,31 @@ class Service:
 
 
 @asynccontextmanager
-async def running_service(url: str, settings: Settings | None = None) -> AsyncIterator[Service]:
+async def running_service(
+    url: str, settings: Settings | None = None, credentials: grpc.ChannelCredentials | None = None
+) -> AsyncIterator[Service]:
     """Run a server on a free port until the block ends.
 
     Args:
         url: Its database.
         settings: Its settings, but for the address. The defaults if None.
+        credentials: With what a client connects, if the server speaks TLS.
     """
     settings = (settings or Settings()).model_copy(update={"listen": "127.0.0.1:0"})
     database = Database(url, pool_size=settings.pool_size, pool_timeout_seconds=settings.pool_timeout_seconds)
     monitor = HealthMonitor(database, SERVICES)
     following = Following(database, settings.follow_tick_seconds)
-    server, port = create_server(settings, database, monitor, following)
+    server, port = create_server(settings, database, monitor, following, create_authentication(settings, database))
     await monitor.check()
     await server.start()
     try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        async with _connected(f"127.0.0.1:{port}", credentials) as channel:
             yield Service(f"127.0.0.1:{port}", channel, database, monitor, following)
     finally:
         following.stop()
         await server.stop(grace=None)
         await database.close()
+
+
+def _connected(address: str, credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
+    return grpc.aio.secure_channel(address, credentials) if credentials else grpc.aio.insecure_channel(address)

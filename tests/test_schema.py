@@ -12,8 +12,8 @@ from sprocket_grpc.database import create_plain_engine
 from tests.conftest import new_database
 from tests.resources import MISSING_ID
 
-A_LOCATION, A_TYPE, A_FACTORY, A_SPROCKET, A_REQUEST, AN_ENTRY = (
-    f"01937f2e-7d1c-7a40-8a53-00000000000{n}" for n in range(1, 7)
+A_LOCATION, A_TYPE, A_FACTORY, A_SPROCKET, A_REQUEST, AN_ENTRY, A_KEY = (
+    f"01937f2e-7d1c-7a40-8a53-00000000000{n}" for n in range(1, 8)
 )
 
 Row = dict[str, Any]
@@ -64,8 +64,21 @@ ROWS: dict[str, Row] = {
         "resource_type": "sprocket.v1.Location",
         "resource_id": A_LOCATION,
     },
+    "api_key": {
+        "id": A_KEY,
+        "create_time": "2026-01-01",
+        "name": "dashboards",
+        "rights": ["read"],
+        "secret_hash": bytes(32),
+    },
 }
-OPTIONAL = [("audit_entry", "before"), ("audit_entry", "after")]
+OPTIONAL = {
+    ("audit_entry", "before"),
+    ("audit_entry", "after"),
+    ("api_key", "expire_time"),
+    ("api_key", "revoke_time"),
+    ("api_key", "last_use_time"),
+}
 TIMES = {"create_time": "2026-01-01", "update_time": "2026-01-01"}
 RESOURCES = ["location", "sprocket_type", "factory", "sprocket"]
 
@@ -119,6 +132,11 @@ FORBIDDEN: dict[str, dict[str, list[Any]]] = {
     "sprocket": {"display_name": ["x" * 64]},
     "chart_entry": {"sequence": [0, -1], "sprocket_production_goal": [-1], "sprocket_production_actual": [-1]},
     "page_token_key": {"key": [b"", bytes(31), bytes(33)]},
+    "api_key": {
+        "name": [*NOT_TEXT, "x" * 64],
+        "rights": [[], ["own"], ["read", "sprocket.read"], [None]],
+        "secret_hash": [b"", bytes(31), bytes(33)],
+    },
 }
 REFERENCES = [
     ("factory", "location_id", "location"),
@@ -126,7 +144,7 @@ REFERENCES = [
     ("sprocket", "factory_id", "factory"),
     ("chart_entry", "factory_id", "factory"),
 ]
-UNIQUE = ["location", "sprocket_type", "factory", "sprocket", "chart_entry", "audit_entry"]
+UNIQUE = ["location", "sprocket_type", "factory", "sprocket", "chart_entry", "audit_entry", "api_key"]
 COLUMNS = [(table, name) for table in ROWS for name in ROWS[table] | (TIMES if table in RESOURCES else {})]
 
 
@@ -193,7 +211,7 @@ def test_null_is_refused_in_every_column(connection: Connection, table: str, col
     assert (error.sqlstate, error.diag.column_name) == ("23502", column)
 
 
-def test_every_column_is_tried_with_null(connection: Connection) -> None:
+def test_every_column_but_the_optional_ones_is_tried_with_null(connection: Connection) -> None:
     query = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'"
     columns = {(table, name) for table, name in connection.execute(text(query)) if table != "alembic_version"}
     assert columns == {*COLUMNS, *OPTIONAL, ("page_token_key", "id")}  # which only PostgreSQL sets

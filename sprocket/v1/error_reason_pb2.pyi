@@ -218,6 +218,33 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
           "domain": "sprocket.internal"
         }
     """
+    ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 15
+    """The call came without credentials, or with ones that do not hold: unknown, expired, revoked, or not
+    made for this service. Which of these it was is not said.
+
+    Code UNAUTHENTICATED. Send other credentials; sending the call again unchanged cannot succeed.
+
+    Example of an ErrorInfo:
+
+        {
+          "reason": "ERROR_REASON_UNAUTHENTICATED",
+          "domain": "sprocket.internal"
+        }
+    """
+    ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 16
+    """The caller is known, and does not have the right that the method needs. Nothing else of the request
+    was looked at: the answer is the same whatever it says, and whether what it is about exists or not.
+
+    Code PERMISSION_DENIED. Ask whoever runs the service for the right.
+
+    Example of an ErrorInfo:
+
+        {
+          "reason": "ERROR_REASON_PERMISSION_DENIED",
+          "domain": "sprocket.internal",
+          "metadata": {"right": "sprocket.write"}
+        }
+    """
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 17
     """The caller makes more calls than it may. A google.rpc.QuotaFailure names the caller as its subject.
 
@@ -438,6 +465,33 @@ Example of an ErrorInfo:
     {
       "reason": "ERROR_REASON_SHUTTING_DOWN",
       "domain": "sprocket.internal"
+    }
+"""
+ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 15
+"""The call came without credentials, or with ones that do not hold: unknown, expired, revoked, or not
+made for this service. Which of these it was is not said.
+
+Code UNAUTHENTICATED. Send other credentials; sending the call again unchanged cannot succeed.
+
+Example of an ErrorInfo:
+
+    {
+      "reason": "ERROR_REASON_UNAUTHENTICATED",
+      "domain": "sprocket.internal"
+    }
+"""
+ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 16
+"""The caller is known, and does not have the right that the method needs. Nothing else of the request
+was looked at: the answer is the same whatever it says, and whether what it is about exists or not.
+
+Code PERMISSION_DENIED. Ask whoever runs the service for the right.
+
+Example of an ErrorInfo:
+
+    {
+      "reason": "ERROR_REASON_PERMISSION_DENIED",
+      "domain": "sprocket.internal",
+      "metadata": {"right": "sprocket.write"}
     }
 """
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 17

@@ -72,6 +72,8 @@ _TABLE: dict[type[errors.SprocketError], tuple[StatusCode, Callable[[Any], list[
     errors.InvalidPageTokenError: (StatusCode.INVALID_ARGUMENT, _bad_request),
     errors.InvalidResumeTokenError: (StatusCode.INVALID_ARGUMENT, _bad_request),
     errors.RequestIdReusedError: (StatusCode.INVALID_ARGUMENT, _bad_request),
+    errors.UnauthenticatedError: (StatusCode.UNAUTHENTICATED, _nothing_more),
+    errors.PermissionDeniedError: (StatusCode.PERMISSION_DENIED, _nothing_more),
     errors.MalformedRequestError: (StatusCode.INVALID_ARGUMENT, _nothing_more),
     errors.NotFoundError: (StatusCode.NOT_FOUND, _resource_infos),
     errors.ReferenceNotFoundError: (StatusCode.FAILED_PRECONDITION, _missing_references),

@@ -2,9 +2,11 @@
 
 import copy
 import hashlib
+import uuid
 from collections.abc import Callable
 from typing import TypeVar
 
+from sprocket_grpc.caller import ANONYMOUS, current_caller
 from sprocket_grpc.database import Connection, Database
 from sprocket_grpc.errors import RequestIdReusedError, Violation
 from sprocket_grpc.services import validation
@@ -54,15 +56,26 @@ class Writes:
     def _once(
         self, connection: Connection, request: WriteRequest, response: Serializable, work: Callable[[Connection], None]
     ) -> None:
-        fingerprint = _fingerprint(request)
-        first = recorded_request.claim(connection, request.request_id, fingerprint, self._keep_hours)
+        fingerprint, record_id = _fingerprint(request), _record_id(request.request_id, current_caller().principal)
+        first = recorded_request.claim(connection, record_id, fingerprint, self._keep_hours)
         if first is None:
             work(connection)
-            recorded_request.answer(connection, request.request_id, response.SerializeToString())
+            recorded_request.answer(connection, record_id, response.SerializeToString())
         elif first[0] == fingerprint:
             response.MergeFromString(first[1])
         else:
             raise RequestIdReusedError
+
+
+def _record_id(request_id: str, principal: str) -> str:
+    """Return the id under which a request is recorded.
+
+    Each caller has ids of its own: nobody gets another's response, or learns or hinders what others do, by an id of
+    theirs. The two are made one UUID here, so that the table serves servers that know of no callers too.
+    """
+    if principal == ANONYMOUS:
+        return request_id
+    return str(uuid.UUID(bytes=hashlib.sha256(f"{request_id} {principal}".encode()).digest()[:16]))
 
 
 def _fingerprint(request: WriteRequest) -> bytes:

@@ -1,0 +1,31 @@
+"""Lets nobody call who is not known and does not have the right: before anything of the request is looked at."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sprocket_grpc.caller import Caller, set_caller
+from sprocket_grpc.errors import PermissionDeniedError
+from sprocket_grpc.identity.authentication import Authentication
+from sprocket_grpc.identity.rights import needed_right
+from sprocket_grpc.interceptors.call import Call
+
+AUTHORIZATION_KEY = "authorization"
+"""The metadata that carries `Bearer` and an API key or token."""
+
+
+class Access:
+    """Stands right inside of what turns errors into statuses."""
+
+    def __init__(self, authentication: Authentication) -> None:
+        self._authentication = authentication
+
+    @asynccontextmanager
+    async def around(self, call: Call) -> AsyncIterator[None]:
+        """Find out who calls, and refuse the call without the right."""
+        shown = call.context.auth_context()
+        identity = await self._authentication.identify(call.metadata.get(AUTHORIZATION_KEY), shown)
+        set_caller(Caller(identity.principal, call.request_id))
+        right = needed_right(call.method)
+        if right not in identity.rights:
+            raise PermissionDeniedError(right.value)
+        yield

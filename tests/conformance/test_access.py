@@ -1,0 +1,123 @@
+"""Calls without the right: decided before anything of the request is looked at (row 15)."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf import message_factory
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.descriptor_pb2 import MethodOptions
+
+from sprocket_grpc.identity.rights import Right, needed_right
+from sprocket_grpc.settings import Settings
+from tests.callers import Metadata, bearer, create_key
+from tests.conformance.promises import refusal, refuses
+from tests.conformance.rpcs import METHODS, path, valid_requests, with_broken_text
+from tests.resources import MISSING_ID
+from tests.service import Service, running_service
+
+UNAUTHENTICATED = (grpc.StatusCode.UNAUTHENTICATED, "ERROR_REASON_UNAUTHENTICATED")
+PERMISSION_DENIED = (grpc.StatusCode.PERMISSION_DENIED, "ERROR_REASON_PERMISSION_DENIED")
+
+RIGHTS = ["read", "write", "admin"]
+
+
+@pytest.fixture
+async def guarded(database_url: str) -> AsyncIterator[Service]:
+    """A server that wants API keys, on the database of the other one, which lets anyone in."""
+    async with running_service(database_url, Settings(api_keys=True)) as running:
+        yield running
+
+
+async def send(service: Service, method: MethodDescriptor, request: bytes, metadata: Metadata) -> None:
+    """Call a method, and read its responses to their end, or the first of a stream that has none."""
+    channel: Any = service.channel  # its types know no calls of bytes
+    if method.server_streaming:
+        responses = channel.unary_stream(path(method))(request, metadata=metadata)
+        async for _ in responses:
+            if method.name.startswith("Follow"):
+                responses.cancel()
+                return
+    else:
+        await channel.unary_unary(path(method))(request, metadata=metadata)
+
+
+def missing(method: MethodDescriptor) -> bytes:
+    """Return a request of a method about something that is not there, as far as it is about anything."""
+    message: Any = message_factory.GetMessageClass(method.input_type)()
+    for name in ("id", "factory_id"):
+        if name in method.input_type.fields_by_name:
+            setattr(message, name, MISSING_ID)
+    for name in ("ids", "factory_ids"):
+        if name in method.input_type.fields_by_name:
+            getattr(message, name).append(MISSING_ID)
+    return bytes(message.SerializeToString())
+
+
+async def requests_of(service: Service, method: MethodDescriptor) -> list[bytes]:
+    """Return requests of all kinds: of what exists and what does not, invalid, and no request at all."""
+    valid = (await valid_requests(service))[path(method)]
+    return [valid, missing(method), b"", b"\xff" * 20, with_broken_text(method.input_type), b"\x0a\x7fab"]
+
+
+def held(right: str, method: MethodDescriptor) -> bool:
+    """Whether a right is enough for a method, by its mark in the contract."""
+    reads = method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
+    return reads or right != "read"
+
+
+@pytest.mark.parametrize("method", METHODS, ids=path)
+@pytest.mark.parametrize("right", RIGHTS)
+async def test_each_method_needs_what_its_mark_says_and_nothing_else_matters_without_it(
+    service: Service, guarded: Service, database_url: str, method: MethodDescriptor, right: str
+) -> None:
+    caller = bearer(create_key(database_url, right).text)
+    requests = await requests_of(service, method)
+    if held(right, method):
+        await send(guarded, method, requests[0], caller)
+        return
+    failures = await asyncio.gather(
+        *(refusal(send(guarded, method, each, caller), *PERMISSION_DENIED) for each in requests)
+    )
+    assert {failure.info.metadata["right"] for failure in failures} == {"sprocket.write"}
+    assert len({failure.message for failure in failures}) == 1
+
+
+@pytest.mark.parametrize("method", METHODS, ids=path)
+async def test_without_credentials_that_hold_no_method_says_anything(
+    service: Service, guarded: Service, database_url: str, method: MethodDescriptor
+) -> None:
+    key = create_key(database_url, "admin").text
+    other = create_key(database_url, "admin").text
+    bad: list[Metadata] = [
+        (),
+        bearer(""),
+        bearer("x"),
+        bearer(key[:-1]),
+        bearer(key.rpartition("_")[0] + "_" + other.rpartition("_")[2]),  # another one's secret
+        bearer("sprocket_" + "0" * 32 + "_" + "0" * 64),
+        bearer("e30.e30.e30"),
+        (("authorization", key),),
+        (("authorization", f"Basic {key}"),),
+    ]
+    calls = [
+        refusal(send(guarded, method, request, metadata), *UNAUTHENTICATED)
+        for request in await requests_of(service, method)
+        for metadata in bad
+    ]
+    failures = await asyncio.gather(*calls)
+    assert len({failure.message for failure in failures}) == 1
+    assert {tuple(failure.info.metadata) for failure in failures} == {()}
+
+
+async def test_a_refused_write_changes_nothing(service: Service, guarded: Service, database_url: str) -> None:
+    requests = await valid_requests(service)
+    caller = bearer(create_key(database_url, "read").text)
+    writes = [method for method in METHODS if needed_right(path(method)) is Right.WRITE]
+    for method in writes:
+        with refuses(*PERMISSION_DENIED):
+            await send(guarded, method, requests[path(method)], caller)
+    for method in sorted(METHODS, key=lambda method: "Delete" in method.name):
+        await send(service, method, requests[path(method)], ())  # all that it is about is still there
