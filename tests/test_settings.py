@@ -14,13 +14,19 @@ SECRET = "correct-horse"  # noqa: S105  # nobody's; it is looked for where it mu
 URL = f"postgresql://someone:{SECRET}@db.example:5432/sprockets"
 
 DEFAULTS = {
+    "api_keys": False,
     "database_url": None,
     "database_wait_seconds": 30,
     "embedded_binaries": None,
     "embedded_directory": None,
+    "environment": "development",
     "follow_progress_seconds": 10,
     "follow_tick_seconds": 0.2,
     "health_interval_seconds": 5,
+    "health_listen": None,
+    "jwt_audience": None,
+    "jwt_issuer": None,
+    "jwt_jwks": None,
     "listen": "127.0.0.1:50051",
     "log_format": "auto",
     "log_level": "INFO",
@@ -31,17 +37,28 @@ DEFAULTS = {
     "pool_timeout_seconds": 5,
     "rate_limit": None,
     "rate_limit_storage": None,
+    "reflection": None,
     "request_id_hours": 24,
     "shutdown_grace_seconds": 10,
+    "tls_certificate": None,
+    "tls_client_ca": None,
+    "tls_client_rights": None,
+    "tls_key": None,
 }
 
 ACCEPTED: dict[str, dict[str, object]] = {
+    "API_KEYS": {"true": True, "false": False},
     "DATABASE_WAIT_SECONDS": {"0": 0, "0.5": 0.5, "3600": 3600},
     "EMBEDDED_BINARIES": {"/opt/postgresql/bin": Path("/opt/postgresql/bin")},
     "EMBEDDED_DIRECTORY": {"/data/postgresql": Path("/data/postgresql")},
+    "ENVIRONMENT": {text: text for text in ("development", "production")},
     "FOLLOW_PROGRESS_SECONDS": {"0.1": 0.1, "3600": 3600},
     "FOLLOW_TICK_SECONDS": {"0.01": 0.01, "60": 60},
     "HEALTH_INTERVAL_SECONDS": {"0.1": 0.1, "3600": 3600},
+    "HEALTH_LISTEN": {text: text for text in ("0.0.0.0:1", "[::]:0")},
+    "JWT_AUDIENCE": {"sprocket": "sprocket"},
+    "JWT_ISSUER": {"https://login.example/": "https://login.example/"},
+    "JWT_JWKS": {text: text for text in ("/run/keys.json", "keys.json", "https://login.example/keys?v=2")},
     "LISTEN": {text: text for text in ("0.0.0.0:1", "[::]:65535", "[::1]:50051", "localhost:0", "a.b-c.example:80")},
     "LOG_FORMAT": {text: text for text in ("auto", "json", "text")},
     "LOG_LEVEL": {text: text for text in ("DEBUG", "INFO", "WARNING", "ERROR")},
@@ -54,15 +71,38 @@ ACCEPTED: dict[str, dict[str, object]] = {
     "RATE_LIMIT_STORAGE": {
         url: SecretStr(url) for url in ("redis://cache", "rediss://:pw@cache:6379/1", "redis://[::1]:6379")
     },
+    "REFLECTION": {"true": True, "false": False},
     "REQUEST_ID_HOURS": {"1": 1, "8760": 8760},
     "SHUTDOWN_GRACE_SECONDS": {"0": 0, "3600": 3600},
+    "TLS_CERTIFICATE": {"/run/tls.crt": Path("/run/tls.crt")},
+    "TLS_CLIENT_CA": {"/run/ca.crt": Path("/run/ca.crt")},
+    "TLS_CLIENT_RIGHTS": {
+        "spiffe://example/a=b,c=read": {"spiffe://example/a=b,c": "read"},
+        " a.example = write; The Boss=admin ": {"a.example": "write", "The Boss": "admin"},
+    },
+    "TLS_KEY": {"/run/tls.key": Path("/run/tls.key")},
+}
+
+# What a setting makes no sense without.
+BESIDE = {
+    "JWT_AUDIENCE": {"JWT_ISSUER": "https://login.example/", "JWT_JWKS": "keys.json"},
+    "JWT_ISSUER": {"JWT_AUDIENCE": "sprocket", "JWT_JWKS": "keys.json"},
+    "JWT_JWKS": {"JWT_AUDIENCE": "sprocket", "JWT_ISSUER": "https://login.example/"},
+    "TLS_CERTIFICATE": {"TLS_KEY": "tls.key"},
+    "TLS_CLIENT_CA": {"TLS_CERTIFICATE": "tls.crt", "TLS_KEY": "tls.key"},
+    "TLS_CLIENT_RIGHTS": {"TLS_CLIENT_CA": "ca.crt", "TLS_CERTIFICATE": "tls.crt", "TLS_KEY": "tls.key"},
+    "TLS_KEY": {"TLS_CERTIFICATE": "tls.crt"},
 }
 
 REFUSED = {
+    "API_KEYS": ["on the table", "2"],
     "DATABASE_WAIT_SECONDS": ["-1", "3601", "nan", "inf", "soon"],
+    "ENVIRONMENT": ["Production", "test"],
     "FOLLOW_PROGRESS_SECONDS": ["0", "-1", "3601", "nan", "inf", "rarely"],
     "FOLLOW_TICK_SECONDS": ["0", "-1", "61", "nan", "inf", "often"],
     "HEALTH_INTERVAL_SECONDS": ["0", "-1", "3601", "nan", "inf", "often"],
+    "HEALTH_LISTEN": ["50052", "host:65536"],
+    "JWT_JWKS": ["http://login.example/keys", "ftp://a.example/b", "https://", "file:///keys.json"],
     "LISTEN": ["50051", ":50051", "host:", "host:65536", "host:http", "::1:50051", "a b:1", "http://host:1", "a:1:2"],
     "LOG_FORMAT": ["xml", "JSON"],
     "LOG_LEVEL": ["CHATTY", "20"],
@@ -80,8 +120,10 @@ REFUSED = {
         "redis://:pw@",
         "mongodb://a",
     ],
+    "REFLECTION": ["perhaps"],
     "REQUEST_ID_HOURS": ["0", "-1", "8761", "1.5", "for ever"],
     "SHUTDOWN_GRACE_SECONDS": ["-1", "3601", "nan", "inf", "long"],
+    "TLS_CLIENT_RIGHTS": ["a", "=read", "a=", "a=read;", "a=own", "a=read;a=admin", "a=sprocket.read"],
 }
 
 # What Kubernetes sets for a Service of the namespace, with the values it gives them (kubernetes.io, "Service").
@@ -130,7 +172,8 @@ def test_every_setting_is_tried_here() -> None:
 
 @pytest.mark.parametrize(("name", "value"), pairs({name: list(values) for name, values in ACCEPTED.items()}))
 def test_a_value_within_the_bounds_is_taken(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
-    monkeypatch.setenv(f"SPROCKET_{name}", value)
+    for each, set_to in (BESIDE.get(name, {}) | {name: value}).items():
+        monkeypatch.setenv(f"SPROCKET_{each}", set_to)
     assert getattr(load_settings(), name.lower()) == ACCEPTED[name][value]
 
 
@@ -179,6 +222,27 @@ def test_a_default_page_over_the_largest_is_refused(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("SPROCKET_PAGE_SIZE_DEFAULT", "21")
     monkeypatch.setenv("SPROCKET_PAGE_SIZE_MAXIMUM", "20")
     assert refusal() == ["SPROCKET_PAGE_SIZE_DEFAULT: expected at most SPROCKET_PAGE_SIZE_MAXIMUM"]
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_half_of_what_belongs_together_is_refused_with_the_name_of_the_other(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(f"SPROCKET_{name}", next(iter(ACCEPTED[name])))
+    lines = refusal()
+    assert lines
+    for line in lines:
+        missing, _, rest = line.removeprefix("SPROCKET_").partition(":")
+        assert missing in BESIDE[name]
+        assert rest == f" expected beside SPROCKET_{name}"
+
+
+def test_reflection_is_for_development_unless_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().reflects
+    monkeypatch.setenv("SPROCKET_ENVIRONMENT", "production")
+    assert not load_settings().reflects
+    monkeypatch.setenv("SPROCKET_REFLECTION", "true")
+    assert load_settings().reflects
 
 
 @pytest.mark.parametrize(
