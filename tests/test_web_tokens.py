@@ -72,13 +72,18 @@ async def test_a_token_holds_under_each_algorithm_with_a_public_key(guarded: Ser
         {"scope": ["sprocket.read", "sprocket.admin"]},
         {"scope": "", "scp": "sprocket.read sprocket.write"},
         {"aud": ["another", AUDIENCE]},
-        {"nbf": int(time.time()) + 20},
-        {"exp": int(time.time()) - 1},
     ],
-    ids=["a text", "a list", "scope as a list", "scp as a text", "several audiences", "clocks ahead", "clocks behind"],
+    ids=["a text", "a list", "scope as a list", "scp as a text", "several audiences"],
 )
 async def test_a_token_grants_what_its_issuer_says(guarded: Service, claims: dict[str, Any]) -> None:
     await write(guarded, KEY.token(**claims))
+
+
+@pytest.mark.parametrize(("claim", "seconds"), [("nbf", 20), ("exp", -1)], ids=["ahead", "behind"])
+async def test_a_token_of_an_issuer_whose_clock_is_a_little_off_is_taken(
+    guarded: Service, claim: str, seconds: int
+) -> None:
+    await write(guarded, KEY.token(**{claim: int(time.time()) + seconds}))
 
 
 @pytest.mark.parametrize(
