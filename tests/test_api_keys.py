@@ -160,3 +160,12 @@ async def test_the_request_id_of_another_caller_is_like_a_new_one(guarded: Servi
     answers = [await guarded.locations.CreateLocation(request, metadata=each) for each in (*callers, *callers)]
     assert answers[:2] == answers[2:]
     assert answers[0].location.id != answers[1].location.id
+
+
+async def test_the_audit_log_names_the_key_and_the_call(guarded: Service, database_url: str) -> None:
+    caller = (*bearer(create_key(database_url, "write").text), ("x-request-id", "mine"))
+    await guarded.locations.CreateLocation(CreateLocationRequest(location=location()), metadata=caller)
+    with create_plain_engine(database_url).connect() as connection:
+        [entry] = connection.execute(text("SELECT principal, request_id, method FROM audit_entry"))
+    assert entry.principal.startswith("api-key:")
+    assert entry[1:] == ("mine", "/sprocket.v1.LocationService/CreateLocation")

@@ -83,7 +83,8 @@ async def test_a_token_grants_what_its_issuer_says(guarded: Service, claims: dic
 async def test_a_token_of_an_issuer_whose_clock_is_a_little_off_is_taken(
     guarded: Service, claim: str, seconds: int
 ) -> None:
-    await write(guarded, KEY.token(**{claim: int(time.time()) + seconds}))
+    claims: dict[str, Any] = {claim: int(time.time()) + seconds}
+    await write(guarded, KEY.token(**claims))
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
-from sprocket_grpc.caller import Caller, set_caller
+from sprocket_grpc.caller import current_caller, set_caller
 from sprocket_grpc.errors import PermissionDeniedError
 from sprocket_grpc.identity.authentication import Authentication
 from sprocket_grpc.identity.rights import needed_right
@@ -24,7 +25,7 @@ class Access:
         """Find out who calls, and refuse the call without the right."""
         shown = call.context.auth_context()
         identity = await self._authentication.identify(call.metadata.get(AUTHORIZATION_KEY), shown)
-        set_caller(Caller(identity.principal, call.request_id))
+        set_caller(replace(current_caller(), principal=identity.principal))
         right = needed_right(call.method)
         if right not in identity.rights:
             raise PermissionDeniedError(right.value)
