@@ -87,7 +87,10 @@ def revoke_command(identifier: uuid.UUID) -> None:
 
 @contextmanager
 def _connected() -> Iterator[Connection]:
-    with open_database(load_settings_and_log()) as url, create_plain_engine(url).begin() as connection:
+    with (
+        open_database(load_settings_and_log(), say_to_errors=True) as url,
+        create_plain_engine(url).begin() as connection,
+    ):
         if problem := find_problem(connection):
             raise click.ClickException(problem)
         yield connection
