@@ -54,6 +54,8 @@ def full_disks_told() -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
+        # Or else Python tries what is left once more at the end, and exits with another status (its manual, "signal").
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise ChartError(f"cannot write to the standard output: {error.strerror or error}") from error
 
 
