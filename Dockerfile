@@ -6,8 +6,8 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=igno
 WORKDIR /build
 COPY requirements/build.txt requirements/runtime.txt requirements/
 RUN python -m venv /opt/sprocket-grpc \
- && python -m pip install --require-hashes -r requirements/build.txt \
- && /opt/sprocket-grpc/bin/python -m pip install --require-hashes -r requirements/runtime.txt
+ && python -m pip install --require-hashes --no-deps -r requirements/build.txt \
+ && /opt/sprocket-grpc/bin/python -m pip install --require-hashes --no-deps -r requirements/runtime.txt
 COPY pyproject.toml README.md ./
 COPY sprocket sprocket
 COPY sprocket_grpc sprocket_grpc

@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROTOS := $(wildcard protos/sprocket/v1/*.proto)
 LOCK := .venv-supply/bin/uv pip compile --quiet --generate-hashes --universal --no-header --python-version 3.11
+UPGRADE := --upgrade
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -71,13 +72,14 @@ secrets: $(VENV)/.development
 packages: $(VENV)/.development
 	$(BIN)/pip check
 
-lock: .venv-supply/.ready ## Lock the newest versions of all dependencies that pyproject.toml allows.
-	$(LOCK) pyproject.toml --upgrade -o requirements/runtime.txt
-	$(LOCK) pyproject.toml --extra chart --extra embedded -c requirements/runtime.txt --upgrade -o requirements/embedded.txt
-	$(LOCK) pyproject.toml --extra chart --extra embedded --group development -c requirements/embedded.txt \
-	  --upgrade -o requirements/development.txt
-	$(LOCK) --group build --upgrade -o requirements/build.txt
-	$(LOCK) --group supply --upgrade -o requirements/supply.txt
+lock: .venv-supply/.ready ## Lock all dependencies that pyproject.toml allows, the newest versions of them (UPGRADE=: only what is new).
+	$(LOCK) pyproject.toml --extra server $(UPGRADE) -o requirements/runtime.txt
+	$(LOCK) pyproject.toml --extra server --extra chart --extra embedded -c requirements/runtime.txt \
+	  $(UPGRADE) -o requirements/embedded.txt
+	$(LOCK) pyproject.toml --extra server --extra chart --extra embedded --group development \
+	  -c requirements/embedded.txt $(UPGRADE) -o requirements/development.txt
+	$(LOCK) --group build $(UPGRADE) -o requirements/build.txt
+	$(LOCK) --group supply $(UPGRADE) -o requirements/supply.txt
 
 audit: .venv-supply/.ready ## Look for known vulnerabilities in the locked dependencies (needs the network).
 	.venv-supply/bin/pip-audit --disable-pip --require-hashes -r requirements/runtime.txt
@@ -92,8 +94,9 @@ bench-chart: $(VENV)/.development ## Measure the streams of charts (minutes; QUI
 clean: ## Remove what the other commands made, but no data.
 	rm -rf $(VENV) .venv-supply .cache
 
-# What is installed is what the lock files say, hash by hash; the project itself is linked, not copied.
-INSTALL = $(BIN)/python -m pip install --quiet --require-hashes
+# What is installed is what the lock files say, hash by hash; the project itself is linked, not copied. They are complete,
+# so nothing is left to resolve: older pips would look for the newest `coverage[toml]` beside the `coverage` that is locked.
+INSTALL = $(BIN)/python -m pip install --quiet --require-hashes --no-deps
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: PYTHON=python3.13 make ...")'
@@ -112,5 +115,5 @@ $(VENV)/.development: requirements/development.txt $(VENV)/.runtime
 
 .venv-supply/.ready: requirements/supply.txt
 	$(PYTHON) -m venv .venv-supply
-	.venv-supply/bin/python -m pip install --quiet --require-hashes -r requirements/supply.txt
+	.venv-supply/bin/python -m pip install --quiet --require-hashes --no-deps -r requirements/supply.txt
 	@touch $@
