@@ -39,8 +39,14 @@ class Settings(BaseSettings):
 
     Attributes:
         api_keys: Whether callers may show an API key.
+        call_timeout_seconds: How long the server works on a call at most, whatever deadline its client gave.
+        concurrency_limit: How many calls, other than streams, the server takes on at once.
+        connection_age_seconds: After how long a connection is to be made anew, so that clients find new replicas.
+        connection_age_grace_seconds: How long calls on such a connection may go on.
         database_url: The PostgreSQL to use. Without it, the service runs a private one of its own.
         database_wait_seconds: How long to wait at the start for the database to answer.
+        drain_seconds: How long after SIGTERM calls are still taken, so that those who send them can find out.
+            Without it: 5 in production, and none elsewhere.
         embedded_directory: Where the private PostgreSQL keeps its data between runs.
         embedded_binaries: Where the programs of the private PostgreSQL are, such as initdb.
         environment: In production, what is convenient and not safe is refused.
@@ -54,6 +60,7 @@ class Settings(BaseSettings):
         listen: The address to serve on. Port 0 takes a free one.
         log_format: How log lines look; auto is text on a terminal and json elsewhere.
         log_level: How much to log.
+        message_bytes_maximum: How large a request may be.
         page_size_default: How many resources a List returns when the request does not say.
         page_size_maximum: How many it returns at most.
         page_token_keys: Secrets that seal page and resume tokens, shared by all replicas, with commas between. The
@@ -65,6 +72,7 @@ class Settings(BaseSettings):
         reflection: Whether reflection is served. Without it: in development only.
         request_id_hours: How long a request with a request_id is remembered.
         shutdown_grace_seconds: How long calls in flight may go on after SIGTERM.
+        stream_limit: How many streams the server takes on at once.
         tls_certificate: The certificate of the server and those between it and a root, in PEM. Turns TLS on.
         tls_client_ca: The roots of the certificates that every client must show then, in PEM.
         tls_client_rights: What clients may do by the identities in their certificates.
@@ -74,8 +82,13 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, hide_input_in_errors=True)
 
     api_keys: bool = False
+    call_timeout_seconds: float = Field(default=30, gt=0, le=3600, allow_inf_nan=False)
+    concurrency_limit: int = Field(default=500, ge=1, le=100_000)
+    connection_age_seconds: float = Field(default=600, gt=0, le=7 * 86400, allow_inf_nan=False)
+    connection_age_grace_seconds: float = Field(default=60, gt=0, le=86400, allow_inf_nan=False)
     database_url: Annotated[SecretStr, AfterValidator(setting_values.postgresql_url)] | None = None
     database_wait_seconds: float = Field(default=30, ge=0, le=3600, allow_inf_nan=False)
+    drain_seconds: float | None = Field(default=None, ge=0, le=3600, allow_inf_nan=False)
     embedded_directory: Path | None = None
     embedded_binaries: Path | None = None
     environment: Literal["development", "production"] = "development"
@@ -90,6 +103,7 @@ class Settings(BaseSettings):
     listen: Annotated[str, AfterValidator(setting_values.address)] = "127.0.0.1:50051"
     log_format: Literal["auto", "json", "text"] = "auto"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    message_bytes_maximum: int = Field(default=4 << 20, ge=1024, le=64 << 20)
     # A location has at most 2.9 kB on the wire, so that 1,000 of them fit into the 4 MiB that clients receive.
     page_size_default: int = Field(default=50, ge=1, le=1000)
     page_size_maximum: int = Field(default=1000, ge=1, le=1000)
@@ -101,6 +115,7 @@ class Settings(BaseSettings):
     reflection: bool | None = None
     request_id_hours: int = Field(default=24, ge=1, le=24 * 365)
     shutdown_grace_seconds: float = Field(default=10, ge=0, le=3600, allow_inf_nan=False)
+    stream_limit: int = Field(default=10_000, ge=1, le=1_000_000)
     tls_certificate: Path | None = None
     tls_client_ca: Path | None = None
     tls_client_rights: Annotated[dict[str, str], NoDecode, BeforeValidator(setting_values.client_rights)] | None = None
@@ -128,6 +143,12 @@ class Settings(BaseSettings):
     def authenticates(self) -> bool:
         """Whether callers have to say who they are."""
         return self.api_keys or self.jwt_jwks is not None or self.tls_client_ca is not None
+
+    @property
+    def drains_seconds(self) -> float:
+        """How long after SIGTERM calls are still taken."""
+        default = 5 if self.environment == "production" else 0
+        return default if self.drain_seconds is None else self.drain_seconds
 
     @property
     def reflects(self) -> bool:

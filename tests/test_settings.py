@@ -15,8 +15,13 @@ URL = f"postgresql://someone:{SECRET}@db.example:5432/sprockets"
 
 DEFAULTS = {
     "api_keys": False,
+    "call_timeout_seconds": 30,
+    "concurrency_limit": 500,
+    "connection_age_grace_seconds": 60,
+    "connection_age_seconds": 600,
     "database_url": None,
     "database_wait_seconds": 30,
+    "drain_seconds": None,
     "embedded_binaries": None,
     "embedded_directory": None,
     "environment": "development",
@@ -30,6 +35,7 @@ DEFAULTS = {
     "listen": "127.0.0.1:50051",
     "log_format": "auto",
     "log_level": "INFO",
+    "message_bytes_maximum": 4 << 20,
     "page_size_default": 50,
     "page_size_maximum": 1000,
     "page_token_keys": None,
@@ -40,6 +46,7 @@ DEFAULTS = {
     "reflection": None,
     "request_id_hours": 24,
     "shutdown_grace_seconds": 10,
+    "stream_limit": 10_000,
     "tls_certificate": None,
     "tls_client_ca": None,
     "tls_client_rights": None,
@@ -48,7 +55,12 @@ DEFAULTS = {
 
 ACCEPTED: dict[str, dict[str, object]] = {
     "API_KEYS": {"true": True, "false": False},
+    "CALL_TIMEOUT_SECONDS": {"0.1": 0.1, "3600": 3600},
+    "CONCURRENCY_LIMIT": {"1": 1, "100000": 100_000},
+    "CONNECTION_AGE_GRACE_SECONDS": {"0.1": 0.1, "86400": 86400},
+    "CONNECTION_AGE_SECONDS": {"0.1": 0.1, "604800": 604800},
     "DATABASE_WAIT_SECONDS": {"0": 0, "0.5": 0.5, "3600": 3600},
+    "DRAIN_SECONDS": {"0": 0, "3600": 3600},
     "EMBEDDED_BINARIES": {"/opt/postgresql/bin": Path("/opt/postgresql/bin")},
     "EMBEDDED_DIRECTORY": {"/data/postgresql": Path("/data/postgresql")},
     "ENVIRONMENT": {text: text for text in ("development", "production")},
@@ -62,6 +74,7 @@ ACCEPTED: dict[str, dict[str, object]] = {
     "LISTEN": {text: text for text in ("0.0.0.0:1", "[::]:65535", "[::1]:50051", "localhost:0", "a.b-c.example:80")},
     "LOG_FORMAT": {text: text for text in ("auto", "json", "text")},
     "LOG_LEVEL": {text: text for text in ("DEBUG", "INFO", "WARNING", "ERROR")},
+    "MESSAGE_BYTES_MAXIMUM": {"1024": 1024, "67108864": 64 << 20},
     "PAGE_SIZE_DEFAULT": {"1": 1, "1000": 1000},
     "PAGE_SIZE_MAXIMUM": {"50": 50, "1000": 1000},
     "POOL_SIZE": {"1": 1, "1000": 1000},
@@ -74,6 +87,7 @@ ACCEPTED: dict[str, dict[str, object]] = {
     "REFLECTION": {"true": True, "false": False},
     "REQUEST_ID_HOURS": {"1": 1, "8760": 8760},
     "SHUTDOWN_GRACE_SECONDS": {"0": 0, "3600": 3600},
+    "STREAM_LIMIT": {"1": 1, "1000000": 1_000_000},
     "TLS_CERTIFICATE": {"/run/tls.crt": Path("/run/tls.crt")},
     "TLS_CLIENT_CA": {"/run/ca.crt": Path("/run/ca.crt")},
     "TLS_CLIENT_RIGHTS": {
@@ -96,7 +110,12 @@ BESIDE = {
 
 REFUSED = {
     "API_KEYS": ["on the table", "2"],
+    "CALL_TIMEOUT_SECONDS": ["0", "-1", "3601", "nan", "inf", "long"],
+    "CONCURRENCY_LIMIT": ["0", "-1", "100001", "1.5", "many"],
+    "CONNECTION_AGE_GRACE_SECONDS": ["0", "-1", "86401", "nan", "inf", "short"],
+    "CONNECTION_AGE_SECONDS": ["0", "-1", "604801", "nan", "inf", "old"],
     "DATABASE_WAIT_SECONDS": ["-1", "3601", "nan", "inf", "soon"],
+    "DRAIN_SECONDS": ["-1", "3601", "nan", "inf", "later"],
     "ENVIRONMENT": ["Production", "test"],
     "FOLLOW_PROGRESS_SECONDS": ["0", "-1", "3601", "nan", "inf", "rarely"],
     "FOLLOW_TICK_SECONDS": ["0", "-1", "61", "nan", "inf", "often"],
@@ -106,6 +125,7 @@ REFUSED = {
     "LISTEN": ["50051", ":50051", "host:", "host:65536", "host:http", "::1:50051", "a b:1", "http://host:1", "a:1:2"],
     "LOG_FORMAT": ["xml", "JSON"],
     "LOG_LEVEL": ["CHATTY", "20"],
+    "MESSAGE_BYTES_MAXIMUM": ["0", "1023", "67108865", "1.5", "4MB"],
     "PAGE_SIZE_DEFAULT": ["0", "-1", "1001", "1.5", "many"],
     "PAGE_SIZE_MAXIMUM": ["0", "-1", "1001", "1.5", "all"],
     "POOL_SIZE": ["0", "-1", "1001", "1.5", "large"],
@@ -123,6 +143,7 @@ REFUSED = {
     "REFLECTION": ["perhaps"],
     "REQUEST_ID_HOURS": ["0", "-1", "8761", "1.5", "for ever"],
     "SHUTDOWN_GRACE_SECONDS": ["-1", "3601", "nan", "inf", "long"],
+    "STREAM_LIMIT": ["0", "-1", "1000001", "1.5", "many"],
     "TLS_CLIENT_RIGHTS": ["a", "=read", "a=", "a=read;", "a=own", "a=read;a=admin", "a=sprocket.read"],
 }
 
