@@ -84,8 +84,7 @@ class HealthMonitor:
         found = await self._find_problem()
         if self._has_asked and bool(found) != bool(self.problem):
             await asyncio.sleep(CONFIRM_SECONDS)
-            again = await self._find_problem()
-            found = again if bool(again) == bool(found) else self.problem
+            found = await self._find_problem()
         self._has_asked = True
         await self._tell(found)
 
