@@ -1,40 +1,83 @@
-"""The command line: the only place that prints."""
+"""The command line: which commands there are. Each is imported only when it is used."""
+
+from importlib import import_module
+from typing import NamedTuple
 
 import click
+from click.shell_completion import CompletionItem
 
-from sprocket_grpc import __version__, migrate
-from sprocket_grpc.api_key_command import api_key_command
-from sprocket_grpc.audit_command import audit_command
-from sprocket_grpc.chart_command.command import chart_command
-from sprocket_grpc.command_setup import load_settings_and_log, open_database
-from sprocket_grpc.database import DatabaseNotReachableError
-from sprocket_grpc.database_commands import migrate_command, seed_command
-from sprocket_grpc.embedded import EmbeddedDatabaseError
-from sprocket_grpc.health_command import health_command
-from sprocket_grpc.serve_command import serve_command, worker_command
-from sprocket_grpc.server import AddressInUseError
-from sprocket_grpc.settings import SettingsError
-from sprocket_grpc.tls import TlsError
-from sprocket_grpc.workers import WorkerError
+from sprocket_grpc import __version__
+from sprocket_grpc.expected_error import ExpectedError
 
-_EXPECTED_ERRORS = (
-    AddressInUseError,
-    DatabaseNotReachableError,
-    EmbeddedDatabaseError,
-    SettingsError,
-    TlsError,
-    WorkerError,
-    migrate.MigrationError,
-)
+
+class _Place(NamedTuple):
+    """Where a command is, and what the list of commands says of it.
+
+    Attributes:
+        module: Its module in this package.
+        name: Its name there.
+        help: The first sentence of its help.
+    """
+
+    module: str
+    name: str
+    help: str
+
+
+COMMANDS = {
+    "api-key": _Place(
+        "api_key_command",
+        "api_key_command",
+        "Make, list and revoke the keys with which programs may call (SPROCKET_API_KEYS=true).",
+    ),
+    "audit": _Place(
+        "audit_command", "audit_command", "Show who changed which resource, when and how, the newest first."
+    ),
+    "chart": _Place(
+        "chart_command.command",
+        "chart_command",
+        "Draw the production goal and the actual production of FACTORY over time.",
+    ),
+    "health": _Place(
+        "health_command", "health_command", "Ask a server whether it is SERVING; exit status 0 means yes."
+    ),
+    "migrate": _Place("database_commands", "migrate_command", "Bring the schema of the database up to REVISION."),
+    "seed": _Place("database_commands", "seed_command", "Add the sample data, where it is missing."),
+    "serve": _Place("serve_command", "serve_command", "Serve until Ctrl-C or SIGTERM; a second one waits for nothing."),
+}
+"""Said here, so that the list of commands need not import them all: a client has no use for a server's libraries."""
+
+_HIDDEN = {"worker": _Place("serve_command", "worker_command", "")}  # which `serve` alone starts
 
 
 class _Commands(click.Group):
     """Ends a command with status 1 and a line that says what to do, for all that can be expected to go wrong."""
 
-    def invoke(self, context: click.Context) -> object:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click passes it
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click passes it
+        place = (COMMANDS | _HIDDEN).get(cmd_name)
+        if place is None:
+            return None
+        command: click.Command = getattr(import_module(f"sprocket_grpc.{place.module}"), place.name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # as above
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, place.help) for name, place in COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        if incomplete.startswith("-"):
+            return click.Command.shell_complete(self, ctx, incomplete)
+        return [
+            CompletionItem(name, help=place.help) for name, place in COMMANDS.items() if name.startswith(incomplete)
+        ]
+
+    def invoke(self, ctx: click.Context) -> object:
         try:
-            return super().invoke(context)
-        except _EXPECTED_ERRORS as error:
+            return super().invoke(ctx)
+        except ExpectedError as error:
             raise click.ClickException(str(error)) from error
 
 
@@ -46,13 +89,3 @@ def main() -> None:
     Settings come from SPROCKET_* variables of the environment. Without SPROCKET_DATABASE_URL all commands
     use a private PostgreSQL that keeps its data between runs.
     """
-
-
-main.add_command(api_key_command)
-main.add_command(chart_command)
-main.add_command(health_command)
-main.add_command(migrate_command)
-main.add_command(seed_command)
-main.add_command(serve_command)
-main.add_command(worker_command)
-main.add_command(audit_command(lambda: open_database(load_settings_and_log(), say_to_errors=True)))

@@ -2,7 +2,6 @@
 
 import click
 
-from sprocket_grpc import migrate
 from sprocket_grpc.command_setup import load_settings_and_log, open_database
 from sprocket_grpc.database import create_plain_engine, describe
 from sprocket_grpc.production import check_sample_data
@@ -18,6 +17,8 @@ from sprocket_grpc.store.schema import find_problem, read_revision
 )
 def migrate_command(revision: str, *, down: bool, check: bool) -> None:
     """Bring the schema of the database up to REVISION, by default the newest."""
+    from sprocket_grpc import migrate  # noqa: PLC0415  # Alembic takes long to import, and a server needs none of it
+
     with open_database(load_settings_and_log()) as url:
         if check:
             migrate.check(url)
@@ -42,6 +43,8 @@ def seed_command() -> None:
 
 def prepare(url: str) -> None:
     """Migrate a private database, and give it the sample data if it is new."""
+    from sprocket_grpc import migrate  # noqa: PLC0415  # as above
+
     is_new = _revision(url) is None
     migrate.upgrade(url)
     if is_new:

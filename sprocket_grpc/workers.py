@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 from sprocket_grpc.addresses import split
+from sprocket_grpc.expected_error import ExpectedError
 from sprocket_grpc.serving import Started, StopSignals
 
 COMMAND = (sys.executable, "-m", "sprocket_grpc", "worker")
@@ -24,7 +25,7 @@ RESTART_SECONDS = 1
 _log = logging.getLogger(__name__)
 
 
-class WorkerError(Exception):
+class WorkerError(ExpectedError):
     """A worker, or its port, cannot be had."""
 
 
