@@ -36,6 +36,7 @@ generate: $(VENV)/.development ## Make sprocket/v1 from the protos.
 	rm -f sprocket/v1/*
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I protos \
 	  --python_out=. --mypy_out=quiet:. --grpc_python_out=. --mypy_grpc_out=quiet:. $(PROTOS)
+	$(BIN)/python -m tools.service_config > sprocket/v1/service_config.json
 
 lint: $(VENV)/.development
 	$(BIN)/ruff format --check .
