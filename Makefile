@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .PHONY: help serve test quick check format generate generated lint types imports contract breaking migrations \
         files secrets packages lock audit migration \
-        bench-chart clean
+        bench-chart clean examples
 
 help: ## Show this.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,7 @@ generate: $(VENV)/.development ## Make sprocket/v1 from the protos.
 	rm -f sprocket/v1/*
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I protos \
 	  --python_out=. --mypy_out=quiet:. --grpc_python_out=. --mypy_grpc_out=quiet:. $(PROTOS)
+	$(BIN)/python -m tools.service_config > sprocket/v1/service_config.json
 
 lint: $(VENV)/.development
 	$(BIN)/ruff format --check .
@@ -90,6 +91,9 @@ migration: $(VENV)/.runtime ## Begin a migration: make migration NAME=add_colour
 
 bench-chart: $(VENV)/.development ## Measure the streams of charts (minutes; QUICK=1: one). Linux only.
 	@$(BIN)/python -m bench.chart $(if $(QUICK),--quick)
+
+examples: $(VENV)/.development ## Run every program of examples/ whose toolchain is here, through a restart of a server.
+	@$(BIN)/python -m tools.examples
 
 clean: ## Remove what the other commands made, but no data.
 	rm -rf $(VENV) .venv-supply .cache
