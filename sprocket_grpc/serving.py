@@ -113,7 +113,7 @@ async def _serve(
     monitor.servicer.end_watches()
     await _stop(server, settings.shutdown_grace_seconds, signals)
     await health_server.stop(grace=None)  # until now it has told those who ask that we stop
-    await _cut_off_calls_end()
+    await cut_off_calls_end()
 
 
 async def _drain(settings: Settings, monitor: HealthMonitor, signals: StopSignals) -> None:
@@ -141,7 +141,7 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
             await event.wait()
 
 
-async def _cut_off_calls_end() -> None:
+async def cut_off_calls_end() -> None:
     """Wait for the calls that were cut off; gRPC cancels them and does not wait for what they clean up (grpc#37239)."""
     if cut_off := asyncio.all_tasks() - {asyncio.current_task()}:
         await asyncio.wait(cut_off, timeout=_CUT_OFF_SECONDS)

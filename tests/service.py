@@ -14,10 +14,9 @@ from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
 from sprocket.v1.sprocket_type_pb2_grpc import SprocketTypeServiceStub
 from sprocket_grpc.database import Database
 from sprocket_grpc.health import HealthMonitor
-from sprocket_grpc.identity.authentication import create_authentication
-from sprocket_grpc.server import SERVICES, create_server
 from sprocket_grpc.services.following import Following
 from sprocket_grpc.settings import Settings
+from sprocket_grpc.testing.server import running_server
 
 if TYPE_CHECKING:  # the typed clients are in the stubs only
     from sprocket.v1.audit_pb2_grpc import AuditServiceAsyncStub
@@ -82,19 +81,12 @@ async def running_service(
         settings: Its settings, but for the address. The defaults if None.
         credentials: With what a client connects, if the server speaks TLS.
     """
-    settings = (settings or Settings()).model_copy(update={"listen": "127.0.0.1:0"})
+    settings = settings or Settings()
     database = Database(url, pool_size=settings.pool_size, pool_timeout_seconds=settings.pool_timeout_seconds)
-    monitor = HealthMonitor(database, SERVICES)
-    following = Following(database, settings.follow_tick_seconds)
-    server, port = create_server(settings, database, monitor, following, create_authentication(settings, database))
-    await monitor.check()
-    await server.start()
     try:
-        async with _connected(f"127.0.0.1:{port}", credentials) as channel:
-            yield Service(f"127.0.0.1:{port}", channel, database, monitor, following)
+        async with running_server(settings, database) as server, _connected(server.address, credentials) as channel:
+            yield Service(server.address, channel, database, server.monitor, server.following)
     finally:
-        following.stop()
-        await server.stop(grace=None)
         await database.close()
 
 

@@ -12,10 +12,10 @@ import pytest
 from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
 from sprocket_grpc.database import create_plain_engine
 from sprocket_grpc.seed import seed
+from sprocket_grpc.testing.postgres import new_database
 from tests.chart_server import IDENTIFIER, chart_server, stretch
 from tests.charting import ESCAPE, LIVELY, chart, create, find, read_csv, stored
 from tests.command_line import COMMAND, ServeProcess, environment, run, serving
-from tests.conftest import new_database
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,8 @@ from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
 from sprocket_grpc import __version__, migrate
 from sprocket_grpc.database import create_plain_engine
 from sprocket_grpc.models import SCHEMA_REVISION
+from sprocket_grpc.testing.postgres import new_database
 from tests.command_line import Finished, ServeProcess, run, run_program, serving
-from tests.conftest import new_database
 from tests.resources import location
 
 SECRET = "correct-horse"  # noqa: S105  # nobody's; it is looked for where it must not be  # pragma: allowlist secret

@@ -15,7 +15,7 @@ from sprocket.v1.location_pb2 import ListLocationsRequest
 from sprocket_grpc import health as health_module
 from sprocket_grpc import migrate
 from sprocket_grpc.models import SCHEMA_REVISION
-from tests.conftest import execute
+from sprocket_grpc.testing.postgres import execute
 from tests.errors import fails
 from tests.locks import open_transaction
 from tests.resources import create_location
