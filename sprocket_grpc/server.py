@@ -26,6 +26,7 @@ from sprocket_grpc.interceptors.call import Concern
 from sprocket_grpc.interceptors.chain import ConcernInterceptor
 from sprocket_grpc.interceptors.errors import Errors
 from sprocket_grpc.interceptors.rate_limit import RateLimit
+from sprocket_grpc.replicas import Replicas
 from sprocket_grpc.services.audit import AuditService
 from sprocket_grpc.services.chart_stream import ChartTools
 from sprocket_grpc.services.factory import FactoryService
@@ -66,6 +67,7 @@ def create_server(
     monitor: HealthMonitor,
     following: Following,
     authentication: Authentication | None = None,
+    replicas: Replicas | None = None,
 ) -> tuple[grpc.aio.Server, int]:
     """Make a server that is ready to start, and return it with the port it took.
 
@@ -74,7 +76,7 @@ def create_server(
         TlsError: Its certificate and key cannot be used.
     """
     server = grpc.aio.server(interceptors=[ConcernInterceptor(_concerns(settings, authentication))], options=OPTIONS)
-    _add_services(server, settings, database, following)
+    _add_services(server, settings, database, replicas or Replicas(database), following)
     health_pb2_grpc.add_HealthServicer_to_server(monitor.servicer, server)
     if settings.reflects:
         reflection.enable_server_reflection([*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
@@ -120,17 +122,20 @@ def _concerns(settings: Settings, authentication: Authentication | None) -> list
     return concerns
 
 
-def _add_services(server: grpc.aio.Server, settings: Settings, database: Database, following: Following) -> None:
+def _add_services(
+    server: grpc.aio.Server, settings: Settings, database: Database, replicas: Replicas, following: Following
+) -> None:
     secrets = settings.page_token_keys.get_secret_value().split(",") if settings.page_token_keys else []
     sealer = Sealer(database, secrets)
     toolkit = Toolkit(
         database,
+        replicas,
         Writes(database, settings.request_id_hours),
         sealer,
         settings.page_size_default,
         settings.page_size_maximum,
     )
-    charts = FactoryCharts(ChartTools(database, sealer, following, settings.follow_progress_seconds))
+    charts = FactoryCharts(ChartTools(database, replicas, sealer, following, settings.follow_progress_seconds))
     add_LocationServiceServicer_to_server(LocationService(toolkit), server)
     add_SprocketTypeServiceServicer_to_server(SprocketTypeService(toolkit), server)
     add_FactoryServiceServicer_to_server(FactoryService(toolkit, charts), server)

@@ -20,6 +20,7 @@ _SERVICE_LINK = re.compile(
 )
 
 _NEEDS = {
+    "database_read_url": ["database_url"],
     "jwt_audience": ["jwt_issuer", "jwt_jwks"],
     "jwt_issuer": ["jwt_audience", "jwt_jwks"],
     "jwt_jwks": ["jwt_audience", "jwt_issuer"],
@@ -39,6 +40,9 @@ class Settings(BaseSettings):
 
     Attributes:
         api_keys: Whether callers may show an API key.
+        database_prepared_statements: Whether statements are prepared, which some poolers do not know.
+        database_read_maximum_lag_seconds: How old what standbys show may be.
+        database_read_url: Standbys, for calls without side effects while they are fresh enough.
         database_url: The PostgreSQL to use. Without it, the service runs a private one of its own.
         database_wait_seconds: How long to wait at the start for the database to answer.
         embedded_directory: Where the private PostgreSQL keeps its data between runs.
@@ -74,6 +78,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, hide_input_in_errors=True)
 
     api_keys: bool = False
+    database_prepared_statements: bool = True
+    database_read_maximum_lag_seconds: float = Field(default=5, ge=0.1, le=3600, allow_inf_nan=False)
+    database_read_url: Annotated[SecretStr, AfterValidator(setting_values.postgresql_url)] | None = None
     database_url: Annotated[SecretStr, AfterValidator(setting_values.postgresql_url)] | None = None
     database_wait_seconds: float = Field(default=30, ge=0, le=3600, allow_inf_nan=False)
     embedded_directory: Path | None = None

@@ -1,5 +1,6 @@
 """A server in the process of the tests, and a client that talks to it through a real channel."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ from sprocket.v1.location_pb2_grpc import LocationServiceStub
 from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
 from sprocket.v1.sprocket_type_pb2_grpc import SprocketTypeServiceStub
 from sprocket_grpc.database import Database
+from sprocket_grpc.databases import database_for, replicas_for
 from sprocket_grpc.health import HealthMonitor
 from sprocket_grpc.identity.authentication import create_authentication
+from sprocket_grpc.replicas import Replicas
 from sprocket_grpc.server import SERVICES, create_server
 from sprocket_grpc.services.following import Following
 from sprocket_grpc.settings import Settings
@@ -37,6 +40,7 @@ class Service:
         database: The database it uses, to look behind the curtain.
         monitor: Its health monitor.
         following: What notices new entries of charts for it.
+        replicas: The standbys that it reads from.
     """
 
     address: str
@@ -44,6 +48,7 @@ class Service:
     database: Database
     monitor: HealthMonitor
     following: Following
+    replicas: Replicas
 
     @property
     def locations(self) -> "LocationServiceAsyncStub":
@@ -83,18 +88,23 @@ async def running_service(
         credentials: With what a client connects, if the server speaks TLS.
     """
     settings = (settings or Settings()).model_copy(update={"listen": "127.0.0.1:0"})
-    database = Database(url, pool_size=settings.pool_size, pool_timeout_seconds=settings.pool_timeout_seconds)
+    database = database_for(settings, url)
+    replicas = replicas_for(settings, database)
+    watching = asyncio.create_task(replicas.watch(database))
     monitor = HealthMonitor(database, SERVICES)
     following = Following(database, settings.follow_tick_seconds)
-    server, port = create_server(settings, database, monitor, following, create_authentication(settings, database))
+    authentication = create_authentication(settings, database)
+    server, port = create_server(settings, database, monitor, following, authentication, replicas)
     await monitor.check()
     await server.start()
     try:
         async with _connected(f"127.0.0.1:{port}", credentials) as channel:
-            yield Service(f"127.0.0.1:{port}", channel, database, monitor, following)
+            yield Service(f"127.0.0.1:{port}", channel, database, monitor, following, replicas)
     finally:
         following.stop()
         await server.stop(grace=None)
+        watching.cancel()
+        await replicas.close()
         await database.close()
 
 
