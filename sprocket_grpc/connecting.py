@@ -20,10 +20,14 @@ class Connecting:
 
     So nobody waits in a queue of those who wait for a database that is away, each for its own timeout, and one that
     is back is not stormed.
+
+    Attributes:
+        failed_at: When the last attempt failed that nobody has succeeded since, by a clock that never goes back; 0 if
+            there is none.
     """
 
     def __init__(self) -> None:
-        self._failing = False
+        self.failed_at = 0.0
         self._trying = 0
 
     def __call__(
@@ -34,21 +38,22 @@ class Connecting:
         Raises:
             UnavailableError: The last attempt failed, and another one is under way.
         """
-        if self._failing and self._trying:
+        if self.failed_at and self._trying:
             raise UnavailableError
         began = time.monotonic()
         self._trying += 1
         try:
             connection = dialect.connect(*arguments, **parameters)
         except Exception:
-            self._failing = True
+            self.failed_at = time.monotonic()
             raise
         except BaseException:  # cancelled: the caller has gone, or its deadline has passed
-            self._failing = self._failing or time.monotonic() - began > _PATIENCE_SECONDS
+            if time.monotonic() - began > _PATIENCE_SECONDS:
+                self.failed_at = time.monotonic()
             raise
         finally:
             self._trying -= 1
-        self._failing = False
+        self.failed_at = 0.0
         return connection
 
 

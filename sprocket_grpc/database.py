@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from psycopg import AsyncCursor
 from psycopg.pq import Format
@@ -17,7 +17,7 @@ from psycopg.rows import TupleRow
 from sqlalchemy import Connection, Engine, create_engine, event, select
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, QueuePool
 from sqlalchemy.util import greenlet_spawn
 
 from sprocket_grpc.attribution import SET_CALLER
@@ -99,7 +99,8 @@ class Database:
         )
         self._single = self._engine.sync_engine
         self._transactional = self._single.execution_options(isolation_level="READ COMMITTED")
-        event.listen(self._single, "do_connect", Connecting())
+        self._connecting = Connecting()
+        event.listen(self._single, "do_connect", self._connecting)
         event.listen(self._single, "handle_error", drop_if_not_primary)
         # Those who wait for a connection wait here and not in the pool, which wakes them for one that has become free,
         # but not when one that was to be made could not be.
@@ -151,12 +152,16 @@ class Database:
             self._free.release()
 
     async def _wait_until_free(self) -> None:
+        began = time.monotonic()
         try:
             async with asyncio.timeout(self._pool_timeout_seconds):
                 await self._free.acquire()
         except TimeoutError:
             _log.warning("UnavailableError: no connection became free within %g s", self._pool_timeout_seconds)
             raise UnavailableError from None
+        if self._connecting.failed_at > began and not cast("QueuePool", self._engine.pool).checkedin():
+            self._free.release()
+            raise UnavailableError  # whoever has come since then may try again
 
     async def close(self) -> None:
         """Close all connections."""
