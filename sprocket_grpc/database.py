@@ -4,22 +4,25 @@ A unit of work is a plain function over a connection. It runs as a whole in one 
 of what awaiting each statement does, and lets the store be ordinary synchronous SQLAlchemy.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from psycopg import AsyncCursor
 from psycopg.pq import Format
 from psycopg.rows import TupleRow
-from sqlalchemy import URL, Connection, Engine, create_engine, exc, make_url, select
+from sqlalchemy import Connection, Engine, create_engine, event, select
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, QueuePool
 from sqlalchemy.util import greenlet_spawn
 
 from sprocket_grpc.attribution import SET_CALLER
+from sprocket_grpc.connecting import Connecting, drop_if_not_primary
+from sprocket_grpc.database_url import connect_arguments, describe
 from sprocket_grpc.errors import AbortedError, DeadlineExceededError, SprocketError, UnavailableError
 from sprocket_grpc.expected_error import ExpectedError
 
@@ -32,14 +35,14 @@ __all__ = [
     "wait_for_database",
 ]
 
-CONNECT_TIMEOUT_SECONDS = 5
-
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 _log = logging.getLogger(__name__)
 
 _SET_CALLER = select(SET_CALLER)
+
+_UNPREPARED: dict[str, object] = {"prepare_threshold": None}
 
 # SQLSTATEs and their classes (PostgreSQL manual, appendix A).
 _STATUS: dict[str, type[SprocketError]] = {
@@ -51,6 +54,7 @@ _STATUS: dict[str, type[SprocketError]] = {
     "42703": UnavailableError,  # a column does not exist: the schema is behind
     "42P01": UnavailableError,  # a table does not exist: the schema is behind
     "53": UnavailableError,  # out of connections, memory or disk
+    "55000": UnavailableError,  # recovery is in progress: a standby was asked for what only a primary knows
     "55P03": AbortedError,  # lock not available
     "57014": DeadlineExceededError,  # canceled, by statement_timeout or by hand
     "57P": UnavailableError,  # shutting down, starting up, crashed
@@ -79,21 +83,33 @@ class Database:
         DeadlineExceededError: A statement ran for too long.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 10, pool_timeout_seconds: float = 5) -> None:
+    def __init__(
+        self, url: str, *, pool_size: int = 10, pool_timeout_seconds: float = 5, prepared_statements: bool = True
+    ) -> None:
         # In autocommit a single statement costs one round trip instead of three; nothing is left to reset then.
+        self._name = describe(url)
         self._engine = create_async_engine(
             url,
-            connect_args=_connect_arguments() | {"cursor_factory": _BinaryCursor},
+            connect_args=connect_arguments(url) | _cursors(prepared_statements=prepared_statements),
             hide_parameters=True,  # what callers send is not for the log
             isolation_level="AUTOCOMMIT",
             max_overflow=0,
             pool_reset_on_return=None,
             pool_size=pool_size,
-            pool_timeout=pool_timeout_seconds,
             skip_autocommit_rollback=True,
         )
         self._single = self._engine.sync_engine
         self._transactional = self._single.execution_options(isolation_level="READ COMMITTED")
+        self._connecting = Connecting()
+        event.listen(self._single, "do_connect", self._connecting)
+        event.listen(self._single, "handle_error", drop_if_not_primary)
+        # Those who wait for a connection wait here and not in the pool, which wakes them for one that has become free,
+        # but not when one that was to be made could not be.
+        self._free = asyncio.Semaphore(pool_size)
+        self._pool_timeout_seconds = pool_timeout_seconds
+
+    def __str__(self) -> str:
+        return self._name
 
     async def run(self, work: Callable[Concatenate[Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Run work that is a single statement, or reads for which several snapshots do."""
@@ -102,7 +118,7 @@ class Database:
             with _translated_errors(), self._single.connect() as connection:
                 return work(connection, *args, **kwargs)
 
-        return await greenlet_spawn(unit)
+        return await self._run_when_free(unit)
 
     async def run_in_transaction(
         self, work: Callable[Concatenate[Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
@@ -114,7 +130,7 @@ class Database:
                 connection.execute(_SET_CALLER)
                 return work(connection, *args, **kwargs)
 
-        return await greenlet_spawn(unit)
+        return await self._run_when_free(unit)
 
     async def run_and_undo(self, work: Callable[[Connection], None]) -> None:
         """Run work in a transaction that takes no effect."""
@@ -124,7 +140,29 @@ class Database:
                 work(connection)
                 transaction.rollback()
 
-        await greenlet_spawn(unit)
+        await self._run_when_free(unit)
+
+    async def _run_when_free(self, unit: Callable[[], _T]) -> _T:
+        if self._free.locked():
+            await self._wait_until_free()
+        else:
+            await self._free.acquire()
+        try:
+            return await greenlet_spawn(unit)
+        finally:
+            self._free.release()
+
+    async def _wait_until_free(self) -> None:
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(self._pool_timeout_seconds):
+                await self._free.acquire()
+        except TimeoutError:
+            _log.warning("UnavailableError: no connection became free within %g s", self._pool_timeout_seconds)
+            raise UnavailableError from None
+        if self._connecting.failed_at > began and not cast("QueuePool", self._engine.pool).checkedin():
+            self._free.release()
+            raise UnavailableError  # whoever has come since then may try again
 
     async def close(self) -> None:
         """Close all connections."""
@@ -135,18 +173,16 @@ class Database:
 def _translated_errors() -> Iterator[None]:
     try:
         yield
-    except (DBAPIError, exc.TimeoutError) as error:
+    except DBAPIError as error:
         translated = _translate(error)
         if translated is None:
             raise
-        _log.warning("%s: %s", translated.__name__, str(getattr(error, "orig", error)).strip())
+        _log.warning("%s: %s", translated.__name__, str(error.orig).strip())
         raise translated from error
 
 
-def _translate(error: DBAPIError | exc.TimeoutError) -> type[SprocketError] | None:
+def _translate(error: DBAPIError) -> type[SprocketError] | None:
     """Find what an error of the driver means to a caller: the longest prefix of its SQLSTATE decides."""
-    if isinstance(error, exc.TimeoutError):
-        return UnavailableError  # no connection became free
     state: str | None = getattr(error.orig, "sqlstate", None)
     if state is None:
         lost = error.connection_invalidated or isinstance(error, OperationalError)
@@ -154,24 +190,18 @@ def _translate(error: DBAPIError | exc.TimeoutError) -> type[SprocketError] | No
     return next((_STATUS[state[:n]] for n in (5, 3, 2) if state[:n] in _STATUS), None)
 
 
-def _connect_arguments() -> dict[str, object]:
-    return {"application_name": "sprocket-grpc", "connect_timeout": CONNECT_TIMEOUT_SECONDS}
+def _cursors(*, prepared_statements: bool) -> dict[str, object]:
+    return {"cursor_factory": _BinaryCursor} | ({} if prepared_statements else _UNPREPARED)
 
 
 def create_plain_engine(url: str) -> Engine:
-    """Make a synchronous engine that keeps no connections, for migrations and the command line."""
-    return create_engine(url, connect_args=_connect_arguments(), hide_parameters=True, poolclass=NullPool)
+    """Make a synchronous engine that keeps no connections, for migrations and the command line.
 
-
-def describe(url: str) -> str:
-    """Name a database as a person would, without credentials: `sprockets on db.example:5432`."""
-    parsed = make_url(url)
-    return f"{parsed.database or 'the default database'} on {_host(parsed)}"
-
-
-def _host(url: URL) -> str:
-    host = url.host or url.query.get("host") or "localhost"
-    return f"{host if isinstance(host, str) else ','.join(host)}{f':{url.port}' if url.port else ''}"
+    It prepares no statements, so that it works behind every pooler.
+    """
+    return create_engine(
+        url, connect_args=connect_arguments(url) | _UNPREPARED, hide_parameters=True, poolclass=NullPool
+    )
 
 
 def wait_for_database(url: str, seconds: float) -> None:

@@ -31,6 +31,7 @@ from sprocket_grpc.interceptors.chain import ConcernInterceptor
 from sprocket_grpc.interceptors.concurrency import Concurrency
 from sprocket_grpc.interceptors.errors import Errors
 from sprocket_grpc.interceptors.rate_limit import RateLimit
+from sprocket_grpc.replicas import Replicas
 from sprocket_grpc.services.audit import AuditService
 from sprocket_grpc.services.chart_stream import ChartTools
 from sprocket_grpc.services.factory import FactoryService
@@ -75,6 +76,7 @@ def create_server(
     monitor: HealthMonitor,
     following: Following,
     authentication: Authentication | None = None,
+    replicas: Replicas | None = None,
     *,
     shares_port: bool = False,
 ) -> tuple[grpc.aio.Server, int]:
@@ -94,7 +96,7 @@ def create_server(
     """
     interceptors = [ConcernInterceptor(_concerns(settings, authentication))]
     server = grpc.aio.server(interceptors=interceptors, options=_options(settings, shares_port=shares_port))
-    _add_services(server, settings, database, following)
+    _add_services(server, settings, database, replicas or Replicas(database), following)
     health_pb2_grpc.add_HealthServicer_to_server(monitor.servicer, server)
     if settings.reflects:
         reflection.enable_server_reflection([*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
@@ -163,17 +165,20 @@ def _concerns(settings: Settings, authentication: Authentication | None) -> list
     return concerns
 
 
-def _add_services(server: grpc.aio.Server, settings: Settings, database: Database, following: Following) -> None:
+def _add_services(
+    server: grpc.aio.Server, settings: Settings, database: Database, replicas: Replicas, following: Following
+) -> None:
     secrets = settings.page_token_keys.get_secret_value().split(",") if settings.page_token_keys else []
     sealer = Sealer(database, secrets)
     toolkit = Toolkit(
         database,
+        replicas,
         Writes(database, settings.request_id_hours),
         sealer,
         settings.page_size_default,
         settings.page_size_maximum,
     )
-    charts = FactoryCharts(ChartTools(database, sealer, following, settings.follow_progress_seconds))
+    charts = FactoryCharts(ChartTools(database, replicas, sealer, following, settings.follow_progress_seconds))
     add_LocationServiceServicer_to_server(LocationService(toolkit), server)
     add_SprocketTypeServiceServicer_to_server(SprocketTypeService(toolkit), server)
     add_FactoryServiceServicer_to_server(FactoryService(toolkit, charts), server)

@@ -10,9 +10,11 @@ from typing import NamedTuple
 import grpc
 
 from sprocket_grpc.database import Database
+from sprocket_grpc.databases import database_for, replicas_for
 from sprocket_grpc.forgetting import forget_requests
 from sprocket_grpc.health import HealthMonitor
 from sprocket_grpc.identity.authentication import create_authentication
+from sprocket_grpc.replicas import Replicas
 from sprocket_grpc.server import SERVICES, create_health_server, create_server
 from sprocket_grpc.services.following import Following
 from sprocket_grpc.settings import Settings
@@ -71,13 +73,17 @@ async def serve(
         AddressInUseError: The address to listen on cannot be had.
         TlsError: The certificate and key cannot be used.
     """
-    database = Database(url, pool_size=settings.pool_size, pool_timeout_seconds=settings.pool_timeout_seconds)
+    database = database_for(settings, url)
+    replicas = replicas_for(settings, database)
     # Its own connection, so that it does not wait behind requests: a busy server is a healthy one.
-    health_database = Database(url, pool_size=1)
+    health_database = Database(url, pool_size=1, prepared_statements=settings.database_prepared_statements)
     monitor = HealthMonitor(health_database, SERVICES)
+    watching = asyncio.create_task(replicas.watch(health_database))
     try:
-        await _serve(settings, database, monitor, announce, shares_port=shares_port)
+        await _serve(settings, database, replicas, monitor, announce, shares_port=shares_port)
     finally:
+        watching.cancel()
+        await replicas.close()
         await database.close()
         await health_database.close()
 
@@ -85,6 +91,7 @@ async def serve(
 async def _serve(
     settings: Settings,
     database: Database,
+    replicas: Replicas,
     monitor: HealthMonitor,
     announce: Callable[[Started], None],
     *,
@@ -93,7 +100,9 @@ async def _serve(
     signals = StopSignals()
     following = Following(database, settings.follow_tick_seconds)
     authentication = create_authentication(settings, database)
-    server, port = create_server(settings, database, monitor, following, authentication, shares_port=shares_port)
+    server, port = create_server(
+        settings, database, monitor, following, authentication, replicas, shares_port=shares_port
+    )
     health_server, health_port = create_health_server(settings, monitor, shares_port=shares_port)
     await monitor.check()
     await server.start()

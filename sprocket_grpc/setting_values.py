@@ -6,8 +6,9 @@ from urllib.parse import urlsplit
 
 import limits
 from pydantic import SecretStr
-from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
+
+from sprocket_grpc.database_url import normalise
 
 _SHORTEST_KEY = 32
 
@@ -26,12 +27,8 @@ def address(value: str) -> str:
 
 def postgresql_url(value: SecretStr) -> SecretStr:
     """Check the URL of a database, and name the driver in it."""
-    scheme, _, rest = value.get_secret_value().partition("://")
     with suppress(ArgumentError, ValueError):  # their texts may hold the password
-        if scheme in {"postgresql", "postgres", "postgresql+psycopg"}:
-            url = make_url(f"postgresql+psycopg://{rest}")
-            if "@" not in (url.host or ""):  # or else it is a part of a password, in which @ must be %40
-                return SecretStr(url.render_as_string(hide_password=False))
+        return SecretStr(normalise(value.get_secret_value()))
     raise ValueError("expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
 
 

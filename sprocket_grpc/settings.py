@@ -21,6 +21,7 @@ _SERVICE_LINK = re.compile(
 )
 
 _NEEDS = {
+    "database_read_url": ["database_url"],
     "jwt_audience": ["jwt_issuer", "jwt_jwks"],
     "jwt_issuer": ["jwt_audience", "jwt_jwks"],
     "jwt_jwks": ["jwt_audience", "jwt_issuer"],
@@ -44,6 +45,9 @@ class Settings(BaseSettings):
         concurrency_limit: How many calls, other than streams, the server takes on at once.
         connection_age_seconds: After how long a connection is to be made anew, so that clients find new replicas.
         connection_age_grace_seconds: How long calls on such a connection may go on.
+        database_prepared_statements: Whether statements are prepared, which some poolers do not know.
+        database_read_maximum_lag_seconds: How old what standbys show may be.
+        database_read_url: Standbys, for calls without side effects while they are fresh enough.
         database_url: The PostgreSQL to use. Without it, the service runs a private one of its own.
         database_wait_seconds: How long to wait at the start for the database to answer.
         drain_seconds: How long after SIGTERM calls are still taken, so that those who send them can find out.
@@ -87,6 +91,9 @@ class Settings(BaseSettings):
     concurrency_limit: int = Field(default=500, ge=1, le=100_000)
     connection_age_seconds: float = Field(default=600, gt=0, le=7 * 86400, allow_inf_nan=False)
     connection_age_grace_seconds: float = Field(default=60, gt=0, le=86400, allow_inf_nan=False)
+    database_prepared_statements: bool = True
+    database_read_maximum_lag_seconds: float = Field(default=5, ge=0.1, le=3600, allow_inf_nan=False)
+    database_read_url: Annotated[SecretStr, AfterValidator(setting_values.postgresql_url)] | None = None
     database_url: Annotated[SecretStr, AfterValidator(setting_values.postgresql_url)] | None = None
     database_wait_seconds: float = Field(default=30, ge=0, le=3600, allow_inf_nan=False)
     drain_seconds: float | None = Field(default=None, ge=0, le=3600, allow_inf_nan=False)

@@ -1,5 +1,6 @@
 """A server in the process of the tests, and a client that talks to it through a real channel."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,7 +14,9 @@ from sprocket.v1.location_pb2_grpc import LocationServiceStub
 from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
 from sprocket.v1.sprocket_type_pb2_grpc import SprocketTypeServiceStub
 from sprocket_grpc.database import Database
+from sprocket_grpc.databases import database_for, replicas_for
 from sprocket_grpc.health import HealthMonitor
+from sprocket_grpc.replicas import Replicas
 from sprocket_grpc.services.following import Following
 from sprocket_grpc.settings import Settings
 from sprocket_grpc.testing.server import running_server
@@ -36,6 +39,7 @@ class Service:
         database: The database it uses, to look behind the curtain.
         monitor: Its health monitor.
         following: What notices new entries of charts for it.
+        replicas: The standbys that it reads from.
     """
 
     address: str
@@ -43,6 +47,7 @@ class Service:
     database: Database
     monitor: HealthMonitor
     following: Following
+    replicas: Replicas
 
     @property
     def locations(self) -> "LocationServiceAsyncStub":
@@ -82,11 +87,18 @@ async def running_service(
         credentials: With what a client connects, if the server speaks TLS.
     """
     settings = settings or Settings()
-    database = Database(url, pool_size=settings.pool_size, pool_timeout_seconds=settings.pool_timeout_seconds)
+    database = database_for(settings, url)
+    replicas = replicas_for(settings, database)
+    watching = asyncio.create_task(replicas.watch(database))
     try:
-        async with running_server(settings, database) as server, _connected(server.address, credentials) as channel:
-            yield Service(server.address, channel, database, server.monitor, server.following)
+        async with (
+            running_server(settings, database, replicas) as server,
+            _connected(server.address, credentials) as channel,
+        ):
+            yield Service(server.address, channel, database, server.monitor, server.following, replicas)
     finally:
+        watching.cancel()
+        await replicas.close()
         await database.close()
 
 

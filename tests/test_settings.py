@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr, ValidationError
+from sqlalchemy import make_url
 
-from sprocket_grpc.database import describe
+from sprocket_grpc.database_url import connect_arguments, describe, normalise, split_by_hosts
 from sprocket_grpc.settings import Settings, SettingsError, load_settings
 
 SECRET = "correct-horse"  # noqa: S105  # nobody's; it is looked for where it must not be  # pragma: allowlist secret
@@ -19,6 +20,9 @@ DEFAULTS = {
     "concurrency_limit": 500,
     "connection_age_grace_seconds": 60,
     "connection_age_seconds": 600,
+    "database_prepared_statements": True,
+    "database_read_maximum_lag_seconds": 5,
+    "database_read_url": None,
     "database_url": None,
     "database_wait_seconds": 30,
     "drain_seconds": None,
@@ -59,6 +63,9 @@ ACCEPTED: dict[str, dict[str, object]] = {
     "CONCURRENCY_LIMIT": {"1": 1, "100000": 100_000},
     "CONNECTION_AGE_GRACE_SECONDS": {"0.1": 0.1, "86400": 86400},
     "CONNECTION_AGE_SECONDS": {"0.1": 0.1, "604800": 604800},
+    "DATABASE_PREPARED_STATEMENTS": {"true": True, "false": False},
+    "DATABASE_READ_MAXIMUM_LAG_SECONDS": {"0.1": 0.1, "3600": 3600},
+    "DATABASE_READ_URL": {"postgresql://a/b": SecretStr("postgresql+psycopg://a/b")},
     "DATABASE_WAIT_SECONDS": {"0": 0, "0.5": 0.5, "3600": 3600},
     "DRAIN_SECONDS": {"0": 0, "3600": 3600},
     "EMBEDDED_BINARIES": {"/opt/postgresql/bin": Path("/opt/postgresql/bin")},
@@ -99,6 +106,7 @@ ACCEPTED: dict[str, dict[str, object]] = {
 
 # What a setting makes no sense without.
 BESIDE = {
+    "DATABASE_READ_URL": {"DATABASE_URL": URL},
     "JWT_AUDIENCE": {"JWT_ISSUER": "https://login.example/", "JWT_JWKS": "keys.json"},
     "JWT_ISSUER": {"JWT_AUDIENCE": "sprocket", "JWT_JWKS": "keys.json"},
     "JWT_JWKS": {"JWT_AUDIENCE": "sprocket", "JWT_ISSUER": "https://login.example/"},
@@ -114,6 +122,9 @@ REFUSED = {
     "CONCURRENCY_LIMIT": ["0", "-1", "100001", "1.5", "many"],
     "CONNECTION_AGE_GRACE_SECONDS": ["0", "-1", "86401", "nan", "inf", "short"],
     "CONNECTION_AGE_SECONDS": ["0", "-1", "604801", "nan", "inf", "old"],
+    "DATABASE_PREPARED_STATEMENTS": ["sometimes"],
+    "DATABASE_READ_MAXIMUM_LAG_SECONDS": ["0", "0.09", "3601", "nan", "inf", "little"],
+    "DATABASE_READ_URL": ["db.example", "mysql://db.example/sprockets"],
     "DATABASE_WAIT_SECONDS": ["-1", "3601", "nan", "inf", "soon"],
     "DRAIN_SECONDS": ["-1", "3601", "nan", "inf", "later"],
     "ENVIRONMENT": ["Production", "test"],
@@ -212,6 +223,41 @@ def test_every_common_scheme_of_a_database_url_is_taken(monkeypatch: pytest.Monk
     assert url.get_secret_value() == URL.replace("postgresql", "postgresql+psycopg")
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        "someone:{}@a.example:5433,b.example/sprockets?sslmode=require",
+        "someone:{}@/sprockets?sslmode=require&host=a.example:5433&host=b.example",
+        "someone:{}@/sprockets?host=a.example,b.example&sslmode=require&port=5433,5432",
+    ],
+    ids=["as libpq", "as SQLAlchemy", "as psycopg"],
+)
+def test_several_hosts_may_be_named_in_all_common_ways(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("SPROCKET_DATABASE_URL", f"postgresql://{given.format(SECRET)}")
+    url = load_settings().database_url
+    assert url
+    arguments = make_url(url.get_secret_value())
+    assert (arguments.username, arguments.password, arguments.database) == ("someone", SECRET, "sprockets")
+    assert arguments.query == {"host": "a.example,b.example", "port": "5433,5432", "sslmode": "require"}
+    assert describe(url.get_secret_value()) == "sprockets on a.example:5433, b.example:5432"
+    assert [describe(each) for each in split_by_hosts(url.get_secret_value())] == [
+        "sprockets on a.example:5433",
+        "sprockets on b.example:5432",
+    ]
+
+
+def test_of_several_hosts_the_one_that_can_be_written_to_is_used_unless_the_url_says_otherwise() -> None:
+    two = normalise("postgresql://a.example,b.example/sprockets")
+    assert connect_arguments(two)["target_session_attrs"] == "read-write"
+    assert "target_session_attrs" not in connect_arguments(f"{two}&target_session_attrs=any")
+    assert "target_session_attrs" not in connect_arguments("postgresql+psycopg://a.example/sprockets")
+
+
+def test_what_a_url_says_of_connections_counts() -> None:
+    assert connect_arguments("postgresql+psycopg://a.example/sprockets")["connect_timeout"] == 5
+    assert "connect_timeout" not in connect_arguments("postgresql+psycopg://a.example/sprockets?connect_timeout=9")
+
+
 @pytest.mark.parametrize("service", ["SPROCKET", "SPROCKET_GRPC", "SPROCKET_GRPC_V2"])
 def test_the_service_links_of_kubernetes_are_no_settings(monkeypatch: pytest.MonkeyPatch, service: str) -> None:
     for name, value in SERVICE_LINKS.items():
@@ -305,8 +351,26 @@ def test_everything_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatc
         f"postgresql://someone:{SECRET}@db.example:port/sprockets",
         f"postgresql://someone:{SECRET}@[::1/sprockets",
         f"postgresql://someone:half@{SECRET}@db.example/sprockets",
+        f"postgresql://someone:half@{SECRET}@a.example,b.example/sprockets",
+        f"postgresql://someone:{SECRET}@a.example,,b.example/sprockets",
+        f"postgresql://someone:{SECRET}@a.example,b.example,/sprockets",
+        f"postgresql://someone:{SECRET}@a.example,b.example:port/sprockets",
+        f"postgresql://someone:{SECRET}@/sprockets?host=a.example,b.example&port=1,2,3",
     ],
-    ids=["no url", "other database", "other driver", "one slash", "port of letters", "open bracket", "bare @"],
+    ids=[
+        "no url",
+        "other database",
+        "other driver",
+        "one slash",
+        "port of letters",
+        "open bracket",
+        "bare @",
+        "bare @ before several hosts",
+        "no host between commas",
+        "no host after a comma",
+        "port of letters of several",
+        "more ports than hosts",
+    ],
 )
 def test_a_wrong_database_url_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("SPROCKET_DATABASE_URL", url)
@@ -341,8 +405,10 @@ def test_the_password_is_not_in_the_errors_of_the_settings(monkeypatch: pytest.M
         (f"postgresql://db.example/sprockets?user=someone&password={SECRET}", "sprockets on db.example"),
         (f"postgresql://someone:{SECRET}%40more@db.example", "the default database on db.example"),
         ("postgresql:///sprockets", "sprockets on localhost"),
+        (f"postgresql://someone:{SECRET}@[::1]:5433/sprockets", "sprockets on [::1]:5433"),
+        (f"postgresql://someone:{SECRET}@/sprockets?host=a,::1&port=1,2", "sprockets on a:1, [::1]:2"),
     ],
-    ids=["port", "no port", "socket", "in the query", "escaped @", "no host"],
+    ids=["port", "no port", "socket", "in the query", "escaped @", "no host", "address", "several hosts"],
 )
 def test_a_database_is_described_without_user_and_password(url: str, described: str) -> None:
     assert describe(url) == described

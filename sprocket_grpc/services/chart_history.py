@@ -7,8 +7,9 @@ from functools import partial
 from itertools import groupby
 from typing import TypeAlias
 
-from sprocket_grpc.database import Connection, Database
+from sprocket_grpc.database import Connection
 from sprocket_grpc.errors import NotFoundError
+from sprocket_grpc.replicas import Reading
 from sprocket_grpc.services.chart_range import BEGINNING_OF_TIME_MICROS, NANOS_PER_MICRO, ChartRange, next_micro
 from sprocket_grpc.store import chart_reading
 from sprocket_grpc.store.chart_reading import Extent, Span, Stretch
@@ -67,7 +68,7 @@ def _beginning(start: int | None, extent: Extent) -> tuple[int, bool]:
 
 
 async def read_history(
-    database: Database, asked: ChartRange, openings: Sequence[Opening]
+    reading: Reading, asked: ChartRange, openings: Sequence[Opening]
 ) -> AsyncGenerator[list[Stretch]]:
     """Read what a stream has to send first, the next stretches while the client takes some in.
 
@@ -81,7 +82,7 @@ async def read_history(
 
     def start() -> asyncio.Task[list[Stretch]] | None:
         read = next(reads, None)
-        return asyncio.create_task(database.run(read)) if read else None
+        return asyncio.create_task(reading.run(read)) if read else None
 
     ahead = start()
     try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sprocket_grpc.database import Database
 from sprocket_grpc.errors import ShuttingDownError, UnavailableError
+from sprocket_grpc.replicas import Reading, Replicas
 from sprocket_grpc.services.chart_history import Opening, batches, open_charts, read_history
 from sprocket_grpc.services.chart_range import ChartRange
 from sprocket_grpc.services.following import Follower, Following
@@ -21,13 +22,15 @@ class ChartTools:
     """What all streams of charts work with.
 
     Attributes:
-        database: Where the charts are.
+        database: Where charts are followed: what is new is on the primary first.
+        replicas: Where their history is read.
         sealer: What seals resume tokens.
         following: What notices new entries.
         progress_seconds: How long a stream that follows is silent at most.
     """
 
     database: Database
+    replicas: Replicas
     sealer: Sealer
     following: Following
     progress_seconds: float = 10
@@ -70,10 +73,12 @@ class ChartStream:
             ShuttingDownError: The server shuts down.
             UnavailableError: The database could not be asked for new entries for too long.
         """
-        openings = await self._tools.database.run(open_charts, self._asked)
+        # All of the history is read in one place. On a standby that is behind it, entries would seem to be gone.
+        reading = self._tools.replicas.begin()
+        openings = await reading.run(open_charts, self._asked)
         self._places = {each.span.factory_id: Place(each.created_micros, each.span.after) for each in openings}
         self._older = {each.span.factory_id for each in openings if each.begins_before_start}
-        async with aclosing(self._history(openings)) as history:
+        async with aclosing(self._history(reading, openings)) as history:
             async for answer in history:
                 yield answer
         if follow:
@@ -81,11 +86,11 @@ class ChartStream:
                 async for answer in news:
                     yield answer
 
-    async def _history(self, openings: Sequence[Opening]) -> AsyncGenerator[Answer]:
+    async def _history(self, reading: Reading, openings: Sequence[Opening]) -> AsyncGenerator[Answer]:
         left = sum(each.span.entries for each in openings)
         if not left:
             yield await self._answer(is_end_of_history=True)
-        async with aclosing(read_history(self._tools.database, self._asked, openings)) as history:
+        async with aclosing(read_history(reading, self._asked, openings)) as history:
             async for stretches in history:
                 left -= sum(each.span.entries for each in stretches)
                 yield await self._answer(stretches, is_end_of_history=not left)

@@ -47,17 +47,17 @@ class Lists(Generic[_M]):
             InvalidArgumentError: The request is wrong in itself.
             InvalidPageTokenError: The page token is not one that this request was given.
         """
-        database = self._toolkit.database
+        replicas = self._toolkit.replicas
         query, after = await self._asked(request)
         size = min(request.page_size or self._toolkit.page_size_default, self._toolkit.page_size_maximum)
-        rows = await database.run(self._store.page, query, after, size + 1)  # one more tells if it is the last
+        rows = await replicas.run(self._store.page, query, after, size + 1)  # one more tells if it is the last
         for row in rows[:size]:
             self._listed.assign(items.add(), row)
         if len(rows) > size:
             key = self._store.sort_key(query, rows[size - 1])
             response.next_page_token = await seal_page_token(self._toolkit.sealer, request, key)
         if request.show_total_size:
-            response.total_size = await database.run(self._store.count, query)
+            response.total_size = await replicas.run(self._store.count, query)
         return response
 
     async def _asked(self, request: ListRequest) -> tuple[Query, SortKey | None]:

@@ -71,7 +71,7 @@ class StandardMethods(Generic[M]):
             NotFoundError: There is none with this id.
         """
         refuse(id_violations("id", identifier))
-        self._resource.assign(found, await self._database.run(self._store.get, identifier))
+        self._resource.assign(found, await self._toolkit.replicas.run(self._store.get, identifier))
         return response
 
     async def batch_get(self, identifiers: Sequence[str], response: _R, found: Items[M]) -> _R:
@@ -81,7 +81,7 @@ class StandardMethods(Generic[M]):
             NotFoundError: Some do not exist.
         """
         refuse(ids_violations("ids", identifiers))
-        for row in await self._database.run(self._store.get_many, identifiers):
+        for row in await self._toolkit.replicas.run(self._store.get_many, identifiers):
             self._resource.assign(found.add(), row)
         return response
 

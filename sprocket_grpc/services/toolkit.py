@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from sprocket_grpc.database import Database
+from sprocket_grpc.replicas import Replicas
 from sprocket_grpc.services.sealing import Sealer
 from sprocket_grpc.services.writes import Writes
 
@@ -13,6 +14,7 @@ class Toolkit:
 
     Attributes:
         database: Where the resources are.
+        replicas: Where calls without side effects read them.
         writes: How writes take effect.
         sealer: What seals the place where a list goes on.
         page_size_default: How many resources a page has when the request does not say.
@@ -20,6 +22,7 @@ class Toolkit:
     """
 
     database: Database
+    replicas: Replicas
     writes: Writes
     sealer: Sealer
     page_size_default: int = 50

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from sprocket_grpc.database import Database
 from sprocket_grpc.health import HealthMonitor
 from sprocket_grpc.identity.authentication import create_authentication
+from sprocket_grpc.replicas import Replicas
 from sprocket_grpc.server import SERVICES, create_server
 from sprocket_grpc.services.following import Following
 from sprocket_grpc.settings import Settings
@@ -27,17 +28,21 @@ class RunningServer(NamedTuple):
 
 
 @asynccontextmanager
-async def running_server(settings: Settings, database: Database) -> AsyncIterator[RunningServer]:
+async def running_server(
+    settings: Settings, database: Database, replicas: Replicas | None = None
+) -> AsyncIterator[RunningServer]:
     """Run a server until the block ends, and cut off what it is doing then.
 
     Args:
         settings: Its settings, but for the address.
         database: What it works on. It stays open.
+        replicas: Where it reads; on the database if None. They stay open too.
     """
     settings = settings.model_copy(update={"listen": "127.0.0.1:0"})
     monitor = HealthMonitor(database, SERVICES)
     following = Following(database, settings.follow_tick_seconds)
-    server, port = create_server(settings, database, monitor, following, create_authentication(settings, database))
+    authentication = create_authentication(settings, database)
+    server, port = create_server(settings, database, monitor, following, authentication, replicas)
     await monitor.check()
     await server.start()
     try:
