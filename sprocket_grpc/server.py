@@ -88,6 +88,7 @@ def create_server(
         monitor: What knows the server's health.
         following: What notices new entries of charts.
         authentication: What knows callers, if they have to say who they are.
+        replicas: Where what only reads may read; on the database if None.
         shares_port: Whether others may listen on the same port, and the kernel gives each a share of the connections.
 
     Raises:
