@@ -3,8 +3,9 @@
 import difflib
 import os
 import re
+from collections.abc import Container
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -13,6 +14,7 @@ from sprocket_grpc import setting_values
 from sprocket_grpc.expected_error import ExpectedError
 
 PREFIX = "SPROCKET_"
+_FILE = "_FILE"
 
 # Kubernetes sets variables such as SPROCKET_GRPC_SERVICE_HOST or SPROCKET_PORT_50051_TCP_ADDR for every Service
 # of the namespace, so for one that is called "sprocket" or "sprocket-grpc" too: they are no settings.
@@ -38,6 +40,8 @@ class SettingsError(ExpectedError):
 
 class Settings(BaseSettings):
     """What can be set. Each field is the variable SPROCKET_ and its name in capitals.
+
+    Each SecretStr may be in a file instead: SPROCKET_DATABASE_URL_FILE is the path of one that holds the URL.
 
     Attributes:
         api_keys: Whether callers may show an API key.
@@ -170,19 +174,49 @@ def load_settings() -> Settings:
     Raises:
         SettingsError: One of them is wrong, or is not known.
     """
-    unknown = _unknown()
+    problems = _unknown()
+    from_files: dict[str, Any] = {}
+    for name in SECRETS:
+        try:
+            from_files |= _read_secret(name)
+        except SettingsError as error:
+            problems.append(str(error))
     try:
-        settings = Settings()
+        settings = Settings(**from_files)
     except ValidationError as error:
-        wrong = [_describe(tuple(map(str, each["loc"])), each["msg"]) for each in error.errors(include_input=False)]
-        raise SettingsError("\n".join(unknown + wrong)) from None
-    if unknown:
-        raise SettingsError("\n".join(unknown))
+        problems.extend(_describe(each["loc"], each["msg"], from_files) for each in error.errors(include_input=False))
+        raise SettingsError("\n".join(problems)) from None
+    if problems:
+        raise SettingsError("\n".join(problems))
     return settings
 
 
+def _is_secret(annotation: object) -> bool:
+    return annotation is SecretStr or any(map(_is_secret, get_args(annotation)))
+
+
+SECRETS = [name for name, field in Settings.model_fields.items() if _is_secret(field.annotation)]
+"""The settings that may be in a file, which is how orchestrators hand secrets to a process and to nobody else."""
+
+
+def _read_secret(name: str) -> dict[str, str]:
+    """Return the setting as the file has it that is named for it, or nothing if none is."""
+    variable, file_variable = PREFIX + name.upper(), PREFIX + name.upper() + _FILE
+    path = os.environ.get(file_variable)
+    if not path:
+        return {}
+    if os.environ.get(variable):
+        raise SettingsError(f"{file_variable}: expected without {variable}, which is set too")
+    try:
+        return {name: Path(path).read_text(encoding="utf-8").rstrip("\r\n")}
+    except OSError as error:  # the path is not shown: it may be the secret itself, given to the wrong setting
+        raise SettingsError(f"{file_variable}: expected the path of a file to read: {error.strerror}") from None
+    except UnicodeDecodeError:  # its text holds a part of the file
+        raise SettingsError(f"{file_variable}: expected the path of a text in UTF-8") from None
+
+
 def _unknown() -> list[str]:
-    known = [PREFIX + name.upper() for name in Settings.model_fields]
+    known = [PREFIX + name.upper() for name in [*Settings.model_fields, *(secret + _FILE for secret in SECRETS)]]
     strangers = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
     return [_suggest(name, known) for name in strangers if not _SERVICE_LINK.fullmatch(f"{name}={os.environ[name]}")]
 
@@ -193,9 +227,12 @@ def _suggest(name: str, known: list[str]) -> str:
     return f"{name}: there is no such setting" + (f"; did you mean {PREFIX}{near[0]}?" if near else "")
 
 
-def _describe(location: tuple[str, ...], message: str) -> str:
+def _describe(location: tuple[int | str, ...], message: str, from_files: Container[str]) -> str:
     message = message.removeprefix("Value error, ").removeprefix("Input should be ")
-    return f"{PREFIX}{location[0].upper()}: {_expected(message)}" if location else message
+    if not location:
+        return message
+    name = str(location[0])
+    return f"{PREFIX}{name.upper()}{_FILE if name in from_files else ''}: {_expected(message)}"
 
 
 def _expected(message: str) -> str:

@@ -9,7 +9,7 @@ from pydantic import SecretStr, ValidationError
 from sqlalchemy import make_url
 
 from sprocket_grpc.database_url import connect_arguments, describe, normalise, split_by_hosts
-from sprocket_grpc.settings import Settings, SettingsError, load_settings
+from sprocket_grpc.settings import SECRETS, Settings, SettingsError, load_settings
 
 SECRET = "correct-horse"  # noqa: S105  # nobody's; it is looked for where it must not be  # pragma: allowlist secret
 URL = f"postgresql://someone:{SECRET}@db.example:5432/sprockets"
@@ -158,6 +158,14 @@ REFUSED = {
     "TLS_CLIENT_RIGHTS": ["a", "=read", "a=", "a=read;", "a=own", "a=read;a=admin", "a=sprocket.read"],
 }
 
+# What is right for each secret, and could be none of the others.
+SECRET_VALUES = {
+    "database_read_url": f"postgresql+psycopg://someone:{SECRET}@standby.example/sprockets",
+    "database_url": f"postgresql+psycopg://someone:{SECRET}@db.example:5432/sprockets",
+    "page_token_keys": SECRET * 3,
+    "rate_limit_storage": f"redis://:{SECRET}@cache.example:6379/0",
+}
+
 # What Kubernetes sets for a Service of the namespace, with the values it gives them (kubernetes.io, "Service").
 SERVICE_LINKS = {
     "SERVICE_HOST": "10.0.0.11",
@@ -189,6 +197,13 @@ def refusal() -> list[str]:
     with pytest.raises(SettingsError) as raised:
         load_settings()
     return str(raised.value).splitlines()
+
+
+def put_into_file(monkeypatch: pytest.MonkeyPatch, directory: Path, name: str, content: str | bytes) -> None:
+    """Put a secret into a file, and name the file in the environment."""
+    file = directory / name
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    monkeypatch.setenv(f"SPROCKET_{name.upper()}_FILE", str(file))
 
 
 # What is accepted.
@@ -375,6 +390,78 @@ def test_everything_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatc
 def test_a_wrong_database_url_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("SPROCKET_DATABASE_URL", url)
     assert refusal() == ["SPROCKET_DATABASE_URL: expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE"]
+
+
+# What is in files.
+
+
+def test_every_secret_may_be_in_a_file() -> None:
+    secrets = [name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)]
+    assert secrets
+    assert secrets == SECRETS
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"], ids=["no newline", "newline", "newline of Windows"])
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_is_read_from_the_file_that_is_named_without_the_newline_at_its_end(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, end: str
+) -> None:
+    put_into_file(monkeypatch, tmp_path, name, SECRET_VALUES[name] + end)
+    assert getattr(load_settings(), name) == SecretStr(SECRET_VALUES[name])
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_given_twice_is_refused_with_both_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    put_into_file(monkeypatch, tmp_path, name, SECRET_VALUES[name])
+    monkeypatch.setenv(f"SPROCKET_{name.upper()}", SECRET_VALUES[name])
+    variable = f"SPROCKET_{name.upper()}"
+    assert refusal() == [f"{variable}_FILE: expected without {variable}, which is set too"]
+
+
+def test_an_empty_variable_beside_the_name_of_a_file_counts_as_unset(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    put_into_file(monkeypatch, tmp_path, "page_token_keys", SECRET * 3)
+    monkeypatch.setenv("SPROCKET_PAGE_TOKEN_KEYS", "")
+    monkeypatch.setenv("SPROCKET_DATABASE_URL_FILE", "")
+    settings = load_settings()
+    assert settings.page_token_keys == SecretStr(SECRET * 3)
+    assert settings.database_url is None
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_file_that_cannot_be_read_is_refused_by_name_and_its_path_is_not_told(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(f"SPROCKET_{name.upper()}_FILE", SECRET)  # the secret itself, by mistake
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+    assert str(raised.value).startswith(f"SPROCKET_{name.upper()}_FILE: expected the path of a file to read: No such")
+    assert SECRET not in "".join(traceback.format_exception(raised.value))
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", SECRET.encode(), SECRET.encode() * 3 + b"\xff"])
+def test_a_wrong_content_is_refused_by_the_name_of_the_setting_and_not_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes
+) -> None:
+    for name in SECRETS:
+        put_into_file(monkeypatch, tmp_path, name, content)
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+    told = str(raised.value).splitlines()
+    assert [line for line in told if ": expected " not in line] == []
+    wrong = [f"SPROCKET_{name.upper()}_FILE" for name in SECRETS]
+    assert sorted(line.partition(":")[0] for line in told) == sorted(wrong)
+    assert SECRET not in "".join(traceback.format_exception(raised.value))
+
+
+@pytest.mark.parametrize("name", ["LISTEN_FILE", "TLS_KEY_FILE", "DATABASE_FILE_URL"])
+def test_what_is_no_secret_has_no_file(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"SPROCKET_{name}", SECRET)
+    [line] = refusal()
+    assert line.startswith(f"SPROCKET_{name}: there is no such setting")
 
 
 # What is kept secret.
