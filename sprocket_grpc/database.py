@@ -21,6 +21,7 @@ from sqlalchemy.util import greenlet_spawn
 
 from sprocket_grpc.attribution import SET_CALLER
 from sprocket_grpc.errors import AbortedError, DeadlineExceededError, SprocketError, UnavailableError
+from sprocket_grpc.expected_error import ExpectedError
 
 __all__ = [
     "Connection",
@@ -57,7 +58,7 @@ _STATUS: dict[str, type[SprocketError]] = {
 }
 
 
-class DatabaseNotReachableError(Exception):
+class DatabaseNotReachableError(ExpectedError):
     """The database did not answer in time. The text says which and why, without the password."""
 
 

@@ -18,6 +18,7 @@ from sprocket.v1.location_pb2_grpc import add_LocationServiceServicer_to_server
 from sprocket.v1.sprocket_pb2_grpc import add_SprocketServiceServicer_to_server
 from sprocket.v1.sprocket_type_pb2_grpc import add_SprocketTypeServiceServicer_to_server
 from sprocket_grpc.database import Database
+from sprocket_grpc.expected_error import ExpectedError
 from sprocket_grpc.health import HealthMonitor
 from sprocket_grpc.identity.authentication import Authentication
 from sprocket_grpc.interceptors.access import Access
@@ -56,7 +57,7 @@ OPTIONS = [
 ]
 
 
-class AddressInUseError(Exception):
+class AddressInUseError(ExpectedError):
     """The address to listen on cannot be had."""
 
 

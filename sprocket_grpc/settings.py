@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from sprocket_grpc import setting_values
+from sprocket_grpc.expected_error import ExpectedError
 
 PREFIX = "SPROCKET_"
 
@@ -30,7 +31,7 @@ _NEEDS = {
 }
 
 
-class SettingsError(Exception):
+class SettingsError(ExpectedError):
     """A setting is wrong or unknown. The text names it and what was expected, a line each, and no value."""
 
 
