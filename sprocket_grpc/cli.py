@@ -1,5 +1,6 @@
 """The command line: which commands there are. Each is imported only when it is used."""
 
+import os
 from importlib import import_module
 from typing import NamedTuple
 
@@ -58,6 +59,9 @@ class _Commands(click.Group):
         place = COMMANDS.get(cmd_name)
         if place is None:
             return None
+        if cmd_name != "serve":
+            # Or else gRPC prints what an error says in a line. It reads this when it is imported.
+            os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         command: click.Command = getattr(import_module(f"sprocket_grpc.{place.module}"), place.name)
         return command
 

@@ -1,8 +1,5 @@
 """Every setting of the service: typed, from SPROCKET_* variables of the environment, checked once."""
 
-import difflib
-import os
-import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -11,14 +8,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from sprocket_grpc import setting_values
 from sprocket_grpc.expected_error import ExpectedError
-
-PREFIX = "SPROCKET_"
-
-# Kubernetes sets variables such as SPROCKET_GRPC_SERVICE_HOST or SPROCKET_PORT_50051_TCP_ADDR for every Service
-# of the namespace, so for one that is called "sprocket" or "sprocket-grpc" too: they are no settings.
-_SERVICE_LINK = re.compile(
-    r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)=.*|\w+_PORT=(tcp|udp|sctp)://.*"
-)
+from sprocket_grpc.variables import CLIENT_VARIABLES, PREFIX, unknown_variables
 
 _NEEDS = {
     "jwt_audience": ["jwt_issuer", "jwt_jwks"],
@@ -142,7 +132,7 @@ def load_settings() -> Settings:
     Raises:
         SettingsError: One of them is wrong, or is not known.
     """
-    unknown = _unknown()
+    unknown = unknown_variables(PREFIX, [*(PREFIX + name.upper() for name in Settings.model_fields), *CLIENT_VARIABLES])
     try:
         settings = Settings()
     except ValidationError as error:
@@ -151,18 +141,6 @@ def load_settings() -> Settings:
     if unknown:
         raise SettingsError("\n".join(unknown))
     return settings
-
-
-def _unknown() -> list[str]:
-    known = [PREFIX + name.upper() for name in Settings.model_fields]
-    strangers = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
-    return [_suggest(name, known) for name in strangers if not _SERVICE_LINK.fullmatch(f"{name}={os.environ[name]}")]
-
-
-def _suggest(name: str, known: list[str]) -> str:
-    # Without the prefix, which makes all of them alike.
-    near = difflib.get_close_matches(name.removeprefix(PREFIX), [each.removeprefix(PREFIX) for each in known], n=1)
-    return f"{name}: there is no such setting" + (f"; did you mean {PREFIX}{near[0]}?" if near else "")
 
 
 def _describe(location: tuple[str, ...], message: str) -> str:

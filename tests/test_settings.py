@@ -9,6 +9,7 @@ from pydantic import SecretStr, ValidationError
 
 from sprocket_grpc.database import describe
 from sprocket_grpc.settings import Settings, SettingsError, load_settings
+from sprocket_grpc.variables import CLIENT_VARIABLES
 
 SECRET = "correct-horse"  # noqa: S105  # nobody's; it is looked for where it must not be  # pragma: allowlist secret
 URL = f"postgresql://someone:{SECRET}@db.example:5432/sprockets"
@@ -189,6 +190,16 @@ def test_every_common_scheme_of_a_database_url_is_taken(monkeypatch: pytest.Monk
     url = load_settings().database_url
     assert url
     assert url.get_secret_value() == URL.replace("postgresql", "postgresql+psycopg")
+
+
+def test_the_variables_of_clients_do_not_disturb_a_server_but_a_misspelt_one_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in CLIENT_VARIABLES:
+        monkeypatch.setenv(name, SECRET)
+    load_settings()
+    monkeypatch.setenv("SPROCKET_CLIENT_TLSCA", SECRET)
+    assert refusal() == ["SPROCKET_CLIENT_TLSCA: there is no such setting; did you mean SPROCKET_CLIENT_TLS_CA?"]
 
 
 @pytest.mark.parametrize("service", ["SPROCKET", "SPROCKET_GRPC", "SPROCKET_GRPC_V2"])
