@@ -39,12 +39,24 @@ COMMANDS = {
         "chart_command",
         "Draw the production goal and the actual production of FACTORY over time.",
     ),
+    "completion": _Place(
+        "resource_commands.completion",
+        "completion_command",
+        "Print what makes a shell complete commands, resources and options.",
+    ),
+    "create": _Place("resource_commands.commands", "create_command", "Create a resource from options or JSON."),
+    "delete": _Place("resource_commands.commands", "delete_command", "Delete resources by their ids."),
+    "get": _Place("resource_commands.commands", "get_command", "Get resources by their ids."),
     "health": _Place(
         "health_command", "health_command", "Ask a server whether it is SERVING; exit status 0 means yes."
+    ),
+    "list": _Place(
+        "resource_commands.commands", "list_command", "List resources: those a filter lets through, in an order."
     ),
     "migrate": _Place("server_commands", "migrate_command", "Bring the schema of the database up to REVISION."),
     "seed": _Place("server_commands", "seed_command", "Add the sample data, where it is missing."),
     "serve": _Place("server_commands", "serve_command", "Serve until Ctrl-C or SIGTERM."),
+    "update": _Place("resource_commands.commands", "update_command", "Update some fields of a resource."),
 }
 """Said here, so that the list of commands need not import them all: a client has no use for a server's libraries."""
 
