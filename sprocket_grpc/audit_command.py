@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 
 from sprocket.v1.audit_pb2 import AuditEntry
 from sprocket_grpc.chart_command.since import Since, SinceType
-from sprocket_grpc.chart_command.text import printable
 from sprocket_grpc.chart_command.times import now_micros
+from sprocket_grpc.client.text import printable
 from sprocket_grpc.command_setup import load_settings_and_log, open_database
 from sprocket_grpc.database import create_plain_engine
 from sprocket_grpc.query.expression import And, Comparison, Operator

@@ -1,5 +1,6 @@
 """The command line: which commands there are. Each is imported only when it is used."""
 
+import os
 from importlib import import_module
 from typing import NamedTuple
 
@@ -38,12 +39,24 @@ COMMANDS = {
         "chart_command",
         "Draw the production goal and the actual production of FACTORY over time.",
     ),
+    "completion": _Place(
+        "resource_commands.completion",
+        "completion_command",
+        "Print what makes a shell complete commands, resources and options.",
+    ),
+    "create": _Place("resource_commands.commands", "create_command", "Create a resource from options or JSON."),
+    "delete": _Place("resource_commands.commands", "delete_command", "Delete resources by their ids."),
+    "get": _Place("resource_commands.commands", "get_command", "Get resources by their ids."),
     "health": _Place(
         "health_command", "health_command", "Ask a server whether it is SERVING; exit status 0 means yes."
+    ),
+    "list": _Place(
+        "resource_commands.commands", "list_command", "List resources: those a filter lets through, in an order."
     ),
     "migrate": _Place("database_commands", "migrate_command", "Bring the schema of the database up to REVISION."),
     "seed": _Place("database_commands", "seed_command", "Add the sample data, where it is missing."),
     "serve": _Place("serve_command", "serve_command", "Serve until Ctrl-C or SIGTERM; a second one waits for nothing."),
+    "update": _Place("resource_commands.commands", "update_command", "Update some fields of a resource."),
 }
 """Said here, so that the list of commands need not import them all: a client has no use for a server's libraries."""
 
@@ -60,6 +73,9 @@ class _Commands(click.Group):
         place = (COMMANDS | _HIDDEN).get(cmd_name)
         if place is None:
             return None
+        if place.module != "serve_command":
+            # Or else gRPC prints what an error says in a line. It reads this when it is imported.
+            os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         command: click.Command = getattr(import_module(f"sprocket_grpc.{place.module}"), place.name)
         return command
 

@@ -17,7 +17,8 @@ from sprocket_grpc.command_setup import load_settings_and_log, open_database
 from sprocket_grpc.database_commands import prepare
 from sprocket_grpc.production import check_serving
 from sprocket_grpc.serving import Started, serve
-from sprocket_grpc.settings import PREFIX, Settings
+from sprocket_grpc.settings import Settings
+from sprocket_grpc.variables import PREFIX
 from sprocket_grpc.workers import shared_port, supervise
 
 # What a worker may take beside what it is given to drain and to finish: to cut off calls, and to close the pool.

@@ -1,8 +1,6 @@
 """Every setting of the service: typed, from SPROCKET_* variables of the environment, checked once."""
 
-import difflib
 import os
-import re
 from collections.abc import Container
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -12,15 +10,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from sprocket_grpc import setting_values
 from sprocket_grpc.expected_error import ExpectedError
+from sprocket_grpc.variables import CLIENT_VARIABLES, PREFIX, unknown_variables
 
-PREFIX = "SPROCKET_"
 _FILE = "_FILE"
-
-# Kubernetes sets variables such as SPROCKET_GRPC_SERVICE_HOST or SPROCKET_PORT_50051_TCP_ADDR for every Service
-# of the namespace, so for one that is called "sprocket" or "sprocket-grpc" too: they are no settings.
-_SERVICE_LINK = re.compile(
-    r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)=.*|\w+_PORT=(tcp|udp|sctp)://.*"
-)
 
 _NEEDS = {
     "database_read_url": ["database_url"],
@@ -174,7 +166,8 @@ def load_settings() -> Settings:
     Raises:
         SettingsError: One of them is wrong, or is not known.
     """
-    problems = _unknown()
+    fields = [*Settings.model_fields, *(secret + _FILE for secret in SECRETS)]
+    problems = unknown_variables(PREFIX, [*(PREFIX + name.upper() for name in fields), *CLIENT_VARIABLES])
     from_files: dict[str, Any] = {}
     for name in SECRETS:
         try:
@@ -213,18 +206,6 @@ def _read_secret(name: str) -> dict[str, str]:
         raise SettingsError(f"{file_variable}: expected the path of a file to read: {error.strerror}") from None
     except UnicodeDecodeError:  # its text holds a part of the file
         raise SettingsError(f"{file_variable}: expected the path of a text in UTF-8") from None
-
-
-def _unknown() -> list[str]:
-    known = [PREFIX + name.upper() for name in [*Settings.model_fields, *(secret + _FILE for secret in SECRETS)]]
-    strangers = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
-    return [_suggest(name, known) for name in strangers if not _SERVICE_LINK.fullmatch(f"{name}={os.environ[name]}")]
-
-
-def _suggest(name: str, known: list[str]) -> str:
-    # Without the prefix, which makes all of them alike.
-    near = difflib.get_close_matches(name.removeprefix(PREFIX), [each.removeprefix(PREFIX) for each in known], n=1)
-    return f"{name}: there is no such setting" + (f"; did you mean {PREFIX}{near[0]}?" if near else "")
 
 
 def _describe(location: tuple[int | str, ...], message: str, from_files: Container[str]) -> str:

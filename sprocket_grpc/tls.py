@@ -9,7 +9,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from sprocket_grpc.expected_error import ExpectedError
-from sprocket_grpc.settings import PREFIX, Settings
+from sprocket_grpc.settings import Settings
+from sprocket_grpc.variables import PREFIX
 
 _log = logging.getLogger(__name__)
 

@@ -156,7 +156,7 @@ def test_an_unknown_name_or_id_is_refused_with_what_is_near_and_how_to_list(serv
     assert "did you mean 'Factory 2' or " in finished.errors
     for unknown in (finished, chart(served, IDENTIFIER)):
         unknown.assert_refused()
-        assert f"grpcurl -plaintext {served.address} sprocket.v1.FactoryService/ListFactories" in unknown.errors
+        assert "`sprocket-grpc list factories`" in unknown.errors
         assert len(unknown.errors.splitlines()) == 1
 
 

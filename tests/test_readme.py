@@ -7,7 +7,8 @@ from pathlib import Path
 
 from sprocket_grpc.database import create_plain_engine
 from sprocket_grpc.seed import seed
-from sprocket_grpc.settings import PREFIX, SECRETS, Settings
+from sprocket_grpc.settings import SECRETS, Settings
+from sprocket_grpc.variables import PREFIX
 from tests.service import running_service
 
 README = (Path(__file__).parent.parent / "README.md").read_text()

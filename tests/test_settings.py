@@ -10,6 +10,7 @@ from sqlalchemy import make_url
 
 from sprocket_grpc.database_url import connect_arguments, describe, normalise, split_by_hosts
 from sprocket_grpc.settings import SECRETS, Settings, SettingsError, load_settings
+from sprocket_grpc.variables import CLIENT_VARIABLES
 
 SECRET = "correct-horse"  # noqa: S105  # nobody's; it is looked for where it must not be  # pragma: allowlist secret
 URL = f"postgresql://someone:{SECRET}@db.example:5432/sprockets"
@@ -271,6 +272,16 @@ def test_of_several_hosts_the_one_that_can_be_written_to_is_used_unless_the_url_
 def test_what_a_url_says_of_connections_counts() -> None:
     assert connect_arguments("postgresql+psycopg://a.example/sprockets")["connect_timeout"] == 5
     assert "connect_timeout" not in connect_arguments("postgresql+psycopg://a.example/sprockets?connect_timeout=9")
+
+
+def test_the_variables_of_clients_do_not_disturb_a_server_but_a_misspelt_one_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in CLIENT_VARIABLES:
+        monkeypatch.setenv(name, SECRET)
+    load_settings()
+    monkeypatch.setenv("SPROCKET_CLIENT_TLSCA", SECRET)
+    assert refusal() == ["SPROCKET_CLIENT_TLSCA: there is no such setting; did you mean SPROCKET_CLIENT_TLS_CA?"]
 
 
 @pytest.mark.parametrize("service", ["SPROCKET", "SPROCKET_GRPC", "SPROCKET_GRPC_V2"])
