@@ -406,6 +406,12 @@ def test_a_wrong_database_url_is_refused_and_not_shown(monkeypatch: pytest.Monke
 # What is in files.
 
 
+def set_beside(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Set what a setting makes no sense without."""
+    for each, value in BESIDE.get(name.upper(), {}).items():
+        monkeypatch.setenv(f"SPROCKET_{each}", value)
+
+
 def test_every_secret_may_be_in_a_file() -> None:
     secrets = [name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)]
     assert secrets
@@ -417,6 +423,7 @@ def test_every_secret_may_be_in_a_file() -> None:
 def test_a_secret_is_read_from_the_file_that_is_named_without_the_newline_at_its_end(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, end: str
 ) -> None:
+    set_beside(monkeypatch, name)
     put_into_file(monkeypatch, tmp_path, name, SECRET_VALUES[name] + end)
     assert getattr(load_settings(), name) == SecretStr(SECRET_VALUES[name])
 
@@ -425,6 +432,7 @@ def test_a_secret_is_read_from_the_file_that_is_named_without_the_newline_at_its
 def test_a_secret_given_twice_is_refused_with_both_names(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
+    set_beside(monkeypatch, name)
     put_into_file(monkeypatch, tmp_path, name, SECRET_VALUES[name])
     monkeypatch.setenv(f"SPROCKET_{name.upper()}", SECRET_VALUES[name])
     variable = f"SPROCKET_{name.upper()}"
