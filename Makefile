@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .PHONY: help serve test quick check format generate generated lint types imports contract breaking migrations \
         files secrets packages lock audit migration \
-        bench-chart clean
+        bench-chart clean examples
 
 help: ## Show this.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,10 +32,12 @@ format: $(VENV)/.development ## Format Python and protos.
 	$(BIN)/ruff check --fix .
 	$(BIN)/buf format -w
 
-generate: $(VENV)/.development ## Make sprocket/v1 from the protos.
+generate: $(VENV)/.development ## Make sprocket/v1 and docs/api.md from the protos.
 	rm -f sprocket/v1/*
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I protos \
 	  --python_out=. --mypy_out=quiet:. --grpc_python_out=. --mypy_grpc_out=quiet:. $(PROTOS)
+	$(BIN)/python -m tools.service_config > sprocket/v1/service_config.json
+	$(BIN)/python -m tools.api_document > docs/api.md
 
 lint: $(VENV)/.development
 	$(BIN)/ruff format --check .
@@ -55,8 +57,8 @@ breaking: $(VENV)/.development
 	.ci/breaking $(BIN)/buf
 
 generated: generate
-	@test -z "$$(git status --porcelain sprocket)" || { git status --short sprocket; \
-	  echo "sprocket/v1 is not what the protos make: commit what 'make generate' made"; exit 1; }
+	@test -z "$$(git status --porcelain sprocket docs/api.md)" || { git status --short sprocket docs/api.md; \
+	  echo "these are not what the protos make: commit what 'make generate' made"; exit 1; }
 
 migrations: $(VENV)/.development
 	.ci/migrations $(BIN)/sprocket-grpc
@@ -90,6 +92,9 @@ migration: $(VENV)/.runtime ## Begin a migration: make migration NAME=add_colour
 
 bench-chart: $(VENV)/.development ## Measure the streams of charts (minutes; QUICK=1: one). Linux only.
 	@$(BIN)/python -m bench.chart $(if $(QUICK),--quick)
+
+examples: $(VENV)/.development ## Run every program of examples/ whose toolchain is here, through a restart of a server.
+	@$(BIN)/python -m tools.examples
 
 clean: ## Remove what the other commands made, but no data.
 	rm -rf $(VENV) .venv-supply .cache

@@ -3,6 +3,12 @@
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104  # nothing is bound here
 
 
+def split(listen: str) -> tuple[str, int]:
+    """Return the host and the port of an address, such as `[::1]:50051`."""
+    host, _, port = listen.rpartition(":")
+    return host, int(port)
+
+
 def reachable(listen: str) -> str:
     """Turn an address to listen on into one to connect to."""
     host, _, port = listen.rpartition(":")

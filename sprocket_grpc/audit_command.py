@@ -2,8 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -13,8 +12,9 @@ from sqlalchemy import Connection
 
 from sprocket.v1.audit_pb2 import AuditEntry
 from sprocket_grpc.chart_command.since import Since, SinceType
-from sprocket_grpc.chart_command.text import printable
 from sprocket_grpc.chart_command.times import now_micros
+from sprocket_grpc.client.text import printable
+from sprocket_grpc.command_setup import load_settings_and_log, open_database
 from sprocket_grpc.database import create_plain_engine
 from sprocket_grpc.query.expression import And, Comparison, Operator
 from sprocket_grpc.query.listing import Query
@@ -28,31 +28,25 @@ _SHOWN_ABOVE = {"id", "create_time", "update_time"}
 """Fields of a resource that the first line of an entry makes superfluous."""
 
 
-def audit_command(open_database: Callable[[], AbstractContextManager[str]]) -> click.Command:
-    """Make the command.
-
-    Args:
-        open_database: Gives the URL of the database while it is used.
-    """
-
-    @click.command("audit")
-    @click.option("--resource", type=click.UUID, help="Only writes of the resource with this id.")
-    @click.option("--principal", help="Only writes by this caller.")
-    @click.option("--since", type=SinceType(), help="Only what is newer: 90s, 30m, 12h, 7d, 4w, or a time (RFC 3339).")
-    @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="No more than so many.")
-    @click.option("--json", "as_json", is_flag=True, help="Print an AuditEntry in JSON on each line, for programs.")
-    def command(
-        resource: UUID | None, principal: str | None, since: Since | None, limit: int, *, as_json: bool
-    ) -> None:
-        """Show who changed which resource, when and how, the newest first."""
-        query = _query(resource, principal, since)
-        with open_database() as url, create_plain_engine(url).connect() as connection:
-            if problem := find_problem(connection):
-                raise click.ClickException(problem)
-            for entry in _entries(connection, query, limit):
-                click.echo(json.dumps(_as_dict(entry)) if as_json else "\n".join(_lines(entry)))
-
-    return command
+@click.command("audit")
+@click.option("--resource", type=click.UUID, help="Only writes of the resource with this id.")
+@click.option("--principal", help="Only writes by this caller.")
+@click.option("--since", type=SinceType(), help="Only what is newer: 90s, 30m, 12h, 7d, 4w, or a time (RFC 3339).")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="No more than so many.")
+@click.option("--json", "as_json", is_flag=True, help="Print an AuditEntry in JSON on each line, for programs.")
+def audit_command(
+    resource: UUID | None, principal: str | None, since: Since | None, limit: int, *, as_json: bool
+) -> None:
+    """Show who changed which resource, when and how, the newest first."""
+    query = _query(resource, principal, since)
+    with (
+        open_database(load_settings_and_log(), say_to_errors=True) as url,
+        create_plain_engine(url).connect() as connection,
+    ):
+        if problem := find_problem(connection):
+            raise click.ClickException(problem)
+        for entry in _entries(connection, query, limit):
+            click.echo(json.dumps(_as_dict(entry)) if as_json else "\n".join(_lines(entry)))
 
 
 def _query(resource: UUID | None, principal: str | None, since: Since | None) -> Query:

@@ -1,47 +1,99 @@
-"""The command line: the only place that prints."""
+"""The command line: which commands there are. Each is imported only when it is used."""
 
-import asyncio
-import sys
-from collections.abc import Callable
-from pathlib import Path
+import os
+from importlib import import_module
+from typing import NamedTuple
 
 import click
-import uvloop
+from click.shell_completion import CompletionItem
 
-from sprocket_grpc import __version__, migrate
-from sprocket_grpc.addresses import reachable
-from sprocket_grpc.api_key_command import api_key_command
-from sprocket_grpc.audit_command import audit_command
-from sprocket_grpc.chart_command.command import chart_command
-from sprocket_grpc.command_setup import load_settings_and_log, open_database
-from sprocket_grpc.database import DatabaseNotReachableError, create_plain_engine, describe
-from sprocket_grpc.embedded import EmbeddedDatabaseError
-from sprocket_grpc.health_command import health_command
-from sprocket_grpc.production import check_sample_data, check_serving
-from sprocket_grpc.seed import seed
-from sprocket_grpc.server import AddressInUseError
-from sprocket_grpc.serving import Started, serve
-from sprocket_grpc.settings import Settings, SettingsError
-from sprocket_grpc.store.schema import find_problem, read_revision
-from sprocket_grpc.tls import TlsError
+from sprocket_grpc import __version__
+from sprocket_grpc.expected_error import ExpectedError
 
-_EXPECTED_ERRORS = (
-    AddressInUseError,
-    DatabaseNotReachableError,
-    EmbeddedDatabaseError,
-    SettingsError,
-    TlsError,
-    migrate.MigrationError,
-)
+
+class _Place(NamedTuple):
+    """Where a command is, and what the list of commands says of it.
+
+    Attributes:
+        module: Its module in this package.
+        name: Its name there.
+        help: The first sentence of its help.
+    """
+
+    module: str
+    name: str
+    help: str
+
+
+COMMANDS = {
+    "api-key": _Place(
+        "api_key_command",
+        "api_key_command",
+        "Make, list and revoke the keys with which programs may call (SPROCKET_API_KEYS=true).",
+    ),
+    "audit": _Place(
+        "audit_command", "audit_command", "Show who changed which resource, when and how, the newest first."
+    ),
+    "chart": _Place(
+        "chart_command.command",
+        "chart_command",
+        "Draw the production goal and the actual production of FACTORY over time.",
+    ),
+    "completion": _Place(
+        "resource_commands.completion",
+        "completion_command",
+        "Print what makes a shell complete commands, resources and options.",
+    ),
+    "create": _Place("resource_commands.commands", "create_command", "Create a resource from options or JSON."),
+    "delete": _Place("resource_commands.commands", "delete_command", "Delete resources by their ids."),
+    "get": _Place("resource_commands.commands", "get_command", "Get resources by their ids."),
+    "health": _Place(
+        "health_command", "health_command", "Ask a server whether it is SERVING; exit status 0 means yes."
+    ),
+    "list": _Place(
+        "resource_commands.commands", "list_command", "List resources: those a filter lets through, in an order."
+    ),
+    "migrate": _Place("database_commands", "migrate_command", "Bring the schema of the database up to REVISION."),
+    "seed": _Place("database_commands", "seed_command", "Add the sample data, where it is missing."),
+    "serve": _Place("serve_command", "serve_command", "Serve until Ctrl-C or SIGTERM; a second one waits for nothing."),
+    "update": _Place("resource_commands.commands", "update_command", "Update some fields of a resource."),
+}
+"""Said here, so that the list of commands need not import them all: a client has no use for a server's libraries."""
+
+_HIDDEN = {"worker": _Place("serve_command", "worker_command", "")}  # which `serve` alone starts
 
 
 class _Commands(click.Group):
     """Ends a command with status 1 and a line that says what to do, for all that can be expected to go wrong."""
 
-    def invoke(self, context: click.Context) -> object:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click passes it
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click passes it
+        place = (COMMANDS | _HIDDEN).get(cmd_name)
+        if place is None:
+            return None
+        if place.module != "serve_command":
+            # Or else gRPC prints what an error says in a line. It reads this when it is imported.
+            os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+        command: click.Command = getattr(import_module(f"sprocket_grpc.{place.module}"), place.name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # as above
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, place.help) for name, place in COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        if incomplete.startswith("-"):
+            return click.Command.shell_complete(self, ctx, incomplete)
+        return [
+            CompletionItem(name, help=place.help) for name, place in COMMANDS.items() if name.startswith(incomplete)
+        ]
+
+    def invoke(self, ctx: click.Context) -> object:
         try:
-            return super().invoke(context)
-        except _EXPECTED_ERRORS as error:
+            return super().invoke(ctx)
+        except ExpectedError as error:
             raise click.ClickException(str(error)) from error
 
 
@@ -53,110 +105,3 @@ def main() -> None:
     Settings come from SPROCKET_* variables of the environment. Without SPROCKET_DATABASE_URL all commands
     use a private PostgreSQL that keeps its data between runs.
     """
-
-
-@main.command("serve")
-def serve_command() -> None:
-    """Serve until Ctrl-C or SIGTERM.
-
-    A private database is migrated first, and gets the sample data when it is new.
-    """
-    settings = load_settings_and_log()
-    check_serving(settings)
-    with open_database(settings) as url:
-        if settings.database_url is None:
-            _prepare(url)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve(settings, url, _announcement(settings, url)))
-    click.echo("stopped")
-
-
-@main.command("migrate")
-@click.argument("revision", default="head")
-@click.option("--down", is_flag=True, help="Undo migrations down to REVISION; `base` undoes all, and their data.")
-@click.option(
-    "--check", is_flag=True, help="Change nothing; fail unless tables, columns and indexes are what this version makes."
-)
-def migrate_command(revision: str, *, down: bool, check: bool) -> None:
-    """Bring the schema of the database up to REVISION, by default the newest."""
-    with open_database(load_settings_and_log()) as url:
-        if check:
-            migrate.check(url)
-        elif down:
-            if revision == "head":
-                raise click.UsageError("--down wants the REVISION to go down to, such as 0001 or base")
-            migrate.downgrade(url, revision)
-        else:
-            migrate.upgrade(url, revision)
-        click.echo(f"{describe(url)} is at revision {_revision(url) or 'base'}")
-
-
-@main.command("seed")
-def seed_command() -> None:
-    """Add the sample data, where it is missing."""
-    settings = load_settings_and_log()
-    check_sample_data(settings)
-    with open_database(settings) as url:
-        _seed(url)
-        click.echo(f"the sample data is in {describe(url)}")
-
-
-main.add_command(api_key_command)
-main.add_command(chart_command)
-main.add_command(health_command)
-main.add_command(audit_command(lambda: open_database(load_settings_and_log(), say_to_errors=True)))
-
-
-def _prepare(url: str) -> None:
-    is_new = _revision(url) is None
-    migrate.upgrade(url)
-    if is_new:
-        _seed(url)
-        click.echo("made its tables and added the sample data")
-
-
-def _seed(url: str) -> None:
-    with create_plain_engine(url).begin() as connection:
-        if problem := find_problem(connection):
-            raise click.ClickException(problem)
-        seed(connection)
-
-
-def _revision(url: str) -> str | None:
-    with create_plain_engine(url).connect() as connection:
-        return read_revision(connection)
-
-
-def _announcement(settings: Settings, url: str) -> Callable[[Started], None]:
-    database = describe(url) if settings.database_url else "the private PostgreSQL"
-
-    def announce(started: Started) -> None:
-        host = settings.listen.rpartition(":")[0]
-        target = reachable(f"{host}:{started.port}")
-        click.echo(f"sprocket-grpc {__version__} listens on {host}:{started.port}, with {database}")
-        if settings.health_listen:
-            health_host = settings.health_listen.rpartition(":")[0]
-            click.echo(f"health alone, without TLS, on {health_host}:{started.health_port}")
-        if started.problem:
-            click.echo(f"It is NOT_SERVING yet: {started.problem}")
-        click.echo("Next, in another terminal:")
-        click.echo(f"  {_program()} health --server {target}{' --tls-ca CA' if settings.tls_certificate else ''}")
-        click.echo(f"  grpcurl {_options(settings)} {target} sprocket.v1.FactoryService/ListFactories")
-        click.echo("Ctrl-C stops it.")
-
-    return announce
-
-
-def _options(settings: Settings) -> str:
-    """Say how grpcurl calls: what is in capitals is for the reader to fill in."""
-    transport = ["-cacert CA"] if settings.tls_certificate else ["-plaintext"]
-    client = ["-cert CERTIFICATE -key KEY"] if settings.tls_client_ca else []
-    bearer = ["-H 'authorization: Bearer KEY'"] if settings.api_keys or settings.jwt_jwks else []
-    contract = [] if settings.reflects else ["-import-path protos -proto sprocket/v1/factory.proto"]
-    return " ".join(transport + client + bearer + contract)
-
-
-def _program() -> str:
-    """Name this program as it was typed, which may be the path into an environment that is not active."""
-    typed = sys.argv[0]
-    return typed if Path(typed).name == "sprocket-grpc" else "sprocket-grpc"

@@ -23,6 +23,7 @@ def load_settings_and_log() -> Settings:
     configure_logging(settings.log_level, settings.log_format)
     # Of what alembic says, only which migration runs tells a person anything.
     logging.getLogger("alembic.runtime.migration").addFilter(lambda record: str(record.msg).startswith("Running"))
+    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
     return settings
 
 

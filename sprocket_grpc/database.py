@@ -24,6 +24,7 @@ from sprocket_grpc.attribution import SET_CALLER
 from sprocket_grpc.connecting import Connecting, drop_if_not_primary
 from sprocket_grpc.database_url import connect_arguments, describe
 from sprocket_grpc.errors import AbortedError, DeadlineExceededError, SprocketError, UnavailableError
+from sprocket_grpc.expected_error import ExpectedError
 
 __all__ = [
     "Connection",
@@ -61,7 +62,7 @@ _STATUS: dict[str, type[SprocketError]] = {
 }
 
 
-class DatabaseNotReachableError(Exception):
+class DatabaseNotReachableError(ExpectedError):
     """The database did not answer in time. The text says which and why, without the password."""
 
 

@@ -204,6 +204,24 @@ class RateLimitedError(SprocketError):
         super().__init__(f"{principal} may make {limit} calls", {"principal": principal, "limit": limit})
 
 
+class OverloadedError(SprocketError):
+    """The server has as many calls in flight as it takes on."""
+
+    reason = "ERROR_REASON_OVERLOADED"
+
+    def __init__(self, limit: str) -> None:
+        super().__init__(f"the server is busy with {limit}; try again later", {"limit": limit})
+
+
+class CallTimeoutError(SprocketError):
+    """The call took longer than the server works on any."""
+
+    reason = "ERROR_REASON_CALL_TIMEOUT"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the call took longer than {seconds:g} s", {"seconds": f"{seconds:g}"})
+
+
 class DeadlineExceededError(SprocketError):
     """The database stopped a statement that ran for too long."""
 

@@ -9,9 +9,10 @@ from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
 from sprocket_grpc.database import create_plain_engine
+from sprocket_grpc.expected_error import ExpectedError
 
 
-class MigrationError(Exception):
+class MigrationError(ExpectedError):
     """The schema could not be changed, or is not what it should be. Nothing was changed."""
 
 

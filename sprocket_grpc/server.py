@@ -1,5 +1,7 @@
 """Puts the server together: services, health, reflection, interceptors in their order, options."""
 
+from typing import TypeAlias
+
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -18,12 +20,15 @@ from sprocket.v1.location_pb2_grpc import add_LocationServiceServicer_to_server
 from sprocket.v1.sprocket_pb2_grpc import add_SprocketServiceServicer_to_server
 from sprocket.v1.sprocket_type_pb2_grpc import add_SprocketTypeServiceServicer_to_server
 from sprocket_grpc.database import Database
+from sprocket_grpc.expected_error import ExpectedError
 from sprocket_grpc.health import HealthMonitor
 from sprocket_grpc.identity.authentication import Authentication
 from sprocket_grpc.interceptors.access import Access
 from sprocket_grpc.interceptors.access_log import AccessLog
 from sprocket_grpc.interceptors.call import Concern
+from sprocket_grpc.interceptors.call_timeout import CallTimeout
 from sprocket_grpc.interceptors.chain import ConcernInterceptor
+from sprocket_grpc.interceptors.concurrency import Concurrency
 from sprocket_grpc.interceptors.errors import Errors
 from sprocket_grpc.interceptors.rate_limit import RateLimit
 from sprocket_grpc.replicas import Replicas
@@ -47,17 +52,21 @@ SERVICES = [
     for service in file.DESCRIPTOR.services_by_name.values()
 ]
 
-OPTIONS = [
-    # Otherwise a second server takes the same port without a word, and the two share the calls.
-    ("grpc.so_reuseport", 0),
+_ChannelOptions: TypeAlias = list[tuple[str, int]]
+
+# For all connections.
+OPTIONS: _ChannelOptions = [
     # Clients may ping every 10 s, also without a call, which proxies and mobile networks need; gRPC's default
     # ends their connections with "too_many_pings".
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    # A client that is gone without a word, as on a cut cable, is noticed by this, and what follows for it ends.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
 ]
 
 
-class AddressInUseError(Exception):
+class AddressInUseError(ExpectedError):
     """The address to listen on cannot be had."""
 
 
@@ -68,14 +77,26 @@ def create_server(
     following: Following,
     authentication: Authentication | None = None,
     replicas: Replicas | None = None,
+    *,
+    shares_port: bool = False,
 ) -> tuple[grpc.aio.Server, int]:
     """Make a server that is ready to start, and return it with the port it took.
+
+    Args:
+        settings: The settings.
+        database: Where the resources are.
+        monitor: What knows the server's health.
+        following: What notices new entries of charts.
+        authentication: What knows callers, if they have to say who they are.
+        replicas: Where what only reads may read; on the database if None.
+        shares_port: Whether others may listen on the same port, and the kernel gives each a share of the connections.
 
     Raises:
         AddressInUseError: The address is taken, or is not one of this machine.
         TlsError: Its certificate and key cannot be used.
     """
-    server = grpc.aio.server(interceptors=[ConcernInterceptor(_concerns(settings, authentication))], options=OPTIONS)
+    interceptors = [ConcernInterceptor(_concerns(settings, authentication))]
+    server = grpc.aio.server(interceptors=interceptors, options=_options(settings, shares_port=shares_port))
     _add_services(server, settings, database, replicas or Replicas(database), following)
     health_pb2_grpc.add_HealthServicer_to_server(monitor.servicer, server)
     if settings.reflects:
@@ -84,7 +105,9 @@ def create_server(
     return server, _listen(server, settings.listen, "SPROCKET_LISTEN", tls.credentials() if tls else None)
 
 
-def create_health_server(settings: Settings, monitor: HealthMonitor) -> tuple[grpc.aio.Server, int | None]:
+def create_health_server(
+    settings: Settings, monitor: HealthMonitor, *, shares_port: bool = False
+) -> tuple[grpc.aio.Server, int | None]:
     """Make a server of nothing but the health service, and return it with its port, or None if nobody wants one.
 
     It is for those who ask without TLS, as Kubernetes does.
@@ -92,11 +115,27 @@ def create_health_server(settings: Settings, monitor: HealthMonitor) -> tuple[gr
     Raises:
         AddressInUseError: The address is taken, or is not one of this machine.
     """
-    server = grpc.aio.server(options=OPTIONS)
+    server = grpc.aio.server(options=[*OPTIONS, _sharing(shares_port=shares_port)])
     if settings.health_listen is None:
         return server, None
     health_pb2_grpc.add_HealthServicer_to_server(monitor.servicer, server)
     return server, _listen(server, settings.health_listen, "SPROCKET_HEALTH_LISTEN")
+
+
+def _options(settings: Settings, *, shares_port: bool) -> _ChannelOptions:
+    return [
+        *OPTIONS,
+        _sharing(shares_port=shares_port),
+        ("grpc.max_receive_message_length", settings.message_bytes_maximum),
+        # Without the grace time the age would do nothing to connections with open streams.
+        ("grpc.max_connection_age_ms", round(settings.connection_age_seconds * 1000)),
+        ("grpc.max_connection_age_grace_ms", round(settings.connection_age_grace_seconds * 1000)),
+    ]
+
+
+def _sharing(*, shares_port: bool) -> tuple[str, int]:
+    # By default a second server would take the same port without a word, and the two would share the calls.
+    return ("grpc.so_reuseport", int(shares_port))
 
 
 def _listen(
@@ -114,7 +153,12 @@ def _listen(
 
 def _concerns(settings: Settings, authentication: Authentication | None) -> list[Concern]:
     """Make what is around every call, the outermost first."""
-    concerns: list[Concern] = [AccessLog(), Errors()]
+    concerns: list[Concern] = [
+        AccessLog(),
+        Errors(),
+        Concurrency(settings.concurrency_limit, settings.stream_limit),
+        CallTimeout(settings.call_timeout_seconds),
+    ]
     if authentication:
         concerns.append(Access(authentication))
     if settings.rate_limit:

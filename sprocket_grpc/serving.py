@@ -1,10 +1,13 @@
-"""The life of a server process: start, serve until told to stop, let the calls in flight finish."""
+"""The life of a server process: start, serve until told to stop, drain, let the calls in flight finish."""
 
 import asyncio
 import logging
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
+
+import grpc
 
 from sprocket_grpc.database import Database
 from sprocket_grpc.databases import database_for, replicas_for
@@ -36,13 +39,35 @@ class Started(NamedTuple):
     problem: str | None
 
 
-async def serve(settings: Settings, url: str, announce: Callable[[Started], None]) -> None:
+class StopSignals:
+    """SIGTERM and Ctrl-C: the first asks to stop, and the second not to wait for anything any more.
+
+    Attributes:
+        stop: Is set by the first.
+        hurry: Is set by the second.
+    """
+
+    def __init__(self) -> None:
+        self.stop = asyncio.Event()
+        self.hurry = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self.receive)
+
+    def receive(self) -> None:
+        """Take a signal, or the like of one."""
+        (self.hurry if self.stop.is_set() else self.stop).set()
+
+
+async def serve(
+    settings: Settings, url: str, announce: Callable[[Started], None], *, shares_port: bool = False
+) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Args:
         settings: The settings.
         url: The database.
         announce: Called once calls are answered.
+        shares_port: Whether other processes serve on the same ports.
 
     Raises:
         AddressInUseError: The address to listen on cannot be had.
@@ -55,7 +80,7 @@ async def serve(settings: Settings, url: str, announce: Callable[[Started], None
     monitor = HealthMonitor(health_database, SERVICES)
     watching = asyncio.create_task(replicas.watch(health_database))
     try:
-        await _serve(settings, database, replicas, monitor, announce)
+        await _serve(settings, database, replicas, monitor, announce, shares_port=shares_port)
     finally:
         watching.cancel()
         await replicas.close()
@@ -69,12 +94,16 @@ async def _serve(
     replicas: Replicas,
     monitor: HealthMonitor,
     announce: Callable[[Started], None],
+    *,
+    shares_port: bool,
 ) -> None:
-    stopped = _stop_signal()
+    signals = StopSignals()
     following = Following(database, settings.follow_tick_seconds)
     authentication = create_authentication(settings, database)
-    server, port = create_server(settings, database, monitor, following, authentication, replicas)
-    health_server, health_port = create_health_server(settings, monitor)
+    server, port = create_server(
+        settings, database, monitor, following, authentication, replicas, shares_port=shares_port
+    )
+    health_server, health_port = create_health_server(settings, monitor, shares_port=shares_port)
     await monitor.check()
     await server.start()
     await health_server.start()
@@ -85,25 +114,43 @@ async def _serve(
     if authentication:
         background.append(asyncio.create_task(authentication.keep_up()))
     announce(Started(port, health_port, monitor.problem))
-    await stopped.wait()
-    _log.info("stopping: calls in flight have %g s to finish", settings.shutdown_grace_seconds)
+    await signals.stop.wait()
+    await _drain(settings, monitor, signals)
     for task in background:
         task.cancel()
-    await monitor.servicer.enter_graceful_shutdown()
     following.stop()
-    await server.stop(settings.shutdown_grace_seconds)
+    monitor.servicer.end_watches()
+    await _stop(server, settings.shutdown_grace_seconds, signals)
     await health_server.stop(grace=None)  # until now it has told those who ask that we stop
-    await _cut_off_calls_end()
+    await cut_off_calls_end()
 
 
-async def _cut_off_calls_end() -> None:
+async def _drain(settings: Settings, monitor: HealthMonitor, signals: StopSignals) -> None:
+    """Tell that we stop, and go on for a while: whoever sends calls here needs a moment to hear of it."""
+    await monitor.drain()
+    _log.info("draining: calls are taken for %g s more", settings.drains_seconds)
+    await _wait(signals.hurry, settings.drains_seconds)
+
+
+async def _stop(server: grpc.aio.Server, grace_seconds: float, signals: StopSignals) -> None:
+    _log.info("stopping: calls in flight have %g s to finish", grace_seconds)
+    stopping = asyncio.create_task(server.stop(grace_seconds))
+    hurried = asyncio.create_task(signals.hurry.wait())
+    await asyncio.wait({stopping, hurried}, return_when=asyncio.FIRST_COMPLETED)
+    if hurried.done():
+        await server.stop(grace=None)
+    hurried.cancel()
+    await stopping
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    """Wait for an event, but only for so long."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+
+
+async def cut_off_calls_end() -> None:
     """Wait for the calls that were cut off; gRPC cancels them and does not wait for what they clean up (grpc#37239)."""
     if cut_off := asyncio.all_tasks() - {asyncio.current_task()}:
         await asyncio.wait(cut_off, timeout=_CUT_OFF_SECONDS)
-
-
-def _stop_signal() -> asyncio.Event:
-    stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    return stopped

@@ -1,23 +1,18 @@
 """Every setting of the service: typed, from SPROCKET_* variables of the environment, checked once."""
 
-import difflib
 import os
-import re
+from collections.abc import Container
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from sprocket_grpc import setting_values
+from sprocket_grpc.expected_error import ExpectedError
+from sprocket_grpc.variables import CLIENT_VARIABLES, PREFIX, unknown_variables
 
-PREFIX = "SPROCKET_"
-
-# Kubernetes sets variables such as SPROCKET_GRPC_SERVICE_HOST or SPROCKET_PORT_50051_TCP_ADDR for every Service
-# of the namespace, so for one that is called "sprocket" or "sprocket-grpc" too: they are no settings.
-_SERVICE_LINK = re.compile(
-    r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)=.*|\w+_PORT=(tcp|udp|sctp)://.*"
-)
+_FILE = "_FILE"
 
 _NEEDS = {
     "database_read_url": ["database_url"],
@@ -31,20 +26,28 @@ _NEEDS = {
 }
 
 
-class SettingsError(Exception):
+class SettingsError(ExpectedError):
     """A setting is wrong or unknown. The text names it and what was expected, a line each, and no value."""
 
 
 class Settings(BaseSettings):
     """What can be set. Each field is the variable SPROCKET_ and its name in capitals.
 
+    Each SecretStr may be in a file instead: SPROCKET_DATABASE_URL_FILE is the path of one that holds the URL.
+
     Attributes:
         api_keys: Whether callers may show an API key.
+        call_timeout_seconds: How long the server works on a call at most, whatever deadline its client gave.
+        concurrency_limit: How many calls, other than streams, the server takes on at once.
+        connection_age_seconds: After how long a connection is to be made anew, so that clients find new replicas.
+        connection_age_grace_seconds: How long calls on such a connection may go on.
         database_prepared_statements: Whether statements are prepared, which some poolers do not know.
         database_read_maximum_lag_seconds: How old what standbys show may be.
         database_read_url: Standbys, for calls without side effects while they are fresh enough.
         database_url: The PostgreSQL to use. Without it, the service runs a private one of its own.
         database_wait_seconds: How long to wait at the start for the database to answer.
+        drain_seconds: How long after SIGTERM calls are still taken, so that those who send them can find out.
+            Without it: 5 in production, and none elsewhere.
         embedded_directory: Where the private PostgreSQL keeps its data between runs.
         embedded_binaries: Where the programs of the private PostgreSQL are, such as initdb.
         environment: In production, what is convenient and not safe is refused.
@@ -58,6 +61,7 @@ class Settings(BaseSettings):
         listen: The address to serve on. Port 0 takes a free one.
         log_format: How log lines look; auto is text on a terminal and json elsewhere.
         log_level: How much to log.
+        message_bytes_maximum: How large a request may be.
         page_size_default: How many resources a List returns when the request does not say.
         page_size_maximum: How many it returns at most.
         page_token_keys: Secrets that seal page and resume tokens, shared by all replicas, with commas between. The
@@ -69,6 +73,7 @@ class Settings(BaseSettings):
         reflection: Whether reflection is served. Without it: in development only.
         request_id_hours: How long a request with a request_id is remembered.
         shutdown_grace_seconds: How long calls in flight may go on after SIGTERM.
+        stream_limit: How many streams the server takes on at once.
         tls_certificate: The certificate of the server and those between it and a root, in PEM. Turns TLS on.
         tls_client_ca: The roots of the certificates that every client must show then, in PEM.
         tls_client_rights: What clients may do by the identities in their certificates.
@@ -78,11 +83,16 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, hide_input_in_errors=True)
 
     api_keys: bool = False
+    call_timeout_seconds: float = Field(default=30, gt=0, le=3600, allow_inf_nan=False)
+    concurrency_limit: int = Field(default=500, ge=1, le=100_000)
+    connection_age_seconds: float = Field(default=600, gt=0, le=7 * 86400, allow_inf_nan=False)
+    connection_age_grace_seconds: float = Field(default=60, gt=0, le=86400, allow_inf_nan=False)
     database_prepared_statements: bool = True
     database_read_maximum_lag_seconds: float = Field(default=5, ge=0.1, le=3600, allow_inf_nan=False)
     database_read_url: Annotated[SecretStr, AfterValidator(setting_values.postgresql_url)] | None = None
     database_url: Annotated[SecretStr, AfterValidator(setting_values.postgresql_url)] | None = None
     database_wait_seconds: float = Field(default=30, ge=0, le=3600, allow_inf_nan=False)
+    drain_seconds: float | None = Field(default=None, ge=0, le=3600, allow_inf_nan=False)
     embedded_directory: Path | None = None
     embedded_binaries: Path | None = None
     environment: Literal["development", "production"] = "development"
@@ -97,6 +107,7 @@ class Settings(BaseSettings):
     listen: Annotated[str, AfterValidator(setting_values.address)] = "127.0.0.1:50051"
     log_format: Literal["auto", "json", "text"] = "auto"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    message_bytes_maximum: int = Field(default=4 << 20, ge=1024, le=64 << 20)
     # A location has at most 2.9 kB on the wire, so that 1,000 of them fit into the 4 MiB that clients receive.
     page_size_default: int = Field(default=50, ge=1, le=1000)
     page_size_maximum: int = Field(default=1000, ge=1, le=1000)
@@ -108,6 +119,7 @@ class Settings(BaseSettings):
     reflection: bool | None = None
     request_id_hours: int = Field(default=24, ge=1, le=24 * 365)
     shutdown_grace_seconds: float = Field(default=10, ge=0, le=3600, allow_inf_nan=False)
+    stream_limit: int = Field(default=10_000, ge=1, le=1_000_000)
     tls_certificate: Path | None = None
     tls_client_ca: Path | None = None
     tls_client_rights: Annotated[dict[str, str], NoDecode, BeforeValidator(setting_values.client_rights)] | None = None
@@ -137,6 +149,12 @@ class Settings(BaseSettings):
         return self.api_keys or self.jwt_jwks is not None or self.tls_client_ca is not None
 
     @property
+    def drains_seconds(self) -> float:
+        """How long after SIGTERM calls are still taken."""
+        default = 5 if self.environment == "production" else 0
+        return default if self.drain_seconds is None else self.drain_seconds
+
+    @property
     def reflects(self) -> bool:
         """Whether reflection is served."""
         return self.environment == "development" if self.reflection is None else self.reflection
@@ -148,32 +166,54 @@ def load_settings() -> Settings:
     Raises:
         SettingsError: One of them is wrong, or is not known.
     """
-    unknown = _unknown()
+    fields = [*Settings.model_fields, *(secret + _FILE for secret in SECRETS)]
+    problems = unknown_variables(PREFIX, [*(PREFIX + name.upper() for name in fields), *CLIENT_VARIABLES])
+    from_files: dict[str, Any] = {}
+    for name in SECRETS:
+        try:
+            from_files |= _read_secret(name)
+        except SettingsError as error:
+            problems.append(str(error))
     try:
-        settings = Settings()
+        settings = Settings(**from_files)
     except ValidationError as error:
-        wrong = [_describe(tuple(map(str, each["loc"])), each["msg"]) for each in error.errors(include_input=False)]
-        raise SettingsError("\n".join(unknown + wrong)) from None
-    if unknown:
-        raise SettingsError("\n".join(unknown))
+        problems.extend(_describe(each["loc"], each["msg"], from_files) for each in error.errors(include_input=False))
+        raise SettingsError("\n".join(problems)) from None
+    if problems:
+        raise SettingsError("\n".join(problems))
     return settings
 
 
-def _unknown() -> list[str]:
-    known = [PREFIX + name.upper() for name in Settings.model_fields]
-    strangers = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
-    return [_suggest(name, known) for name in strangers if not _SERVICE_LINK.fullmatch(f"{name}={os.environ[name]}")]
+def _is_secret(annotation: object) -> bool:
+    return annotation is SecretStr or any(map(_is_secret, get_args(annotation)))
 
 
-def _suggest(name: str, known: list[str]) -> str:
-    # Without the prefix, which makes all of them alike.
-    near = difflib.get_close_matches(name.removeprefix(PREFIX), [each.removeprefix(PREFIX) for each in known], n=1)
-    return f"{name}: there is no such setting" + (f"; did you mean {PREFIX}{near[0]}?" if near else "")
+SECRETS = [name for name, field in Settings.model_fields.items() if _is_secret(field.annotation)]
+"""The settings that may be in a file, which is how orchestrators hand secrets to a process and to nobody else."""
 
 
-def _describe(location: tuple[str, ...], message: str) -> str:
+def _read_secret(name: str) -> dict[str, str]:
+    """Return the setting as the file has it that is named for it, or nothing if none is."""
+    variable, file_variable = PREFIX + name.upper(), PREFIX + name.upper() + _FILE
+    path = os.environ.get(file_variable)
+    if not path:
+        return {}
+    if os.environ.get(variable):
+        raise SettingsError(f"{file_variable}: expected without {variable}, which is set too")
+    try:
+        return {name: Path(path).read_text(encoding="utf-8").rstrip("\r\n")}
+    except OSError as error:  # the path is not shown: it may be the secret itself, given to the wrong setting
+        raise SettingsError(f"{file_variable}: expected the path of a file to read: {error.strerror}") from None
+    except UnicodeDecodeError:  # its text holds a part of the file
+        raise SettingsError(f"{file_variable}: expected the path of a text in UTF-8") from None
+
+
+def _describe(location: tuple[int | str, ...], message: str, from_files: Container[str]) -> str:
     message = message.removeprefix("Value error, ").removeprefix("Input should be ")
-    return f"{PREFIX}{location[0].upper()}: {_expected(message)}" if location else message
+    if not location:
+        return message
+    name = str(location[0])
+    return f"{PREFIX}{name.upper()}{_FILE if name in from_files else ''}: {_expected(message)}"
 
 
 def _expected(message: str) -> str:

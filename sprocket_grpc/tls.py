@@ -8,12 +8,14 @@ import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from sprocket_grpc.settings import PREFIX, Settings
+from sprocket_grpc.expected_error import ExpectedError
+from sprocket_grpc.settings import Settings
+from sprocket_grpc.variables import PREFIX
 
 _log = logging.getLogger(__name__)
 
 
-class TlsError(Exception):
+class TlsError(ExpectedError):
     """A certificate or key cannot be used. The text names the setting."""
 
 

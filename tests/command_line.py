@@ -77,13 +77,13 @@ def run_program(*command: str, **settings: str) -> Finished:
 
 
 @contextmanager
-def serving(**settings: str) -> Iterator[ServeProcess]:
+def serving(*options: str, **settings: str) -> Iterator[ServeProcess]:
     """Run `serve` on a free port, unless told otherwise; yield it once it is ready, and let nothing be left of it."""
     variables = environment({"listen": _ANY_PORT} | settings)
     with (
         tempfile.TemporaryFile("w+") as errors,
         subprocess.Popen(
-            [*COMMAND, "serve"],
+            [*COMMAND, "serve", *options],
             env=variables,
             stdout=subprocess.PIPE,
             stderr=errors,

@@ -16,11 +16,10 @@ from sprocket.v1.sprocket_type_pb2_grpc import SprocketTypeServiceStub
 from sprocket_grpc.database import Database
 from sprocket_grpc.databases import database_for, replicas_for
 from sprocket_grpc.health import HealthMonitor
-from sprocket_grpc.identity.authentication import create_authentication
 from sprocket_grpc.replicas import Replicas
-from sprocket_grpc.server import SERVICES, create_server
 from sprocket_grpc.services.following import Following
 from sprocket_grpc.settings import Settings
+from sprocket_grpc.testing.server import running_server
 
 if TYPE_CHECKING:  # the typed clients are in the stubs only
     from sprocket.v1.audit_pb2_grpc import AuditServiceAsyncStub
@@ -87,22 +86,17 @@ async def running_service(
         settings: Its settings, but for the address. The defaults if None.
         credentials: With what a client connects, if the server speaks TLS.
     """
-    settings = (settings or Settings()).model_copy(update={"listen": "127.0.0.1:0"})
+    settings = settings or Settings()
     database = database_for(settings, url)
     replicas = replicas_for(settings, database)
     watching = asyncio.create_task(replicas.watch(database))
-    monitor = HealthMonitor(database, SERVICES)
-    following = Following(database, settings.follow_tick_seconds)
-    authentication = create_authentication(settings, database)
-    server, port = create_server(settings, database, monitor, following, authentication, replicas)
-    await monitor.check()
-    await server.start()
     try:
-        async with _connected(f"127.0.0.1:{port}", credentials) as channel:
-            yield Service(f"127.0.0.1:{port}", channel, database, monitor, following, replicas)
+        async with (
+            running_server(settings, database, replicas) as server,
+            _connected(server.address, credentials) as channel,
+        ):
+            yield Service(server.address, channel, database, server.monitor, server.following, replicas)
     finally:
-        following.stop()
-        await server.stop(grace=None)
         watching.cancel()
         await replicas.close()
         await database.close()

@@ -13,8 +13,8 @@ from sprocket.v1.location_pb2 import CreateLocationRequest
 from sprocket.v1.location_pb2_grpc import LocationServiceStub
 from sprocket_grpc.database import create_plain_engine
 from sprocket_grpc.seed import seed
+from sprocket_grpc.testing.postgres import new_database
 from tests.command_line import ServeProcess, run, serving
-from tests.conftest import new_database
 from tests.log_lines import ACCESS, access_line, log_lines, log_text
 from tests.resources import MISSING_ID, location
 

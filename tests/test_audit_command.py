@@ -89,9 +89,10 @@ async def test_more_entries_than_are_read_at_once_are_all_shown(
     for _ in range(7):
         await create_location(service)
     monkeypatch.setattr(audit_command, "_READ_AT_ONCE", 3)
-    command = audit_command.audit_command(lambda: nullcontext(database_url))
+    monkeypatch.setattr(audit_command, "load_settings_and_log", lambda: None)  # it would log for this process
+    monkeypatch.setattr(audit_command, "open_database", lambda *_, **__: nullcontext(database_url))
     for limit in (5, 6, 7, 8):
-        output = CliRunner().invoke(command, ["--json", "--limit", str(limit)]).output
+        output = CliRunner().invoke(audit_command.audit_command, ["--json", "--limit", str(limit)]).output
         shown = [json.loads(line)["id"] for line in output.splitlines()]
         assert shown == [each.id for each in await entries(service)][:limit]
 

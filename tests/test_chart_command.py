@@ -12,10 +12,10 @@ import pytest
 from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
 from sprocket_grpc.database import create_plain_engine
 from sprocket_grpc.seed import seed
+from sprocket_grpc.testing.postgres import new_database
 from tests.chart_server import IDENTIFIER, chart_server, stretch
 from tests.charting import ESCAPE, LIVELY, chart, create, find, read_csv, stored
 from tests.command_line import COMMAND, ServeProcess, environment, run, serving
-from tests.conftest import new_database
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,7 @@ def test_an_unknown_name_or_id_is_refused_with_what_is_near_and_how_to_list(serv
     assert "did you mean 'Factory 2' or " in finished.errors
     for unknown in (finished, chart(served, IDENTIFIER)):
         unknown.assert_refused()
-        assert f"grpcurl -plaintext {served.address} sprocket.v1.FactoryService/ListFactories" in unknown.errors
+        assert "`sprocket-grpc list factories`" in unknown.errors
         assert len(unknown.errors.splitlines()) == 1
 
 

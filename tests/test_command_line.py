@@ -22,12 +22,13 @@ from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
 from sprocket_grpc import __version__, migrate
 from sprocket_grpc.database import create_plain_engine
 from sprocket_grpc.models import SCHEMA_REVISION
+from sprocket_grpc.testing.postgres import new_database
 from tests.command_line import Finished, ServeProcess, run, run_program, serving
-from tests.conftest import new_database
 from tests.resources import location
 
 SECRET = "correct-horse"  # noqa: S105  # nobody's; it is looked for where it must not be  # pragma: allowlist secret
 SCRIPT = str(Path(sys.executable).with_name("sprocket-grpc"))
+NOBODY = "127.0.0.1:1 does not answer; is it running? `--server` names another address"
 NOWHERE = f"postgresql://someone:{SECRET}@127.0.0.1:1/sprockets"
 
 
@@ -152,7 +153,7 @@ def test_health_succeeds_if_the_server_or_the_service_asked_for_is_serving(serve
 def test_health_fails_if_there_is_no_such_service_or_server(served: ServeProcess) -> None:
     told = f"Error: {served.address} has no service called sprocket.v1.NoService"
     assert health("--service", "sprocket.v1.NoService", "--server", served.address) == (1, told)
-    assert health("--server", "127.0.0.1:1") == (1, "Error: 127.0.0.1:1 does not answer: UNAVAILABLE")
+    assert health("--server", "127.0.0.1:1") == (1, f"Error: {NOBODY}")
 
 
 def test_an_address_in_use_is_told_with_the_setting_to_change(served: ServeProcess, database_url: str) -> None:

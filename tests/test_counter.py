@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import make_url
 
 from sprocket.v1.sprocket_pb2 import Sprocket
+from sprocket_grpc.testing.postgres import execute
 from tests.books import assert_books_agree, numbers_of, query
-from tests.conftest import execute
 from tests.errors import fails
 from tests.locks import open_transaction, waiting_for
 from tests.production import delete_factory, delete_sprocket, get_factory, update_factory, update_sprocket

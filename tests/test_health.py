@@ -15,25 +15,30 @@ from sprocket.v1.location_pb2 import ListLocationsRequest
 from sprocket_grpc import health as health_module
 from sprocket_grpc import migrate
 from sprocket_grpc.models import SCHEMA_REVISION
-from tests.conftest import execute
+from sprocket_grpc.testing.postgres import execute
 from tests.errors import fails
 from tests.locks import open_transaction
 from tests.resources import create_location
 from tests.service import Service, running_service
 
 SERVICES = [f"sprocket.v1.{kind}Service" for kind in ("Location", "SprocketType", "Factory", "Sprocket")]
-NAMES = ["", *SERVICES]
+NAMES = ["", "readiness", *SERVICES]
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
 SERVICE_UNKNOWN = HealthCheckResponse.SERVICE_UNKNOWN
+
+
+@pytest.fixture(autouse=True)
+def _confirmed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health_module, "CONFIRM_SECONDS", 0)
 
 
 def health(service: Service) -> Any:  # the types know its blocking form only
     return HealthStub(service.channel)
 
 
-async def statuses(service: Service) -> set[int]:
+async def statuses(service: Service, names: list[str] = NAMES) -> set[int]:
     """Ask for each name, and return the different answers."""
-    requests = [HealthCheckRequest(service=name) for name in NAMES]
+    requests = [HealthCheckRequest(service=name) for name in names]
     return {response.status for response in await asyncio.gather(*map(health(service).Check, requests))}
 
 
@@ -76,7 +81,7 @@ def set_revision(url: str, revision: str) -> None:
 async def test_the_server_and_each_of_its_services_are_serving(service: Service) -> None:
     assert await statuses(service) == {SERVING}
     async with watch(service, NAMES) as calls:
-        assert await next_statuses(calls) == [SERVING] * 5
+        assert await next_statuses(calls) == [SERVING] * 6
 
 
 async def test_a_service_that_is_not_there_is_unknown(service: Service) -> None:
@@ -92,13 +97,13 @@ async def test_a_service_that_is_not_there_is_unknown(service: Service) -> None:
 
 async def test_a_server_waits_for_its_schema_and_serves_without_a_restart(empty_database_url: str) -> None:
     async with running_service(empty_database_url) as service, watch(service, NAMES) as calls:
-        assert await next_statuses(calls) == [NOT_SERVING] * 5
+        assert await next_statuses(calls) == [NOT_SERVING] * 6
         assert "`sprocket-grpc migrate`" in str(service.monitor.problem)
         with fails(grpc.StatusCode.UNAVAILABLE):
             await service.locations.ListLocations(ListLocationsRequest())
         await asyncio.to_thread(migrate.upgrade, empty_database_url)
         await service.monitor.check()
-        assert await next_statuses(calls) == [SERVING] * 5
+        assert await next_statuses(calls) == [SERVING] * 6
         assert await statuses(service) == {SERVING}
         assert service.monitor.problem is None
         await create_location(service)
@@ -130,17 +135,18 @@ async def test_a_database_that_is_gone_is_told_and_one_that_is_back_is_used(
 ) -> None:
     created = await create_location(service)
     async with watch(service, NAMES) as calls:
-        assert await next_statuses(calls) == [SERVING] * 5
+        assert await next_statuses(calls) == [SERVING] * 6
         with closed_database(postgres, database_url):
             for _ in range(2):  # on a connection that broke, and on one that cannot be made
                 with fails(grpc.StatusCode.UNAVAILABLE) as failure:
                     await service.locations.ListLocations(ListLocationsRequest())
                 assert failure.info.reason == "ERROR_REASON_DATABASE_UNAVAILABLE"
             await service.monitor.check()
-            assert await next_statuses(calls) == [NOT_SERVING] * 5
+            assert await next_statuses(calls) == [NOT_SERVING] * 6
             assert await statuses(service) == {NOT_SERVING}
+        assert await statuses(service, ["liveness"]) == {SERVING}  # to restart the process would not help
         await service.monitor.check()
-        assert await next_statuses(calls) == [SERVING] * 5
+        assert await next_statuses(calls) == [SERVING] * 6
         assert list((await service.locations.ListLocations(ListLocationsRequest())).locations) == [created]
 
 
@@ -179,13 +185,52 @@ async def test_the_monitor_asks_at_intervals(service: Service, database_url: str
         watching.cancel()
 
 
+# What flaps.
+
+
+def answers(monkeypatch: pytest.MonkeyPatch, service: Service, *problems: str | None) -> None:
+    """Let the database answer so, one time after the other."""
+    left = iter(problems)
+
+    async def answer(_: object) -> str | None:
+        return next(left)
+
+    monkeypatch.setattr(service.monitor._database, "run", answer)
+
+
+@pytest.mark.parametrize("steady", [None, "gone"])
+async def test_what_is_only_found_once_in_a_while_changes_nothing(
+    service: Service, monkeypatch: pytest.MonkeyPatch, steady: str | None
+) -> None:
+    other = None if steady else "gone"
+    answers(monkeypatch, service, steady, steady, *[other, steady] * 3)
+    await service.monitor.check()
+    async with watch(service, [""]) as [call]:
+        before = (await call.read()).status
+        assert before == (NOT_SERVING if steady else SERVING)
+        for _ in range(3):
+            await service.monitor.check()
+            assert await statuses(service) == {before}
+        service.monitor.servicer.end_watches()
+        assert [response async for response in ended(call)] == []
+
+
+async def ended(call: Any) -> AsyncIterator[Any]:
+    """Read a watch until the server ends it."""
+    try:
+        while True:
+            yield await call.read()
+    except grpc.aio.AioRpcError as error:
+        assert error.code() is grpc.StatusCode.UNAVAILABLE  # noqa: PT017  # to be told from an end that is none
+
+
 # The end.
 
 
 async def test_a_shutdown_is_told_to_those_who_watch_and_stays_told(service: Service) -> None:
     async with watch(service, NAMES) as calls:
-        assert await next_statuses(calls) == [SERVING] * 5
-        await service.monitor.servicer.enter_graceful_shutdown()
-        assert await next_statuses(calls) == [NOT_SERVING] * 5
+        assert await next_statuses(calls) == [SERVING] * 6
+        await service.monitor.drain()
+        assert await next_statuses(calls) == [NOT_SERVING] * 6
         await service.monitor.check()  # which finds the database well
         assert await statuses(service) == {NOT_SERVING}

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, make_url, text
 from sprocket_grpc import migrate
 from sprocket_grpc.database import create_plain_engine
 from sprocket_grpc.models import SCHEMA_REVISION, metadata
-from tests.conftest import execute
+from sprocket_grpc.testing.postgres import execute
 from tests.waiting import wait_until_blocked
 
 VERSIONS = Path(__file__).parents[1] / "migrations" / "versions"

@@ -20,7 +20,7 @@ from sprocket_grpc.query.kinds import Kind
 from sprocket_grpc.query.order import parse_order_by
 from sprocket_grpc.store.query import after, condition, order_columns, sort_key
 from sprocket_grpc.store.resource import ResourceStore
-from tests.conftest import new_database
+from sprocket_grpc.testing.postgres import new_database
 
 Row: TypeAlias = Mapping[str, Any]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

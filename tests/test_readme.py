@@ -7,7 +7,8 @@ from pathlib import Path
 
 from sprocket_grpc.database import create_plain_engine
 from sprocket_grpc.seed import seed
-from sprocket_grpc.settings import PREFIX, Settings
+from sprocket_grpc.settings import SECRETS, Settings
+from sprocket_grpc.variables import PREFIX
 from tests.service import running_service
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -40,6 +41,10 @@ def test_the_defaults_in_the_table_of_settings_are_those_of_the_code() -> None:
     for name, default in rows:
         value = Settings.model_fields[name.lower()].default
         assert value is None or f"{value}" == default, name
+
+
+def test_every_secret_is_told_to_have_a_file() -> None:
+    assert set(re.findall(rf"`{PREFIX}(\w+)_FILE`", README)) == {name.upper() for name in SECRETS}
 
 
 def test_every_path_that_is_linked_exists() -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
 from sprocket_grpc.database import create_plain_engine
-from tests.conftest import new_database
+from sprocket_grpc.testing.postgres import new_database
 from tests.resources import MISSING_ID
 
 A_LOCATION, A_TYPE, A_FACTORY, A_SPROCKET, A_REQUEST, AN_ENTRY, A_KEY = (

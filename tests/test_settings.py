@@ -9,18 +9,24 @@ from pydantic import SecretStr, ValidationError
 from sqlalchemy import make_url
 
 from sprocket_grpc.database_url import connect_arguments, describe, normalise, split_by_hosts
-from sprocket_grpc.settings import Settings, SettingsError, load_settings
+from sprocket_grpc.settings import SECRETS, Settings, SettingsError, load_settings
+from sprocket_grpc.variables import CLIENT_VARIABLES
 
 SECRET = "correct-horse"  # noqa: S105  # nobody's; it is looked for where it must not be  # pragma: allowlist secret
 URL = f"postgresql://someone:{SECRET}@db.example:5432/sprockets"
 
 DEFAULTS = {
     "api_keys": False,
+    "call_timeout_seconds": 30,
+    "concurrency_limit": 500,
+    "connection_age_grace_seconds": 60,
+    "connection_age_seconds": 600,
     "database_prepared_statements": True,
     "database_read_maximum_lag_seconds": 5,
     "database_read_url": None,
     "database_url": None,
     "database_wait_seconds": 30,
+    "drain_seconds": None,
     "embedded_binaries": None,
     "embedded_directory": None,
     "environment": "development",
@@ -34,6 +40,7 @@ DEFAULTS = {
     "listen": "127.0.0.1:50051",
     "log_format": "auto",
     "log_level": "INFO",
+    "message_bytes_maximum": 4 << 20,
     "page_size_default": 50,
     "page_size_maximum": 1000,
     "page_token_keys": None,
@@ -44,6 +51,7 @@ DEFAULTS = {
     "reflection": None,
     "request_id_hours": 24,
     "shutdown_grace_seconds": 10,
+    "stream_limit": 10_000,
     "tls_certificate": None,
     "tls_client_ca": None,
     "tls_client_rights": None,
@@ -52,10 +60,15 @@ DEFAULTS = {
 
 ACCEPTED: dict[str, dict[str, object]] = {
     "API_KEYS": {"true": True, "false": False},
+    "CALL_TIMEOUT_SECONDS": {"0.1": 0.1, "3600": 3600},
+    "CONCURRENCY_LIMIT": {"1": 1, "100000": 100_000},
+    "CONNECTION_AGE_GRACE_SECONDS": {"0.1": 0.1, "86400": 86400},
+    "CONNECTION_AGE_SECONDS": {"0.1": 0.1, "604800": 604800},
     "DATABASE_PREPARED_STATEMENTS": {"true": True, "false": False},
     "DATABASE_READ_MAXIMUM_LAG_SECONDS": {"0.1": 0.1, "3600": 3600},
     "DATABASE_READ_URL": {"postgresql://a/b": SecretStr("postgresql+psycopg://a/b")},
     "DATABASE_WAIT_SECONDS": {"0": 0, "0.5": 0.5, "3600": 3600},
+    "DRAIN_SECONDS": {"0": 0, "3600": 3600},
     "EMBEDDED_BINARIES": {"/opt/postgresql/bin": Path("/opt/postgresql/bin")},
     "EMBEDDED_DIRECTORY": {"/data/postgresql": Path("/data/postgresql")},
     "ENVIRONMENT": {text: text for text in ("development", "production")},
@@ -69,6 +82,7 @@ ACCEPTED: dict[str, dict[str, object]] = {
     "LISTEN": {text: text for text in ("0.0.0.0:1", "[::]:65535", "[::1]:50051", "localhost:0", "a.b-c.example:80")},
     "LOG_FORMAT": {text: text for text in ("auto", "json", "text")},
     "LOG_LEVEL": {text: text for text in ("DEBUG", "INFO", "WARNING", "ERROR")},
+    "MESSAGE_BYTES_MAXIMUM": {"1024": 1024, "67108864": 64 << 20},
     "PAGE_SIZE_DEFAULT": {"1": 1, "1000": 1000},
     "PAGE_SIZE_MAXIMUM": {"50": 50, "1000": 1000},
     "POOL_SIZE": {"1": 1, "1000": 1000},
@@ -81,6 +95,7 @@ ACCEPTED: dict[str, dict[str, object]] = {
     "REFLECTION": {"true": True, "false": False},
     "REQUEST_ID_HOURS": {"1": 1, "8760": 8760},
     "SHUTDOWN_GRACE_SECONDS": {"0": 0, "3600": 3600},
+    "STREAM_LIMIT": {"1": 1, "1000000": 1_000_000},
     "TLS_CERTIFICATE": {"/run/tls.crt": Path("/run/tls.crt")},
     "TLS_CLIENT_CA": {"/run/ca.crt": Path("/run/ca.crt")},
     "TLS_CLIENT_RIGHTS": {
@@ -104,10 +119,15 @@ BESIDE = {
 
 REFUSED = {
     "API_KEYS": ["on the table", "2"],
+    "CALL_TIMEOUT_SECONDS": ["0", "-1", "3601", "nan", "inf", "long"],
+    "CONCURRENCY_LIMIT": ["0", "-1", "100001", "1.5", "many"],
+    "CONNECTION_AGE_GRACE_SECONDS": ["0", "-1", "86401", "nan", "inf", "short"],
+    "CONNECTION_AGE_SECONDS": ["0", "-1", "604801", "nan", "inf", "old"],
     "DATABASE_PREPARED_STATEMENTS": ["sometimes"],
     "DATABASE_READ_MAXIMUM_LAG_SECONDS": ["0", "0.09", "3601", "nan", "inf", "little"],
     "DATABASE_READ_URL": ["db.example", "mysql://db.example/sprockets"],
     "DATABASE_WAIT_SECONDS": ["-1", "3601", "nan", "inf", "soon"],
+    "DRAIN_SECONDS": ["-1", "3601", "nan", "inf", "later"],
     "ENVIRONMENT": ["Production", "test"],
     "FOLLOW_PROGRESS_SECONDS": ["0", "-1", "3601", "nan", "inf", "rarely"],
     "FOLLOW_TICK_SECONDS": ["0", "-1", "61", "nan", "inf", "often"],
@@ -117,6 +137,7 @@ REFUSED = {
     "LISTEN": ["50051", ":50051", "host:", "host:65536", "host:http", "::1:50051", "a b:1", "http://host:1", "a:1:2"],
     "LOG_FORMAT": ["xml", "JSON"],
     "LOG_LEVEL": ["CHATTY", "20"],
+    "MESSAGE_BYTES_MAXIMUM": ["0", "1023", "67108865", "1.5", "4MB"],
     "PAGE_SIZE_DEFAULT": ["0", "-1", "1001", "1.5", "many"],
     "PAGE_SIZE_MAXIMUM": ["0", "-1", "1001", "1.5", "all"],
     "POOL_SIZE": ["0", "-1", "1001", "1.5", "large"],
@@ -134,7 +155,16 @@ REFUSED = {
     "REFLECTION": ["perhaps"],
     "REQUEST_ID_HOURS": ["0", "-1", "8761", "1.5", "for ever"],
     "SHUTDOWN_GRACE_SECONDS": ["-1", "3601", "nan", "inf", "long"],
+    "STREAM_LIMIT": ["0", "-1", "1000001", "1.5", "many"],
     "TLS_CLIENT_RIGHTS": ["a", "=read", "a=", "a=read;", "a=own", "a=read;a=admin", "a=sprocket.read"],
+}
+
+# What is right for each secret, and could be none of the others.
+SECRET_VALUES = {
+    "database_read_url": f"postgresql+psycopg://someone:{SECRET}@standby.example/sprockets",
+    "database_url": f"postgresql+psycopg://someone:{SECRET}@db.example:5432/sprockets",
+    "page_token_keys": SECRET * 3,
+    "rate_limit_storage": f"redis://:{SECRET}@cache.example:6379/0",
 }
 
 # What Kubernetes sets for a Service of the namespace, with the values it gives them (kubernetes.io, "Service").
@@ -168,6 +198,13 @@ def refusal() -> list[str]:
     with pytest.raises(SettingsError) as raised:
         load_settings()
     return str(raised.value).splitlines()
+
+
+def put_into_file(monkeypatch: pytest.MonkeyPatch, directory: Path, name: str, content: str | bytes) -> None:
+    """Put a secret into a file, and name the file in the environment."""
+    file = directory / name
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    monkeypatch.setenv(f"SPROCKET_{name.upper()}_FILE", str(file))
 
 
 # What is accepted.
@@ -235,6 +272,16 @@ def test_of_several_hosts_the_one_that_can_be_written_to_is_used_unless_the_url_
 def test_what_a_url_says_of_connections_counts() -> None:
     assert connect_arguments("postgresql+psycopg://a.example/sprockets")["connect_timeout"] == 5
     assert "connect_timeout" not in connect_arguments("postgresql+psycopg://a.example/sprockets?connect_timeout=9")
+
+
+def test_the_variables_of_clients_do_not_disturb_a_server_but_a_misspelt_one_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in CLIENT_VARIABLES:
+        monkeypatch.setenv(name, SECRET)
+    load_settings()
+    monkeypatch.setenv("SPROCKET_CLIENT_TLSCA", SECRET)
+    assert refusal() == ["SPROCKET_CLIENT_TLSCA: there is no such setting; did you mean SPROCKET_CLIENT_TLS_CA?"]
 
 
 @pytest.mark.parametrize("service", ["SPROCKET", "SPROCKET_GRPC", "SPROCKET_GRPC_V2"])
@@ -354,6 +401,86 @@ def test_everything_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatc
 def test_a_wrong_database_url_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("SPROCKET_DATABASE_URL", url)
     assert refusal() == ["SPROCKET_DATABASE_URL: expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE"]
+
+
+# What is in files.
+
+
+def set_beside(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Set what a setting makes no sense without."""
+    for each, value in BESIDE.get(name.upper(), {}).items():
+        monkeypatch.setenv(f"SPROCKET_{each}", value)
+
+
+def test_every_secret_may_be_in_a_file() -> None:
+    secrets = [name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)]
+    assert secrets
+    assert secrets == SECRETS
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"], ids=["no newline", "newline", "newline of Windows"])
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_is_read_from_the_file_that_is_named_without_the_newline_at_its_end(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, end: str
+) -> None:
+    set_beside(monkeypatch, name)
+    put_into_file(monkeypatch, tmp_path, name, SECRET_VALUES[name] + end)
+    assert getattr(load_settings(), name) == SecretStr(SECRET_VALUES[name])
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_given_twice_is_refused_with_both_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    set_beside(monkeypatch, name)
+    put_into_file(monkeypatch, tmp_path, name, SECRET_VALUES[name])
+    monkeypatch.setenv(f"SPROCKET_{name.upper()}", SECRET_VALUES[name])
+    variable = f"SPROCKET_{name.upper()}"
+    assert refusal() == [f"{variable}_FILE: expected without {variable}, which is set too"]
+
+
+def test_an_empty_variable_beside_the_name_of_a_file_counts_as_unset(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    put_into_file(monkeypatch, tmp_path, "page_token_keys", SECRET * 3)
+    monkeypatch.setenv("SPROCKET_PAGE_TOKEN_KEYS", "")
+    monkeypatch.setenv("SPROCKET_DATABASE_URL_FILE", "")
+    settings = load_settings()
+    assert settings.page_token_keys == SecretStr(SECRET * 3)
+    assert settings.database_url is None
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_file_that_cannot_be_read_is_refused_by_name_and_its_path_is_not_told(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(f"SPROCKET_{name.upper()}_FILE", SECRET)  # the secret itself, by mistake
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+    assert str(raised.value).startswith(f"SPROCKET_{name.upper()}_FILE: expected the path of a file to read: No such")
+    assert SECRET not in "".join(traceback.format_exception(raised.value))
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", SECRET.encode(), SECRET.encode() * 3 + b"\xff"])
+def test_a_wrong_content_is_refused_by_the_name_of_the_setting_and_not_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes
+) -> None:
+    for name in SECRETS:
+        put_into_file(monkeypatch, tmp_path, name, content)
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+    told = str(raised.value).splitlines()
+    assert [line for line in told if ": expected " not in line] == []
+    wrong = [f"SPROCKET_{name.upper()}_FILE" for name in SECRETS]
+    assert sorted(line.partition(":")[0] for line in told) == sorted(wrong)
+    assert SECRET not in "".join(traceback.format_exception(raised.value))
+
+
+@pytest.mark.parametrize("name", ["LISTEN_FILE", "TLS_KEY_FILE", "DATABASE_FILE_URL"])
+def test_what_is_no_secret_has_no_file(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"SPROCKET_{name}", SECRET)
+    [line] = refusal()
+    assert line.startswith(f"SPROCKET_{name}: there is no such setting")
 
 
 # What is kept secret.

@@ -1,4 +1,4 @@
-"""The end of a server: SIGTERM and Ctrl-C let the calls in flight finish, and are told to those who watch."""
+"""The end of a server: SIGTERM and Ctrl-C are told to those who watch, and the calls in flight finish (row 21)."""
 
 import signal
 import socket
@@ -88,6 +88,52 @@ def test_a_call_in_flight_finishes_after_health_was_told(seeded_database_url: st
     assert finished.status == 0
     assert "Traceback" not in finished.errors
     assert scalar(url, f"SELECT count(*) FROM sprocket WHERE id = '{created.id}'") == 1  # noqa: S608  # our own id
+
+
+def test_whoever_watches_health_holds_nothing_up(seeded_database_url: str) -> None:
+    with (
+        serving(database_url=seeded_database_url, shutdown_grace_seconds="3600") as served,
+        connected(served) as (_, watching),
+    ):
+        served.signal(signal.SIGTERM)
+        assert next(watching).status == NOT_SERVING
+        with pytest.raises(grpc.RpcError) as raised:
+            next(watching)
+        assert served.end().status == 0
+    assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_server_that_drains_says_so_and_takes_calls_until_a_second_signal_hurries_it(
+    seeded_database_url: str,
+) -> None:
+    url = seeded_database_url
+    waits = {"drain_seconds": "3600", "shutdown_grace_seconds": "3600"}
+    with serving(database_url=url, **waits) as served, connected(served) as (channel, watching):
+        served.signal(signal.SIGTERM)
+        assert next(watching).status == NOT_SERVING
+        health: Any = HealthStub(channel)
+        assert health.Check(HealthCheckRequest(service="liveness")).status == SERVING
+        assert health.Check(HealthCheckRequest(service="readiness")).status == NOT_SERVING
+        assert create_sprocket(channel, url).result().sprocket.id
+        with locked_factories(url):
+            call = create_sprocket(channel, url)
+            wait_until_blocked(url, 1)
+            served.signal(signal.SIGTERM)
+            finished = served.end()
+        assert call.exception().code() is grpc.StatusCode.UNAVAILABLE
+    assert finished.status == 0
+    assert "Traceback" not in finished.errors
+
+
+def test_after_a_drain_the_server_stops_by_itself(seeded_database_url: str) -> None:
+    with (
+        serving(database_url=seeded_database_url, drain_seconds="0.5") as served,
+        connected(served) as (channel, watching),
+    ):
+        served.signal(signal.SIGTERM)
+        assert next(watching).status == NOT_SERVING
+        assert create_sprocket(channel, seeded_database_url).result().sprocket.id
+        assert served.end().status == 0
 
 
 def test_streams_that_follow_a_chart_end_at_once_with_a_last_token(seeded_database_url: str) -> None:

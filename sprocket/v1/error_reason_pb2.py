@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esprocket/v1/error_reason.proto\x12\x0bsprocket.v1*\xfc\x04\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_INVALID_FIELD\x10\x01\x12#\n\x1f\x45RROR_REASON_INVALID_PAGE_TOKEN\x10\x02\x12\"\n\x1e\x45RROR_REASON_MALFORMED_REQUEST\x10\x03\x12#\n\x1f\x45RROR_REASON_RESOURCE_NOT_FOUND\x10\x04\x12$\n ERROR_REASON_REFERENCE_NOT_FOUND\x10\x05\x12 \n\x1c\x45RROR_REASON_RESOURCE_IN_USE\x10\x06\x12#\n\x1f\x45RROR_REASON_CONFLICTING_CHANGE\x10\x07\x12%\n!ERROR_REASON_DATABASE_UNAVAILABLE\x10\x08\x12\"\n\x1e\x45RROR_REASON_STATEMENT_TIMEOUT\x10\t\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\n\x12\x1e\n\x1a\x45RROR_REASON_ETAG_MISMATCH\x10\x0b\x12\"\n\x1e\x45RROR_REASON_REQUEST_ID_REUSED\x10\x0c\x12%\n!ERROR_REASON_INVALID_RESUME_TOKEN\x10\r\x12\x1e\n\x1a\x45RROR_REASON_SHUTTING_DOWN\x10\x0e\x12 \n\x1c\x45RROR_REASON_UNAUTHENTICATED\x10\x0f\x12\"\n\x1e\x45RROR_REASON_PERMISSION_DENIED\x10\x10\x12\x1d\n\x19\x45RROR_REASON_RATE_LIMITED\x10\x11\x42\x42\n\x14internal.sprocket.v1P\x01Z(sprocket.internal/sprocket/v1;sprocketv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esprocket/v1/error_reason.proto\x12\x0bsprocket.v1*\xb8\x05\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_INVALID_FIELD\x10\x01\x12#\n\x1f\x45RROR_REASON_INVALID_PAGE_TOKEN\x10\x02\x12\"\n\x1e\x45RROR_REASON_MALFORMED_REQUEST\x10\x03\x12#\n\x1f\x45RROR_REASON_RESOURCE_NOT_FOUND\x10\x04\x12$\n ERROR_REASON_REFERENCE_NOT_FOUND\x10\x05\x12 \n\x1c\x45RROR_REASON_RESOURCE_IN_USE\x10\x06\x12#\n\x1f\x45RROR_REASON_CONFLICTING_CHANGE\x10\x07\x12%\n!ERROR_REASON_DATABASE_UNAVAILABLE\x10\x08\x12\"\n\x1e\x45RROR_REASON_STATEMENT_TIMEOUT\x10\t\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\n\x12\x1e\n\x1a\x45RROR_REASON_ETAG_MISMATCH\x10\x0b\x12\"\n\x1e\x45RROR_REASON_REQUEST_ID_REUSED\x10\x0c\x12%\n!ERROR_REASON_INVALID_RESUME_TOKEN\x10\r\x12\x1e\n\x1a\x45RROR_REASON_SHUTTING_DOWN\x10\x0e\x12 \n\x1c\x45RROR_REASON_UNAUTHENTICATED\x10\x0f\x12\"\n\x1e\x45RROR_REASON_PERMISSION_DENIED\x10\x10\x12\x1d\n\x19\x45RROR_REASON_RATE_LIMITED\x10\x11\x12\x1b\n\x17\x45RROR_REASON_OVERLOADED\x10\x12\x12\x1d\n\x19\x45RROR_REASON_CALL_TIMEOUT\x10\x13\x42\x42\n\x14internal.sprocket.v1P\x01Z(sprocket.internal/sprocket/v1;sprocketv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,5 +33,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\024internal.sprocket.v1P\001Z(sprocket.internal/sprocket/v1;sprocketv1'
   _globals['_ERRORREASON']._serialized_start=48
-  _globals['_ERRORREASON']._serialized_end=684
+  _globals['_ERRORREASON']._serialized_end=744
 # @@protoc_insertion_point(module_scope)

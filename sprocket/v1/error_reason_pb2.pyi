@@ -259,6 +259,34 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
           "metadata": {"principal": "api-key:dashboards", "limit": "100 per 1 second"}
         }
     """
+    ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 18
+    """The server is busy with as many calls as it takes on at once.
+
+    Code RESOURCE_EXHAUSTED, with a google.rpc.RetryInfo. Nothing was done; try again after its delay, or at
+    another replica.
+
+    Example of an ErrorInfo:
+
+        {
+          "reason": "ERROR_REASON_OVERLOADED",
+          "domain": "sprocket.internal",
+          "metadata": {"limit": "500 calls"}
+        }
+    """
+    ERROR_REASON_CALL_TIMEOUT: _ErrorReason.ValueType  # 19
+    """The call took longer than the server works on any call, whatever deadline its client gave, and was stopped.
+
+    Code DEADLINE_EXCEEDED. A change may have taken effect at the last moment: send it again with the same
+    request_id to find out.
+
+    Example of an ErrorInfo:
+
+        {
+          "reason": "ERROR_REASON_CALL_TIMEOUT",
+          "domain": "sprocket.internal",
+          "metadata": {"seconds": "30"}
+        }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed, for programs: the `reason` of the google.rpc.ErrorInfo that every error carries.
@@ -506,6 +534,34 @@ Example of an ErrorInfo:
       "reason": "ERROR_REASON_RATE_LIMITED",
       "domain": "sprocket.internal",
       "metadata": {"principal": "api-key:dashboards", "limit": "100 per 1 second"}
+    }
+"""
+ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 18
+"""The server is busy with as many calls as it takes on at once.
+
+Code RESOURCE_EXHAUSTED, with a google.rpc.RetryInfo. Nothing was done; try again after its delay, or at
+another replica.
+
+Example of an ErrorInfo:
+
+    {
+      "reason": "ERROR_REASON_OVERLOADED",
+      "domain": "sprocket.internal",
+      "metadata": {"limit": "500 calls"}
+    }
+"""
+ERROR_REASON_CALL_TIMEOUT: ErrorReason.ValueType  # 19
+"""The call took longer than the server works on any call, whatever deadline its client gave, and was stopped.
+
+Code DEADLINE_EXCEEDED. A change may have taken effect at the last moment: send it again with the same
+request_id to find out.
+
+Example of an ErrorInfo:
+
+    {
+      "reason": "ERROR_REASON_CALL_TIMEOUT",
+      "domain": "sprocket.internal",
+      "metadata": {"seconds": "30"}
     }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -16,15 +16,14 @@ from sprocket.v1.factory_pb2 import (
     ListFactoriesRequest,
 )
 from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
-from sprocket_grpc.chart_command.errors import ChartError, explain
+from sprocket_grpc.client.connection import Server
+from sprocket_grpc.client.errors import ClientError, explain
 
 CALL_SECONDS = 10
 HISTORY_SECONDS = 600
 """How long a history may take to arrive: a chart of millions of entries that is written to a file."""
 
-# gRPC would wait for up to two minutes before it looks again for a server that was away.
-_CHANNEL_OPTIONS = [("grpc.initial_reconnect_backoff_ms", 200), ("grpc.max_reconnect_backoff_ms", 2_000)]
-
+_HOW_TO_LIST = "`sprocket-grpc list factories` shows all"
 _SHOWN_FACTORIES = 10
 _NAMES_ASKED_FOR = 1_000
 
@@ -40,17 +39,17 @@ class ChartCall(Protocol):
 
 
 class Client:
-    """A client of one server. Every error of a call is a ChartError, but for those of `call_chart`."""
+    """A client of one server. Every error of a call is a ClientError, but for those of `call_chart`."""
 
-    def __init__(self, server: str, channel: grpc.Channel) -> None:
+    def __init__(self, server: Server) -> None:
         self.server = server
-        self._stub = FactoryServiceStub(channel)
+        self._stub = FactoryServiceStub(server.channel)
 
     def find(self, name: str) -> Factory:
         """Return the factory that has this id or, if it is none, this display name.
 
         Raises:
-            ChartError: There is none, or several; or the server cannot be asked.
+            ClientError: There is none, or several; or the server cannot be asked.
         """
         if identifier := _identifier(name):
             return self._get(identifier)
@@ -66,35 +65,34 @@ class Client:
         """Read a history, stretch by stretch.
 
         Raises:
-            ChartError: It cannot be had, or not any more.
+            ClientError: It cannot be had, or not any more.
         """
         with self._explained():
-            yield from self._stub.GetFactoryChart(request, timeout=HISTORY_SECONDS)
+            yield from self._stub.GetFactoryChart(request, timeout=HISTORY_SECONDS, metadata=self.server.metadata)
 
     def call_chart(self, request: GetFactoryChartRequest) -> ChartCall:
         """Begin to read a chart, with gRPC's own errors."""
-        return self._stub.GetFactoryChart(request)
+        return self._stub.GetFactoryChart(request, metadata=self.server.metadata)
 
     def _get(self, identifier: str) -> Factory:
         try:
-            return self._stub.GetFactory(GetFactoryRequest(id=identifier), timeout=CALL_SECONDS).factory
+            request, metadata = GetFactoryRequest(id=identifier), self.server.metadata
+            return self._stub.GetFactory(request, timeout=CALL_SECONDS, metadata=metadata).factory
         except grpc.RpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
-                raise ChartError(f"there is no factory with the id {identifier}; {self._how_to_list()}") from error
+                raise ClientError(f"there is no factory with the id {identifier}; {_HOW_TO_LIST}") from error
             raise explain(error, self.server) from error
 
     def _list(self, request: ListFactoriesRequest) -> list[Factory]:
         with self._explained():
-            return list(self._stub.ListFactories(request, timeout=CALL_SECONDS).factories)
+            response = self._stub.ListFactories(request, timeout=CALL_SECONDS, metadata=self.server.metadata)
+            return list(response.factories)
 
-    def _unknown(self, name: str) -> ChartError:
+    def _unknown(self, name: str) -> ClientError:
         names = {each.display_name for each in self._list(ListFactoriesRequest(page_size=_NAMES_ASKED_FOR))}
         near = _near(name, names)
         suggestion = f"did you mean {' or '.join(map(repr, near))}? Or " if near else ""
-        return ChartError(f"there is no factory called {name!r}; {suggestion}{self._how_to_list()}")
-
-    def _how_to_list(self) -> str:
-        return f"list all with `grpcurl -plaintext {self.server} sprocket.v1.FactoryService/ListFactories`"
+        return ClientError(f"there is no factory called {name!r}; {suggestion}{_HOW_TO_LIST}")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -102,13 +100,6 @@ class Client:
             yield
         except grpc.RpcError as error:
             raise explain(error, self.server) from error
-
-
-@contextmanager
-def connected(server: str) -> Iterator[Client]:
-    """Give a client of the server at an address."""
-    with grpc.insecure_channel(server, options=_CHANNEL_OPTIONS) as channel:
-        yield Client(server, channel)
 
 
 def _identifier(name: str) -> str | None:
@@ -128,7 +119,7 @@ def _near(name: str, names: set[str]) -> list[str]:
     return [folded[each] for each in difflib.get_close_matches(name.casefold(), folded)]
 
 
-def _ambiguous(name: str, found: list[Factory]) -> ChartError:
+def _ambiguous(name: str, found: list[Factory]) -> ClientError:
     shown = ", ".join(f"{each.id} ({each.display_name})" for each in found[:_SHOWN_FACTORIES])
     more = ", and more" if len(found) > _SHOWN_FACTORIES else ""
-    return ChartError(f"several factories are called {name!r}; say which by its id: {shown}{more}")
+    return ClientError(f"several factories are called {name!r}; say which by its id: {shown}{more}")

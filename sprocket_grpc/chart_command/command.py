@@ -6,18 +6,18 @@ from pathlib import Path
 import click
 
 from sprocket.v1.factory_pb2 import Factory, FactoryChart, GetFactoryChartRequest
-from sprocket_grpc.addresses import reachable
 from sprocket_grpc.chart_command import screen
 from sprocket_grpc.chart_command.chart import Chart, Drawing, drawing
-from sprocket_grpc.chart_command.client import Client, connected
-from sprocket_grpc.chart_command.files import replacing
+from sprocket_grpc.chart_command.client import Client
 from sprocket_grpc.chart_command.live import follow_in_lines, follow_in_terminal
 from sprocket_grpc.chart_command.picture import SUFFIXES, check_matplotlib, write_picture
 from sprocket_grpc.chart_command.since import Since, SinceType
 from sprocket_grpc.chart_command.table import WRITERS
 from sprocket_grpc.chart_command.terminal import draw, load_plotext
 from sprocket_grpc.chart_command.times import now_micros, to_datetime
-from sprocket_grpc.settings import load_settings
+from sprocket_grpc.client.connection import Connection, connected, connection_options
+from sprocket_grpc.client.files import replacing
+from sprocket_grpc.client.output import full_disks_told
 
 # More than a screen has columns or a picture dots, so that nothing is lost to the eye.
 DRAWN_POINTS = 2_000
@@ -30,14 +30,14 @@ _FEWEST_POINTS = 6
 @click.argument("factory_name", metavar="FACTORY")
 @click.option("--since", type=SinceType(), help="How long ago to begin (90s, 30m, 12h, 7d, 4w), or a time (RFC 3339).")
 @click.option("--follow", is_flag=True, help="Go on with what is new until Ctrl-C.")
-@click.option("--server", help="The address to ask. Default: SPROCKET_LISTEN.")
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write a picture (.svg, .png) or all entries (.csv, .json) instead of drawing here.",
 )
+@connection_options
 def chart_command(
-    factory_name: str, *, since: Since | None, follow: bool, server: str | None, output: Path | None
+    factory_name: str, *, since: Since | None, follow: bool, output: Path | None, connection: Connection
 ) -> None:
     """Draw the production goal and the actual production of FACTORY over time.
 
@@ -46,7 +46,8 @@ def chart_command(
     """
     suffix = _suffix(output, follow=follow)
     _check_libraries(suffix, follow=follow)
-    with connected(server or reachable(load_settings().listen)) as client, screen.full_disks_told():
+    with connected(connection) as server, full_disks_told():
+        client = Client(server)
         factory = client.find(factory_name)
         request = _request(factory, since, follow=follow)
         if follow:

@@ -10,7 +10,7 @@ import grpc
 
 from sprocket.v1.factory_pb2 import GetFactoryChartRequest, GetFactoryChartResponse
 from sprocket_grpc.chart_command.client import ChartCall, Client
-from sprocket_grpc.chart_command.errors import ChartError, explain
+from sprocket_grpc.client.errors import ClientError, explain
 
 TICK_SECONDS = 0.25
 """How long nothing is said while nothing happens."""
@@ -43,7 +43,7 @@ def follow(client: Client, request: GetFactoryChartRequest) -> Iterator[Update]:
         request: Where to begin. Its resume_token is moved on.
 
     Raises:
-        ChartError: It cannot be followed, or not any more.
+        ClientError: It cannot be followed, or not any more.
     """
     pause, problem = _FIRST_PAUSE_SECONDS, ""
     while True:
@@ -55,7 +55,7 @@ def follow(client: Client, request: GetFactoryChartRequest) -> Iterator[Update]:
         except grpc.RpcError as error:
             if error.code() not in _WORTH_ANOTHER_TRY:
                 raise explain(error, client.server) from error
-        problem = f"{client.server} has gone away; trying again every few seconds"
+        problem = f"{client.server.address} has gone away; trying again every few seconds"
         yield from _paused(pause, problem)
         pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
@@ -85,7 +85,7 @@ def _next(
     except Empty:
         return None
     if item is None:
-        raise ChartError(f"{client.server} ended the stream; it is too old a version to follow charts")
+        raise ClientError(f"{client.server.address} ended the stream; it is too old a version to follow charts")
     if isinstance(item, grpc.RpcError):
         raise item
     return item

@@ -61,7 +61,7 @@ def follow_in_terminal(client: Client, factory: Factory, request: GetFactoryChar
     """Redraw a chart until Ctrl-C, and leave the last drawing on the screen.
 
     Raises:
-        ChartError: It cannot be followed, or not any more.
+        ClientError: It cannot be followed, or not any more.
     """
     live = LiveDrawing(factory.display_name, since)
     try:
@@ -90,7 +90,7 @@ def follow_in_lines(client: Client, request: GetFactoryChartRequest, *, with_his
         with_history: Whether to print all of the history before; else only the entry that is in force.
 
     Raises:
-        ChartError: It cannot be followed, or not any more.
+        ClientError: It cannot be followed, or not any more.
     """
     with suppress(KeyboardInterrupt):
         _print(client, request, with_history=with_history)

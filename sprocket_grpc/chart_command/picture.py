@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sprocket_grpc.chart_command.chart import Drawing
-from sprocket_grpc.chart_command.errors import missing_library
-from sprocket_grpc.chart_command.text import printable
 from sprocket_grpc.chart_command.ticks import time_ticks
+from sprocket_grpc.client.errors import missing_library
+from sprocket_grpc.client.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +54,7 @@ def check_matplotlib() -> None:
     """Make sure that pictures can be drawn.
 
     Raises:
-        ChartError: It is not installed.
+        ClientError: It is not installed.
     """
     try:
         import matplotlib as mpl  # noqa: F401, PLC0415  # an extra, and only pictures need it

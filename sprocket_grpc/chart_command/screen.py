@@ -11,7 +11,6 @@ from typing import NoReturn
 
 import click
 
-from sprocket_grpc.chart_command.errors import ChartError
 from sprocket_grpc.chart_command.terminal import SMALLEST_COLUMNS, SMALLEST_LINES, Canvas
 
 _TALLEST_LINES = 40
@@ -40,23 +39,6 @@ def canvas() -> Canvas:
     lines = min(size.lines - _LINES_LEFT, _TALLEST_LINES)
     colour = not os.environ.get("NO_COLOR")
     return Canvas(max(size.columns, SMALLEST_COLUMNS), max(lines, SMALLEST_LINES), colour, ascii_only)
-
-
-@contextmanager
-def full_disks_told() -> Iterator[None]:
-    """Say in a line that the standard output cannot be written; a reader that went away is no error to tell.
-
-    Raises:
-        ChartError: It cannot be written.
-    """
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        # Or else Python tries what is left once more at the end, and exits with another status (its manual, "signal").
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise ChartError(f"cannot write to the standard output: {error.strerror or error}") from error
 
 
 def show(lines: list[str]) -> None:

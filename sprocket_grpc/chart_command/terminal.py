@@ -6,9 +6,9 @@ from types import ModuleType
 import click
 
 from sprocket_grpc.chart_command.chart import Chart, Drawing
-from sprocket_grpc.chart_command.errors import missing_library
-from sprocket_grpc.chart_command.text import printable
 from sprocket_grpc.chart_command.ticks import number_ticks, time_ticks
+from sprocket_grpc.client.errors import missing_library
+from sprocket_grpc.client.text import printable
 
 SMALLEST_COLUMNS, SMALLEST_LINES = 40, 12
 
@@ -57,7 +57,7 @@ def load_plotext() -> ModuleType:
     """Import plotext.
 
     Raises:
-        ChartError: It is not installed.
+        ClientError: It is not installed.
     """
     try:
         import plotext  # noqa: PLC0415  # an extra, and only some need it

@@ -25,6 +25,7 @@ class Call:
         context: What gRPC says about it.
         request_id: The id under which logs, traces and errors speak of it.
         request_bytes: The size of the request.
+        is_stream: Whether it may have many responses.
         status: How it ended, as far as it has.
         response_bytes: The size of the responses so far.
         responses: How many responses there were so far.
@@ -39,6 +40,7 @@ class Call:
     context: Context
     request_id: str
     request_bytes: int
+    is_stream: bool = False
     status: StatusCode = StatusCode.OK
     response_bytes: int = 0
     responses: int = 0

@@ -88,7 +88,7 @@ class ConcernInterceptor(grpc.aio.ServerInterceptor):
     def _around_stream(self, method: str, behaviour: Any) -> Callable[[Any, Context], AsyncIterator[Any]]:  # noqa: ANN401  # as above
         async def stream(request: _Received, context: Context) -> AsyncIterator[Any]:
             async with (
-                self._around(method, request, context) as call,
+                self._around(method, request, context, is_stream=True) as call,
                 aclosing(behaviour(request.get(), context)) as responses,
             ):
                 async for response in responses:
@@ -98,11 +98,15 @@ class ConcernInterceptor(grpc.aio.ServerInterceptor):
         return stream
 
     @asynccontextmanager
-    async def _around(self, method: str, request: _Received, context: Context) -> AsyncIterator[Call]:
+    async def _around(
+        self, method: str, request: _Received, context: Context, *, is_stream: bool = False
+    ) -> AsyncIterator[Call]:
         metadata = dict(context.invocation_metadata() or ())
         request_id = _request_id(metadata.get(REQUEST_ID_KEY))
         trace_id = read_trace_id(metadata.get("traceparent"))
-        call = Call(method, metadata, context, request_id, request.size, peer=context.peer(), trace_id=trace_id)
+        call = Call(
+            method, metadata, context, request_id, request.size, is_stream, peer=context.peer(), trace_id=trace_id
+        )
         context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
         set_caller(Caller(request_id=request_id, method=method))
         set_trace_id(trace_id)

@@ -83,6 +83,8 @@ _TABLE: dict[type[errors.SprocketError], tuple[StatusCode, Callable[[Any], list[
     errors.UnavailableError: (StatusCode.UNAVAILABLE, _retry_info),
     errors.ShuttingDownError: (StatusCode.UNAVAILABLE, _retry_info),
     errors.RateLimitedError: (StatusCode.RESOURCE_EXHAUSTED, _quota_failure),
+    errors.OverloadedError: (StatusCode.RESOURCE_EXHAUSTED, _retry_info),
+    errors.CallTimeoutError: (StatusCode.DEADLINE_EXCEEDED, _nothing_more),
     errors.DeadlineExceededError: (StatusCode.DEADLINE_EXCEEDED, _nothing_more),
     errors.InternalError: (StatusCode.INTERNAL, _nothing_more),
 }

@@ -5,6 +5,7 @@ from sprocket.v1.sprocket_pb2_grpc import SprocketServiceServicer
 from sprocket_grpc.services import Context
 from sprocket_grpc.services.resource import Resource
 from sprocket_grpc.services.sprocket_batches import SprocketBatches
+from sprocket_grpc.services.sprocket_creation import SprocketCreation
 from sprocket_grpc.services.standard import StandardMethods
 from sprocket_grpc.services.toolkit import Toolkit
 from sprocket_grpc.services.validation import identifier, optional_text
@@ -28,11 +29,14 @@ class SprocketService(SprocketServiceServicer):
         store = SprocketStore()
         self._standard = StandardMethods(SPROCKET, store, toolkit)
         self._batches = SprocketBatches(SPROCKET, store, toolkit)
+        self._creation = SprocketCreation(SPROCKET, store, toolkit)
 
     async def CreateSprocket(self, request: pb.CreateSprocketRequest, context: Context) -> pb.CreateSprocketResponse:
-        return await self._standard.create(
-            request, request.sprocket, response := pb.CreateSprocketResponse(), response.sprocket
-        )
+        if request.validate_only:
+            return await self._standard.create(
+                request, request.sprocket, response := pb.CreateSprocketResponse(), response.sprocket
+            )
+        return await self._creation.create(request, pb.CreateSprocketResponse())
 
     async def GetSprocket(self, request: pb.GetSprocketRequest, context: Context) -> pb.GetSprocketResponse:
         return await self._standard.get(request.id, response := pb.GetSprocketResponse(), response.sprocket)

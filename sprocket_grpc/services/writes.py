@@ -1,19 +1,18 @@
-"""How a write takes effect: in a transaction; once for a request_id (AIP-155); never for validate_only (AIP-163)."""
+"""How writes take effect: in a transaction; once for a request_id (AIP-155); never for validate_only (AIP-163)."""
 
 import copy
 import hashlib
 import uuid
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeVar
 
 from sprocket_grpc.caller import ANONYMOUS, current_caller
 from sprocket_grpc.database import Connection, Database
-from sprocket_grpc.errors import RequestIdReusedError, Violation
+from sprocket_grpc.errors import RequestIdReusedError, SprocketError, Violation
 from sprocket_grpc.services import validation
 from sprocket_grpc.services.requests import Serializable, WriteRequest
 from sprocket_grpc.store import recorded_request
-
-_R = TypeVar("_R", bound=Serializable)
 
 
 def is_plain(request: WriteRequest) -> bool:
@@ -24,6 +23,49 @@ def is_plain(request: WriteRequest) -> bool:
 def request_id_violations(request: WriteRequest) -> list[Violation]:
     """Return what is wrong with a request_id."""
     return validation.id_violations("request_id", request.request_id) if request.request_id else []
+
+
+class Claim(NamedTuple):
+    """What a request with a request_id is recorded as.
+
+    Attributes:
+        record_id: The id of the record.
+        fingerprint: A digest of what the request asks for.
+    """
+
+    record_id: str
+    fingerprint: bytes
+
+
+def claim_of(request: WriteRequest) -> Claim | None:
+    """Return what a request of the present caller is recorded as, or None if it has no request_id."""
+    if not request.request_id:
+        return None
+    return Claim(_record_id(request.request_id, current_caller().principal), _fingerprint(request))
+
+
+@dataclass(eq=False)
+class SharedWrite:
+    """A write that may share a transaction with others, and succeeds or fails for itself.
+
+    Attributes:
+        claim: What its request is recorded as, if it is.
+        response: What it is answered, once it is done.
+        error: Why it failed, if it did. It leaves no trace then.
+    """
+
+    claim: Claim | None
+    response: Serializable
+    error: SprocketError | None = field(default=None, init=False)
+
+    @property
+    def record_id(self) -> str:
+        """The id of its record, or an empty text if it has none."""
+        return self.claim.record_id if self.claim else ""
+
+
+_R = TypeVar("_R", bound=Serializable)
+_W = TypeVar("_W", bound=SharedWrite)
 
 
 class Writes:
@@ -42,29 +84,54 @@ class Writes:
         Raises:
             RequestIdReusedError: Another request had its request_id.
         """
+        write = SharedWrite(claim_of(request), response)
 
         def effect(connection: Connection) -> None:
-            if request.request_id:
-                self._once(connection, request, response, work)
+            if write.claim:
+                self._once(connection, [write], lambda connection, _: work(connection))
             else:
                 work(connection)
+            if write.error:
+                raise write.error
 
         run = self._database.run_and_undo if request.validate_only else self._database.run_in_transaction
         await run(effect)
         return response
 
-    def _once(
-        self, connection: Connection, request: WriteRequest, response: Serializable, work: Callable[[Connection], None]
-    ) -> None:
-        fingerprint, record_id = _fingerprint(request), _record_id(request.request_id, current_caller().principal)
-        first = recorded_request.claim(connection, record_id, fingerprint, self._keep_hours)
-        if first is None:
-            work(connection)
-            recorded_request.answer(connection, record_id, response.SerializeToString())
-        elif first[0] == fingerprint:
-            response.MergeFromString(first[1])
+    async def run_together(self, writes: Sequence[_W], work: Callable[[Connection, Sequence[_W]], None]) -> None:
+        """Do several writes, no two of which have the same record.
+
+        Args:
+            writes: The writes.
+            work: Does some of them in a single statement.
+        """
+        if any(each.claim for each in writes):
+            await self._database.run_in_transaction(self._once, writes, work)
         else:
-            raise RequestIdReusedError
+            await self._database.run(work, writes)
+
+    def _once(
+        self, connection: Connection, writes: Sequence[_W], work: Callable[[Connection, Sequence[_W]], None]
+    ) -> None:
+        """Do those writes that were not done before, and answer the others as then."""
+        fingerprints = dict(each.claim for each in writes if each.claim)
+        earlier = recorded_request.claim(connection, fingerprints, self._keep_hours)
+        new = [each for each in writes if each.record_id not in earlier]
+        if new:
+            work(connection, new)
+        recorded_request.release(connection, [each.record_id for each in new if each.claim and each.error])
+        done = [each for each in new if each.claim and not each.error]
+        recorded_request.answer(connection, {each.record_id: each.response.SerializeToString() for each in done})
+        for each in writes:
+            if each.claim and each.record_id in earlier:
+                _repeat(each, each.claim, earlier[each.record_id])
+
+
+def _repeat(write: SharedWrite, claim: Claim, earlier: recorded_request.Earlier) -> None:
+    if claim.fingerprint == earlier.fingerprint:
+        write.response.MergeFromString(earlier.response)
+    else:
+        write.error = RequestIdReusedError()
 
 
 def _record_id(request_id: str, principal: str) -> str:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    true,
     update,
 )
 
@@ -24,22 +25,28 @@ from sprocket_grpc.store.resource import Values
 _ENTRY_COLUMNS = ["factory_id", "sequence", "time_micros", "sprocket_production_goal", "sprocket_production_actual"]
 
 
-def next_entry() -> Values:
-    """Return what an UPDATE of a factory sets for its chart to take one more entry.
+def next_entries(number: int | ColumnElement[int] = 1) -> Values:
+    """Return what an UPDATE of a factory sets for its chart to take more entries.
 
     The sequence is counted, and the time read, while the row is locked: sequences are gapless and in the
     order of the commits, and times never go backwards, even if the clock does.
     """
     return {
-        "chart_sequence": factory.c.chart_sequence + 1,
+        "chart_sequence": factory.c.chart_sequence + number,
         "chart_time_micros": func.greatest(epoch_micros(func.clock_timestamp()), factory.c.chart_time_micros),
     }
 
 
 def actual_changed(by: int | ColumnElement[int]) -> Update:
-    """Make the UPDATE that counts sprockets of a factory, up or down; it still wants a WHERE."""
+    """Make the UPDATE that counts sprockets of a factory, up or down, in one entry; it still wants a WHERE."""
     actual = factory.c.sprocket_production_actual + by
-    return update(factory).values(sprocket_production_actual=actual, **next_entry())
+    return update(factory).values(sprocket_production_actual=actual, **next_entries())
+
+
+def made_one_by_one(number: ColumnElement[int]) -> Update:
+    """Make the UPDATE that counts new sprockets of a factory, with an entry for each; it still wants a WHERE."""
+    actual = factory.c.sprocket_production_actual + number
+    return update(factory).values(sprocket_production_actual=actual, **next_entries(number))
 
 
 def recorded(changed: CTE) -> CTE:
@@ -51,6 +58,19 @@ def recorded(changed: CTE) -> CTE:
         changed.c.sprocket_production_goal,
         changed.c.sprocket_production_actual,
     )
+    return insert(chart_entry).from_select(_ENTRY_COLUMNS, entries).cte("recorded")
+
+
+def recorded_one_by_one(changed: CTE, number: ColumnElement[int]) -> CTE:
+    """Make the INSERT of the entries of `made_one_by_one`; `changed` is the factory as it is with the last of them."""
+    series = func.generate_series(number - 1, 0, -1).table_valued(column("later", BigInteger)).render_derived("series")
+    entries = select(
+        changed.c.id,
+        changed.c.chart_sequence - series.c.later,
+        changed.c.chart_time_micros,
+        changed.c.sprocket_production_goal,
+        changed.c.sprocket_production_actual - series.c.later,
+    ).select_from(changed.join(series, true()))
     return insert(chart_entry).from_select(_ENTRY_COLUMNS, entries).cte("recorded")
 
 

@@ -24,7 +24,7 @@ class FactoryStore(ResourceStore):
         goal = stored[self.columns.index(factory.c.sprocket_production_goal)]
         if changes.get("sprocket_production_goal", goal) == goal:
             return super()._update(connection, stored, changes)
-        entry = chart.next_entry()
+        entry = chart.next_entries()
         statement = update(factory).where(factory.c.id == stored[0]).values(**changes, **self.touched(), **entry)
         changed = statement.returning(*factory.c).cte("changed")
         return connection.execute(self.fields_of(changed).add_cte(chart.recorded(changed))).one()

@@ -7,6 +7,7 @@ import uuid_utils
 from psycopg.errors import ForeignKeyViolation
 from sqlalchemy import (
     CTE,
+    ColumnElement,
     Connection,
     Select,
     Table,
@@ -178,12 +179,12 @@ class ResourceStore(ListedStore):
         later = self.table.c.update_time + literal_column("interval '1 microsecond'")
         return {"update_time": func.greatest(func.clock_timestamp(), later)}
 
-    def fields_of(self, changed: CTE) -> Select[Any]:
+    def fields_of(self, changed: CTE, set_caller: ColumnElement[str] = SET_CALLER) -> Select[Any]:
         """Make the SELECT of the resource's fields from rows that its statement writes in the name of the caller.
 
         Triggers fire at the end of a statement, so they know the name by then.
         """
-        return select(*(changed.c[column.name] for column in self.columns)).where(SET_CALLER.is_not(None))
+        return select(*(changed.c[column.name] for column in self.columns)).where(set_caller.is_not(None))
 
     def _insert(self, connection: Connection, values: Values) -> Row | None:
         created = insert(self.table).values(values).returning(*self.columns).cte("created")

@@ -1,12 +1,27 @@
 """The SQL of sprockets: each change counts in the factory and in its chart, in the same transaction."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from sqlalchemy import BindParameter, Connection, bindparam, delete, func, insert, select
+from sqlalchemy import (
+    ARRAY,
+    BindParameter,
+    Connection,
+    ForeignKey,
+    Text,
+    bindparam,
+    column,
+    delete,
+    func,
+    insert,
+    select,
+    true,
+)
 
-from sprocket_grpc.errors import NotFoundError, ReferenceNotFoundError
-from sprocket_grpc.models import factory, sprocket
+from sprocket_grpc.attribution import SET_CALLERS, callers_of
+from sprocket_grpc.caller import Caller
+from sprocket_grpc.errors import AbortedError, NotFoundError, ReferenceNotFoundError, SprocketError, Violation
+from sprocket_grpc.models import Identifier, factory, sprocket, sprocket_type
 from sprocket_grpc.store import chart
 from sprocket_grpc.store.listed import Row
 from sprocket_grpc.store.references import IDENTIFIERS, existing, foreign_keys, missing_reference
@@ -30,6 +45,38 @@ _CREATED = (
     .cte("created")
 )
 
+# Several at once: first the factory is locked, and then their types, as all writes take their locks. What refers to a
+# type that is not there is left out, and as those that are there stay until the end, no foreign key can fail.
+_GIVEN = (
+    func.unnest(
+        bindparam("ids", type_=IDENTIFIERS),
+        bindparam("display_names", type_=ARRAY(Text)),
+        bindparam("sprocket_type_ids", type_=IDENTIFIERS),
+    )
+    .table_valued(column("id", Identifier), column("display_name", Text), column("sprocket_type_id", Identifier))
+    .render_derived("given")
+)
+_LOCKED = select(factory.c.id).where(factory.c.id == _new("factory_id")).with_for_update(key_share=True).cte("locked")
+_VALID = (
+    select(_LOCKED.c.id.label("factory_id"), *_GIVEN.c)
+    .select_from(_LOCKED.join(_GIVEN, true()).join(sprocket_type, sprocket_type.c.id == _GIVEN.c.sprocket_type_id))
+    .with_for_update(read=True, key_share=True, of=sprocket_type)
+    .cte("valid")
+)
+_NUMBER = select(func.count()).select_from(_VALID).scalar_subquery()
+_EACH_COUNTED = (
+    chart.made_one_by_one(_NUMBER)
+    .where(factory.c.id == _new("factory_id"), _NUMBER > 0)
+    .returning(*factory.c)
+    .cte("counted")
+)
+_EACH_CREATED = (
+    insert(sprocket)
+    .from_select(_FIELDS, select(*(_VALID.c[name] for name in _FIELDS)))
+    .returning(*sprocket.c)
+    .cte("created")
+)
+
 # In the order of their ids, so that two of these cannot deadlock.
 _DOOMED = (
     select(sprocket.c.id)
@@ -49,6 +96,9 @@ class SprocketStore(ResourceStore):
     def __init__(self) -> None:
         super().__init__(sprocket)
         self._create = self.fields_of(_CREATED).add_cte(chart.recorded(_COUNTED))
+        self._create_each = self.fields_of(_EACH_CREATED, SET_CALLERS).add_cte(
+            chart.recorded_one_by_one(_EACH_COUNTED, _NUMBER)
+        )
 
     def delete(self, connection: Connection, identifier: str) -> None:
         """Delete a sprocket and count it out of its factory, which takes a transaction.
@@ -68,6 +118,23 @@ class SprocketStore(ResourceStore):
         """
         chart.lock(connection, [values["factory_id"]])  # first, as `insert` does
         return super().insert_in_transaction(connection, values)
+
+    def insert_each(
+        self, connection: Connection, several: Sequence[tuple[Values, Caller]]
+    ) -> list[Row | SprocketError]:
+        """Add sprockets of one factory in a single statement, each with its own entry and in the name of its caller.
+
+        Returns:
+            For each its row, or why it was not added: others are added all the same.
+        """
+        given = [self.identified(values) for values, _ in several]
+        parameters = {f"{name}s": [values[name] for values in given] for name in _FIELDS[1:]} | {
+            "new_factory_id": given[0]["factory_id"],
+            "callers": callers_of(dict(zip((values["id"] for values in given), (c for _, c in several), strict=True))),
+        }
+        rows = {row[0]: row for row in connection.execute(self._create_each, parameters)}
+        errors = self._errors_of(connection, [values for values in given if values["id"] not in rows])
+        return [rows.get(values["id"]) or errors[values["id"]] for values in given]
 
     def insert_many(self, connection: Connection, several: Sequence[Values]) -> list[Row]:
         """Add sprockets, all or none, and return them in their order.
@@ -97,14 +164,20 @@ class SprocketStore(ResourceStore):
         chart.count(connection, {factory_id: -number for factory_id, number in leaving.items()})
 
     def _require_references_of(self, connection: Connection, several: Sequence[Values]) -> None:
-        missing = []
-        for key in foreign_keys(sprocket):
-            wanted = [values[key.parent.name] for values in several]
-            there = existing(connection, key, wanted)
-            lost = [(index, each) for index, each in enumerate(wanted) if each not in there]
-            missing += [missing_reference(f"sprockets[{index}]", key, each) for index, each in lost]
+        missing = [
+            missing_reference(f"sprockets[{index}]", key, identifier)
+            for index, key, identifier in _missing_references(connection, several)
+        ]
         if missing:
             raise ReferenceNotFoundError(missing)
+
+    def _errors_of(self, connection: Connection, refused: Sequence[Values]) -> dict[str, SprocketError]:
+        """Say why sprockets could not be added, by their ids."""
+        missing: dict[str, list[Violation]] = {values["id"]: [] for values in refused}
+        for index, key, identifier in _missing_references(connection, refused):
+            missing[refused[index]["id"]].append(missing_reference(sprocket.name, key, identifier))
+        # What was missing a moment ago may be there now.
+        return {each: ReferenceNotFoundError(found) if found else AbortedError() for each, found in missing.items()}
 
     def _insert(self, connection: Connection, values: Values) -> Row | None:
         return connection.execute(self._create, {f"new_{name}": value for name, value in values.items()}).first()
@@ -115,3 +188,11 @@ class SprocketStore(ResourceStore):
         if after != before:
             chart.count(connection, {before: -1, after: 1})
         return super()._update(connection, stored, changes)
+
+
+def _missing_references(connection: Connection, several: Sequence[Values]) -> Iterator[tuple[int, ForeignKey, str]]:
+    """Find what sprockets refer to and is not there: the index of each such sprocket, and its key."""
+    for key in foreign_keys(sprocket):
+        wanted = [values[key.parent.name] for values in several]
+        there = existing(connection, key, wanted)
+        yield from ((index, key, each) for index, each in enumerate(wanted) if each not in there)

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 import grpc
 from sqlalchemy import make_url
 
+from sprocket_grpc.testing.postgres import execute
 from tests.conformance.promises import refusal
 from tests.conformance.rpcs import METHODS, call, path
-from tests.conftest import execute
 from tests.errors import Failure
 from tests.resources import CASES
 from tests.service import Service

@@ -6,9 +6,9 @@ import grpc
 import pytest
 from google.rpc.error_details_pb2 import RequestInfo
 
+from sprocket_grpc.testing.postgres import execute
 from tests.conformance.breakage import TABLES, failures, without_audit_log
 from tests.conformance.rpcs import valid_requests
-from tests.conftest import execute
 from tests.errors import Failure
 from tests.resources import CASES, Case
 from tests.service import Service

@@ -8,10 +8,10 @@ from google.rpc.error_details_pb2 import RetryInfo
 from sqlalchemy import make_url
 
 from sprocket_grpc.settings import Settings
+from sprocket_grpc.testing.postgres import execute
 from tests.conformance.breakage import TABLES, closed_database, failures, without_audit_log
 from tests.conformance.promises import refuses
 from tests.conformance.rpcs import valid_requests
-from tests.conftest import execute
 from tests.errors import Failure
 from tests.locks import open_transaction, waiting_for
 from tests.resources import CASES, Case

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sprocket_grpc.chart_command.errors import ChartError
+from sprocket_grpc.client.errors import ClientError
 
 
 @contextmanager
@@ -13,7 +13,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """Give the path of a file to write, which takes the place of `path` if nothing goes wrong.
 
     Raises:
-        ChartError: It cannot be written.
+        ClientError: It cannot be written.
     """
     target = path.resolve()
     # Beside it, for a rename does not cross file systems; its suffix says of what kind it is.
@@ -22,7 +22,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield beside
         beside.replace(target)
     except OSError as error:
-        raise ChartError(f"cannot write {path}: {error.strerror or error}; `--output` names another file") from error
+        raise ClientError(f"cannot write {path}: {error.strerror or error}; `--output` names another file") from error
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)

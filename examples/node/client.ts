@@ -1,0 +1,155 @@
+// A client in TypeScript: lists in pages, creates safely, reads an error, follows a chart through a restart of the server.
+
+import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type CallOptions, type Client, type ServiceError, Metadata, credentials, status } from "@grpc/grpc-js";
+import { BadRequest, ErrorInfo } from "./generated/google/rpc/error_details.js";
+import { Status } from "./generated/google/rpc/status.js";
+import {
+  CreateFactoryRequest,
+  DeleteFactoryRequest,
+  type Factory,
+  FactoryServiceClient,
+  GetFactoryChartRequest,
+  type GetFactoryChartResponse,
+} from "./generated/sprocket/v1/factory.js";
+import { CreateLocationRequest, ListLocationsRequest, LocationServiceClient } from "./generated/sprocket/v1/location.js";
+import { ListSprocketsRequest, type Sprocket, SprocketServiceClient } from "./generated/sprocket/v1/sprocket.js";
+
+const CALL_MS = 5_000;
+const FOLLOW_MS = 60_000;
+const ATTEMPTS = 5;
+
+const server = process.env.SPROCKET_SERVER ?? "127.0.0.1:50051";
+const metadata = new Metadata();
+if (process.env.SPROCKET_TOKEN) metadata.set("authorization", `Bearer ${process.env.SPROCKET_TOKEN}`);
+
+/** Shows what a client does, a line for each. */
+async function main(): Promise<void> {
+  // Which calls are retried by gRPC itself.
+  const config = readFileSync(new URL("../../../sprocket/v1/service_config.json", import.meta.url), "utf8");
+  const options = { "grpc.service_config": config, "grpc.max_reconnect_backoff_ms": 2_000 };
+  const sprockets = new SprocketServiceClient(server, credentials.createInsecure(), options);
+  const channelOverride = sprockets.getChannel(); // all clients on one connection
+  const locations = new LocationServiceClient(server, credentials.createInsecure(), { channelOverride });
+  const factories = new FactoryServiceClient(server, credentials.createInsecure(), { channelOverride });
+
+  const pages: Sprocket[][] = [];
+  for await (const page of listSprockets(sprockets)) pages.push(page);
+  console.log(`listed ${pages.flat().length} sprockets on ${pages.length} pages`);
+  const first = await call(locations, locations.listLocations, ListLocationsRequest.fromPartial({ pageSize: 1 }));
+  const factory = await createFactory(factories, first.locations[0]!.id);
+  try {
+    console.log(`refused: ${await refusal(locations)}`);
+    await followUntilChanged(factories, factory);
+  } finally {
+    const request = DeleteFactoryRequest.fromPartial({ id: factory.id, requestId: randomUUID() });
+    await call(factories, factories.deleteFactory, request);
+    sprockets.close();
+  }
+}
+
+type Method<Request, Response> = (
+  request: Request,
+  metadata: Metadata,
+  options: Partial<CallOptions>,
+  callback: (error: ServiceError | null, response: Response) => void,
+) => unknown;
+
+/** Calls a method with a deadline and, if there is one, the key. */
+function call<Request, Response>(client: Client, method: Method<Request, Response>, request: Request): Promise<Response> {
+  return new Promise((resolve, reject) => {
+    method.call(client, request, metadata, { deadline: Date.now() + CALL_MS }, (error, response) =>
+      error ? reject(error) : resolve(response),
+    );
+  });
+}
+
+/** Gives all sprockets, page by page. */
+async function* listSprockets(sprockets: SprocketServiceClient): AsyncGenerator<Sprocket[]> {
+  const request = ListSprocketsRequest.fromPartial({ pageSize: 40 });
+  do {
+    const response = await call(sprockets, sprockets.listSprockets, request);
+    yield response.sprockets;
+    request.pageToken = response.nextPageToken;
+  } while (request.pageToken);
+}
+
+/** Creates a factory, once, however often it has to be tried. */
+async function createFactory(factories: FactoryServiceClient, locationId: string): Promise<Factory> {
+  const factory = { displayName: "Example", locationId, sprocketProductionGoal: 10 };
+  // The id is made once, outside of the attempts: it is what makes them one request.
+  const request = CreateFactoryRequest.fromPartial({ factory, requestId: randomUUID() });
+  const created = await attemptCreate(factories, request);
+  const again = await attemptCreate(factories, request); // as if the first answer had been lost
+  console.log(`created factory ${created.id}, and by the same request again ${again.id}`);
+  return created;
+}
+
+/** Tries until the server can be reached; without a request id this could create several. */
+async function attemptCreate(factories: FactoryServiceClient, request: CreateFactoryRequest): Promise<Factory> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return (await call(factories, factories.createFactory, request)).factory!;
+    } catch (error) {
+      const passing = has(error, status.UNAVAILABLE) || has(error, status.DEADLINE_EXCEEDED);
+      if (!passing || attempt === ATTEMPTS) throw error;
+      await sleep(100 * 2 ** attempt);
+    }
+  }
+}
+
+/** Asks for what cannot be, and returns why it was refused: by the details of the error, not by its text. */
+async function refusal(locations: LocationServiceClient): Promise<string> {
+  const location = { displayName: " ", address: "1 Main St", city: "Springfield", postalCode: "1", countryCode: "USA" };
+  try {
+    await call(locations, locations.createLocation, CreateLocationRequest.fromPartial({ location }));
+  } catch (error) {
+    const [bytes] = (error as ServiceError).metadata?.get("grpc-status-details-bin") ?? [];
+    if (!(bytes instanceof Buffer)) throw error;
+    const details = new Map(Status.decode(bytes).details.map((detail) => [detail.typeUrl, detail.value]));
+    const info = ErrorInfo.decode(details.get("type.googleapis.com/google.rpc.ErrorInfo")!);
+    const request = BadRequest.decode(details.get("type.googleapis.com/google.rpc.BadRequest")!);
+    return `${info.reason}: ${request.fieldViolations.map((violation) => violation.field).join(", ")}`;
+  }
+  throw new Error("it was not refused");
+}
+
+/** Follows the chart of a factory until somebody changes the goal, and says what it tells. */
+async function followUntilChanged(factories: FactoryServiceClient, factory: Factory): Promise<void> {
+  for await (const { chart } of follow(factories, factory.id)) {
+    for (const [index, goal] of (chart?.sprocketProductionGoal ?? []).entries()) {
+      console.log(`goal ${goal}, actual ${chart!.sprocketProductionActual[index]}`);
+      if (goal !== factory.sprocketProductionGoal) return;
+    }
+  }
+}
+
+/** Gives all that the stream of a chart tells, once, through any number of servers. */
+async function* follow(factories: FactoryServiceClient, factoryId: string): AsyncGenerator<GetFactoryChartResponse> {
+  const request = GetFactoryChartRequest.fromPartial({ factoryId, follow: true });
+  const deadline = Date.now() + FOLLOW_MS;
+  console.log(`following factory ${factoryId}`);
+  for (;;) {
+    const stream = factories.getFactoryChart(request, metadata, { deadline });
+    try {
+      for await (const response of stream) {
+        yield response;
+        request.resumeToken = response.resumeToken;
+      }
+    } catch (error) {
+      if (!has(error, status.UNAVAILABLE)) throw error;
+      console.log("the stream broke; going on after what has come");
+      await sleep(1_000);
+    } finally {
+      stream.cancel();
+    }
+  }
+}
+
+function has(error: unknown, code: status): boolean {
+  return (error as ServiceError).code === code;
+}
+
+await main();

@@ -1,0 +1,156 @@
+"""The same client with asyncio: for programs that follow many charts, or call many servers, at once.
+
+Needs `pip install sprocket-grpc googleapis-common-protos`.
+"""
+
+import asyncio
+import os
+import uuid
+from collections.abc import AsyncIterator
+from importlib import resources
+from typing import TYPE_CHECKING
+
+import grpc
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from google.rpc.status_pb2 import Status
+
+from sprocket.v1.factory_pb2 import (
+    CreateFactoryRequest,
+    DeleteFactoryRequest,
+    Factory,
+    GetFactoryChartRequest,
+    GetFactoryChartResponse,
+)
+from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
+from sprocket.v1.location_pb2 import CreateLocationRequest, ListLocationsRequest, Location
+from sprocket.v1.location_pb2_grpc import LocationServiceStub
+from sprocket.v1.sprocket_pb2 import ListSprocketsRequest, Sprocket
+from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
+
+if TYPE_CHECKING:  # the types of asynchronous clients are in the stubs only
+    from sprocket.v1.factory_pb2_grpc import FactoryServiceAsyncStub
+    from sprocket.v1.location_pb2_grpc import LocationServiceAsyncStub
+    from sprocket.v1.sprocket_pb2_grpc import SprocketServiceAsyncStub
+
+SERVER = os.environ.get("SPROCKET_SERVER", "127.0.0.1:50051")
+TOKEN = os.environ.get("SPROCKET_TOKEN")
+METADATA = (("authorization", f"Bearer {TOKEN}"),) if TOKEN else ()
+CALL_SECONDS = 5
+FOLLOW_SECONDS = 60
+ATTEMPTS = 5
+
+
+async def main() -> None:
+    """Show what a client does, a line for each."""
+    # Which calls are retried by gRPC itself, and that none goes to a server that is not well.
+    config = (resources.files("sprocket.v1") / "service_config.json").read_text()
+    options = [("grpc.service_config", config), ("grpc.max_reconnect_backoff_ms", 2000)]
+    async with grpc.aio.insecure_channel(SERVER, options=options) as channel:
+        pages = [page async for page in list_sprockets(SprocketServiceStub(channel))]
+        say(f"listed {sum(map(len, pages))} sprockets on {len(pages)} pages")
+        locations, factories = LocationServiceStub(channel), FactoryServiceStub(channel)
+        first = await locations.ListLocations(
+            ListLocationsRequest(page_size=1), timeout=CALL_SECONDS, metadata=METADATA
+        )
+        factory = await create_factory(factories, first.locations[0].id)
+        try:
+            say(f"refused: {await refusal(locations)}")
+            await follow_until_changed(factories, factory)
+        finally:
+            request = DeleteFactoryRequest(id=factory.id, request_id=str(uuid.uuid4()))
+            await factories.DeleteFactory(request, timeout=CALL_SECONDS, metadata=METADATA)
+
+
+async def list_sprockets(sprockets: "SprocketServiceAsyncStub") -> AsyncIterator[list[Sprocket]]:
+    """Give all sprockets, page by page."""
+    request = ListSprocketsRequest(page_size=40)
+    while True:
+        response = await sprockets.ListSprockets(request, timeout=CALL_SECONDS, metadata=METADATA)
+        yield list(response.sprockets)
+        request.page_token = response.next_page_token
+        if not request.page_token:
+            return
+
+
+async def create_factory(factories: "FactoryServiceAsyncStub", location_id: str) -> Factory:
+    """Create a factory, once, however often it has to be tried."""
+    factory = Factory(display_name="Example", location_id=location_id, sprocket_production_goal=10)
+    # The id is made once, outside of the attempts: it is what makes them one request.
+    request = CreateFactoryRequest(factory=factory, request_id=str(uuid.uuid4()))
+    created = await attempt_create(factories, request)
+    again = await attempt_create(factories, request)  # as if the first answer had been lost
+    say(f"created factory {created.id}, and by the same request again {again.id}")
+    return created
+
+
+async def attempt_create(factories: "FactoryServiceAsyncStub", request: CreateFactoryRequest) -> Factory:
+    """Try until the server can be reached; without a request_id this could create several."""
+    for attempt in range(ATTEMPTS):
+        try:
+            return (await factories.CreateFactory(request, timeout=CALL_SECONDS, metadata=METADATA)).factory
+        except grpc.aio.AioRpcError as error:
+            if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                raise
+            await asyncio.sleep(2**attempt / 5)
+    raise TimeoutError(f"{SERVER} could not be reached")
+
+
+async def refusal(locations: "LocationServiceAsyncStub") -> str:
+    """Ask for what cannot be, and return why it was refused: by the details of the error, not by its text."""
+    wrong = Location(display_name=" ", address="1 Main St", city="Springfield", postal_code="1", country_code="USA")
+    try:
+        await locations.CreateLocation(CreateLocationRequest(location=wrong), timeout=CALL_SECONDS, metadata=METADATA)
+    except grpc.aio.AioRpcError as error:
+        info, request = ErrorInfo(), BadRequest()
+        unpack_details(error, info, request)
+        return f"{info.reason}: {', '.join(violation.field for violation in request.field_violations)}"
+    raise AssertionError("it was not refused")
+
+
+def unpack_details(error: grpc.aio.AioRpcError, *kinds: Message) -> None:
+    """Fill in those of these messages that are among the details of an error."""
+    for key, value in error.trailing_metadata() or ():
+        if key == "grpc-status-details-bin" and isinstance(value, bytes):
+            for detail in Status.FromString(value).details:
+                for kind in kinds:
+                    detail.Unpack(kind)
+
+
+async def follow_until_changed(factories: "FactoryServiceAsyncStub", factory: Factory) -> None:
+    """Follow the chart of a factory until somebody changes the goal, and say what it tells."""
+    async for response in follow(factories, factory.id):
+        for goal, actual in zip(
+            response.chart.sprocket_production_goal, response.chart.sprocket_production_actual, strict=True
+        ):
+            say(f"goal {goal}, actual {actual}")
+            if goal != factory.sprocket_production_goal:
+                return
+
+
+async def follow(factories: "FactoryServiceAsyncStub", factory_id: str) -> AsyncIterator[GetFactoryChartResponse]:
+    """Give all that the stream of a chart tells, once, through any number of servers."""
+    request = GetFactoryChartRequest(factory_id=factory_id, follow=True)
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + FOLLOW_SECONDS
+    say(f"following factory {factory_id}")
+    while True:
+        try:
+            left = deadline - clock()
+            async for response in factories.GetFactoryChart(request, timeout=left, metadata=METADATA):
+                yield response
+                request.resume_token = response.resume_token
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                raise
+            say("the stream broke; going on after what has come")
+            await asyncio.sleep(1)
+
+
+def say(line: str) -> None:
+    """Print a line, at once."""
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,147 @@
+"""A client in Python: lists in pages, creates safely, reads an error, follows a chart through a restart of the server.
+
+Needs `pip install sprocket-grpc googleapis-common-protos`.
+"""
+
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from importlib import resources
+
+import grpc
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from google.rpc.status_pb2 import Status
+
+from sprocket.v1.factory_pb2 import (
+    CreateFactoryRequest,
+    DeleteFactoryRequest,
+    Factory,
+    GetFactoryChartRequest,
+    GetFactoryChartResponse,
+)
+from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
+from sprocket.v1.location_pb2 import CreateLocationRequest, ListLocationsRequest, Location
+from sprocket.v1.location_pb2_grpc import LocationServiceStub
+from sprocket.v1.sprocket_pb2 import ListSprocketsRequest, Sprocket
+from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
+
+SERVER = os.environ.get("SPROCKET_SERVER", "127.0.0.1:50051")
+TOKEN = os.environ.get("SPROCKET_TOKEN")
+METADATA = (("authorization", f"Bearer {TOKEN}"),) if TOKEN else ()
+CALL_SECONDS = 5
+FOLLOW_SECONDS = 60
+ATTEMPTS = 5
+
+
+def main() -> None:
+    """Show what a client does, a line for each."""
+    # Which calls are retried by gRPC itself, and that none goes to a server that is not well.
+    config = (resources.files("sprocket.v1") / "service_config.json").read_text()
+    options = [("grpc.service_config", config), ("grpc.max_reconnect_backoff_ms", 2000)]
+    with grpc.insecure_channel(SERVER, options=options) as channel:
+        pages = list(list_sprockets(SprocketServiceStub(channel)))
+        say(f"listed {sum(map(len, pages))} sprockets on {len(pages)} pages")
+        locations, factories = LocationServiceStub(channel), FactoryServiceStub(channel)
+        first = locations.ListLocations(ListLocationsRequest(page_size=1), timeout=CALL_SECONDS, metadata=METADATA)
+        factory = create_factory(factories, first.locations[0].id)
+        try:
+            say(f"refused: {refusal(locations)}")
+            follow_until_changed(factories, factory)
+        finally:
+            request = DeleteFactoryRequest(id=factory.id, request_id=str(uuid.uuid4()))
+            factories.DeleteFactory(request, timeout=CALL_SECONDS, metadata=METADATA)
+
+
+def list_sprockets(sprockets: SprocketServiceStub) -> Iterator[list[Sprocket]]:
+    """Give all sprockets, page by page."""
+    request = ListSprocketsRequest(page_size=40)
+    while True:
+        response = sprockets.ListSprockets(request, timeout=CALL_SECONDS, metadata=METADATA)
+        yield list(response.sprockets)
+        request.page_token = response.next_page_token
+        if not request.page_token:
+            return
+
+
+def create_factory(factories: FactoryServiceStub, location_id: str) -> Factory:
+    """Create a factory, once, however often it has to be tried."""
+    factory = Factory(display_name="Example", location_id=location_id, sprocket_production_goal=10)
+    # The id is made once, outside of the attempts: it is what makes them one request.
+    request = CreateFactoryRequest(factory=factory, request_id=str(uuid.uuid4()))
+    created = attempt_create(factories, request)
+    again = attempt_create(factories, request)  # as if the first answer had been lost
+    say(f"created factory {created.id}, and by the same request again {again.id}")
+    return created
+
+
+def attempt_create(factories: FactoryServiceStub, request: CreateFactoryRequest) -> Factory:
+    """Try until the server can be reached; without a request_id this could create several."""
+    for attempt in range(ATTEMPTS):
+        try:
+            return factories.CreateFactory(request, timeout=CALL_SECONDS, metadata=METADATA).factory
+        except grpc.RpcError as error:
+            if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                raise
+            time.sleep(2**attempt / 5)
+    raise TimeoutError(f"{SERVER} could not be reached")
+
+
+def refusal(locations: LocationServiceStub) -> str:
+    """Ask for what cannot be, and return why it was refused: by the details of the error, not by its text."""
+    wrong = Location(display_name=" ", address="1 Main St", city="Springfield", postal_code="1", country_code="USA")
+    try:
+        locations.CreateLocation(CreateLocationRequest(location=wrong), timeout=CALL_SECONDS, metadata=METADATA)
+    except grpc.RpcError as error:
+        info, request = ErrorInfo(), BadRequest()
+        unpack_details(error, info, request)
+        return f"{info.reason}: {', '.join(violation.field for violation in request.field_violations)}"
+    raise AssertionError("it was not refused")
+
+
+def unpack_details(error: grpc.RpcError, *kinds: Message) -> None:
+    """Fill in those of these messages that are among the details of an error."""
+    for item in error.trailing_metadata() or ():
+        if item.key == "grpc-status-details-bin" and isinstance(item.value, bytes):
+            for detail in Status.FromString(item.value).details:
+                for kind in kinds:
+                    detail.Unpack(kind)
+
+
+def follow_until_changed(factories: FactoryServiceStub, factory: Factory) -> None:
+    """Follow the chart of a factory until somebody changes the goal, and say what it tells."""
+    for response in follow(factories, factory.id):
+        for goal, actual in zip(
+            response.chart.sprocket_production_goal, response.chart.sprocket_production_actual, strict=True
+        ):
+            say(f"goal {goal}, actual {actual}")
+            if goal != factory.sprocket_production_goal:
+                return
+
+
+def follow(factories: FactoryServiceStub, factory_id: str) -> Iterator[GetFactoryChartResponse]:
+    """Give all that the stream of a chart tells, once, through any number of servers."""
+    request = GetFactoryChartRequest(factory_id=factory_id, follow=True)
+    deadline = time.monotonic() + FOLLOW_SECONDS
+    say(f"following factory {factory_id}")
+    while True:
+        try:
+            left = deadline - time.monotonic()
+            for response in factories.GetFactoryChart(request, timeout=left, metadata=METADATA):
+                yield response
+                request.resume_token = response.resume_token
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                raise
+            say("the stream broke; going on after what has come")
+            time.sleep(1)
+
+
+def say(line: str) -> None:
+    """Print a line, at once."""
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

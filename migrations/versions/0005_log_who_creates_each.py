@@ -1,0 +1,52 @@
+"""Let the audit log name the caller of each resource that one statement creates for several callers.
+
+Such a statement says them in the setting `sprocket.callers`: a JSON object that has for the id of a resource what
+`sprocket.caller` (see 0003) says for all. What it does not name has that one, so that servers that know of one caller
+go on as before.
+"""
+
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+# The function of 0003, but for the callers. It is replaced in its place, for its triggers may be in use.
+_CREATE = """
+CREATE OR REPLACE FUNCTION audit_inserts() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    caller jsonb := coalesce(nullif(current_setting('sprocket.caller', true), ''), '{{}}')::jsonb;
+    callers jsonb := coalesce(nullif({callers}, ''), '{{}}')::jsonb;
+    internal text[] := '{{chart_sequence,chart_time_micros}}';
+BEGIN
+    INSERT INTO audit_entry
+        (id, create_time, principal, request_id, method, resource_type, resource_id, before, after)
+    SELECT audit_entry_id((extract(epoch FROM written.moment) * 1000000)::bigint),
+           written.moment,
+           coalesce(written.caller ->> 'principal', 'database:' || session_user),
+           coalesce(written.caller ->> 'request_id', ''),
+           coalesce(written.caller ->> 'method', ''),
+           TG_ARGV[0],
+           written.id,
+           NULL,
+           written.after - internal
+    FROM (
+        SELECT clock_timestamp() AS moment, coalesce(callers -> added.id::text, caller) AS caller, added.id,
+               to_jsonb(added) AS after
+        FROM added
+    ) AS written;
+    RETURN NULL;
+END
+$$
+"""
+
+
+def upgrade() -> None:
+    """Apply."""
+    op.execute(_CREATE.format(callers="current_setting('sprocket.callers', true)"))
+
+
+def downgrade() -> None:
+    """Undo. What is created together is logged without its callers then, as if by hand."""
+    op.execute(_CREATE.format(callers="''"))

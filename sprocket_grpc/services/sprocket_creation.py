@@ -1,0 +1,77 @@
+"""Creates sprockets: calls for one factory that would wait for each other's commit share one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sprocket.v1 import sprocket_pb2 as pb
+from sprocket_grpc.caller import Caller, current_caller
+from sprocket_grpc.database import Connection
+from sprocket_grpc.errors import SprocketError
+from sprocket_grpc.services.coalescing import Coalescing
+from sprocket_grpc.services.resource import Resource
+from sprocket_grpc.services.toolkit import Toolkit
+from sprocket_grpc.services.validation import refuse
+from sprocket_grpc.services.writes import SharedWrite, claim_of, request_id_violations
+from sprocket_grpc.store.resource import Values
+from sprocket_grpc.store.sprocket import SprocketStore
+
+
+@dataclass(eq=False)
+class _Creation(SharedWrite):
+    """A sprocket to be created.
+
+    Attributes:
+        response: What to fill with it.
+        values: Its fields.
+        caller: Who creates it.
+    """
+
+    response: pb.CreateSprocketResponse
+    values: Values
+    caller: Caller = field(default_factory=current_caller)
+
+    @property
+    def identity(self) -> object:
+        """Its record, if it has one: that of a repeat can only be claimed when the first is done."""
+        return self.record_id or self
+
+
+class SprocketCreation:
+    """Creates sprockets, one to a call."""
+
+    def __init__(self, resource: Resource[pb.Sprocket], store: SprocketStore, toolkit: Toolkit) -> None:
+        self._resource = resource
+        self._store = store
+        self._database = toolkit.database
+        self._writes = toolkit.writes
+        self._factories: Coalescing[str, _Creation] = Coalescing(self._create)
+
+    async def create(
+        self, request: pb.CreateSprocketRequest, response: pb.CreateSprocketResponse
+    ) -> pb.CreateSprocketResponse:
+        """Create a sprocket, and fill the response with it.
+
+        Raises:
+            ReferenceNotFoundError: It refers to resources that do not exist.
+        """
+        values = self._resource.values(request.sprocket, self._resource.rules)
+        refuse(self._resource.violations(values) + request_id_violations(request))
+        await self._factories.run(values["factory_id"], _Creation(claim_of(request), response, values))
+        return response
+
+    async def _create(self, several: Sequence[_Creation]) -> Sequence[SprocketError | None]:
+        first, *others = several
+        if others or first.claim:
+            await self._writes.run_together(several, self._insert_each)
+        else:  # the usual case, which a simpler statement does in less time
+            row = await self._database.run(self._store.insert, first.values)
+            self._resource.assign(first.response.sprocket, row)
+        return [each.error for each in several]
+
+    def _insert_each(self, connection: Connection, several: Sequence[_Creation]) -> None:
+        results = self._store.insert_each(connection, [(each.values, each.caller) for each in several])
+        for creation, result in zip(several, results, strict=True):
+            if isinstance(result, SprocketError):
+                creation.error = result
+            else:
+                self._resource.assign(creation.response.sprocket, result)

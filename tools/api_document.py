@@ -1,0 +1,139 @@
+"""Writes docs/api.md from the contract and its comments: `python -m tools.api_document` prints it.
+
+By hand, because what does this is written in Go and not to be had from the package indexes of Python, Node.js or Debian
+(protoc-gen-doc), or makes a web site instead of a page that reads well in a repository (sabledocs).
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from google.protobuf.descriptor_pb2 import (
+    DescriptorProto,
+    EnumDescriptorProto,
+    FieldDescriptorProto,
+    FileDescriptorProto,
+    FileDescriptorSet,
+    MethodDescriptorProto,
+    MethodOptions,
+)
+
+from tools.comments import as_cell, as_text, link, read_comments
+
+PACKAGE = "sprocket.v1"
+
+# In which a newcomer meets them. A new one comes after these.
+ORDER = ["location", "sprocket_type", "factory", "sprocket", "audit"]
+
+HEAD = f"""\
+<!-- Made from the comments of protos/ by `make generate`: change those. -->
+
+# The API
+
+Every service, method, message, field and error of [`{PACKAGE}`](../protos/sprocket/v1), in the words of the contract.
+Calls to try out are in [grpcurl.md](grpcurl.md).
+
+Methods that are marked *reads* change nothing: they need the right to read only, and may be sent again at any time.
+"""
+
+
+def read_contract(directory: Path) -> Sequence[FileDescriptorProto]:
+    """Compile the protos below a directory, with their comments, and return them in the order of the document."""
+    protos = sorted(str(path.relative_to(directory)) for path in directory.rglob("*.proto"))
+    options = ["--include_source_info", "--descriptor_set_out=/dev/stdout", f"--proto_path={directory}"]
+    compiler = [sys.executable, "-m", "grpc_tools.protoc", *options, *protos]
+    compiled = subprocess.run(compiler, check=True, stdout=subprocess.PIPE)  # noqa: S603  # nothing of it is from outside
+    files = FileDescriptorSet.FromString(compiled.stdout).file
+    return sorted(files, key=_place)
+
+
+def _place(file: FileDescriptorProto) -> tuple[bool, int, str]:
+    name = Path(file.name).stem
+    return not file.service, ORDER.index(name) if name in ORDER else len(ORDER), name
+
+
+class Document:
+    """Describes the contract, line by line."""
+
+    def __init__(self, files: Sequence[FileDescriptorProto]) -> None:
+        self._files = files
+        self._comments = read_comments(files)
+        self._names = {name.rpartition(".")[2] for name in self._comments}
+
+    def lines(self) -> Iterator[str]:
+        """Describe all."""
+        yield from (HEAD, "## Contents", "", *self._contents(), "")
+        for file in self._files:
+            messages = {message.name: message for message in file.message_type}
+            for service in file.service:
+                yield from (f"## {service.name}", "", self._text(service.name), "")
+                for message in _resources(file):
+                    yield from self._message(message, "###")
+                for method in service.method:
+                    yield from self._method(method, f"{service.name}.{method.name}")
+                    for end in _ends(method):
+                        yield from self._message(messages[end], "####")
+            for enum in file.enum_type:
+                yield from self._enum(enum)
+
+    def _contents(self) -> Iterator[str]:
+        for file in self._files:
+            for service in file.service:
+                yield f"- {link(service.name)}: {', '.join(link(message.name) for message in _resources(file))}"
+                yield from (f"  - {link(method.name)}" for method in service.method)
+            for enum in file.enum_type:
+                yield f"- {link(enum.name)}"
+                yield from (f"  - {link(value.name)}" for value in enum.value)
+
+    def _method(self, method: MethodDescriptorProto, name: str) -> Iterator[str]:
+        request, response = _ends(method)
+        stream = "a stream of " if method.server_streaming else ""
+        reads = " · *reads*" if method.options.idempotency_level == MethodOptions.NO_SIDE_EFFECTS else ""
+        yield from (f"### {method.name}", "", f"{link(request)} → {stream}{link(response)}{reads}", "")
+        yield from (self._text(name), "")
+
+    def _message(self, message: DescriptorProto, level: str) -> Iterator[str]:
+        yield from (f"{level} {message.name}", "", self._text(message.name), "")
+        if not message.field:
+            yield from ("It has no fields.", "")
+            return
+        yield from ("| | field | type | |", "|---|---|---|---|")
+        for field in message.field:
+            comment = as_cell(self._comments[f"{message.name}.{field.name}"], self._names)
+            yield f"| {field.number} | `{field.name}` | {_type(field)} | {comment} |"
+        yield ""
+
+    def _enum(self, enum: EnumDescriptorProto) -> Iterator[str]:
+        yield from (f"## {enum.name}", "", self._text(enum.name), "")
+        for value in enum.value:
+            yield from (f"### {value.name}", "", self._text(f"{enum.name}.{value.name}"), "")
+
+    def _text(self, name: str) -> str:
+        return as_text(self._comments[name], self._names)
+
+
+def _resources(file: FileDescriptorProto) -> Sequence[DescriptorProto]:
+    """Return the messages that are neither requests nor responses."""
+    ends = {end for service in file.service for method in service.method for end in _ends(method)}
+    return [message for message in file.message_type if message.name not in ends]
+
+
+def _ends(method: MethodDescriptorProto) -> tuple[str, str]:
+    return _short(method.input_type), _short(method.output_type)
+
+
+def _type(field: FieldDescriptorProto) -> str:
+    repeated = "repeated " if field.label == FieldDescriptorProto.LABEL_REPEATED else ""
+    if not field.type_name:
+        return repeated + FieldDescriptorProto.Type.Name(field.type).removeprefix("TYPE_").lower()
+    ours = field.type_name.startswith(f".{PACKAGE}.")
+    return repeated + (link(_short(field.type_name)) if ours else _short(field.type_name))
+
+
+def _short(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+if __name__ == "__main__":
+    sys.stdout.write("\n".join(Document(read_contract(Path("protos"))).lines()).rstrip() + "\n")

@@ -1,0 +1,66 @@
+"""The comments of the contract, as Markdown."""
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+
+
+def read_comments(files: Sequence[FileDescriptorProto]) -> Mapping[str, str]:
+    """Return the comments by what they are about, such as `Factory`, `Factory.id` or `FactoryService.GetFactory`."""
+    return {
+        ".".join(_names(file, location.path)): location.leading_comments
+        for file in files
+        for location in file.source_code_info.location
+        if location.leading_comments
+    }
+
+
+def _names(file: FileDescriptorProto, path: Sequence[int]) -> Iterator[str]:
+    """Follow a path as descriptor.proto defines it: the number of a repeated field and an index in it, in turns."""
+    descriptor: Any = file
+    for number, index in zip(path[::2], path[1::2], strict=True):
+        descriptor = getattr(descriptor, descriptor.DESCRIPTOR.fields_by_number[number].name)[index]
+        yield descriptor.name
+
+
+def as_text(comment: str, names: Collection[str]) -> str:
+    """Make paragraphs, lists and code of a comment, with links to those of `names` it speaks of."""
+    return "\n".join(_blocks(comment.splitlines(), names))
+
+
+def as_cell(comment: str, names: Collection[str]) -> str:
+    """Make one line of a comment, for a table."""
+    paragraphs = [" ".join(paragraph.split()) for paragraph in comment.split("\n\n")]
+    return "<br>".join(_linked(paragraph, names) for paragraph in paragraphs).replace("|", r"\|")
+
+
+def _blocks(lines: Sequence[str], names: Collection[str]) -> Iterator[str]:
+    """Fence what is indented as code, and set lists off, which not every reader of Markdown does by itself."""
+    code = False
+    for before, line in zip(["", *lines], [line.removeprefix(" ") for line in lines], strict=False):
+        indented = line.startswith("    ")
+        if indented != code and line:
+            yield "```json" if indented else "```"
+            code = indented
+        if line.startswith("- ") and not before.startswith((" - ", "   ")):
+            yield ""
+        yield line[4:] if code else _linked(re.sub("^- ([A-Z_]+):", r"- `\1`:", line), names)
+    if code:
+        yield "```"
+
+
+def _linked(text: str, names: Collection[str]) -> str:
+    """Link the names in a text that no ordinary word is: those of several words, out of code."""
+    outside_of_code = re.split("(`[^`]*`)", text)
+    outside_of_code[::2] = [
+        re.sub(r"\b(?:[A-Z][a-z]+){2,}\b", lambda match: link(match[0]) if match[0] in names else match[0], part)
+        for part in outside_of_code[::2]
+    ]
+    return "".join(outside_of_code)
+
+
+def link(name: str) -> str:
+    """Link to the heading that is a name."""
+    return f"[{name}](#{name.lower()})"

@@ -1,0 +1,116 @@
+"""Builds all examples whose toolchain is here, runs them against one server, and prints what each did."""
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+
+from tools.examples.programs import Program, programs
+from tools.examples.running import GOAL_AFTER, ExampleError, Run, build, toolchain
+from tools.examples.server import Server, fresh_server
+from tools.wheel_environment import build_wheel, make_environment
+
+_AT_ONCE = 2  # builds: one waits for the network while the other computes
+_SEEDED_FACTORIES = 3
+
+
+@dataclass
+class Outcome:
+    """What became of a program.
+
+    Attributes:
+        program: The program.
+        missing: What has to be installed first.
+        trouble: What went wrong, if anything.
+        seconds: How long it took to build.
+    """
+
+    program: Program
+    missing: list[str] = field(default_factory=list)
+    trouble: str = ""
+    seconds: float = 0
+
+    @property
+    def is_in_the_running(self) -> bool:
+        """Whether nothing has kept it from running until now."""
+        return not self.missing and not self.trouble
+
+    def attempt(self, step: Callable[[], None]) -> None:
+        """Do something that may show that the program is not well."""
+        try:
+            step()
+        except ExampleError as error:
+            self.trouble = str(error)
+
+
+@click.command()
+def main() -> None:
+    """Run the examples; the exit status is 1 if one that could be built does not show what it is there to show."""
+    with ExitStack() as until_the_end:
+        directory = Path(until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="sprocket-client-")))
+        outcomes = [Outcome(each, each.missing()) for each in programs(_client_environment(directory))]
+        server = until_the_end.enter_context(fresh_server())
+        with ThreadPoolExecutor(_AT_ONCE) as executor:
+            list(executor.map(_build, [each for each in outcomes if each.is_in_the_running]))
+        left_over = _run([each for each in outcomes if each.is_in_the_running], server)
+        _print(outcomes)
+    if left_over:
+        sys.exit(f"{left_over} factories too many are left: a program has created more than it said")
+    sys.exit(any(each.trouble for each in outcomes))
+
+
+def _client_environment(directory: Path) -> Path:
+    return make_environment(directory / "environment", build_wheel(directory), ["googleapis-common-protos"])
+
+
+def _build(outcome: Outcome) -> None:
+    # The protos of google.rpc, for languages that have no package of them.
+    spec = find_spec("google.rpc.status_pb2")
+    googleapis = Path(spec.origin).parent.parent.parent if spec and spec.origin else Path()
+    begin = time.monotonic()
+    outcome.attempt(lambda: build(outcome.program, {"GOOGLEAPIS": str(googleapis)}))
+    outcome.seconds = time.monotonic() - begin
+
+
+def _run(outcomes: Iterable[Outcome], server: Server) -> int:
+    """Run programs, all at once, through a restart of the server, and return how many factories are left of them."""
+    with ExitStack() as until_the_end:
+        runs = [(outcome, Run(outcome.program, server.address)) for outcome in outcomes]
+        for _, run in runs:
+            until_the_end.callback(run.kill)
+        for _, run in runs:
+            run.wait_until_it_follows()
+        server.restart()
+        server.change_goals([run.followed for _, run in runs if run.followed], GOAL_AFTER)
+        for outcome, run in runs:
+            outcome.attempt(run.judge)
+    return len(server.factories()) - _SEEDED_FACTORIES
+
+
+def _print(outcomes: list[Outcome]) -> None:
+    for each in outcomes:
+        if each.trouble:
+            click.echo(f"{each.program.name}: {each.trouble}\n")
+    click.echo(f"{'language':<16} {'toolchain':<10} {'build':>6}  result")
+    for each in outcomes:
+        version = "" if each.missing else toolchain(each.program)
+        click.echo(f"{each.program.name:<16} {version:<10} {each.seconds:>4.0f} s  {_result(each)}")
+
+
+def _result(outcome: Outcome) -> str:
+    if outcome.missing:
+        return f"not here: apt-get install {' '.join(outcome.missing)}"
+    if outcome.trouble:
+        return "FAILED, as told above"
+    return "ok: listed, created once, read an error, followed a chart through a restart"
+
+
+if __name__ == "__main__":
+    main()
