@@ -28,6 +28,7 @@ class Load:
     """Clients at work on one factory.
 
     Attributes:
+        factory_id: The factory.
         acknowledged: The ids of the sprockets that were created, as far as the clients were told.
         failures: How many calls failed, by their status.
         retried: How many calls succeeded after they had failed at first.
@@ -39,6 +40,7 @@ class Load:
         self._address = address
         self._sprocket = Sprocket(factory_id=factory_id, sprocket_type_id=type_id)
         self._ends = False
+        self.factory_id = factory_id
         self.acknowledged: list[str] = []
         self.failures: Counter[grpc.StatusCode] = Counter()
         self.retried = 0
@@ -127,6 +129,6 @@ async def load_on(address: str, factory_id: str, type_id: str, clients: int = 20
 async def assert_nothing_was_lost(url: str, load: Load) -> None:
     """Check that what was acknowledged is there, once, and nothing else: no call was left without a success."""
     async with running_service(url) as service:
-        stored = [str(identifier) for (identifier,) in await query(service, "SELECT id FROM sprocket")]
+        rows = await query(service, "SELECT id FROM sprocket WHERE factory_id = :id", id=load.factory_id)
         await assert_books_agree(service)
-    assert sorted(stored) == sorted(load.acknowledged)
+    assert sorted(str(identifier) for (identifier,) in rows) == sorted(load.acknowledged)
