@@ -10,9 +10,9 @@ import pytest
 from google.rpc.status_pb2 import Status
 
 from sprocket_grpc.resource_commands.catalogue import catalogue
+from sprocket_grpc.testing.postgres import new_database
 from tests.client_commands import LOCATION, answer, call, failing_server, failure, rows, seeded_server
 from tests.command_line import COMMAND, PATIENCE_SECONDS, ServeProcess, environment, run
-from tests.conftest import new_database
 from tests.resources import CASES, MISSING_ID, Case
 
 NAMES = [each.name.replace("_", "-") for each in CASES]
