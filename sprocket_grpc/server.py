@@ -1,29 +1,19 @@
 """Puts the server together: services, health, reflection, interceptors in their order, options."""
 
-from collections.abc import Sequence
 from typing import TypeAlias
 
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from sprocket.v1 import (
-    audit_pb2,
-    error_reason_pb2,  # noqa: F401  # so that clients can look the reasons up by reflection
-    factory_pb2,
-    location_pb2,
-    sprocket_pb2,
-    sprocket_type_pb2,
-)
+from sprocket.v1 import error_reason_pb2  # noqa: F401  # so that clients can look the reasons up by reflection
 from sprocket.v1.audit_pb2_grpc import add_AuditServiceServicer_to_server
 from sprocket.v1.factory_pb2_grpc import add_FactoryServiceServicer_to_server
 from sprocket.v1.location_pb2_grpc import add_LocationServiceServicer_to_server
 from sprocket.v1.sprocket_pb2_grpc import add_SprocketServiceServicer_to_server
 from sprocket.v1.sprocket_type_pb2_grpc import add_SprocketTypeServiceServicer_to_server
 from sprocket_grpc.addresses import AddressInUseError
-from sprocket_grpc.database import Database
-from sprocket_grpc.health import HealthMonitor
-from sprocket_grpc.identity.authentication import Authentication
+from sprocket_grpc.contract import SERVICES
 from sprocket_grpc.interceptors.access import Access
 from sprocket_grpc.interceptors.access_log import AccessLog
 from sprocket_grpc.interceptors.call import Concern
@@ -31,13 +21,11 @@ from sprocket_grpc.interceptors.call_timeout import CallTimeout
 from sprocket_grpc.interceptors.chain import ConcernInterceptor
 from sprocket_grpc.interceptors.concurrency import Concurrency
 from sprocket_grpc.interceptors.errors import Errors
-from sprocket_grpc.interceptors.rate_limit import RateLimit
-from sprocket_grpc.replicas import Replicas
+from sprocket_grpc.parts import Parts
 from sprocket_grpc.services.audit import AuditService
 from sprocket_grpc.services.chart_stream import ChartTools
 from sprocket_grpc.services.factory import FactoryService
 from sprocket_grpc.services.factory_charts import FactoryCharts
-from sprocket_grpc.services.following import Following
 from sprocket_grpc.services.location import LocationService
 from sprocket_grpc.services.sealing import Sealer
 from sprocket_grpc.services.sprocket import SprocketService
@@ -46,12 +34,6 @@ from sprocket_grpc.services.toolkit import Toolkit
 from sprocket_grpc.services.writes import Writes
 from sprocket_grpc.settings import Settings
 from sprocket_grpc.tls import load_tls
-
-SERVICES = [
-    service.full_name
-    for file in (location_pb2, sprocket_type_pb2, factory_pb2, sprocket_pb2, audit_pb2)
-    for service in file.DESCRIPTOR.services_by_name.values()
-]
 
 _ChannelOptions: TypeAlias = list[tuple[str, int]]
 
@@ -67,46 +49,29 @@ OPTIONS: _ChannelOptions = [
 ]
 
 
-def create_server(
-    settings: Settings,
-    database: Database,
-    monitor: HealthMonitor,
-    following: Following,
-    authentication: Authentication | None = None,
-    replicas: Replicas | None = None,
-    outermost: Sequence[Concern] = (),
-    *,
-    shares_port: bool = False,
-) -> tuple[grpc.aio.Server, int]:
+def create_server(parts: Parts, *, shares_port: bool = False) -> tuple[grpc.aio.Server, int]:
     """Make a server that is ready to start, and return it with the port it took.
 
     Args:
-        settings: The settings.
-        database: Where the resources are.
-        monitor: What knows the server's health.
-        following: What notices new entries of charts.
-        authentication: What knows callers, if they have to say who they are.
-        replicas: Where it reads; on the database if None.
-        outermost: What is to be around every call, and all that is around it anyway.
+        parts: What it works with.
         shares_port: Whether others may listen on the same port, and the kernel gives each a share of the connections.
 
     Raises:
         AddressInUseError: The address is taken, or is not one of this machine.
         TlsError: Its certificate and key cannot be used.
     """
-    interceptors = [ConcernInterceptor([*outermost, *_concerns(settings, authentication)])]
-    server = grpc.aio.server(interceptors=interceptors, options=_options(settings, shares_port=shares_port))
-    _add_services(server, settings, database, replicas or Replicas(database), following)
-    health_pb2_grpc.add_HealthServicer_to_server(monitor.servicer, server)
+    settings = parts.settings
+    options = _options(settings, shares_port=shares_port)
+    server = grpc.aio.server(interceptors=[ConcernInterceptor(_concerns(parts))], options=options)
+    _add_services(server, parts)
+    health_pb2_grpc.add_HealthServicer_to_server(parts.monitor.servicer, server)
     if settings.reflects:
         reflection.enable_server_reflection([*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
     tls = load_tls(settings)
     return server, _listen(server, settings.listen, "SPROCKET_LISTEN", tls.credentials() if tls else None)
 
 
-def create_health_server(
-    settings: Settings, monitor: HealthMonitor, *, shares_port: bool = False
-) -> tuple[grpc.aio.Server, int | None]:
+def create_health_server(parts: Parts, *, shares_port: bool = False) -> tuple[grpc.aio.Server, int | None]:
     """Make a server of nothing but the health service, and return it with its port, or None if nobody wants one.
 
     It is for those who ask without TLS, as Kubernetes does.
@@ -115,10 +80,10 @@ def create_health_server(
         AddressInUseError: The address is taken, or is not one of this machine.
     """
     server = grpc.aio.server(options=[*OPTIONS, _sharing(shares_port=shares_port)])
-    if settings.health_listen is None:
+    if parts.settings.health_listen is None:
         return server, None
-    health_pb2_grpc.add_HealthServicer_to_server(monitor.servicer, server)
-    return server, _listen(server, settings.health_listen, "SPROCKET_HEALTH_LISTEN")
+    health_pb2_grpc.add_HealthServicer_to_server(parts.monitor.servicer, server)
+    return server, _listen(server, parts.settings.health_listen, "SPROCKET_HEALTH_LISTEN")
 
 
 def _options(settings: Settings, *, shares_port: bool) -> _ChannelOptions:
@@ -148,24 +113,25 @@ def _listen(
         raise AddressInUseError(address, setting) from None
 
 
-def _concerns(settings: Settings, authentication: Authentication | None) -> list[Concern]:
+def _concerns(parts: Parts) -> list[Concern]:
     """Make what is around every call, the outermost first."""
+    settings = parts.settings
     concerns: list[Concern] = [
+        *(parts.telemetry.concerns if parts.telemetry else ()),
         AccessLog(),
         Errors(),
         Concurrency(settings.concurrency_limit, settings.stream_limit),
         CallTimeout(settings.call_timeout_seconds),
     ]
-    if authentication:
-        concerns.append(Access(authentication))
-    if settings.rate_limit:
-        concerns.append(RateLimit(settings.rate_limit, settings.rate_limit_storage))
+    if parts.authentication:
+        concerns.append(Access(parts.authentication))
+    if parts.rate_limit:
+        concerns.append(parts.rate_limit)
     return concerns
 
 
-def _add_services(
-    server: grpc.aio.Server, settings: Settings, database: Database, replicas: Replicas, following: Following
-) -> None:
+def _add_services(server: grpc.aio.Server, parts: Parts) -> None:
+    settings, database, replicas = parts.settings, parts.database, parts.replicas
     secrets = settings.page_token_keys.get_secret_value().split(",") if settings.page_token_keys else []
     sealer = Sealer(database, secrets)
     toolkit = Toolkit(
@@ -176,7 +142,7 @@ def _add_services(
         settings.page_size_default,
         settings.page_size_maximum,
     )
-    charts = FactoryCharts(ChartTools(database, replicas, sealer, following, settings.follow_progress_seconds))
+    charts = FactoryCharts(ChartTools(database, replicas, sealer, parts.following, settings.follow_progress_seconds))
     add_LocationServiceServicer_to_server(LocationService(toolkit), server)
     add_SprocketTypeServiceServicer_to_server(SprocketTypeService(toolkit), server)
     add_FactoryServiceServicer_to_server(FactoryService(toolkit, charts), server)

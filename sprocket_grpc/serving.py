@@ -5,23 +5,13 @@ import logging
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import grpc
 
-from sprocket_grpc.database import Database
-from sprocket_grpc.databases import database_for, replicas_for
-from sprocket_grpc.forgetting import forget_requests
-from sprocket_grpc.health import HealthMonitor
-from sprocket_grpc.identity.authentication import create_authentication
-from sprocket_grpc.replicas import Replicas
-from sprocket_grpc.server import SERVICES, create_health_server, create_server
-from sprocket_grpc.services.following import Following
+from sprocket_grpc.parts import Parts, open_parts
+from sprocket_grpc.server import create_health_server, create_server
 from sprocket_grpc.settings import Settings
-from sprocket_grpc.telemetry.switch import telemetry_for
-
-if TYPE_CHECKING:
-    from sprocket_grpc.telemetry.telemetry import Telemetry
 
 # What a call cut off may take to cancel its statement: psycopg gives PostgreSQL 5 s to answer.
 _CUT_OFF_SECONDS = 6
@@ -79,69 +69,37 @@ async def serve(
         AddressInUseError: An address to listen on cannot be had.
         TlsError: The certificate and key cannot be used.
     """
-    database = database_for(settings, url)
-    replicas = replicas_for(settings, database)
-    # Its own connection, so that it does not wait behind requests: a busy server is a healthy one.
-    health_database = Database(url, pool_size=1, prepared_statements=settings.database_prepared_statements)
-    monitor = HealthMonitor(health_database, SERVICES)
-    watching = asyncio.create_task(replicas.watch(health_database))
-    try:
-        with telemetry_for(settings) as telemetry:
-            await _serve(settings, database, replicas, monitor, telemetry, announce, shares_port=shares_port)
-    finally:
-        watching.cancel()
-        await replicas.close()
-        await database.close()
-        await health_database.close()
+    async with open_parts(settings, url) as parts:
+        await _serve(parts, announce, shares_port=shares_port)
 
 
-async def _serve(
-    settings: Settings,
-    database: Database,
-    replicas: Replicas,
-    monitor: HealthMonitor,
-    telemetry: "Telemetry | None",
-    announce: Callable[[Started], None],
-    *,
-    shares_port: bool,
-) -> None:
+async def _serve(parts: Parts, announce: Callable[[Started], None], *, shares_port: bool) -> None:
     signals = StopSignals()
-    following = Following(database, settings.follow_tick_seconds)
-    authentication = create_authentication(settings, database)
-    outermost = telemetry.concerns if telemetry else ()
-    server, port = create_server(
-        settings, database, monitor, following, authentication, replicas, outermost, shares_port=shares_port
-    )
-    health_server, health_port = create_health_server(settings, monitor, shares_port=shares_port)
-    await monitor.check()
+    server, port = create_server(parts, shares_port=shares_port)
+    health_server, health_port = create_health_server(parts, shares_port=shares_port)
+    await parts.monitor.check()
     await server.start()
     await health_server.start()
-    background = [
-        asyncio.create_task(monitor.watch(settings.health_interval_seconds)),
-        asyncio.create_task(forget_requests(database, settings.request_id_hours)),
-    ]
-    if authentication:
-        background.append(asyncio.create_task(authentication.keep_up()))
-    if telemetry:
-        telemetry.observe(replicas, following, monitor)
-        background.append(asyncio.create_task(telemetry.event_loop_lag.measure()))
-    announce(Started(port, health_port, monitor.problem, telemetry.metrics_port if telemetry else None))
+    background = [asyncio.create_task(each) for each in parts.background()]
+    metrics_port = parts.telemetry.metrics_port if parts.telemetry else None
+    announce(Started(port, health_port, parts.monitor.problem, metrics_port))
     await signals.stop.wait()
-    await _drain(settings, monitor, signals)
+    await _drain(parts, signals)
     for task in background:
         task.cancel()
-    following.stop()
-    monitor.servicer.end_watches()
-    await _stop(server, settings.shutdown_grace_seconds, signals)
+    parts.following.stop()
+    parts.monitor.servicer.end_watches()
+    await _stop(server, parts.settings.shutdown_grace_seconds, signals)
     await health_server.stop(grace=None)  # until now it has told those who ask that we stop
     await cut_off_calls_end()
 
 
-async def _drain(settings: Settings, monitor: HealthMonitor, signals: StopSignals) -> None:
+async def _drain(parts: Parts, signals: StopSignals) -> None:
     """Tell that we stop, and go on for a while: whoever sends calls here needs a moment to hear of it."""
-    await monitor.drain()
-    _log.info("draining: calls are taken for %g s more", settings.drains_seconds)
-    await _wait(signals.hurry, settings.drains_seconds)
+    seconds = parts.settings.drains_seconds
+    await parts.monitor.drain()
+    _log.info("draining: calls are taken for %g s more", seconds)
+    await _wait(signals.hurry, seconds)
 
 
 async def _stop(server: grpc.aio.Server, grace_seconds: float, signals: StopSignals) -> None:

@@ -1,6 +1,5 @@
 """A server in the process of the tests, and a client that talks to it through a real channel."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,8 +13,8 @@ from sprocket.v1.location_pb2_grpc import LocationServiceStub
 from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
 from sprocket.v1.sprocket_type_pb2_grpc import SprocketTypeServiceStub
 from sprocket_grpc.database import Database
-from sprocket_grpc.databases import database_for, replicas_for
 from sprocket_grpc.health import HealthMonitor
+from sprocket_grpc.parts import open_parts
 from sprocket_grpc.replicas import Replicas
 from sprocket_grpc.services.following import Following
 from sprocket_grpc.settings import Settings
@@ -86,20 +85,13 @@ async def running_service(
         settings: Its settings, but for the address. The defaults if None.
         credentials: With what a client connects, if the server speaks TLS.
     """
-    settings = settings or Settings()
-    database = database_for(settings, url)
-    replicas = replicas_for(settings, database)
-    watching = asyncio.create_task(replicas.watch(database))
-    try:
-        async with (
-            running_server(settings, database, replicas) as server,
-            _connected(server.address, credentials) as channel,
-        ):
-            yield Service(server.address, channel, database, server.monitor, server.following, replicas)
-    finally:
-        watching.cancel()
-        await replicas.close()
-        await database.close()
+    settings = (settings or Settings()).model_copy(update={"listen": "127.0.0.1:0"})
+    async with (
+        open_parts(settings, url) as parts,
+        running_server(parts) as address,
+        _connected(address, credentials) as channel,
+    ):
+        yield Service(address, channel, parts.database, parts.monitor, parts.following, parts.replicas)
 
 
 def _connected(address: str, credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:

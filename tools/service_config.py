@@ -9,14 +9,10 @@ from collections.abc import Iterable
 from enum import Enum
 
 import click
-from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
+from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 
-from sprocket.v1 import audit_pb2, factory_pb2, location_pb2, sprocket_pb2, sprocket_type_pb2
-
-FILES: list[FileDescriptor] = [
-    module.DESCRIPTOR for module in (location_pb2, sprocket_type_pb2, factory_pb2, sprocket_pb2, audit_pb2)
-]
+from sprocket_grpc.contract import FILES
 
 # Attempts after some 0.2, 0.8, 2.6 and 7.6 s: quick when another replica is there, and long enough for one to restart.
 _RETRY = {

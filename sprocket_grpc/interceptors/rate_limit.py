@@ -5,11 +5,12 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import limits
+from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
-from limits.storage import StorageTypes, storage_from_string
 from pydantic import SecretStr
 
 from sprocket_grpc.caller import current_caller
@@ -34,7 +35,8 @@ class RateLimit:
     def __init__(self, limit: str, redis_url: SecretStr | None) -> None:
         self._limit = limits.parse(limit)
         # Two numbers for each caller. The moving window keeps the time of every call: five times the CPU.
-        self._limiter = SlidingWindowCounterRateLimiter(_storage(redis_url))
+        self._storage = _storage(redis_url)
+        self._limiter = SlidingWindowCounterRateLimiter(self._storage)
         self._is_away = False
         self._ask_again_at = 0.0
 
@@ -50,6 +52,12 @@ class RateLimit:
             raise RateLimitedError(principal, str(self._limit), wait_seconds)
         call.is_uncounted = self._is_away
         yield
+
+    async def close(self) -> None:
+        """Close the connections to Redis, if there are any."""
+        if isinstance(self._storage, RedisStorage):
+            client: Any = self._storage.bridge
+            await client.storage.aclose()
 
     async def _wait_seconds(self, principal: str) -> float:
         """Count a call, and return after how long it may come again; 0 lets it through."""
@@ -82,7 +90,7 @@ class RateLimit:
         self._is_away = False
 
 
-def _storage(redis_url: SecretStr | None) -> StorageTypes:
+def _storage(redis_url: SecretStr | None) -> MemoryStorage | RedisStorage:
     if redis_url is None:
-        return storage_from_string("async+memory://")
-    return storage_from_string(f"async+{redis_url.get_secret_value()}", implementation="redispy", wrap_exceptions=True)
+        return MemoryStorage()
+    return RedisStorage(f"async+{redis_url.get_secret_value()}", wrap_exceptions=True, implementation="redispy")

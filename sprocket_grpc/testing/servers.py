@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 from sprocket_grpc.database import Database
+from sprocket_grpc.parts import parts_on
 from sprocket_grpc.serving import cut_off_calls_end
 from sprocket_grpc.settings import Settings
 from sprocket_grpc.testing.postgres import migrated_database
@@ -17,7 +18,7 @@ from sprocket_grpc.testing.states import States
 _T = TypeVar("_T")
 
 # Whatever the environment says. Followers hear of new entries sooner than in production, for tests wait for them.
-_SETTINGS = Settings.model_construct(follow_tick_seconds=0.02)
+_SETTINGS = Settings.model_construct(listen="127.0.0.1:0", follow_tick_seconds=0.02)
 
 
 class _Loop:
@@ -54,13 +55,19 @@ class Servers:
     def serve(self, *, seeded: bool) -> Iterator[str]:
         """Run a server until the block ends, empty or with the sample data, and yield its address."""
         self._states.restore(seeded=seeded)
-        running = running_server(_SETTINGS, self._database)
-        server = self._loop.run(running.__aenter__())  # a block of here is entered and left over there
+        running = _running_on(self._database)
+        address = self._loop.run(running.__aenter__())  # a block of here is entered and left over there
         try:
-            yield server.address
+            yield address
         finally:
             self._loop.run(running.__aexit__(None, None, None))
             self._loop.run(cut_off_calls_end())  # or the last of them would write into what the next test finds
+
+
+@asynccontextmanager
+async def _running_on(database: Database) -> AsyncIterator[str]:
+    async with parts_on(_SETTINGS, database, database) as parts, running_server(parts) as address:
+        yield address
 
 
 @contextmanager

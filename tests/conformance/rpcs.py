@@ -4,14 +4,12 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 
-from sprocket.v1 import audit_pb2
+from sprocket_grpc.contract import FILES
 from tests.resources import CASES, Case
 from tests.service import Service
 
-_FILES = [*(case.pb.DESCRIPTOR for case in CASES), audit_pb2.DESCRIPTOR]
-
 METHODS: list[MethodDescriptor] = [
-    method for file in _FILES for described in file.services_by_name.values() for method in described.methods
+    method for file in FILES for described in file.services_by_name.values() for method in described.methods
 ]
 
 
