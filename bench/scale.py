@@ -119,7 +119,8 @@ class Stock(NamedTuple):
 
 Call: TypeAlias = Callable[[Stock], None]
 
-_FIELDS = ("id", "create_time", "update_time", "display_name", "sprocket_type_id", "factory_id")
+_VARIED = ("id", "create_time", "update_time", "display_name")
+_ORDERS = (*_VARIED, *(f"{field} desc" for field in _VARIED), "sprocket_type_id", "factory_id")
 
 
 def _listing(condition: str = "", order: str = "", *, full: bool = True) -> Call:
@@ -145,13 +146,15 @@ CALLS: Mapping[str, Call] = {
     "list, display_name:cog": _listing("display_name:cog"),
     "list, create_time > $TIME by it": _listing("create_time > $TIME", "create_time"),
     "list, update_time > $TIME by it": _listing("update_time > $TIME", "update_time"),
-} | {f"list by {field}{way}": _listing(order=field + way) for field in _FIELDS for way in ("", " desc")}
+} | {f"list by {order}": _listing(order=order) for order in _ORDERS}
 """What the contract documents and promises to be quick."""
 
 OTHER_CALLS: Mapping[str, Call] = {
     "list, display_name:nothing": _listing("display_name:nothing", full=False),
     "list, create_time > $TIME": _listing("create_time > $TIME"),
     "list, factory_id = $FACTORY by display_name": _listing("factory_id = $FACTORY", "display_name"),
+    "list by sprocket_type_id desc": _listing(order="sprocket_type_id desc"),
+    "list by factory_id desc": _listing(order="factory_id desc"),
 }
 """What reads more the more there is, and is said to."""
 
