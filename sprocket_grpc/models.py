@@ -162,8 +162,8 @@ sprocket = Table(
     Index(None, "sprocket_type_id", "id"),
     Index(None, "create_time", "id"),
     Index(None, "update_time", "id"),
-    Index(None, "display_name", "id"),
 )
+Index("ix_sprocket_display_name_id", sprocket.c.display_name.collate("C"), sprocket.c.id)  # as lists compare text
 
 chart_entry = Table(
     "chart_entry",

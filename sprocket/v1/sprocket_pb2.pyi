@@ -237,6 +237,9 @@ class ListSprocketsRequest(_message.Message):
     characters, 32 levels of nesting and 100 comparisons. Examples:
     `factory_id = 017722b1-ddd0-7003-8000-000000000001`,
     `display_name:cog`.
+    An index has the rows of a filter by `=`. What else an expression lets through is looked for in the order
+    of the list, from its beginning on, until the page is full: of what is rare, set a deadline, or list
+    times and beginnings of names (`create_time > X`, `display_name = "Cog*"`) in their own order.
     """
     order_by: _builtins.str
     """The order in which to return them (AIP-132): names of fields but etag, each with ` desc` behind it
@@ -244,7 +247,9 @@ class ListSprocketsRequest(_message.Message):
 
     Optional. By id when empty. Up to 200 characters, and no field twice. Sprockets that are
     equal in all of these come in the order of their ids.
-    Only `id` is backed by an index: other orders read all sprockets for each page.
+    An index has the order by any one field. Those by several, and those by another field than the one that
+    is filtered by `=`, read all that the filter lets through for each page; a descending one reads all that
+    are equal.
     """
     show_total_size: _builtins.bool
     """Whether to count all sprockets that the filter lets through.

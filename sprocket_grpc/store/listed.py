@@ -6,8 +6,9 @@ from typing import Any, TypeAlias
 from sqlalchemy import ColumnElement, Connection, Table, bindparam, func, select
 
 from sprocket_grpc.query.listing import Query
+from sprocket_grpc.query.order import OrderTerm
 from sprocket_grpc.store import query as query_sql
-from sprocket_grpc.store.query import SortKey
+from sprocket_grpc.store.query import BY_ID, SortKey
 
 Row: TypeAlias = Sequence[Any]
 """The fields of a resource as they leave the database: id, create and update time, then its own in their order."""
@@ -37,7 +38,7 @@ class ListedStore:
         statement = select(*self.columns).where(*self._conditions(query))
         if after:
             statement = statement.where(query_sql.after(self.table, query.order, after))
-        ordered = statement.order_by(*query_sql.order_columns(self.table, query.order))
+        ordered = statement.order_by(*query_sql.order_columns(self.table, self._terms(query)))
         return connection.execute(ordered.limit(limit)).all()
 
     def sort_key(self, query: Query, row: Row) -> SortKey:
@@ -48,6 +49,12 @@ class ListedStore:
         """Count the rows that the filter of `query` lets through."""
         statement = select(func.count()).select_from(self.table).where(*self._conditions(query))
         return int(connection.scalar(statement) or 0)
+
+    def _terms(self, query: Query) -> Sequence[OrderTerm]:
+        """Return the order of `query`, with a field before the ids in which all its rows agree: one index has both."""
+        first, *_ = *query.order, BY_ID
+        agreed = query_sql.agreed_field(self.table, query.filter) if first.field == BY_ID.field else None
+        return [OrderTerm(agreed, first.descending), first] if agreed else query.order
 
     def _conditions(self, query: Query) -> list[ColumnElement[bool]]:
         return [query_sql.condition(self.table, query.filter)] if query.filter else []

@@ -14,12 +14,14 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    any_,
     literal,
     not_,
     or_,
     true,
     tuple_,
 )
+from sqlalchemy.dialects.postgresql import array
 
 from sprocket_grpc.models import Instant
 from sprocket_grpc.query.expression import And, Comparison, Expression, Not, Operator, Or, Value
@@ -28,7 +30,7 @@ from sprocket_grpc.query.order import OrderTerm
 SortKey: TypeAlias = Sequence[Value]
 """Where a row stands in an order: the values, in wire form, of the columns that it is ordered by."""
 
-_ID = OrderTerm("id", descending=False)
+BY_ID = OrderTerm("id", descending=False)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _COMPARISONS: Mapping[Operator, Callable[[Any, Any], Any]] = {
@@ -52,6 +54,13 @@ def condition(table: Table, expression: Expression) -> ColumnElement[bool]:
             return not_(condition(table, operand))
         case Comparison(field, operator, value):
             return _comparison(table.c[field], operator, value)
+
+
+def agreed_field(table: Table, expression: Expression | None) -> str | None:
+    """Return a field that is one value in all that a filter lets through, and has an index with the id behind it."""
+    operands = expression.operands if isinstance(expression, And) else [expression]
+    equal = [each.field for each in operands if isinstance(each, Comparison) and each.operator is Operator.EQUAL]
+    return next((field for field in equal if _has_index(table.c[field])), None)
 
 
 def order_columns(table: Table, terms: Sequence[OrderTerm]) -> list[ColumnElement[Any]]:
@@ -106,10 +115,14 @@ def _beyond(left: ColumnElement[Any], right: ColumnElement[Any], *, descending: 
 
 
 def _with_id(terms: Sequence[OrderTerm]) -> list[OrderTerm]:
-    return [*terms] if any(term.field == _ID.field for term in terms) else [*terms, _ID]
+    return [*terms] if any(term.field == BY_ID.field for term in terms) else [*terms, BY_ID]
 
 
 def _comparison(column: Column[Any], operator: Operator, value: Value) -> ColumnElement[bool]:
+    if operator is Operator.EQUAL and _has_index(column):
+        # Else PostgreSQL takes the field for constant, an order by it for none, and likes to walk along the ids: if the
+        # rows are the newest, through all others.
+        return _comparable(column) == any_(array([_parameter(column, value)]))
     if operator in _COMPARISONS:
         compared: ColumnElement[bool] = _COMPARISONS[operator](_comparable(column), _parameter(column, value))
         return compared
@@ -128,6 +141,13 @@ def _text_condition(column: Column[str], operator: Operator, value: str) -> Colu
             return _comparable(column).contains(value, autoescape=True)
     # The locale of the database says what lower case is, which "C" knows of ASCII only.
     return column.icontains(value, autoescape=True)
+
+
+def _has_index(column: Column[Any]) -> bool:
+    """Whether there is an index on a column with the id behind it, which has equal rows in the order of their ids."""
+    table = column.table
+    keys = [table.primary_key.columns, *(index.columns for index in table.indexes)]
+    return any([each.name for each in key] == [column.name, BY_ID.field] for key in keys)
 
 
 def _comparable(column: Column[Any]) -> ColumnElement[Any]:

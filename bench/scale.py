@@ -1,0 +1,211 @@
+"""Measures whether calls take the same time however much there is: `python -m bench.scale`."""
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import NamedTuple, TypeAlias
+
+import click
+import grpc
+from sqlalchemy import make_url, text
+
+from bench.database import fresh_postgres
+from bench.processes import serving
+from bench.report import Figure, Progress, Target, report
+from bench.scale_data import FACTORIES, FIRST_SECOND, TYPES, Size, fill
+from sprocket.v1.factory_pb2 import GetFactoryChartRequest, GetFactoryRequest, ListFactoriesRequest
+from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
+from sprocket.v1.sprocket_pb2 import (
+    BatchGetSprocketsRequest,
+    CreateSprocketRequest,
+    GetSprocketRequest,
+    ListSprocketsRequest,
+    Sprocket,
+)
+from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
+from sprocket_grpc import migrate
+from sprocket_grpc.database import create_plain_engine
+
+_SMALL = Size(sprockets=10_000, entries=50_000)
+_PROMISED = Target("<=", 1.5)
+_ENTRIES_READ = 400
+_WARM_UP = 7  # statements are prepared when they come for the sixth time
+
+
+def bench_id(kind: int, number: int) -> str:
+    """Return the id that the database gave to the thing of a kind and number."""
+    digits = f"{1_700_000_000_000 + number * 1000:012x}7{kind:03x}8{number:015x}"
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
+class Stock(NamedTuple):
+    """A service with so much behind it, and random things that are there."""
+
+    size: Size
+    sprockets: SprocketServiceStub
+    factories: FactoryServiceStub
+
+    @property
+    def number(self) -> int:
+        """Any sprocket, but none of the last, behind which no page would be full."""
+        return random.randrange(1, self.size.sprockets // 2)  # noqa: S311 - no secret
+
+    @property
+    def factory_id(self) -> str:
+        """Any factory."""
+        return bench_id(3, random.randint(1, FACTORIES))  # noqa: S311 - no secret
+
+    def get(self) -> None:
+        """Get a sprocket."""
+        self.sprockets.GetSprocket(GetSprocketRequest(id=bench_id(4, self.number)))
+
+    def batch_get(self) -> None:
+        """Get a hundred."""
+        ids = [bench_id(4, self.number) for _ in range(100)]
+        self.sprockets.BatchGetSprockets(BatchGetSprocketsRequest(ids=ids))
+
+    def create(self) -> None:
+        """Create a sprocket."""
+        sprocket = Sprocket(factory_id=self.factory_id, sprocket_type_id=bench_id(2, 1), display_name="Cog")
+        self.sprockets.CreateSprocket(CreateSprocketRequest(sprocket=sprocket))
+
+    def list(self, condition: str = "", order: str = "", *, full: bool = True) -> None:
+        """List a page of 50, and the next one."""
+        request = ListSprocketsRequest(filter=self.filled(condition), order_by=order)
+        for _ in range(2 if full else 1):
+            response = self.sprockets.ListSprockets(request)
+            if full and len(response.sprockets) != 50:
+                raise ValueError(f"{request}: {len(response.sprockets)} sprockets")
+            request.page_token = response.next_page_token
+
+    def filled(self, condition: str) -> str:
+        """Fill a filter with something that is there."""
+        number = self.number
+        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(FIRST_SECOND + number))
+        return (
+            condition.replace("$ID", bench_id(4, number))
+            .replace("$FACTORY", self.factory_id)
+            .replace("$TYPE", bench_id(2, 1 + number % TYPES))
+            .replace("$TIME", f'"{when}"')
+            .replace("$NAME", f'"Cog {number}"')
+            .replace("$PREFIX", f'"Cog {random.randint(10, 99)}*"')  # noqa: S311 - no secret
+        )
+
+    def get_factory(self) -> None:
+        """Get a factory."""
+        self.factories.GetFactory(GetFactoryRequest(id=self.factory_id))
+
+    def list_factories(self) -> None:
+        """List a page of factories."""
+        self.factories.ListFactories(ListFactoriesRequest())
+
+    def chart(self) -> None:
+        """Read a range of a chart."""
+        begin = FIRST_SECOND + random.randint(1, self.size.entries // FACTORIES - _ENTRIES_READ)  # noqa: S311 - no secret
+        request = GetFactoryChartRequest(factory_id=self.factory_id)
+        request.start_time.seconds, request.end_time.seconds = begin, begin + _ENTRIES_READ
+        for _ in self.factories.GetFactoryChart(request):
+            pass
+
+    def follow(self) -> None:
+        """Follow a chart from near its end, until all that was there has come."""
+        request = GetFactoryChartRequest(factory_id=self.factory_id, follow=True)
+        request.start_time.seconds = FIRST_SECOND + self.size.entries // FACTORIES - 10
+        stream = self.factories.GetFactoryChart(request)
+        next(response for response in stream if response.end_of_history)
+        stream.cancel()
+
+
+Call: TypeAlias = Callable[[Stock], None]
+
+_VARIED = ("id", "create_time", "update_time", "display_name")
+_ORDERS = (*_VARIED, *(f"{field} desc" for field in _VARIED), "sprocket_type_id", "factory_id")
+
+
+def _listing(condition: str = "", order: str = "", *, full: bool = True) -> Call:
+    return lambda stock: stock.list(condition, order, full=full)
+
+
+CALLS: Mapping[str, Call] = {
+    "GetSprocket": Stock.get,
+    "BatchGetSprockets, 100": Stock.batch_get,
+    "CreateSprocket": Stock.create,
+    "GetFactory": Stock.get_factory,
+    "ListFactories": Stock.list_factories,
+    f"GetFactoryChart, {_ENTRIES_READ} entries by time": Stock.chart,
+    "GetFactoryChart, to the end, and follow": Stock.follow,
+    "list": _listing(),
+    "list, id > $ID": _listing("id > $ID"),
+    "list, factory_id = $FACTORY": _listing("factory_id = $FACTORY"),
+    "list, sprocket_type_id = $TYPE": _listing("sprocket_type_id = $TYPE"),
+    "list, display_name = $NAME": _listing("display_name = $NAME", full=False),
+    "list, create_time = $TIME": _listing("create_time = $TIME", full=False),
+    "list, display_name = $PREFIX by it": _listing("display_name = $PREFIX", "display_name"),
+    "list, display_name = $PREFIX": _listing("display_name = $PREFIX"),
+    "list, display_name:cog": _listing("display_name:cog"),
+    "list, create_time > $TIME by it": _listing("create_time > $TIME", "create_time"),
+    "list, update_time > $TIME by it": _listing("update_time > $TIME", "update_time"),
+} | {f"list by {order}": _listing(order=order) for order in _ORDERS}
+"""What the contract documents and promises to be quick."""
+
+OTHER_CALLS: Mapping[str, Call] = {
+    "list, display_name:nothing": _listing("display_name:nothing", full=False),
+    "list, create_time > $TIME": _listing("create_time > $TIME"),
+    "list, factory_id = $FACTORY by display_name": _listing("factory_id = $FACTORY", "display_name"),
+    "list by sprocket_type_id desc": _listing(order="sprocket_type_id desc"),
+    "list by factory_id desc": _listing(order="factory_id desc"),
+}
+"""What reads more the more there is, and is said to."""
+
+
+@click.command()
+@click.option("--sprockets", type=click.IntRange(20_000), default=1_000_000, help="In the large database.")
+@click.option("--entries", type=click.IntRange(100_000), default=5_000_000, help="Chart entries in it.")
+@click.option("--rounds", type=click.IntRange(1), default=60, help="Of each call, in turns.")
+def main(*, sprockets: int, entries: int, rounds: int) -> None:
+    """Compare the times of calls on a large database with those on a small one.
+
+    Both are in one fresh PostgreSQL, which is not durable. Ten million sprockets and 50 million entries take 10 GB.
+    """
+    progress = Progress()
+    sizes = {"small": _SMALL, "large": Size(sprockets, entries)}
+    with ExitStack() as until_the_end:
+        with progress.step("starting PostgreSQL"):
+            postgres = until_the_end.enter_context(fresh_postgres())
+        stocks = {}
+        for name, size in sizes.items():
+            url = _new_database(postgres.url, name)
+            fill(url, size, progress)
+            server = until_the_end.enter_context(serving(url))
+            channel = until_the_end.enter_context(grpc.insecure_channel(server.address))
+            stocks[name] = Stock(size, SprocketServiceStub(channel), FactoryServiceStub(channel))
+        figures = [_compare(what, call, stocks, rounds, progress, (_PROMISED,)) for what, call in CALLS.items()]
+        figures += [_compare(what, call, stocks, min(rounds, 3), progress, ()) for what, call in OTHER_CALLS.items()]
+    report("scale", figures, {"sprockets": sprockets, "entries": entries, "rounds": rounds, "durable": False})
+
+
+def _new_database(url: str, name: str) -> str:
+    with create_plain_engine(url).execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    made = make_url(url).set(database=name).render_as_string(hide_password=False)
+    migrate.upgrade(made)
+    return made
+
+
+def _compare(
+    what: str, call: Call, stocks: Mapping[str, Stock], rounds: int, progress: Progress, targets: tuple[Target, ...]
+) -> Figure:
+    """Measure a call in turns."""
+    times: dict[str, list[float]] = {name: [] for name in stocks}
+    with progress.step(what):
+        for _ in range(_WARM_UP + rounds):
+            for name, stock in stocks.items():
+                begin = time.perf_counter()
+                call(stock)
+                times[name].append(1000 * (time.perf_counter() - begin))
+    return Figure(what, "ms", times["large"][_WARM_UP:], "small", times["small"][_WARM_UP:], targets)
+
+
+if __name__ == "__main__":
+    main()
