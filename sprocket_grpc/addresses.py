@@ -1,6 +1,15 @@
 """Addresses, as they are listened on and as they are connected to."""
 
+from sprocket_grpc.expected_error import ExpectedError
+
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104  # nothing is bound here
+
+
+class AddressInUseError(ExpectedError):
+    """The address to listen on cannot be had."""
+
+    def __init__(self, address: str, setting: str) -> None:
+        super().__init__(f"cannot listen on {address}: is another server running there? {setting} chooses another")
 
 
 def split(listen: str) -> tuple[str, int]:

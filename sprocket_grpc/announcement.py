@@ -32,6 +32,9 @@ def _lines(settings: Settings, url: str, workers: int, started: Started) -> Iter
         yield f"in {workers} processes"
     if settings.health_listen and started.health_port:
         yield f"health alone, without TLS, on {_with_port(settings.health_listen, started.health_port)}"
+    if settings.metrics_listen and started.metrics_port:
+        others = f", and on the {workers - 1} ports after it" if workers > 1 else ""
+        yield f"metrics on http://{_with_port(settings.metrics_listen, started.metrics_port)}/metrics{others}"
     if started.problem:
         yield f"It is NOT_SERVING yet: {started.problem}"
     yield "Next, in another terminal:"

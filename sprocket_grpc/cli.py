@@ -46,10 +46,12 @@ COMMANDS = {
     ),
     "create": _Place("resource_commands.commands", "create_command", "Create a resource from options or JSON."),
     "delete": _Place("resource_commands.commands", "delete_command", "Delete resources by their ids."),
+    "export": _Place("resource_commands.export_command", "export_command", "Export resources to a CSV or JSON file."),
     "get": _Place("resource_commands.commands", "get_command", "Get resources by their ids."),
     "health": _Place(
         "health_command", "health_command", "Ask a server whether it is SERVING; exit status 0 means yes."
     ),
+    "import": _Place("resource_commands.import_command", "import_command", "Import resources from a CSV or JSON file."),
     "list": _Place(
         "resource_commands.commands", "list_command", "List resources: those a filter lets through, in an order."
     ),

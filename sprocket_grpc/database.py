@@ -77,6 +77,11 @@ class _BinaryCursor(AsyncCursor[TupleRow]):
 class Database:
     """A pool of connections and the two ways to use one: for a single statement, or in a transaction.
 
+    Attributes:
+        pending: How many units of work wait for a connection now.
+        timeouts: How many have waited in vain.
+        on_wait: Is told how long each waited that had to, in seconds.
+
     Raises (all ways):
         UnavailableError: The database cannot be reached, or is not what this version needs.
         AbortedError: Another transaction was in the way.
@@ -107,6 +112,9 @@ class Database:
         # but not when one that was to be made could not be.
         self._free = asyncio.Semaphore(pool_size)
         self._pool_timeout_seconds = pool_timeout_seconds
+        self.pending = 0
+        self.timeouts = 0
+        self.on_wait: Callable[[float], None] = lambda _: None
 
     def __str__(self) -> str:
         return self._name
@@ -154,15 +162,25 @@ class Database:
 
     async def _wait_until_free(self) -> None:
         began = time.monotonic()
+        self.pending += 1
         try:
             async with asyncio.timeout(self._pool_timeout_seconds):
                 await self._free.acquire()
         except TimeoutError:
+            self.timeouts += 1
             _log.warning("UnavailableError: no connection became free within %g s", self._pool_timeout_seconds)
             raise UnavailableError from None
+        finally:
+            self.pending -= 1
+            self.on_wait(time.monotonic() - began)
         if self._connecting.failed_at > began and not cast("QueuePool", self._engine.pool).checkedin():
             self._free.release()
             raise UnavailableError  # whoever has come since then may try again
+
+    @property
+    def engine(self) -> Engine:
+        """What runs the statements, for those who watch."""
+        return self._single
 
     async def close(self) -> None:
         """Close all connections."""

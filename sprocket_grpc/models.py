@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.types import UserDefinedType
 
-SCHEMA_REVISION = "0005"
+SCHEMA_REVISION = "0006"
 """The migration that this version needs at least. Revisions are numbers, so later ones compare greater."""
 
 INTERNAL = {"internal": True}
@@ -158,6 +158,11 @@ sprocket = Table(
     # Begins with factory_id, so that the table can be partitioned or distributed by it.
     PrimaryKeyConstraint("factory_id", "id"),
     Index(None, "id"),
+    # One for each field that lists can be filtered or ordered by, with the id behind it: a page is one range of it.
+    Index(None, "sprocket_type_id", "id"),
+    Index(None, "create_time", "id"),
+    Index(None, "update_time", "id"),
+    Index(None, "display_name", "id"),
 )
 
 chart_entry = Table(

@@ -88,6 +88,11 @@ class Replicas:
         self._turn = count()
 
     @property
+    def databases(self) -> dict[str, Database]:
+        """The primary and the standbys, by names to tell them apart."""
+        return {"primary": self._primary} | {f"standby-{n}": each.database for n, each in enumerate(self._standbys, 1)}
+
+    @property
     def fresh(self) -> int:
         """How many standbys are fresh enough now."""
         return len(self._fresh())

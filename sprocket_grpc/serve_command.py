@@ -12,6 +12,7 @@ from functools import partial
 import click
 import uvloop
 
+from sprocket_grpc.addresses import split
 from sprocket_grpc.announcement import announcement
 from sprocket_grpc.command_setup import load_settings_and_log, open_database
 from sprocket_grpc.database_commands import prepare
@@ -71,7 +72,16 @@ def _run_workers(settings: Settings, url: str, announce: Callable[[Started], Non
         for name in ("listen", "health_listen"):
             if address := getattr(settings, name):
                 variables[PREFIX + name.upper()] = until_the_end.enter_context(shared_port(address))
-        asyncio.run(supervise([variables] * count, longest, announce))
+        environments = [variables | _metrics_variable(settings, number) for number in range(count)]
+        asyncio.run(supervise(environments, longest, announce))
+
+
+def _metrics_variable(settings: Settings, number: int) -> dict[str, str]:
+    """Give each worker a port of its own for metrics, the next one: Prometheus has to see them all."""
+    if settings.metrics_listen is None:
+        return {}
+    host, port = split(settings.metrics_listen)
+    return {f"{PREFIX}METRICS_LISTEN": f"{host}:{port and port + number}"}
 
 
 def _run(coroutine: Coroutine[None, None, None]) -> None:

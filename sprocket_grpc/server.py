@@ -1,5 +1,6 @@
 """Puts the server together: services, health, reflection, interceptors in their order, options."""
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import grpc
@@ -19,8 +20,8 @@ from sprocket.v1.factory_pb2_grpc import add_FactoryServiceServicer_to_server
 from sprocket.v1.location_pb2_grpc import add_LocationServiceServicer_to_server
 from sprocket.v1.sprocket_pb2_grpc import add_SprocketServiceServicer_to_server
 from sprocket.v1.sprocket_type_pb2_grpc import add_SprocketTypeServiceServicer_to_server
+from sprocket_grpc.addresses import AddressInUseError
 from sprocket_grpc.database import Database
-from sprocket_grpc.expected_error import ExpectedError
 from sprocket_grpc.health import HealthMonitor
 from sprocket_grpc.identity.authentication import Authentication
 from sprocket_grpc.interceptors.access import Access
@@ -66,10 +67,6 @@ OPTIONS: _ChannelOptions = [
 ]
 
 
-class AddressInUseError(ExpectedError):
-    """The address to listen on cannot be had."""
-
-
 def create_server(
     settings: Settings,
     database: Database,
@@ -77,6 +74,7 @@ def create_server(
     following: Following,
     authentication: Authentication | None = None,
     replicas: Replicas | None = None,
+    outermost: Sequence[Concern] = (),
     *,
     shares_port: bool = False,
 ) -> tuple[grpc.aio.Server, int]:
@@ -88,14 +86,15 @@ def create_server(
         monitor: What knows the server's health.
         following: What notices new entries of charts.
         authentication: What knows callers, if they have to say who they are.
-        replicas: Where what only reads may read; on the database if None.
+        replicas: Where it reads; on the database if None.
+        outermost: What is to be around every call, and all that is around it anyway.
         shares_port: Whether others may listen on the same port, and the kernel gives each a share of the connections.
 
     Raises:
         AddressInUseError: The address is taken, or is not one of this machine.
         TlsError: Its certificate and key cannot be used.
     """
-    interceptors = [ConcernInterceptor(_concerns(settings, authentication))]
+    interceptors = [ConcernInterceptor([*outermost, *_concerns(settings, authentication)])]
     server = grpc.aio.server(interceptors=interceptors, options=_options(settings, shares_port=shares_port))
     _add_services(server, settings, database, replicas or Replicas(database), following)
     health_pb2_grpc.add_HealthServicer_to_server(monitor.servicer, server)
@@ -146,9 +145,7 @@ def _listen(
             return server.add_secure_port(address, credentials)
         return server.add_insecure_port(address)
     except RuntimeError:
-        raise AddressInUseError(
-            f"cannot listen on {address}: is another server running there? {setting} chooses another"
-        ) from None
+        raise AddressInUseError(address, setting) from None
 
 
 def _concerns(settings: Settings, authentication: Authentication | None) -> list[Concern]:

@@ -5,7 +5,7 @@ import logging
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import grpc
 
@@ -18,6 +18,10 @@ from sprocket_grpc.replicas import Replicas
 from sprocket_grpc.server import SERVICES, create_health_server, create_server
 from sprocket_grpc.services.following import Following
 from sprocket_grpc.settings import Settings
+from sprocket_grpc.telemetry.switch import telemetry_for
+
+if TYPE_CHECKING:
+    from sprocket_grpc.telemetry.telemetry import Telemetry
 
 # What a call cut off may take to cancel its statement: psycopg gives PostgreSQL 5 s to answer.
 _CUT_OFF_SECONDS = 6
@@ -32,11 +36,13 @@ class Started(NamedTuple):
         port: Where.
         health_port: Where health alone is answered for, if anywhere.
         problem: What keeps the server from serving, if anything.
+        metrics_port: Where the metrics are, if anywhere.
     """
 
     port: int
     health_port: int | None
     problem: str | None
+    metrics_port: int | None
 
 
 class StopSignals:
@@ -70,7 +76,7 @@ async def serve(
         shares_port: Whether other processes serve on the same ports.
 
     Raises:
-        AddressInUseError: The address to listen on cannot be had.
+        AddressInUseError: An address to listen on cannot be had.
         TlsError: The certificate and key cannot be used.
     """
     database = database_for(settings, url)
@@ -80,7 +86,8 @@ async def serve(
     monitor = HealthMonitor(health_database, SERVICES)
     watching = asyncio.create_task(replicas.watch(health_database))
     try:
-        await _serve(settings, database, replicas, monitor, announce, shares_port=shares_port)
+        with telemetry_for(settings) as telemetry:
+            await _serve(settings, database, replicas, monitor, telemetry, announce, shares_port=shares_port)
     finally:
         watching.cancel()
         await replicas.close()
@@ -93,6 +100,7 @@ async def _serve(
     database: Database,
     replicas: Replicas,
     monitor: HealthMonitor,
+    telemetry: "Telemetry | None",
     announce: Callable[[Started], None],
     *,
     shares_port: bool,
@@ -100,8 +108,9 @@ async def _serve(
     signals = StopSignals()
     following = Following(database, settings.follow_tick_seconds)
     authentication = create_authentication(settings, database)
+    outermost = telemetry.concerns if telemetry else ()
     server, port = create_server(
-        settings, database, monitor, following, authentication, replicas, shares_port=shares_port
+        settings, database, monitor, following, authentication, replicas, outermost, shares_port=shares_port
     )
     health_server, health_port = create_health_server(settings, monitor, shares_port=shares_port)
     await monitor.check()
@@ -113,7 +122,10 @@ async def _serve(
     ]
     if authentication:
         background.append(asyncio.create_task(authentication.keep_up()))
-    announce(Started(port, health_port, monitor.problem))
+    if telemetry:
+        telemetry.observe(replicas, following, monitor)
+        background.append(asyncio.create_task(telemetry.event_loop_lag.measure()))
+    announce(Started(port, health_port, monitor.problem, telemetry.metrics_port if telemetry else None))
     await signals.stop.wait()
     await _drain(settings, monitor, signals)
     for task in background:

@@ -39,6 +39,14 @@ def page_token_keys(value: SecretStr) -> SecretStr:
     return value
 
 
+def collector_url(value: str) -> str:
+    """Check the URL of an OTLP collector."""
+    scheme, _, place = value.partition("://")
+    if scheme not in {"http", "https"} or not _ADDRESS.fullmatch(place):
+        raise ValueError("expected http://HOST:PORT, or https:// for TLS")
+    return value
+
+
 def key_source(value: str) -> str:
     """Check where the public keys of an issuer come from: what is changed on the way would let anyone in."""
     if "://" in value and not re.fullmatch(r"https://[^\s/]\S*", value):

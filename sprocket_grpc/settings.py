@@ -62,6 +62,8 @@ class Settings(BaseSettings):
         log_format: How log lines look; auto is text on a terminal and json elsewhere.
         log_level: How much to log.
         message_bytes_maximum: How large a request may be.
+        metrics_listen: The address where Prometheus reads the metrics. Without it, nowhere.
+        otlp_endpoint: The URL of the collector that traces and metrics are sent to. Without it, nowhere.
         page_size_default: How many resources a List returns when the request does not say.
         page_size_maximum: How many it returns at most.
         page_token_keys: Secrets that seal page and resume tokens, shared by all replicas, with commas between. The
@@ -78,6 +80,7 @@ class Settings(BaseSettings):
         tls_client_ca: The roots of the certificates that every client must show then, in PEM.
         tls_client_rights: What clients may do by the identities in their certificates.
         tls_key: The private key of the server's certificate, in PEM.
+        trace_sample_ratio: Which share of the calls is traced of those whose caller did not decide.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, hide_input_in_errors=True)
@@ -108,6 +111,8 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "text"] = "auto"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     message_bytes_maximum: int = Field(default=4 << 20, ge=1024, le=64 << 20)
+    metrics_listen: Annotated[str, AfterValidator(setting_values.address)] | None = None
+    otlp_endpoint: Annotated[str, AfterValidator(setting_values.collector_url)] | None = None
     # A location has at most 2.9 kB on the wire, so that 1,000 of them fit into the 4 MiB that clients receive.
     page_size_default: int = Field(default=50, ge=1, le=1000)
     page_size_maximum: int = Field(default=1000, ge=1, le=1000)
@@ -124,6 +129,8 @@ class Settings(BaseSettings):
     tls_client_ca: Path | None = None
     tls_client_rights: Annotated[dict[str, str], NoDecode, BeforeValidator(setting_values.client_rights)] | None = None
     tls_key: Path | None = None
+    # A traced call costs a third more CPU: all of them would cost more than all else that is seen together.
+    trace_sample_ratio: float = Field(default=0.05, ge=0, le=1, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _the_default_page_is_not_over_the_largest(self) -> Self:

@@ -202,13 +202,17 @@ async def test_the_books_agree_when_two_servers_make_sprockets_of_one_factory(ho
     await assert_books_agree(hot.service)
 
 
-async def test_a_creation_alone_is_one_statement(hot: Hot) -> None:
-    await hot.create()
+async def test_a_creation_alone_is_one_statement_and_so_is_a_batch(
+    hot: Hot, database_url: str, collected: Waiter
+) -> None:
     statements: list[str] = []
     engine = hot.service.database._engine.sync_engine
     event.listen(engine, "before_cursor_execute", lambda *parts: statements.append(parts[2]))
-    await hot.create()
-    assert len(statements) == 1
+    async with busy(hot, database_url) as first:
+        others = [hot.create() for _ in range(5)]
+        await collected(5)
+    await answers([first, *others])
+    assert len(statements) == 2
 
 
 # One among others.
@@ -239,6 +243,12 @@ async def test_where_all_refer_to_nothing_the_chart_has_no_entry(
         await collected(3)
     await asyncio.wait([first, *bad])
     assert await numbers_of(hot.service, hot.factory_id) == [(10, 0), (10, 1)]
+    [(untouched,)] = await query(
+        hot.service,
+        "SELECT f.xmin = sprocket.xmin FROM factory AS f JOIN sprocket ON factory_id = f.id WHERE f.id = :id",
+        id=hot.factory_id,
+    )
+    assert untouched
     await assert_books_agree(hot.service)
 
 
@@ -390,25 +400,26 @@ async def test_a_busy_factory_holds_one_connection_and_no_other_factory_up(
 
 
 @pytest.mark.parametrize("has_ids", [False, True])
+@pytest.mark.parametrize("count", [1, 6])
 async def test_each_sprocket_is_logged_in_the_name_of_its_own_call(
-    hot: Hot, database_url: str, collected: Waiter, *, has_ids: bool
+    hot: Hot, database_url: str, collected: Waiter, count: int, *, has_ids: bool
 ) -> None:
     keys = {name: bearer(create_key(database_url, "write", name=name).text) for name in ("one", "other")}
     async with running_service(database_url, Settings(api_keys=True)) as guarded:
         behind, calls = Hot(guarded, hot.factory_id, hot.type_id), {}
         async with busy(behind, database_url, metadata=keys["one"]) as first:
-            for number in range(6):
+            for number in range(count):
                 name = ("one", "other")[number % 2]
                 names = (f"api-key:{name}", f"call {number}", CREATE)
                 request_id = str(uuid.uuid4()) if has_ids else ""
                 metadata = (*keys[name], ("x-request-id", f"call {number}"))
                 calls[names] = behind.create(request_id=request_id, metadata=metadata)
-            await collected(6)
+            await collected(count)
         expected = {each.id: names for names, each in zip(calls, await answers(list(calls.values())), strict=True)}
         await first
     log = await entries(hot.service, 'request_id = "call*"')
     assert {each.resource_id: (each.principal, each.request_id, each.method) for each in log} == expected
-    assert await hot.commits() == [1, 6]
+    assert await hot.commits() == [1, count]
 
 
 # Requests with an id.

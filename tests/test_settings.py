@@ -41,6 +41,8 @@ DEFAULTS = {
     "log_format": "auto",
     "log_level": "INFO",
     "message_bytes_maximum": 4 << 20,
+    "metrics_listen": None,
+    "otlp_endpoint": None,
     "page_size_default": 50,
     "page_size_maximum": 1000,
     "page_token_keys": None,
@@ -56,6 +58,7 @@ DEFAULTS = {
     "tls_client_ca": None,
     "tls_client_rights": None,
     "tls_key": None,
+    "trace_sample_ratio": 0.05,
 }
 
 ACCEPTED: dict[str, dict[str, object]] = {
@@ -83,6 +86,10 @@ ACCEPTED: dict[str, dict[str, object]] = {
     "LOG_FORMAT": {text: text for text in ("auto", "json", "text")},
     "LOG_LEVEL": {text: text for text in ("DEBUG", "INFO", "WARNING", "ERROR")},
     "MESSAGE_BYTES_MAXIMUM": {"1024": 1024, "67108864": 64 << 20},
+    "METRICS_LISTEN": {text: text for text in ("0.0.0.0:9464", "[::]:0")},
+    "OTLP_ENDPOINT": {
+        text: text for text in ("http://127.0.0.1:4317", "https://collector.example:443", "http://[::1]:1")
+    },
     "PAGE_SIZE_DEFAULT": {"1": 1, "1000": 1000},
     "PAGE_SIZE_MAXIMUM": {"50": 50, "1000": 1000},
     "POOL_SIZE": {"1": 1, "1000": 1000},
@@ -103,6 +110,7 @@ ACCEPTED: dict[str, dict[str, object]] = {
         " a.example = write; The Boss=admin ": {"a.example": "write", "The Boss": "admin"},
     },
     "TLS_KEY": {"/run/tls.key": Path("/run/tls.key")},
+    "TRACE_SAMPLE_RATIO": {"0": 0, "0.01": 0.01, "1": 1},
 }
 
 # What a setting makes no sense without.
@@ -138,6 +146,8 @@ REFUSED = {
     "LOG_FORMAT": ["xml", "JSON"],
     "LOG_LEVEL": ["CHATTY", "20"],
     "MESSAGE_BYTES_MAXIMUM": ["0", "1023", "67108865", "1.5", "4MB"],
+    "METRICS_LISTEN": ["9464", "host:65536"],
+    "OTLP_ENDPOINT": ["collector:4317", "http://", "http://collector", "grpc://collector:4317", "http://a:1/v1/traces"],
     "PAGE_SIZE_DEFAULT": ["0", "-1", "1001", "1.5", "many"],
     "PAGE_SIZE_MAXIMUM": ["0", "-1", "1001", "1.5", "all"],
     "POOL_SIZE": ["0", "-1", "1001", "1.5", "large"],
@@ -157,6 +167,7 @@ REFUSED = {
     "SHUTDOWN_GRACE_SECONDS": ["-1", "3601", "nan", "inf", "long"],
     "STREAM_LIMIT": ["0", "-1", "1000001", "1.5", "many"],
     "TLS_CLIENT_RIGHTS": ["a", "=read", "a=", "a=read;", "a=own", "a=read;a=admin", "a=sprocket.read"],
+    "TRACE_SAMPLE_RATIO": ["-0.1", "1.1", "nan", "inf", "5%"],
 }
 
 # What is right for each secret, and could be none of the others.

@@ -32,6 +32,8 @@ class Call:
         peer: Where it comes from. Do not ask the context: once the call has ended, that crashes the process.
         principal: Who makes it, as far as that is known.
         trace_id: The trace it belongs to, if any.
+        reason: Why it failed, as the client is told; a value of `sprocket.v1.ErrorReason`. Empty if it did not.
+        is_uncounted: Whether the rate limit let it through because nobody could count it.
         began: When it began, by a clock that never goes back.
     """
 
@@ -47,6 +49,8 @@ class Call:
     peer: str = ""
     principal: str = ANONYMOUS
     trace_id: str = ""
+    reason: str = ""
+    is_uncounted: bool = False
     began: float = field(default_factory=time.perf_counter)
 
     @property

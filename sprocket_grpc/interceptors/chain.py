@@ -15,7 +15,7 @@ from sprocket_grpc.caller import Caller, current_caller, set_caller
 from sprocket_grpc.errors import MalformedRequestError
 from sprocket_grpc.interceptors.call import REQUEST_ID_KEY, Call, Concern
 from sprocket_grpc.services import Context
-from sprocket_grpc.telemetry.trace_id import read_trace_id, set_trace_id
+from sprocket_grpc.telemetry.trace_id import TRACEPARENT_KEY, read_trace_id, set_trace_id
 
 _OUR_METHODS = "/sprocket."
 
@@ -103,7 +103,7 @@ class ConcernInterceptor(grpc.aio.ServerInterceptor):
     ) -> AsyncIterator[Call]:
         metadata = dict(context.invocation_metadata() or ())
         request_id = _request_id(metadata.get(REQUEST_ID_KEY))
-        trace_id = read_trace_id(metadata.get("traceparent"))
+        trace_id = read_trace_id(metadata.get(TRACEPARENT_KEY))
         call = Call(
             method, metadata, context, request_id, request.size, is_stream, peer=context.peer(), trace_id=trace_id
         )

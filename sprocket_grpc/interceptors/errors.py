@@ -43,7 +43,7 @@ def _status_of_cancelled(call: Call) -> grpc.StatusCode:
 async def _abort(call: Call, error: Exception) -> NoReturn:
     known = error if isinstance(error, errors.SprocketError) else _unexpected(call, error)
     status = rpc_status.to_status(to_status(known, call.request_id))
-    call.status = status.code
+    call.status, call.reason = status.code, known.reason
     metadata = (*status.trailing_metadata, (REQUEST_ID_KEY, call.request_id))
     await call.context.abort(status.code, status.details, metadata)
 

@@ -39,7 +39,7 @@ class RateLimit:
         self._ask_again_at = 0.0
 
     @asynccontextmanager
-    async def around(self, call: Call) -> AsyncIterator[None]:  # noqa: ARG002  # who calls is all that matters
+    async def around(self, call: Call) -> AsyncIterator[None]:
         """Let a call through if its caller has any left.
 
         Raises:
@@ -48,6 +48,7 @@ class RateLimit:
         principal = current_caller().principal
         if wait_seconds := await self._wait_seconds(principal):
             raise RateLimitedError(principal, str(self._limit), wait_seconds)
+        call.is_uncounted = self._is_away
         yield
 
     async def _wait_seconds(self, principal: str) -> float:

@@ -15,6 +15,18 @@ from sprocket_grpc import errors
 DOMAIN = "sprocket.internal"
 """Says whose the reasons are."""
 
+SERVER_ERRORS = frozenset(
+    {
+        StatusCode.UNKNOWN,
+        StatusCode.DEADLINE_EXCEEDED,
+        StatusCode.UNIMPLEMENTED,
+        StatusCode.INTERNAL,
+        StatusCode.UNAVAILABLE,
+        StatusCode.DATA_LOSS,
+    }
+)
+"""The statuses that the server is to blame for, and not the client (OpenTelemetry's conventions for gRPC)."""
+
 _RETRY_DELAY = Duration(seconds=1)
 
 

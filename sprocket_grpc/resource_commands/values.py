@@ -50,17 +50,29 @@ def expected(field: FieldDescriptor) -> str:
 
 
 def from_text(resource: Resource, field: FieldDescriptor, text: str) -> object:
-    """Turn the text of an option or a cell into what stands for it in JSON.
+    """Turn the text of an option into what stands for it in JSON.
 
     Raises:
         ValueError: It is no value of the field; the text says what was expected.
     """
-    value: object = text
-    if expected(field) in ("true or false", "JSON"):
-        value = _as_json(field, text)
+    value = unchecked(field, text)
     if wrong := fill(resource.message(), {field.name: value}):
         raise ValueError(wrong[0].text)
     return value
+
+
+def unchecked(field: FieldDescriptor, text: str) -> object:
+    """Turn a text into what stands for it in JSON, where numbers may be texts too, and leave the rest to `fill`.
+
+    Raises:
+        ValueError: It should be JSON, and is none.
+    """
+    if expected(field) not in ("true or false", "JSON"):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{field.name}: expected {expected(field)}, not {_shortened(text)}") from error
 
 
 def fill(message: Message, values: dict[str, Any]) -> list[Problem]:
@@ -110,13 +122,6 @@ def columns_of(resource: Resource, names: Iterable[str]) -> list[FieldDescriptor
         if name not in fields:
             raise ValueError(f"{name}: {_no_such_field(name, resource.descriptor)}; there are {', '.join(fields)}")
     return [fields[name] for name in names]
-
-
-def _as_json(field: FieldDescriptor, text: str) -> object:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"expected {expected(field)}, not {_shortened(text)}") from error
 
 
 def _parses(message: Message, field: FieldDescriptor, value: object) -> bool:

@@ -130,11 +130,14 @@ class SprocketStore(ResourceStore):
         given = [self.identified(values) for values, _ in several]
         parameters = {f"{name}s": [values[name] for values in given] for name in _FIELDS[1:]} | {
             "new_factory_id": given[0]["factory_id"],
-            "callers": callers_of(dict(zip((values["id"] for values in given), (c for _, c in several), strict=True))),
+            "callers": callers_of({new["id"]: caller for new, (_, caller) in zip(given, several, strict=True)}),
         }
-        rows = {row[0]: row for row in connection.execute(self._create_each, parameters)}
-        errors = self._errors_of(connection, [values for values in given if values["id"] not in rows])
-        return [rows.get(values["id"]) or errors[values["id"]] for values in given]
+        results: dict[str, Row | SprocketError] = {
+            row[0]: row for row in connection.execute(self._create_each, parameters)
+        }
+        if refused := [values for values in given if values["id"] not in results]:
+            results |= self._errors_of(connection, refused)
+        return [results[values["id"]] for values in given]
 
     def insert_many(self, connection: Connection, several: Sequence[Values]) -> list[Row]:
         """Add sprockets, all or none, and return them in their order.

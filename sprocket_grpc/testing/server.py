@@ -11,6 +11,7 @@ from sprocket_grpc.replicas import Replicas
 from sprocket_grpc.server import SERVICES, create_server
 from sprocket_grpc.services.following import Following
 from sprocket_grpc.settings import Settings
+from sprocket_grpc.telemetry.switch import telemetry_for
 
 
 class RunningServer(NamedTuple):
@@ -42,11 +43,16 @@ async def running_server(
     monitor = HealthMonitor(database, SERVICES)
     following = Following(database, settings.follow_tick_seconds)
     authentication = create_authentication(settings, database)
-    server, port = create_server(settings, database, monitor, following, authentication, replicas)
-    await monitor.check()
-    await server.start()
-    try:
-        yield RunningServer(f"127.0.0.1:{port}", monitor, following)
-    finally:
-        following.stop()
-        await server.stop(grace=None)
+    replicas = replicas or Replicas(database)
+    with telemetry_for(settings) as telemetry:
+        outermost = telemetry.concerns if telemetry else ()
+        server, port = create_server(settings, database, monitor, following, authentication, replicas, outermost)
+        if telemetry:
+            telemetry.observe(replicas, following, monitor)
+        await monitor.check()
+        await server.start()
+        try:
+            yield RunningServer(f"127.0.0.1:{port}", monitor, following)
+        finally:
+            following.stop()
+            await server.stop(grace=None)

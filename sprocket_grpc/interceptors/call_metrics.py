@@ -1,0 +1,119 @@
+"""Counts calls and times them. Imported only where metrics are wanted.
+
+There are series for methods that exist and for nothing else, for names can be made up.
+"""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from threading import Lock
+
+from grpc import StatusCode
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
+
+from sprocket_grpc.interceptors.call import Call
+from sprocket_grpc.interceptors.status import SERVER_ERRORS
+
+# Those of the conventions for calls, and finer below 5 ms, which most of ours stay under.
+_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10]
+
+
+@dataclass
+class _Traffic:
+    """What went to and from a method.
+
+    Attributes:
+        active: The calls that are being answered.
+        received: How many bytes the requests had that came so far.
+        sent: How many bytes the responses had, of calls that have ended.
+        responses: How many they were.
+    """
+
+    active: dict[int, Call] = field(default_factory=dict)
+    received: int = 0
+    sent: int = 0
+    responses: int = 0
+
+
+class CallMetrics:
+    """Stands outside of what turns errors into statuses."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._traffic: defaultdict[str, _Traffic] = defaultdict(_Traffic)
+        self._lock = Lock()  # metrics are collected in threads
+        self._duration = meter.create_histogram(
+            "rpc.server.call.duration",
+            unit="s",
+            description="How long calls took.",
+            explicit_bucket_boundaries_advisory=_BUCKETS,
+        )
+        self._errors = meter.create_counter(
+            "sprocket.call.errors", "{call}", "Calls that failed, by the reason that clients are told."
+        )
+        self._uncounted = meter.create_counter(
+            "sprocket.rate_limit.uncounted", "{call}", "Calls let through because Redis did not answer."
+        )
+        self._uncounted.add(0)  # or else there would be nothing to see until it happens
+        self._observe(meter)
+
+    def _observe(self, meter: Meter) -> None:
+        meter.create_observable_up_down_counter(
+            "sprocket.call.active", [self._each(_active)], "{call}", "Calls that are being answered."
+        )
+        meter.create_observable_counter(
+            "sprocket.call.received", [self._each(lambda traffic: traffic.received)], "By", "Requests."
+        )
+        meter.create_observable_counter("sprocket.call.sent", [self._each(_sent)], "By", "Responses.")
+        meter.create_observable_counter("sprocket.call.responses", [self._each(_responses)], "{response}", "Responses.")
+
+    @asynccontextmanager
+    async def around(self, call: Call) -> AsyncIterator[None]:
+        """Count a call from its begin to its end."""
+        with self._lock:
+            traffic = self._traffic[call.method]
+            traffic.active[id(call)] = call
+            traffic.received += call.request_bytes
+        try:
+            yield
+        finally:
+            self._end(call, traffic)
+
+    def _end(self, call: Call, traffic: _Traffic) -> None:
+        with self._lock:
+            del traffic.active[id(call)]
+            traffic.sent += call.response_bytes
+            traffic.responses += call.responses
+        self._duration.record(call.seconds, _attributes(call.method, call.status))
+        if call.reason:
+            self._errors.add(1, {"rpc.method": call.method[1:], "sprocket.error.reason": call.reason})
+        if call.is_uncounted:
+            self._uncounted.add(1)
+
+    def _each(self, look: Callable[[_Traffic], int]) -> Callable[[CallbackOptions], Iterator[Observation]]:
+        def observe(_: CallbackOptions) -> Iterator[Observation]:
+            with self._lock:
+                values = [(method, look(traffic)) for method, traffic in self._traffic.items()]
+            for method, value in values:
+                yield Observation(value, {"rpc.method": method[1:]})
+
+        return observe
+
+
+@cache
+def _attributes(method: str, status: StatusCode) -> dict[str, str]:
+    error = {"error.type": status.name} if status in SERVER_ERRORS else {}
+    return {"rpc.system.name": "grpc", "rpc.method": method[1:], "rpc.response.status_code": status.name} | error
+
+
+def _active(traffic: _Traffic) -> int:
+    return len(traffic.active)
+
+
+def _sent(traffic: _Traffic) -> int:
+    return traffic.sent + sum(call.response_bytes for call in traffic.active.values())
+
+
+def _responses(traffic: _Traffic) -> int:
+    return traffic.responses + sum(call.responses for call in traffic.active.values())

@@ -1,0 +1,84 @@
+"""Sends traces and metrics to a collector, which may be away: that is said once, and once when it is back."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExportResult
+
+_log = logging.getLogger(__name__)
+
+
+class _Reasons(logging.Handler):
+    """Takes what the library logs: several lines for each try. We say it once, with the last reason."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = ""
+        for name in ("opentelemetry.exporter.otlp.proto.grpc.exporter", "opentelemetry.sdk._shared_internal"):
+            logger = logging.getLogger(name)
+            logger.addHandler(self)
+            logger.propagate = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno >= logging.ERROR:
+            self.last = record.getMessage()
+
+
+_reasons = _Reasons()
+
+
+class _Outage:
+    """Knows whether the collector takes what it is sent."""
+
+    def __init__(self, what: str, endpoint: str) -> None:
+        self._what = what
+        self._endpoint = endpoint
+        self._is_away = False
+
+    def note(self, *, success: bool) -> None:
+        if success and self._is_away:
+            _log.info("%s reach %s again", self._what, self._endpoint)
+        elif not success and not self._is_away:
+            _log.warning("%s do not reach %s and are lost: %s", self._what, self._endpoint, _reasons.last)
+        self._is_away = not success
+
+
+class SpanSender(OTLPSpanExporter):
+    """Sends traces."""
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__(endpoint)
+        self._outage = _Outage("traces", endpoint)
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Send some."""
+        result = super().export(spans)
+        self._outage.note(success=result is SpanExportResult.SUCCESS)
+        return result
+
+    def give_up(self) -> None:
+        """Break off what is being sent."""
+        super().shutdown()
+
+
+class MetricSender(OTLPMetricExporter):
+    """Sends metrics."""
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__(endpoint)
+        self._outage = _Outage("metrics", endpoint)
+
+    def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:  # noqa: ANN401  # as the library says
+        """Send all."""
+        result = super().export(metrics_data, timeout_millis, **kwargs)
+        self._outage.note(success=result is MetricExportResult.SUCCESS)
+        return result
+
+    def give_up(self) -> None:
+        """Break off what is being sent."""
+        super().shutdown()

@@ -1,0 +1,87 @@
+"""Where Prometheus reads the metrics as text: a thread with a small HTTP server, so that calls do not wait for it."""
+
+import logging
+import socket
+import socketserver
+from collections.abc import Iterator
+from threading import Lock, Thread
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from prometheus_client import CollectorRegistry, Metric, make_wsgi_app
+from prometheus_client.exposition import ThreadingWSGIServer
+
+from sprocket_grpc.addresses import AddressInUseError, split
+
+_SILENCE_SECONDS = 10
+
+_log = logging.getLogger(__name__)
+
+
+class PrometheusServer:
+    """Serves from the moment it is made.
+
+    Attributes:
+        reader: What the metrics have to be given to.
+        port: Where it listens.
+    """
+
+    def __init__(self, listen: str) -> None:
+        """Listen on an address.
+
+        Raises:
+            AddressInUseError: The address cannot be had.
+        """
+        host, port = split(listen)
+        registry = _Registry()
+        server_class = _IPv6Server if ":" in host else _Server
+        try:
+            self._server = make_server(host.strip("[]"), port, make_wsgi_app(registry), server_class, _Handler)
+        except OSError:
+            raise AddressInUseError(listen, "SPROCKET_METRICS_LISTEN") from None
+        self.port = self._server.server_port
+        self.reader = PrometheusMetricReader(scope_info_enabled=False, registry=registry)
+        self._thread = Thread(target=self._server.serve_forever, name="prometheus", daemon=True)
+        self._thread.start()
+        _log.info("metrics on http://%s:%d/metrics", host, self.port)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Registry(CollectorRegistry):
+    """Collects for one scraper at a time: the reader mixes up the answers for two that ask at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._one_at_a_time = Lock()
+
+    def collect(self) -> Iterator[Metric]:
+        with self._one_at_a_time:
+            return iter(list(super().collect()))
+
+
+class _Server(ThreadingWSGIServer):
+    def server_bind(self) -> None:
+        socketserver.TCPServer.server_bind(self)  # the one between looks the name up, which can take seconds
+        host, port = self.socket.getsockname()[:2]
+        self.server_name, self.server_port = host, port
+        self.setup_environ()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401, ARG002  # as the library says
+        _log.debug("a scraper broke off", exc_info=True)
+
+
+class _IPv6Server(_Server):
+    address_family = socket.AF_INET6
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = _SILENCE_SECONDS  # or else one that says nothing would keep a thread for ever
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401  # as the library says
+        pass  # scrapes are no news

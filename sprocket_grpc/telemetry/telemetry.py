@@ -1,0 +1,101 @@
+"""What a server tells of itself while it runs: who makes it, who measures, and where it goes."""
+
+import platform
+import time
+import uuid
+from threading import Thread
+
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+
+from sprocket_grpc import __version__
+from sprocket_grpc.health import HealthMonitor
+from sprocket_grpc.interceptors.call import Concern
+from sprocket_grpc.interceptors.call_metrics import CallMetrics
+from sprocket_grpc.interceptors.tracing import Tracing
+from sprocket_grpc.replicas import Replicas
+from sprocket_grpc.services.following import Following
+from sprocket_grpc.settings import Settings
+from sprocket_grpc.telemetry.collector import MetricSender, SpanSender
+from sprocket_grpc.telemetry.event_loop import EventLoopLag
+from sprocket_grpc.telemetry.gauges import observe_following, observe_health, observe_process, observe_replicas
+from sprocket_grpc.telemetry.pools import PoolMetrics
+from sprocket_grpc.telemetry.prometheus import PrometheusServer
+from sprocket_grpc.telemetry.statements import Statements
+
+_SCOPE = "sprocket_grpc"
+
+_LAST_WORDS_SECONDS = 2
+"""How long the end of the process waits for a collector to take what is left."""
+
+
+class Telemetry:
+    """The traces and metrics of one process.
+
+    Attributes:
+        concerns: What has to be around every call.
+        event_loop_lag: What has to run beside them.
+        metrics_port: Where Prometheus finds the metrics, if anywhere.
+    """
+
+    concerns: list[Concern]
+
+    def __init__(self, settings: Settings) -> None:
+        self._prometheus = PrometheusServer(settings.metrics_listen) if settings.metrics_listen else None
+        self.metrics_port = self._prometheus.port if self._prometheus else None
+        self._senders: list[SpanSender | MetricSender] = []
+        resource, tracer = _resource(), None
+        readers: list[MetricReader] = [self._prometheus.reader] if self._prometheus else []
+        self._tracers = TracerProvider(ALWAYS_ON, resource, shutdown_on_exit=False)
+        if settings.otlp_endpoint:
+            spans, metrics = SpanSender(settings.otlp_endpoint), MetricSender(settings.otlp_endpoint)
+            self._senders += [spans, metrics]
+            self._tracers.add_span_processor(BatchSpanProcessor(spans))
+            readers.append(PeriodicExportingMetricReader(metrics))
+            tracer = self._tracers.get_tracer(_SCOPE, __version__)
+        self._meters = MeterProvider(readers, resource, shutdown_on_exit=False)
+        self._meter = self._meters.get_meter(_SCOPE, __version__)
+        self._statements = Statements(self._meter, tracer)
+        self._pools = PoolMetrics(self._meter)
+        self.event_loop_lag = EventLoopLag(self._meter)
+        self.concerns = [Tracing(tracer, settings.trace_sample_ratio)] if tracer else []
+        self.concerns.append(CallMetrics(self._meter))
+        observe_process(self._meter)
+
+    def observe(self, replicas: Replicas, following: Following, monitor: HealthMonitor) -> None:
+        """Tell of these too."""
+        for name, database in replicas.databases.items():
+            self._statements.watch(database.engine)
+            self._pools.watch(name, database)
+        observe_replicas(self._meter, replicas)
+        observe_following(self._meter, following)
+        observe_health(self._meter, monitor)
+
+    def close(self) -> None:
+        """Send what is left, to a collector that takes it at once; another one must not hold up the end."""
+        last_words = [Thread(target=each.shutdown, daemon=True) for each in (self._tracers, self._meters)]
+        deadline = time.monotonic() + _LAST_WORDS_SECONDS
+        for thread in last_words:
+            thread.start()
+        for thread in last_words:
+            thread.join(max(0, deadline - time.monotonic()))
+        for sender in self._senders:
+            sender.give_up()
+        if self._prometheus:
+            self._prometheus.close()
+
+
+def _resource() -> Resource:
+    """Say what this is; `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say it better."""
+    ours = {
+        "service.name": "sprocket-grpc",
+        "service.version": __version__,
+        "service.instance.id": str(uuid.uuid4()),
+        "process.runtime.name": platform.python_implementation().lower(),
+        "process.runtime.version": platform.python_version(),
+    }
+    return Resource.create(ours).merge(OTELResourceDetector().detect())

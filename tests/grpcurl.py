@@ -1,0 +1,192 @@
+"""grpcurl's command line and answers, for what is shown in documents: read, checked, and run by `buf curl`.
+
+A real grpcurl runs instead where there is one. It is in no package index that the project installs from.
+"""
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+from google.rpc import error_details_pb2
+
+PATIENCE_SECONDS = 60
+BUF = Path(sys.executable).parent / "buf"
+
+# What documents may use of grpcurl's options, and what they are to buf.
+_FLAGS = {"-plaintext": "--http2-prior-knowledge", "-emit-defaults": "--emit-defaults"}
+_OPTIONS = {
+    "-H": "--header",
+    "-cacert": "--cacert",
+    "-cert": "--cert",
+    "-d": "--data",
+    "-import-path": "--schema",
+    "-key": "--key",
+    "-max-time": "--timeout",
+    "-proto": None,  # buf reads all files of its schema
+}
+
+
+def _data_for_buf(data: str) -> str:
+    """Write a mask as protobuf's JSON has it; grpcurl takes the paths instead (grpcurl#393)."""
+    request = json.loads(data)
+    if "update_mask" in request:
+        request["update_mask"] = ",".join(map(_in_camel_case, request["update_mask"]["paths"]))
+    return json.dumps(request)
+
+
+def _in_camel_case(name: str) -> str:
+    return re.sub("_([a-z0-9])", lambda match: match[1].upper(), name)
+
+
+_VALUES: Mapping[str, Callable[[str], str]] = {"-d": _data_for_buf, "-max-time": "{}s".format}
+
+
+@dataclass(frozen=True)
+class Command:
+    """A call of grpcurl.
+
+    Attributes:
+        flags: Its options without a value.
+        options: Its options with their values.
+        address: The server.
+        method: The method, as in `sprocket.v1.FactoryService/GetFactory`, or `list`.
+        service: What to list the methods of, if anything.
+    """
+
+    flags: Sequence[str]
+    options: Sequence[tuple[str, str]]
+    address: str
+    method: str
+    service: str | None = None
+
+    @property
+    def data(self) -> Any:  # whatever JSON it is
+        """The request."""
+        return json.loads(dict(self.options).get("-d", "{}"))
+
+    def arguments(self) -> list[str]:
+        """Write it as grpcurl takes it."""
+        options = [word for option in self.options for word in option]
+        return ["grpcurl", *self.flags, *options, self.address, self.method, *([self.service] if self.service else [])]
+
+    def for_buf(self) -> list[str]:
+        """Translate it, by the table that is in docs/grpcurl.md too."""
+        options = [*map(_FLAGS.__getitem__, self.flags), "--protocol=grpc"]
+        for name, value in self.options:
+            if translated := _OPTIONS[name]:
+                options += [translated, _VALUES.get(name, str)(value)]
+        url = f"{'http' if '-plaintext' in self.flags else 'https'}://{self.address}"
+        if self.method != "list":
+            return [str(BUF), "curl", *options, f"{url}/{self.method}"]
+        return [str(BUF), "curl", *options, "--list-methods" if self.service else "--list-services", url]
+
+
+def parse_command(words: Sequence[str]) -> Command:
+    """Read a command.
+
+    Raises:
+        ValueError: It is not one of grpcurl, or has an option that is not known here.
+    """
+    if words[0] != "grpcurl":
+        raise ValueError(f"not grpcurl: {words}")
+    rest, flags, options = list(words[1:]), [], []
+    while rest and rest[0].startswith("-"):
+        name = rest.pop(0)
+        if name in _FLAGS:
+            flags.append(name)
+        elif name in _OPTIONS and rest:
+            options.append((name, rest.pop(0)))
+        else:
+            raise ValueError(f"grpcurl's option {name} is not known here")
+    if not (len(rest) == 2 or (len(rest) == 3 and rest[1] == "list")):
+        raise ValueError(f"grpcurl takes an address and a method, not {rest}")
+    return Command(flags, options, *rest)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a call was answered.
+
+    Attributes:
+        lines: What was listed.
+        messages: The responses, with the names of fields as in the contract.
+        code: The code of the error, as in `NotFound`, if there was one.
+        text: The text of the error.
+        details: The details of the error, each with its `@type`.
+    """
+
+    lines: list[str] = field(default_factory=list)
+    messages: list[Any] = field(default_factory=list)
+    code: str | None = None
+    text: str | None = None
+    details: list[Any] = field(default_factory=list)
+
+
+def parse_answer(text: str) -> Answer:
+    """Read an answer as grpcurl prints it."""
+    output, _, error = text.partition("ERROR:\n")
+    if output.strip() and not output.startswith("{"):
+        return Answer(lines=output.split())
+    if not error:
+        return Answer(messages=_read_all(output))
+    found = re.fullmatch(r"  Code: (\w+)\n  Message: (.*?)\n(?:  Details:\n(.*))?", error, re.DOTALL)
+    assert found, error
+    details = [json.loads(each) for each in re.findall(r"^  \d+\)\t(.*)$", found[3] or "", re.MULTILINE)]
+    return Answer(messages=_read_all(output), code=found[1], text=found[2], details=details)
+
+
+def call(command: Command, directory: Path) -> Answer:
+    """Run a command in a directory, by grpcurl or else by buf."""
+    if shutil.which("grpcurl"):
+        done = _run(command.arguments(), directory)
+        return parse_answer(done.stdout + done.stderr)
+    done = _run(command.for_buf(), directory)
+    if command.method == "list":
+        lines = [line.replace("/", ".") for line in done.stdout.split()]
+        return Answer(lines=[line for line in lines if not command.service or line.startswith(f"{command.service}.")])
+    messages = _read_all(done.stdout)
+    if not done.stderr:
+        return Answer(messages=messages)
+    error = json.loads(done.stderr)
+    code = error["code"].title().replace("_", "")
+    return Answer([], messages, code, error["message"], [_decode(each) for each in error.get("details", [])])
+
+
+def _run(arguments: Sequence[str], directory: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        arguments, capture_output=True, check=False, cwd=directory, text=True, timeout=PATIENCE_SECONDS
+    )
+
+
+def _read_all(text: str) -> list[Any]:
+    """Read one JSON document after the other."""
+    messages, decoder = [], json.JSONDecoder()
+    while text := text.lstrip():
+        message, end = decoder.raw_decode(text)
+        messages.append(_with_names_of_the_contract(message))
+        text = text[end:]
+    return messages
+
+
+def _with_names_of_the_contract(value: Any) -> Any:  # whatever JSON it is
+    """Write the names of fields in snake_case: grpcurl does as the contract does, or in camelCase, by its version."""
+    if isinstance(value, Mapping):
+        return {
+            re.sub("(?<=[a-z])([A-Z])", lambda match: f"_{match[1].lower()}", name): _with_names_of_the_contract(each)
+            for name, each in value.items()
+        }
+    return [_with_names_of_the_contract(each) for each in value] if isinstance(value, list) else value
+
+
+def _decode(detail: Mapping[str, str]) -> Any:  # whatever JSON it is
+    message = getattr(error_details_pb2, detail["type"].removeprefix("google.rpc."))()
+    message.ParseFromString(base64.b64decode(detail["value"] + "=="))
+    return {"@type": f"type.googleapis.com/{detail['type']}"} | MessageToDict(message, preserving_proto_field_name=True)
