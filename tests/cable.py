@@ -23,13 +23,19 @@ _CHUNK_BYTES = 65536
 
 
 class Cable:
-    """Connections to a server through us."""
+    """Connections to a server through us.
+
+    Attributes:
+        port: Where we take them.
+        taken: How many we have taken.
+    """
 
     def __init__(self, port: int) -> None:
         self._target = port
         self._server: asyncio.Server | None = None
         self._streams: list[asyncio.StreamWriter] = []
         self.port = 0
+        self.taken = 0
 
     async def plug_in(self) -> None:
         """Take connections, on the same port as before."""
@@ -61,6 +67,7 @@ class Cable:
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._streams.append(writer)
+        self.taken += 1
         with suppress(OSError):
             from_server, to_server = await asyncio.open_connection("127.0.0.1", self._target)
             await asyncio.gather(_pass_on(reader, to_server), _pass_on(from_server, writer))

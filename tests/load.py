@@ -33,7 +33,7 @@ class Load:
         failures: How many calls failed, by their status.
         retried: How many calls succeeded after they had failed at first.
         longest: How long the longest call took, in seconds.
-        healths: What the server said of its health, from change to change.
+        health: What the server last said of its health; 0 while it has said nothing.
     """
 
     def __init__(self, address: str, factory_id: str, type_id: str) -> None:
@@ -45,7 +45,7 @@ class Load:
         self.failures: Counter[grpc.StatusCode] = Counter()
         self.retried = 0
         self.longest = 0.0
-        self.healths: list[int] = []
+        self.health = 0
 
     async def until_acknowledged(self, more: int) -> None:
         """Wait until so many more sprockets have been created."""
@@ -56,9 +56,9 @@ class Load:
         """Wait until so many calls have failed."""
         await self._until(lambda: self.failures.total() >= count)
 
-    async def until_health(self, *healths: int) -> None:
-        """Wait until the server has said these of its health, one after the other, and nothing else."""
-        await self._until(lambda: self.healths == list(healths))
+    async def until_health(self, health: int) -> None:
+        """Wait until the server says this of its health."""
+        await self._until(lambda: self.health == health)
 
     async def _until(self, condition: Any) -> None:
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -101,7 +101,7 @@ class Load:
     async def _watch(self, channel: grpc.aio.Channel) -> None:
         health: Any = HealthStub(channel)  # the types know its blocking form only
         async for response in health.Watch(HealthCheckRequest()):
-            self.healths.append(response.status)
+            self.health = response.status
 
 
 async def prepare(url: str) -> tuple[str, str]:

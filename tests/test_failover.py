@@ -10,6 +10,7 @@ from sprocket_grpc import migrate
 from sprocket_grpc.database import DatabaseNotReachableError, wait_for_database
 from sprocket_grpc.database_url import normalise
 from sprocket_grpc.settings import Settings
+from tests.cable import cable_to
 from tests.conformance.promises import refuses
 from tests.load import NOT_SERVING, SERVING, assert_nothing_was_lost, load_on, prepare
 from tests.postgresql import PostgresServer, new_postgres, new_standby
@@ -53,10 +54,10 @@ async def test_the_service_goes_on_by_itself_on_the_standby_that_is_promoted_and
         async with load_on(process.address, *made) as load:
             await asyncio.to_thread(primary.kill)
             await load.until_failures(100)
-            await load.until_health(SERVING, NOT_SERVING)
+            await load.until_health(NOT_SERVING)
             await asyncio.to_thread(standby.promote)
             await load.until_acknowledged(100)
-            await load.until_health(SERVING, NOT_SERVING, SERVING)
+            await load.until_health(SERVING)
         assert set(load.failures) == {grpc.StatusCode.UNAVAILABLE}
         assert load.retried > 0
     await assert_nothing_was_lost(standby.url, load)
@@ -76,6 +77,20 @@ async def test_connections_to_a_primary_that_became_read_only_are_given_up_for_t
             await create_location(service)
         await asyncio.gather(*(create_location(service) for _ in range(20)))  # on no connection of before
     assert standby.query("SELECT count(*) FROM location") == [(40,)]
+
+
+async def test_a_host_that_is_no_primary_is_tried_once_and_not_at_each_connection(
+    primary: PostgresServer, standby: PostgresServer
+) -> None:
+    migrate.upgrade(primary.url)
+    async with cable_to(standby.port) as cable:
+        url = normalise(f"postgresql://postgres@127.0.0.1:{cable.port},{primary.address}/postgres")
+        async with running_service(url, Settings(pool_size=4)) as service:
+            assert cable.taken == 1
+            await asyncio.gather(*(create_location(service) for _ in range(20)))
+            [(connections,)] = primary.query("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%location%'")
+            assert connections >= 4
+            assert cable.taken == 1
 
 
 def test_hosts_none_of_which_can_be_written_to_are_named_with_reasons_and_without_the_password(

@@ -16,6 +16,7 @@ from sprocket_grpc.database import Database
 from sprocket_grpc.database_url import normalise
 from sprocket_grpc.settings import Settings
 from tests.books import numbers_of
+from tests.cable import cable_to, only_on_linux
 from tests.conformance.rpcs import METHODS, call, path, valid_requests
 from tests.following import OneFollowing
 from tests.postgresql import PostgresServer, new_postgres, new_standby
@@ -247,6 +248,24 @@ async def test_a_standby_that_is_killed_is_not_noticed_by_those_who_read_and_use
         await asyncio.gather(*readers)
         assert await service.replicas.run(is_standby)
         assert not await begun.run(is_standby)  # what was read on the primary would seem to be gone
+
+
+@only_on_linux
+async def test_a_standby_that_is_cut_off_delays_reads_for_seconds_and_fails_none(
+    primary: PostgresServer, standby: PostgresServer
+) -> None:
+    async with (
+        cable_to(standby.port) as cable,
+        reading_from(primary, f"127.0.0.1:{cable.port}", lag_seconds=LAG_SECONDS) as service,
+    ):
+        identifier = (await create_location(service, display_name="here")).id
+        catch_up(primary, standby)
+        assert await asyncio.gather(*(get_name(service, identifier) for _ in range(30))) == ["here"] * 30
+        cable.cut()
+        assert await asyncio.gather(*(get_name(service, identifier) for _ in range(30))) == ["here"] * 30
+        assert service.replicas.fresh == 0
+        cable.mend()
+        await until_fresh(service, 1)
 
 
 async def test_a_standby_that_is_away_from_the_start_does_no_harm(
