@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -77,7 +78,7 @@ async def test_health_is_asked_without_a_limit(database_url: str) -> None:
 
 async def test_every_caller_has_calls_of_its_own() -> None:
     limit = RateLimit("1/year", None)
-    nothing_to_know: Any = None
+    nothing_to_know: Any = SimpleNamespace()
     for principal in ("one", "other"):
         set_caller(Caller(principal))
         async with limit.around(nothing_to_know):
