@@ -40,9 +40,3 @@ def test_the_defaults_in_the_table_of_settings_are_those_of_the_code() -> None:
     for name, default in rows:
         value = Settings.model_fields[name.lower()].default
         assert value is None or f"{value}" == default, name
-
-
-def test_every_path_that_is_linked_exists() -> None:
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith("http")]
-    assert links
-    assert [link for link in links if not (Path(__file__).parent.parent / link).exists()] == []
