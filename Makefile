@@ -33,7 +33,7 @@ format: $(VENV)/.development ## Format Python and protos.
 	$(BIN)/buf format -w
 
 generate: $(VENV)/.development ## Make sprocket/v1 and docs/api.md from the protos.
-	rm -f sprocket/v1/*
+	rm -f sprocket/v1/*.py*
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I protos \
 	  --python_out=. --mypy_out=quiet:. --grpc_python_out=. --mypy_grpc_out=quiet:. $(PROTOS)
 	$(BIN)/python -m tools.service_config > sprocket/v1/service_config.json

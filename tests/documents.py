@@ -1,12 +1,16 @@
 """The documents of this repository: their blocks of code, commands and links."""
 
+import os
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
+
+_NOT_OURS = {"build", "dist", "node_modules"}
 
 
 class Block(NamedTuple):
@@ -70,3 +74,63 @@ def _is_complete(command: str) -> bool:
     except ValueError:
         return False
     return not command.endswith("\\\n")
+
+
+def find_documents() -> list[Path]:
+    """Return all Markdown files of the repository."""
+    found = []
+    for directory, inside, files in os.walk(ROOT):
+        inside[:] = [name for name in inside if not name.startswith(".") and name not in _NOT_OURS]
+        found += [Path(directory, name) for name in files if name.endswith(".md")]
+    return sorted(found)
+
+
+def commands(document: str) -> Iterator[tuple[int, list[str]]]:
+    """Return what is to be typed, in blocks of a terminal or a shell: the line, and the words of one program each."""
+    for step in steps(document):
+        yield from ((step.line, words) for words in _programs(step.words))
+    for block in blocks(document):
+        if block.language in {"bash", "sh", "shell"}:
+            text = block.text.replace("\\\n", " ")
+            yield from ((block.line, words) for line in text.splitlines() for words in _programs(_split(line)))
+
+
+def _split(line: str) -> list[str]:
+    try:
+        return shlex.split(line, comments=True)
+    except ValueError:
+        return []  # within a text of several lines
+
+
+def _programs(words: list[str]) -> Iterator[list[str]]:
+    """Divide a line at pipes and the like, and leave out what is set before a program."""
+    program: list[str] = []
+    for word in [*words, ";"]:
+        if word in {"|", "||", "&&", ";", "&"}:
+            if program:
+                yield program
+            program = []
+        elif program or not re.match(r"\w+=|export$|env$|exec$|time$", word):
+            program.append(word)
+
+
+def prose(document: str) -> str:
+    """Return a document without its blocks of code."""
+    return re.sub(r"^```.*?^```$", "", document, flags=re.MULTILINE | re.DOTALL)
+
+
+def links(document: str) -> list[str]:
+    """Return where the links and pictures of a document lead."""
+    return re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]*`", "", prose(document)))
+
+
+def anchors(document: str) -> set[str]:
+    """Return what links can point at, as GitHub makes it of headings."""
+    seen: Counter[str] = Counter()
+    found = set()
+    for heading in re.findall(r"^#{1,6} (.*)$", prose(document), re.MULTILINE):
+        text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading)
+        slug = re.sub(r"[^\w\- ]", "", text.lower()).strip().replace(" ", "-")
+        found.add(f"{slug}-{seen[slug]}" if seen[slug] else slug)
+        seen[slug] += 1
+    return found

@@ -34,7 +34,7 @@ _OPTIONS = {
 }
 
 
-def _data_for_buf(data: str) -> str:
+def _in_json_of_protobuf(data: str) -> str:
     """Write a mask as protobuf's JSON has it; grpcurl takes the paths instead (grpcurl#393)."""
     request = json.loads(data)
     if "update_mask" in request:
@@ -46,7 +46,7 @@ def _in_camel_case(name: str) -> str:
     return re.sub("_([a-z0-9])", lambda match: match[1].upper(), name)
 
 
-_VALUES: Mapping[str, Callable[[str], str]] = {"-d": _data_for_buf, "-max-time": "{}s".format}
+_VALUES: Mapping[str, Callable[[str], str]] = {"-d": _in_json_of_protobuf, "-max-time": "{}s".format}
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,9 @@ class Command:
     service: str | None = None
 
     @property
-    def data(self) -> Any:  # whatever JSON it is
-        """The request."""
-        return json.loads(dict(self.options).get("-d", "{}"))
+    def request(self) -> Any:  # whatever JSON it is
+        """The request, in protobuf's JSON."""
+        return json.loads(_in_json_of_protobuf(dict(self.options).get("-d", "{}")))
 
     def arguments(self) -> list[str]:
         """Write it as grpcurl takes it."""

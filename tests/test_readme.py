@@ -45,9 +45,3 @@ def test_the_defaults_in_the_table_of_settings_are_those_of_the_code() -> None:
 
 def test_every_secret_is_told_to_have_a_file() -> None:
     assert set(re.findall(rf"`{PREFIX}(\w+)_FILE`", README)) == {name.upper() for name in SECRETS}
-
-
-def test_every_path_that_is_linked_exists() -> None:
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith("http")]
-    assert links
-    assert [link for link in links if not (Path(__file__).parent.parent / link).exists()] == []

@@ -33,7 +33,9 @@ def _new(name: str) -> BindParameter[str]:
     return bindparam(f"new_{name}", type_=sprocket.c[name].type)
 
 
-_FIELDS = ["factory_id", "id", "display_name", "sprocket_type_id"]
+# What a sprocket is made of: all but what PostgreSQL sets itself, the factory first.
+_SET_BY_POSTGRESQL = {"create_time", "update_time"}
+_FIELDS = ["factory_id", *(c.name for c in sprocket.c if c.name not in {"factory_id", *_SET_BY_POSTGRESQL})]
 
 # One statement is one round trip and one commit, so the factory's row is locked for as short as it can be.
 # Without the factory there is nothing to select from, and no sprocket is made.

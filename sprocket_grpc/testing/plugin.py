@@ -75,4 +75,5 @@ def _its_extra_installed() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        pytest.fail(f"{error}: pip install 'sprocket-grpc[testing]' has what a server needs", pytrace=False)
+        message = f"{error}: pip install 'sprocket-grpc[testing]' has what a server needs"
+        raise pytest.fail.Exception(message, pytrace=False) from None
