@@ -37,8 +37,8 @@ std::string Environment(const char* name, const std::string& otherwise) {
 struct Context : grpc::ClientContext {
   explicit Context(Clock::time_point deadline = Clock::now() + kCallTime) {
     set_deadline(deadline);
-    if (const auto token = Environment("SPROCKET_TOKEN", ""); !token.empty()) {
-      AddMetadata("authorization", "Bearer " + token);
+    if (const auto key = Environment("SPROCKET_CLIENT_API_KEY", ""); !key.empty()) {
+      AddMetadata("authorization", "Bearer " + key);
     }
   }
 };
@@ -179,7 +179,7 @@ int main() try {
   grpc::ChannelArguments arguments;
   arguments.SetServiceConfigJSON(config.str());
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
-  const auto channel = grpc::CreateCustomChannel(Environment("SPROCKET_SERVER", "127.0.0.1:50051"),
+  const auto channel = grpc::CreateCustomChannel(Environment("SPROCKET_CLIENT_SERVER", "127.0.0.1:50051"),
                                                  grpc::InsecureChannelCredentials(), arguments);
   const auto sprockets = SprocketService::NewStub(channel);
   const auto locations = LocationService::NewStub(channel);

@@ -38,15 +38,15 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	server := environment("SPROCKET_SERVER", "127.0.0.1:50051")
+	server := environment("SPROCKET_CLIENT_SERVER", "127.0.0.1:50051")
 	connection, err := grpc.Dial(server, grpc.WithInsecure(), grpc.WithDefaultServiceConfig(string(config)))
 	if err != nil {
 		return err
 	}
 	defer connection.Close()
 	ctx := context.Background()
-	if token := os.Getenv("SPROCKET_TOKEN"); token != "" {
-		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
+	if key := os.Getenv("SPROCKET_CLIENT_API_KEY"); key != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+key)
 	}
 	if err := listSprockets(ctx, sprocketv1.NewSprocketServiceClient(connection)); err != nil {
 		return err

@@ -21,9 +21,9 @@ const CALL_MS = 5_000;
 const FOLLOW_MS = 60_000;
 const ATTEMPTS = 5;
 
-const server = process.env.SPROCKET_SERVER ?? "127.0.0.1:50051";
+const server = process.env.SPROCKET_CLIENT_SERVER ?? "127.0.0.1:50051";
 const metadata = new Metadata();
-if (process.env.SPROCKET_TOKEN) metadata.set("authorization", `Bearer ${process.env.SPROCKET_TOKEN}`);
+if (process.env.SPROCKET_CLIENT_API_KEY) metadata.set("authorization", `Bearer ${process.env.SPROCKET_CLIENT_API_KEY}`);
 
 /** Shows what a client does, a line for each. */
 async function main(): Promise<void> {

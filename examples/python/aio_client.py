@@ -33,9 +33,9 @@ if TYPE_CHECKING:  # the types of asynchronous clients are in the stubs only
     from sprocket.v1.location_pb2_grpc import LocationServiceAsyncStub
     from sprocket.v1.sprocket_pb2_grpc import SprocketServiceAsyncStub
 
-SERVER = os.environ.get("SPROCKET_SERVER", "127.0.0.1:50051")
-TOKEN = os.environ.get("SPROCKET_TOKEN")
-METADATA = (("authorization", f"Bearer {TOKEN}"),) if TOKEN else ()
+SERVER = os.environ.get("SPROCKET_CLIENT_SERVER", "127.0.0.1:50051")
+API_KEY = os.environ.get("SPROCKET_CLIENT_API_KEY")
+METADATA = (("authorization", f"Bearer {API_KEY}"),) if API_KEY else ()
 CALL_SECONDS = 5
 FOLLOW_SECONDS = 60
 ATTEMPTS = 5

@@ -27,9 +27,9 @@ from sprocket.v1.location_pb2_grpc import LocationServiceStub
 from sprocket.v1.sprocket_pb2 import ListSprocketsRequest, Sprocket
 from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
 
-SERVER = os.environ.get("SPROCKET_SERVER", "127.0.0.1:50051")
-TOKEN = os.environ.get("SPROCKET_TOKEN")
-METADATA = (("authorization", f"Bearer {TOKEN}"),) if TOKEN else ()
+SERVER = os.environ.get("SPROCKET_CLIENT_SERVER", "127.0.0.1:50051")
+API_KEY = os.environ.get("SPROCKET_CLIENT_API_KEY")
+METADATA = (("authorization", f"Bearer {API_KEY}"),) if API_KEY else ()
 CALL_SECONDS = 5
 FOLLOW_SECONDS = 60
 ATTEMPTS = 5

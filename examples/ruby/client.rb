@@ -23,8 +23,8 @@ class Client
   CONFIG = File.read(File.expand_path('../../sprocket/v1/service_config.json', __dir__))
   ARGUMENTS = { 'grpc.service_config' => CONFIG, 'grpc.max_reconnect_backoff_ms' => 2000 }.freeze
 
-  def initialize(server, token)
-    @metadata = token ? { 'authorization' => "Bearer #{token}" } : {}
+  def initialize(server, key)
+    @metadata = key ? { 'authorization' => "Bearer #{key}" } : {}
     channel = GRPC::Core::Channel.new(server, ARGUMENTS, :this_channel_is_insecure)
     @sprockets, @locations, @factories = [V1::SprocketService, V1::LocationService, V1::FactoryService].map do |service|
       service::Stub.new(server, :this_channel_is_insecure, channel_override: channel)
@@ -132,4 +132,4 @@ class Client
   end
 end
 
-Client.new(ENV.fetch('SPROCKET_SERVER', '127.0.0.1:50051'), ENV['SPROCKET_TOKEN']).run
+Client.new(ENV.fetch('SPROCKET_CLIENT_SERVER', '127.0.0.1:50051'), ENV['SPROCKET_CLIENT_API_KEY']).run

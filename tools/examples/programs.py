@@ -21,7 +21,7 @@ class Program:
         start: Runs it.
         version: Prints the version of its toolchain.
         build: Builds it, one after the other; does nothing when it is built already.
-        needs: The programs and files that must be there to build it, and for each what brings it.
+        needs: The programs and files that must be there to build it, and for each the Debian package that brings it.
     """
 
     name: str
@@ -68,7 +68,8 @@ _GO = _PROTOC | {
 _RUBY = _PROTOC | {
     "ruby": "ruby",
     "grpc_ruby_plugin": "protobuf-compiler-grpc",
-    "/usr/share/rubygems-integration/all/specifications": "ruby-grpc",
+    "/usr/lib/*/rubygems-integration/*/gems/grpc-*": "ruby-grpc",
+    "/usr/share/rubygems-integration/all/gems/googleapis-common-protos-types-*": "ruby-googleapis-common-protos-types",
 }
 _CPP = _PROTOC | {
     "g++": "g++",
@@ -79,4 +80,6 @@ _CPP = _PROTOC | {
 
 
 def _is_there(need: str) -> bool:
-    return Path(need).exists() if need.startswith("/") else shutil.which(need) is not None
+    if need.startswith("/"):
+        return any(Path("/").glob(need[1:]))
+    return shutil.which(need) is not None

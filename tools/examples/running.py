@@ -18,14 +18,14 @@ _FOLLOWS = f"goal {GOAL_BEFORE}, actual 0"
 
 EXPECTED = [
     "listed 93 sprockets on 3 pages",
-    "created factory ID, and by the same request again ID",
+    "created factory <id>, and by the same request again <id>",
     "refused: ERROR_REASON_INVALID_FIELD: location.display_name, location.country_code",
-    "following factory ID",
+    "following factory <id>",
     _FOLLOWS,
     _BROKE,
     f"goal {GOAL_AFTER}, actual 0",
 ]
-"""What every program says, whatever its language, with ID for the one factory that it makes."""
+"""What every program says, whatever its language, with <id> for the one factory that it makes."""
 
 _LINES_OF_TROUBLE = 30
 
@@ -85,7 +85,7 @@ class Run:
         self._process = subprocess.Popen(  # noqa: S603  # our own
             program.start,
             cwd=program.directory,
-            env=os.environ | {"SPROCKET_SERVER": server},
+            env=os.environ | {"SPROCKET_CLIENT_SERVER": server},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -127,9 +127,9 @@ class Run:
 
 
 def what_it_showed(lines: list[str]) -> list[str]:
-    """Return the lines with ID for the first id in them, and what is said again and again only once."""
+    """Return the lines with <id> for the first id in them, and what is said again and again only once."""
     first = _ID.search("\n".join(lines))
-    masked = [line.replace(first[0], "ID") if first else line for line in lines]
+    masked = [line.replace(first[0], "<id>") if first else line for line in lines]
     return [line for before, line in zip(["", *masked], masked, strict=False) if line != before or line != _BROKE]
 
 
