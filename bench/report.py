@@ -98,10 +98,12 @@ class Figure:
 
 def _spread(values: Sequence[float]) -> str:
     """Write the median, and in brackets the least and the greatest if there are several."""
-    low, middle, high = (
-        f"{value:,.0f}" if value >= _LARGE else f"{value:.3g}" for value in (min(values), median(values), max(values))
-    )
+    low, middle, high = map(_rounded, (min(values), median(values), max(values)))
     return middle if low == high else f"{middle} ({low} to {high})"
+
+
+def _rounded(value: float) -> str:
+    return f"{value:,.0f}" if value >= _LARGE else f"{value:.3g}"
 
 
 class Progress:
