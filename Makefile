@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .PHONY: help serve test quick check format generate generated lint types imports contract breaking migrations \
         files secrets packages lock audit migration \
-        bench-chart clean examples
+        bench bench-quick bench-check clean examples
 
 help: ## Show this.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,8 +90,14 @@ audit: .venv-supply/.ready ## Look for known vulnerabilities in the locked depen
 migration: $(VENV)/.runtime ## Begin a migration: make migration NAME=add_colour_to_sprocket
 	$(BIN)/alembic revision --rev-id $$(printf %04d $$(($$(ls migrations/versions/[0-9]*.py | wc -l) + 1))) -m "$(NAME)"
 
-bench-chart: $(VENV)/.development ## Measure the streams of charts (minutes; QUICK=1: one). Linux only.
-	@$(BIN)/python -m bench.chart $(if $(QUICK),--quick)
+bench: $(VENV)/.development ## Measure everything that docs/performance.md says (15 minutes; ONLY=get,list: some of it). Linux only.
+	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY))
+
+bench-quick: $(VENV)/.development ## Measure less of everything, within two minutes.
+	@$(BIN)/python -m bench --quick $(if $(ONLY),--only $(ONLY))
+
+bench-check: $(VENV)/.development ## Notice whether the point read has become slower, against the floor in the same run.
+	@$(BIN)/python -m bench.check
 
 examples: $(VENV)/.development ## Run every program of examples/ whose toolchain is here, through a restart of a server.
 	@$(BIN)/python -m tools.examples

@@ -1,15 +1,20 @@
 """Processes that are measured: starts the server as people do, and reads what the kernel says of a process."""
 
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 _PATIENCE_SECONDS = 30
-_ANNOUNCEMENT = " listens on "
+_PAUSE_SECONDS = 0.005
+_SHOWN_CHARACTERS = 1500
+_ANNOUNCEMENT = re.compile(r" listens on (\S+:\d+),")
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _RESET_PEAK = "5"  # proc_pid_clear_refs(5)
 
@@ -18,7 +23,7 @@ _PARENT, _OWN_TIMES, _ALL_TIMES = 1, slice(11, 13), slice(11, 15)
 
 
 class Server(NamedTuple):
-    """A `sprocket-grpc serve` that runs.
+    """A server that runs.
 
     Attributes:
         pid: Its process.
@@ -32,12 +37,28 @@ class Server(NamedTuple):
 @contextmanager
 def serving(url: str) -> Iterator[Server]:
     """Run `sprocket-grpc serve` on a free port and a migrated database, with default settings, until the block ends."""
-    command = [sys.executable, "-m", "sprocket_grpc", "serve"]
-    settings = {"SPROCKET_DATABASE_URL": url, "SPROCKET_LISTEN": "127.0.0.1:0", "SPROCKET_LOG_LEVEL": "WARNING"}
-    with subprocess.Popen(command, env=_environment() | settings, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - nothing in it is from outside
+    settings = {"SPROCKET_DATABASE_URL": url, "SPROCKET_LISTEN": "127.0.0.1:0"}
+    with running("sprocket_grpc", "serve", settings=settings) as server:
+        yield server
+
+
+@contextmanager
+def running(module: str, *arguments: str, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """Run a server that says where it listens, until the block ends. What it logs goes to a file, as it would.
+
+    Raises:
+        RuntimeError: It did not start.
+    """
+    command = [sys.executable, "-m", module, *arguments]
+    with (
+        tempfile.NamedTemporaryFile("r") as output,
+        open(output.name, "w") as written,  # noqa: PTH123  # a second view of the same file
+        subprocess.Popen(  # noqa: S603  # nothing in it is from outside
+            command, env=_environment() | dict(settings or {}), stdout=written, stderr=written
+        ) as process,
+    ):
         try:
-            assert process.stdout  # noqa: S101 - for mypy: it was asked for
-            yield Server(process.pid, _announced_address(process.stdout))
+            yield Server(process.pid, _announced_address(process, Path(output.name)))
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 process.wait(_PATIENCE_SECONDS)
@@ -49,11 +70,13 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("SPROCKET_", "PG"))}
 
 
-def _announced_address(output: IO[str]) -> str:
-    for line in output:
-        if _ANNOUNCEMENT in line:
-            return line.partition(_ANNOUNCEMENT)[2].partition(",")[0]
-    raise RuntimeError("the server ended without saying where it listens")
+def _announced_address(process: "subprocess.Popen[bytes]", output: Path) -> str:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not (announced := _ANNOUNCEMENT.search(output.read_text())):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"the server did not say where it listens: {output.read_text()[-_SHOWN_CHARACTERS:]}")
+        time.sleep(_PAUSE_SECONDS)
+    return announced[1]
 
 
 def run(*command: str | Path) -> str:

@@ -3,19 +3,28 @@
 import json
 import os
 import platform
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from operator import ge, gt, le
 from pathlib import Path
 from statistics import median
-from typing import Literal, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import click
 
-_RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parent / "results"
+"""Where the JSON is."""
+
 _HEADINGS = ("what", "measured", "against", "ratio", "target", "met")
+
+_LARGE = 1000
+
+_COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {"<=": le, ">": gt, ">=": ge}
 
 _T = TypeVar("_T")
 
@@ -23,12 +32,12 @@ _T = TypeVar("_T")
 class Target(NamedTuple):
     """What a ratio is to be."""
 
-    comparison: Literal["<=", ">="]
+    comparison: str
     ratio: float
 
     def is_met_by(self, ratio: float) -> bool:
         """Whether a ratio is so."""
-        return ratio <= self.ratio if self.comparison == "<=" else ratio >= self.ratio
+        return _COMPARISONS[self.comparison](ratio, self.ratio)
 
     def __str__(self) -> str:
         return f"{self.comparison} {self.ratio:g}"
@@ -45,6 +54,7 @@ class Figure:
         against: What it is compared with.
         reference: The value of that in the same round.
         targets: What the median of the ratios is to be; the next once the first is met.
+        missing: Why nothing was measured, if so.
     """
 
     what: str
@@ -53,6 +63,7 @@ class Figure:
     against: str
     reference: Sequence[float]
     targets: Sequence[Target] = ()
+    missing: str = ""
 
     @property
     def ratios(self) -> list[float]:
@@ -61,6 +72,8 @@ class Figure:
 
     def cells(self) -> tuple[str, ...]:
         """Return its row of the table."""
+        if self.missing:
+            return (self.what, f"not measured: {self.missing}", self.against, "-", "-", "-")
         return (
             self.what,
             f"{_spread(self.measured)} {self.unit}",
@@ -72,14 +85,25 @@ class Figure:
 
     def content(self) -> dict[str, object]:
         """Return all of it, for programs."""
+        if self.missing:
+            return asdict(self)
         met = [each.is_met_by(median(self.ratios)) for each in self.targets]
-        return asdict(self) | {"ratios": self.ratios, "ratio": median(self.ratios), "met": met}
+        return asdict(self) | {
+            "targets": [each._asdict() for each in self.targets],
+            "ratios": self.ratios,
+            "ratio": median(self.ratios),
+            "met": met,
+        }
 
 
 def _spread(values: Sequence[float]) -> str:
     """Write the median, and in brackets the least and the greatest if there are several."""
-    low, middle, high = (f"{value:.3g}" for value in (min(values), median(values), max(values)))
+    low, middle, high = map(_rounded, (min(values), median(values), max(values)))
     return middle if low == high else f"{middle} ({low} to {high})"
+
+
+def _rounded(value: float) -> str:
+    return f"{value:,.0f}" if value >= _LARGE else f"{value:.3g}"
 
 
 class Progress:
@@ -121,14 +145,23 @@ def report(name: str, figures: Sequence[Figure], conditions: Mapping[str, object
     click.echo()
     for row in rows:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    conditions = {"cores": os.cpu_count(), "python": platform.python_version()} | dict(conditions)
+    conditions = _machine() | dict(conditions)
     click.echo("\nmedian (least to greatest) of the rounds; " + ", ".join(f"{k}: {v}" for k, v in conditions.items()))
-    click.echo(f"written to {_write(name, figures, conditions)}")
-
-
-def _write(name: str, figures: Sequence[Figure], conditions: Mapping[str, object]) -> Path:
-    _RESULTS.mkdir(exist_ok=True)
-    path = _RESULTS / f"{name}.json"
-    content = {"conditions": conditions, "figures": [figure.content() for figure in figures]}
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    content = {"conditions": conditions, "table": rows, "figures": [figure.content() for figure in figures]}
     path.write_text(json.dumps(content, indent=2) + "\n")
-    return path
+    click.echo(f"written to {path}")
+
+
+def _machine() -> dict[str, object]:
+    """Say what this machine is, and how busy: what else runs on it makes rates by the clock smaller."""
+    models = re.findall(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
+    return {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "processor": models[0] if models else platform.machine(),
+        "cores": os.cpu_count(),
+        "load of the last 1, 5 and 15 minutes": f"({load})",
+        "Python": platform.python_version(),
+    }

@@ -1,0 +1,55 @@
+"""Measures everything, or what is named: `python -m bench`. On this machine, with one PostgreSQL, which is fresh."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+
+import click
+
+from bench import charts, processes, reads, starts, writes
+from bench.database import fresh_postgres
+from bench.load import NO_H2LOAD, has_h2load
+from bench.plan import QUICK, Bench, Plan
+from bench.report import Figure, Progress, report
+
+_SCENARIOS: Mapping[str, Callable[[Bench], Iterator[Figure]]] = {
+    "get": reads.measure_get,
+    "list": reads.measure_list,
+    "pages": reads.measure_pages,
+    "create": writes.measure_create,
+    "batch": writes.measure_batch,
+    "chart": charts.measure_chart,
+    "memory": charts.measure_chart_memory,
+    "followers": charts.measure_followers,
+    "workers": starts.measure_workers,
+    "start": starts.measure_start,
+}
+
+
+def _chosen(_context: click.Context, _option: click.Parameter, value: str | None) -> list[str]:
+    names = value.split(",") if value else list(_SCENARIOS)
+    if unknown := [name for name in names if name not in _SCENARIOS]:
+        raise click.BadParameter(f"no {', '.join(unknown)}; there are {', '.join(_SCENARIOS)}")
+    return names
+
+
+@click.command()
+@click.option("--only", callback=_chosen, help=f"Some scenarios, with commas between, of {', '.join(_SCENARIOS)}.")
+@click.option("--quick", is_flag=True, help="Measure less of everything, within two minutes.")
+@click.option("--rounds", type=click.IntRange(1), help="How often what is compared is measured in turns.")
+def main(*, only: list[str], quick: bool, rounds: int | None) -> None:
+    """Measure this service against the floor, the style that it replaces, and what PostgreSQL itself does."""
+    plan = QUICK if quick else Plan()
+    plan = replace(plan, rounds=rounds or plan.rounds)
+    progress = Progress()
+    with ExitStack() as until_the_end:
+        with progress.step("starting PostgreSQL"):
+            postgres = until_the_end.enter_context(fresh_postgres())
+        figures = [figure for name in only for figure in _SCENARIOS[name](Bench(postgres, plan, progress))]
+        version = processes.run(postgres.programs / "postgres", "--version").split()[-1]
+    load = "h2load" if has_h2load() else f"a Python client, for {NO_H2LOAD}"
+    report("bench", figures, {"PostgreSQL": version, "load": load, "rounds": plan.rounds, "quick": quick})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""A gRPC client that stands in where h2load is not: `python -m bench.load_client` with what `load.drive` gives.
+
+It takes more of a core than the server does, so that fewer calls are made a second, at the same cost to the server.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import grpc
+import uvloop
+
+
+class _Client:
+    def __init__(self, message: bytes, rate: float) -> None:
+        self._message = message
+        self._rate = rate
+        self.received_bytes = 0
+        self.micros: list[int] = []
+
+    async def call(self, method: "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]", numbers: Iterator[int]) -> None:
+        """Make calls one after the other, as long as there are numbers, each when it is its turn."""
+        began = time.perf_counter()
+        for number in numbers:
+            if self._rate:
+                await asyncio.sleep(max(0, began + number / self._rate - time.perf_counter()))
+            begin = time.perf_counter()
+            self.received_bytes += len(await method(self._message))
+            self.micros.append(int((time.perf_counter() - begin) * 1e6))
+
+
+async def _main(
+    address: str, path: str, message: bytes, calls: int, connections: int, streams: int, rate: float
+) -> None:
+    client, numbers = _Client(message, rate), iter(range(calls))
+    async with AsyncExitStack() as stack:
+        begin = time.perf_counter()
+        callers = []
+        for _ in range(connections):
+            # Channels of one process would share a connection.
+            channel = grpc.aio.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
+            await stack.enter_async_context(channel)
+            method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(path)
+            callers += [client.call(method, numbers) for _ in range(streams)]
+        await asyncio.gather(*callers)
+        seconds = time.perf_counter() - begin
+    done = {"seconds": seconds, "received_bytes": client.received_bytes, "micros": client.micros}
+    sys.stdout.write(json.dumps(done) + "\n")
+
+
+if __name__ == "__main__":
+    _address, _path, _data, _calls, _connections, _streams, _rate = sys.argv[1:]
+    _message = Path(_data).read_bytes()
+    uvloop.run(_main(_address, _path, _message, int(_calls), int(_connections), int(_streams), float(_rate)))

@@ -1,0 +1,64 @@
+"""What PostgreSQL itself does with creates of sprockets, a commit for each: by pgbench, on the service's own tables."""
+
+import re
+import tempfile
+from typing import NamedTuple
+
+from bench import processes
+from bench.database import Postgres
+from sprocket.v1.sprocket_pb2 import Sprocket
+
+_COUNT = """
+    UPDATE factory SET sprocket_production_actual = sprocket_production_actual + 1,
+        chart_sequence = chart_sequence + 1,
+        chart_time_micros = greatest(
+            CAST(date_part('epoch', clock_timestamp()) * 1000000 AS bigint), chart_time_micros)
+    WHERE id = CAST(:factory AS uuid)
+"""
+_INSERT = "INSERT INTO sprocket (factory_id, id, display_name, sprocket_type_id)"
+_ENTRY = """
+    INSERT INTO chart_entry
+    SELECT id, chart_sequence, chart_time_micros, sprocket_production_goal, sprocket_production_actual FROM
+"""
+
+
+class Script(NamedTuple):
+    """A transaction that pgbench repeats."""
+
+    name: str
+    text: str
+
+
+ONE_STATEMENT = Script(
+    "one statement",
+    f"""
+    WITH counted AS ({_COUNT} RETURNING *),
+        created AS ({_INSERT} SELECT id, uuidv7(), '', CAST(:type AS uuid) FROM counted RETURNING id),
+        recorded AS ({_ENTRY} counted)
+    SELECT id FROM created;
+    """,  # noqa: S608  # nothing in it is from outside
+)
+THREE_STATEMENTS = Script(
+    "three statements",
+    f"""
+    BEGIN;
+    {_COUNT};
+    {_INSERT} VALUES (CAST(:factory AS uuid), uuidv7(), '', CAST(:type AS uuid));
+    {_ENTRY} factory WHERE id = CAST(:factory AS uuid);
+    COMMIT;
+    """,
+)
+
+
+def commits_per_second(postgres: Postgres, script: Script, sprocket: Sprocket, clients: int, seconds: int) -> float:
+    """Let clients create sprockets like the given one, as fast as they can."""
+    with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
+        file.write(script.text)
+        file.flush()
+        variables = (f"-Dfactory={sprocket.factory_id}", f"-Dtype={sprocket.sprocket_type_id}")
+        command = (postgres.programs / "pgbench", "-n", "-Mprepared", f"-c{clients}", f"-j{min(clients, 2)}")
+        said = processes.run(*command, f"-T{seconds}", f"-f{file.name}", *variables, postgres.connection_string)
+    match = re.search(r"^tps = ([\d.]+)", said, re.MULTILINE)
+    if match is None or "number of failed transactions: 0 " not in said:
+        raise ValueError(f"pgbench said: {said}")
+    return float(match[1])
