@@ -23,7 +23,7 @@ LABEL org.opencontainers.image.title="sprocket-grpc" \
 ENV PATH=/opt/sprocket-grpc/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 SPROCKET_LISTEN=0.0.0.0:50051
 COPY --from=build /opt/sprocket-grpc /opt/sprocket-grpc
 USER 65532:65532
-EXPOSE 50051
+EXPOSE 50051 50052 9464
 HEALTHCHECK --interval=10s --timeout=6s --start-period=10s --retries=3 CMD ["sprocket-grpc", "health"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["sprocket-grpc"]

@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test quick check format generate generated lint types imports contract breaking migrations \
-        files secrets packages lock audit migration \
+        files deployment secrets packages lock audit sbom migration \
         bench bench-quick bench-check clean examples
 
 help: ## Show this.
@@ -25,7 +25,7 @@ test: $(VENV)/.development ## Run all tests.
 quick: $(VENV)/.development ## Check what you are changing, within seconds: format, lint, types, and the tests near it.
 	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q . && $(BIN)/mypy && $(BIN)/pytest -q -n auto $$(.ci/near)
 
-check: lint types imports contract breaking generated migrations files secrets packages ## Run all checks but the tests.
+check: lint types imports contract breaking generated migrations files deployment secrets packages ## Run all checks but the tests.
 
 format: $(VENV)/.development ## Format Python and protos.
 	$(BIN)/ruff format .
@@ -67,6 +67,9 @@ files: $(VENV)/.development
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
+deployment: $(VENV)/.development
+	PATH="$(CURDIR)/$(BIN):$$PATH" .ci/deployment
+
 secrets: $(VENV)/.development
 	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --exclude-files '^requirements/' \
 	  --exclude-lines 'USER:PASSWORD@|[{]SECRET[}]'
@@ -86,6 +89,11 @@ lock: .venv-supply/.ready ## Lock all dependencies that pyproject.toml allows, t
 audit: .venv-supply/.ready ## Look for known vulnerabilities in the locked dependencies (needs the network).
 	.venv-supply/bin/pip-audit --disable-pip --require-hashes -r requirements/runtime.txt
 	.venv-supply/bin/pip-audit --disable-pip --require-hashes -r requirements/development.txt
+
+sbom: .venv-supply/.ready ## Write build/sbom.json: what the service is made of, as CycloneDX.
+	@mkdir -p build
+	.venv-supply/bin/cyclonedx-py requirements --pyproject pyproject.toml --validate --output-reproducible \
+	  --output-format JSON --output-file build/sbom.json requirements/runtime.txt
 
 migration: $(VENV)/.runtime ## Begin a migration: make migration NAME=add_colour_to_sprocket
 	$(BIN)/alembic revision --rev-id $$(printf %04d $$(($$(ls migrations/versions/[0-9]*.py | wc -l) + 1))) -m "$(NAME)"
