@@ -32,6 +32,8 @@ auth_type = any
 pool_mode = transaction
 default_pool_size = {connections}
 max_client_conn = 200
+query_wait_timeout = 3
+server_login_retry = 1
 """
 
 

@@ -2,24 +2,26 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 
 import grpc
 import pytest
 
-from sprocket.v1.location_pb2 import CreateLocationRequest
+from sprocket.v1.location_pb2 import CreateLocationRequest, GetLocationRequest
 from sprocket_grpc import migrate
 from sprocket_grpc.database import create_plain_engine
 from sprocket_grpc.seed import seed
 from sprocket_grpc.settings import Settings
 from tests.auditing import call_as, entries
 from tests.books import assert_books_agree, numbers_of
+from tests.conformance.promises import refuses
 from tests.conformance.rpcs import METHODS, call, path, valid_requests
 from tests.following import OneFollowing
 from tests.load import assert_nothing_was_lost, load_on, prepare
 from tests.pooler import Pooler, needs_pgbouncer, new_pooler
-from tests.postgresql import PostgresServer, new_postgres
+from tests.postgresql import PATIENCE_SECONDS, PostgresServer, new_postgres
 from tests.processes import server_process
-from tests.resources import create_sprocket, location
+from tests.resources import create_location, create_sprocket, location
 from tests.service import Service, running_service
 
 pytestmark = needs_pgbouncer
@@ -83,6 +85,24 @@ def test_the_schema_is_migrated_and_filled_through_it(server: PostgresServer, po
         seed(connection)
     migrate.downgrade(url, "base")
     migrate.upgrade(url)
+
+
+async def test_calls_fail_and_do_not_wait_while_the_database_behind_it_is_away(
+    server: PostgresServer, service: Service
+) -> None:
+    identifier = (await create_location(service)).id
+    await asyncio.to_thread(server.kill)
+    try:
+        for _ in range(3):
+            with refuses(grpc.StatusCode.UNAVAILABLE, "ERROR_REASON_DATABASE_UNAVAILABLE"):
+                await service.locations.GetLocation(GetLocationRequest(id=identifier))
+    finally:
+        await asyncio.to_thread(server.start)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            with suppress(grpc.aio.AioRpcError):
+                await service.locations.GetLocation(GetLocationRequest(id=identifier))
+                break
 
 
 async def test_a_pooler_that_is_killed_under_load_loses_nothing_that_was_acknowledged(
