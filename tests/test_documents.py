@@ -192,6 +192,7 @@ def test_links_lead_somewhere(name: str) -> None:
 
 def test_the_page_of_the_api_is_what_the_contract_says() -> None:
     files = read_contract(ROOT / "protos")
+    assert files
     assert DOCUMENTS["docs/api.md"] == "\n".join(Document(files).lines()).rstrip() + "\n", "run make generate"
 
 

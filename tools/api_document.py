@@ -6,6 +6,7 @@ By hand, because what does this is written in Go and not to be had from the pack
 
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -41,10 +42,11 @@ Methods that are marked *reads* change nothing: they need the right to read only
 def read_contract(directory: Path) -> Sequence[FileDescriptorProto]:
     """Compile the protos below a directory, with their comments, and return them in the order of the document."""
     protos = sorted(str(path.relative_to(directory)) for path in directory.rglob("*.proto"))
-    options = ["--include_source_info", "--descriptor_set_out=/dev/stdout", f"--proto_path={directory}"]
-    compiler = [sys.executable, "-m", "grpc_tools.protoc", *options, *protos]
-    compiled = subprocess.run(compiler, check=True, stdout=subprocess.PIPE)  # noqa: S603  # nothing of it is from outside
-    files = FileDescriptorSet.FromString(compiled.stdout).file
+    with tempfile.NamedTemporaryFile() as compiled:
+        options = ["--include_source_info", f"--descriptor_set_out={compiled.name}", f"--proto_path={directory}"]
+        compiler = [sys.executable, "-m", "grpc_tools.protoc", *options, *protos]
+        subprocess.run(compiler, check=True)  # noqa: S603  # nothing of it is from outside
+        files = FileDescriptorSet.FromString(Path(compiled.name).read_bytes()).file
     return sorted(files, key=_place)
 
 
