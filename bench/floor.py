@@ -23,7 +23,7 @@ async def _get(
 
 def _fill(factory: Factory, identifier: str) -> None:
     factory.id = factory.location_id = identifier
-    factory.etag = '"62f5bd3ab0c40"'
+    factory.etag = '"as long as one"'
     factory.create_time.seconds = factory.update_time.seconds = _SECONDS
     factory.create_time.nanos = factory.update_time.nanos = _NANOS
     factory.display_name = "Works 0"
