@@ -129,6 +129,11 @@ class Answer:
     text: str | None = None
     details: list[Any] = field(default_factory=list)
 
+    def comparable(self) -> dict[str, Any]:
+        """What must be the same each time: of a deadline, either end may be the first to tell, in words of its own."""
+        told = {} if self.code == "DeadlineExceeded" else {"text": self.text, "details": self.details}
+        return {"lines": self.lines, "messages": self.messages, "code": self.code, **told}
+
 
 def parse_answer(text: str) -> Answer:
     """Read an answer as grpcurl prints it."""

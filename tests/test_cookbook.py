@@ -40,7 +40,7 @@ class Terminal:
         match words[len(settings) :]:
             case ["grpcurl", *_]:
                 answered = call(self._to_server(parse_command(words)), self._directory)
-                self._placeholders.assert_alike(vars(parse_answer(step.answer)), vars(answered))
+                self._placeholders.assert_alike(parse_answer(step.answer).comparable(), answered.comparable())
             case ["sprocket-grpc", "api-key", *arguments]:
                 finished = run("api-key", *arguments, database_url=self._url)
                 self._placeholders.assert_alike(step.answer, finished.errors + finished.output)
