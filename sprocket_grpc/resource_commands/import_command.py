@@ -137,7 +137,7 @@ def _lines(resource: Resource, path: Path, skip: int, defaults: Mapping[str, Any
             click.echo(HISTORY_IS_LEFT_OUT, err=True)
             told = True
         shaped = adapted(resource, position, line)
-        yield shaped._replace(values={**defaults, **shaped.values})
+        yield shaped if shaped.problem else shaped._replace(values={**defaults, **shaped.values})
 
 
 def _import(importer: Importer, plan: Plan, file: _File, lines: Iterator[Line], report: Report) -> None:
