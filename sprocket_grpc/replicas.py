@@ -18,6 +18,9 @@ from sprocket_grpc.errors import AbortedError, NotFoundError, SprocketError, Una
 from sprocket_grpc.store.replication import read_replayed, read_written
 
 _ANSWER_TIMEOUT_SECONDS = 5
+_AWAY_SECONDS = 5
+"""After how long a standby that did not answer is asked again: each time leaves a line in the log."""
+
 _LONGEST_TICK_SECONDS = 1
 _TICKS_IN_LAG = 5
 
@@ -151,7 +154,7 @@ class Replicas:
             standby.as_of = max(known, default=-math.inf)
             if (is_fresh := standby in self._fresh()) != was_fresh:
                 _log.info("%s is %s", standby.database, "used for reads" if is_fresh else "not used for reads")
-            await asyncio.sleep(self._tick_seconds)
+            await asyncio.sleep(_AWAY_SECONDS if replayed is None else self._tick_seconds)
 
     async def _ask(self, database: Database, question: Callable[[Connection], _T]) -> _T | None:
         try:
