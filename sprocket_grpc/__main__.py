@@ -3,17 +3,23 @@
 import sys
 
 _OURS = ("sprocket", "sprocket_grpc")
+_OF_CLIENTS = ("click", "google", "grpc_health", "grpc_status")
 
 
 def main() -> None:
-    """Run the command line, or say what to install where only the contract is."""
+    """Run the command line, or say what to install where what a command needs is not."""
     try:
         from sprocket_grpc.cli import main as run  # noqa: PLC0415  # what it needs may not be installed
+
+        run()
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] in _OURS:
+        package = (error.name or "").partition(".")[0]
+        if package in _OURS:
             raise
-        sys.exit(f"Error: {error.name} is not installed: the command needs pip install 'sprocket-grpc[server]'")
-    run()
+        clients = ", or for clients alone 'sprocket-grpc[cli]'" if package in _OF_CLIENTS else ""
+        sys.exit(
+            f"Error: {error.name} is not installed: the command needs pip install 'sprocket-grpc[server]'{clients}"
+        )
 
 
 if __name__ == "__main__":

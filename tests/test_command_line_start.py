@@ -48,3 +48,23 @@ def test_a_server_imports_neither_what_migrates_nor_what_draws() -> None:
     imported = imported_by("serve", "--help")
     assert {"sqlalchemy", "grpc"} < imported
     assert not imported & {*DRAWING_LIBRARIES, "alembic"}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("list", "sprockets", "--help"),
+        ("create", "location", "--help"),
+        ("export", "factories", "--help"),
+        ("import", "sprockets", "--help"),
+        ("completion", "bash"),
+        ("chart", "--help"),
+        ("health", "--help"),
+        ("list", "factories", "--server", "127.0.0.1:1", "--timeout", "0.01"),
+    ],
+    ids=" ".join,
+)
+def test_a_client_imports_nothing_of_a_server(command: tuple[str, ...]) -> None:
+    imported = imported_by(*command)
+    assert "click" in imported
+    assert not imported & SERVER_LIBRARIES

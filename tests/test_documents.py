@@ -22,8 +22,8 @@ from sprocket_grpc import __version__
 from sprocket_grpc.cli import main
 from sprocket_grpc.database import create_plain_engine
 from sprocket_grpc.seed import seed
-from sprocket_grpc.settings import Settings
-from sprocket_grpc.variables import PREFIX
+from sprocket_grpc.settings import SECRETS, Settings
+from sprocket_grpc.variables import CLIENT_VARIABLES, PREFIX
 from tests.documents import ROOT, Block, anchors, blocks, commands, find_documents, links, prose
 from tests.grpcurl import parse_command
 from tests.service import running_service
@@ -117,7 +117,7 @@ def assert_exists(words: list[str], directory: Path) -> None:
 def assert_parses(command: click.Command, arguments: list[str]) -> None:
     """Check that a command takes arguments. Whether the files that they name are there does not matter."""
     while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
-        subcommand = command.commands.get(arguments[0])
+        subcommand = command.get_command(click.Context(command), arguments[0])
         assert subcommand, f"{command.name} has no {arguments[0]}"
         command, arguments = subcommand, arguments[1:]
     try:
@@ -149,7 +149,8 @@ def test_settings_exist(name: str) -> None:
 
 def known_variables() -> set[str]:
     """Return all variables that the code reads or sets, wherever that is."""
-    found = {PREFIX + field.upper() for field in Settings.model_fields}
+    found = {PREFIX + field.upper() for field in Settings.model_fields} | {*CLIENT_VARIABLES}
+    found |= {f"{PREFIX}{secret.upper()}_FILE" for secret in SECRETS}
     for path in files_of_code():
         found.update(re.findall(r"\bSPROCKET_[A-Z_]*[A-Z]\b", path.read_text(errors="ignore")))
     return found

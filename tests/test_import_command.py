@@ -362,7 +362,7 @@ def test_the_sprockets_of_the_challenge_are_types(world: World, tmp_path: Path) 
     path = tmp_path / "sprockets.json"
     path.write_text(json.dumps({"sprockets": [CHALLENGE_SPROCKET] * 3}))
     assert world.run("sprocket-types", path).output == f"{path}: 3 created, 0 already there, 0 refused\n"
-    made = answer(world.served, "list", "sprocket-types", "--all")[-3:]
+    made = answer(world.served, "list", "sprocket-types", "--all", "--order-by", "create_time")[-3:]
     assert [each["display_name"] for each in made] == [f"Sprocket type {n}" for n in (1, 2, 3)]
     measures = ("teeth", "pitch_mm", "pitch_diameter_mm", "outside_diameter_mm")
     assert [made[0][name] for name in measures] == [5, 1.0, 5.0, 6.0]
@@ -385,3 +385,12 @@ def test_the_factories_of_the_challenge_get_their_last_goal_and_their_history_is
     made = answer(world.served, "list", "factories", "--filter", f"location_id = {world.location_id}")
     goals = {each["display_name"]: each["sprocket_production_goal"] for each in made[1:]}
     assert goals == {"Factory 1": "30", "Factory 2": "0"}
+
+
+def test_what_a_list_prints_is_read_too_without_its_etags_and_times(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "locations.json"
+    listed = answer(world.served, "list", "locations", "--filter", f"id = {world.location_id}")
+    path.write_text(json.dumps([each | {"city": "Bern", "etag": '"gone"'} for each in listed]))
+    finished = world.run("locations", path, "--keep-ids")
+    assert finished.output == f"{path}: 0 created, 1 already there, 0 refused\n"
+    assert answer(world.served, "get", "location", world.location_id)["city"] == "Bern"

@@ -61,4 +61,4 @@ def test_the_command_without_the_server_says_what_to_install(python: Path) -> No
         assert done.returncode == 1
         [line] = done.stderr.splitlines()
         assert line.startswith("Error: ")
-        assert "pip install 'sprocket-grpc[server]'" in line
+        assert "pip install 'sprocket-grpc[server]', or for clients alone 'sprocket-grpc[cli]'" in line
