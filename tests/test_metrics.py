@@ -4,7 +4,6 @@ import re
 import signal
 import socket
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -250,15 +249,6 @@ async def test_calls_over_the_rate_limit_are_counted(database_url: str) -> None:
 
 
 # Where they are.
-
-
-def test_scrapers_that_come_at_once_all_get_everything(served: ServeProcess, channel: grpc.Channel) -> None:
-    fail(channel, served)
-    wait_until(lambda: scrape(served).value("sprocket_event_loop_lag_seconds_count") > 0)
-    with ThreadPoolExecutor(8) as executor:
-        scraped = list(executor.map(lambda _: scrape(served), range(40)))
-    assert len({frozenset(metrics.kinds) for metrics in scraped}) == 1
-    assert all(metrics.value(f"{DURATION}_count") == 1 for metrics in scraped)
 
 
 def test_a_scraper_that_says_nothing_does_not_hold_up_the_end(served: ServeProcess) -> None:
