@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
@@ -82,3 +82,10 @@ class MetricSender(OTLPMetricExporter):
     def give_up(self) -> None:
         """Break off what is being sent."""
         super().shutdown()
+
+
+class Senders(NamedTuple):
+    """What sends to one collector."""
+
+    spans: SpanSender
+    metrics: MetricSender

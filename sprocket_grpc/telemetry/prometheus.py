@@ -3,13 +3,12 @@
 import logging
 import socket
 import socketserver
-from collections.abc import Iterator
-from threading import Lock, Thread
+from threading import Thread
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from prometheus_client import CollectorRegistry, Metric, make_wsgi_app
+from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
 from sprocket_grpc.addresses import AddressInUseError, split
@@ -34,7 +33,7 @@ class PrometheusServer:
             AddressInUseError: The address cannot be had.
         """
         host, port = split(listen)
-        registry = _Registry()
+        registry = CollectorRegistry()
         server_class = _IPv6Server if ":" in host else _Server
         try:
             self._server = make_server(host.strip("[]"), port, make_wsgi_app(registry), server_class, _Handler)
@@ -51,18 +50,6 @@ class PrometheusServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
-
-
-class _Registry(CollectorRegistry):
-    """Collects for one scraper at a time: the reader mixes up the answers for two that ask at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._one_at_a_time = Lock()
-
-    def collect(self) -> Iterator[Metric]:
-        with self._one_at_a_time:
-            return iter(list(super().collect()))
 
 
 class _Server(ThreadingWSGIServer):

@@ -4,6 +4,7 @@ import platform
 import time
 import uuid
 from threading import Thread
+from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
@@ -20,12 +21,14 @@ from sprocket_grpc.interceptors.tracing import Tracing
 from sprocket_grpc.replicas import Replicas
 from sprocket_grpc.services.following import Following
 from sprocket_grpc.settings import Settings
-from sprocket_grpc.telemetry.collector import MetricSender, SpanSender
 from sprocket_grpc.telemetry.event_loop import EventLoopLag
 from sprocket_grpc.telemetry.gauges import observe_following, observe_health, observe_process, observe_replicas
 from sprocket_grpc.telemetry.pools import PoolMetrics
-from sprocket_grpc.telemetry.prometheus import PrometheusServer
 from sprocket_grpc.telemetry.statements import Statements
+
+if TYPE_CHECKING:
+    from sprocket_grpc.telemetry.collector import Senders
+    from sprocket_grpc.telemetry.prometheus import PrometheusServer
 
 _SCOPE = "sprocket_grpc"
 
@@ -45,17 +48,15 @@ class Telemetry:
     concerns: list[Concern]
 
     def __init__(self, settings: Settings) -> None:
-        self._prometheus = PrometheusServer(settings.metrics_listen) if settings.metrics_listen else None
+        self._prometheus = _prometheus(settings.metrics_listen) if settings.metrics_listen else None
         self.metrics_port = self._prometheus.port if self._prometheus else None
-        self._senders: list[SpanSender | MetricSender] = []
+        self._senders = _senders(settings.otlp_endpoint) if settings.otlp_endpoint else None
         resource, tracer = _resource(), None
         readers: list[MetricReader] = [self._prometheus.reader] if self._prometheus else []
         self._tracers = TracerProvider(ALWAYS_ON, resource, shutdown_on_exit=False)
-        if settings.otlp_endpoint:
-            spans, metrics = SpanSender(settings.otlp_endpoint), MetricSender(settings.otlp_endpoint)
-            self._senders += [spans, metrics]
-            self._tracers.add_span_processor(BatchSpanProcessor(spans))
-            readers.append(PeriodicExportingMetricReader(metrics))
+        if self._senders:
+            self._tracers.add_span_processor(BatchSpanProcessor(self._senders.spans))
+            readers.append(PeriodicExportingMetricReader(self._senders.metrics))
             tracer = self._tracers.get_tracer(_SCOPE, __version__)
         self._meters = MeterProvider(readers, resource, shutdown_on_exit=False)
         self._meter = self._meters.get_meter(_SCOPE, __version__)
@@ -83,10 +84,23 @@ class Telemetry:
             thread.start()
         for thread in last_words:
             thread.join(max(0, deadline - time.monotonic()))
-        for sender in self._senders:
-            sender.give_up()
+        if self._senders:
+            self._senders.spans.give_up()
+            self._senders.metrics.give_up()
         if self._prometheus:
             self._prometheus.close()
+
+
+def _prometheus(listen: str) -> "PrometheusServer":
+    from sprocket_grpc.telemetry.prometheus import PrometheusServer  # noqa: PLC0415  # only some need it
+
+    return PrometheusServer(listen)
+
+
+def _senders(endpoint: str) -> "Senders":
+    from sprocket_grpc.telemetry.collector import MetricSender, Senders, SpanSender  # noqa: PLC0415  # as above
+
+    return Senders(SpanSender(endpoint), MetricSender(endpoint))
 
 
 def _resource() -> Resource:
