@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Table, bindparam, func, select
 from sprocket_grpc.query.listing import Query
 from sprocket_grpc.query.order import OrderTerm
 from sprocket_grpc.store import query as query_sql
+from sprocket_grpc.store.prepared import PreparedRead
 from sprocket_grpc.store.query import BY_ID, SortKey
 
 Row: TypeAlias = Sequence[Any]
@@ -29,12 +30,13 @@ class ListedStore:
         self.table = table
         self.columns = [column for column in table.c if not column.info]
         after = table.c.id > bindparam("after")
-        self._page = select(*self.columns).where(after).order_by(table.c.id).limit(bindparam("limit"))
+        page = select(*self.columns).where(after).order_by(table.c.id).limit(bindparam("limit"))
+        self._page = PreparedRead(page)
 
     def page(self, connection: Connection, query: Query, after: SortKey | None, limit: int) -> Sequence[Row]:
         """Read up to `limit` rows that `query` asks for, in its order, from the one that follows `after` on."""
         if query == Query():  # the usual case has its statement ready
-            return connection.execute(self._page, {"after": after[0] if after else FIRST_ID, "limit": limit}).all()
+            return self._page.rows(connection, {"after": after[0] if after else FIRST_ID, "limit": limit})
         statement = select(*self.columns).where(*self._conditions(query))
         if after:
             statement = statement.where(query_sql.after(self.table, query.order, after))

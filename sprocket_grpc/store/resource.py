@@ -25,6 +25,7 @@ from sqlalchemy.exc import IntegrityError
 from sprocket_grpc.attribution import SET_CALLER
 from sprocket_grpc.errors import AbortedError, NotFoundError, ReferenceNotFoundError, ResourceInUseError
 from sprocket_grpc.store.listed import ListedStore, Row
+from sprocket_grpc.store.prepared import PreparedRead
 from sprocket_grpc.store.references import IDENTIFIERS, existing, foreign_keys, missing_reference
 
 Values: TypeAlias = dict[str, Any]
@@ -40,8 +41,9 @@ class ResourceStore(ListedStore):
         super().__init__(table)
         self._delete_users = delete_users
         identified = table.c.id == bindparam("id")
-        self._select = select(*self.columns).where(identified)
-        self._lock = self._select.with_for_update(key_share=True)
+        by_id = select(*self.columns).where(identified)
+        self._get = PreparedRead(by_id)
+        self._lock = by_id.with_for_update(key_share=True)
         self._select_many = select(*self.columns).where(table.c.id == func.any(bindparam("ids", type_=IDENTIFIERS)))
         self._delete = delete(table).where(identified).returning(table.c.id)
 
@@ -51,7 +53,7 @@ class ResourceStore(ListedStore):
         Raises:
             NotFoundError: There is none.
         """
-        row = connection.execute(self._select, {"id": identifier}).first()
+        row = next(iter(self._get.rows(connection, {"id": identifier})), None)
         return self.found(row, identifier)
 
     def get_many(self, connection: Connection, identifiers: Sequence[str]) -> list[Row]:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from sprocket_grpc.caller import current_caller
+from sprocket_grpc.telemetry.line_handler import LineHandler
 from sprocket_grpc.telemetry.trace_id import current_trace_id
 
 FIELDS = "fields"
@@ -28,7 +29,7 @@ def configure_logging(level: str, log_format: Literal["auto", "json", "text"]) -
         log_format: `auto` means text on a terminal and JSON elsewhere.
     """
     is_plain = sys.stderr.isatty() if log_format == "auto" else log_format == "text"
-    handler = logging.StreamHandler()
+    handler = LineHandler()
     handler.setFormatter(PlainLines(_PLAIN) if is_plain else JsonLines())
     logging.basicConfig(level=level, handlers=[handler])
     logging.getLogger("grpc._cython.cygrpc").addFilter(_is_not_of_a_client_that_left)

@@ -1,0 +1,75 @@
+"""Point reads and pages go to the driver without SQLAlchemy, and still do what it does when something goes wrong."""
+
+import asyncio
+
+import grpc
+import pytest
+from sqlalchemy import event, text
+
+from sprocket.v1.factory_pb2 import GetFactoryRequest, GetFactoryResponse
+from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
+from sprocket_grpc.database import create_plain_engine
+from tests.books import query
+from tests.errors import fails
+from tests.locks import open_transaction, waiting_for
+from tests.production import get_factory
+from tests.resources import create_factory
+from tests.service import Service
+
+LOCK_ALL = "LOCK TABLE factory IN ACCESS EXCLUSIVE MODE"
+STILL_THERE = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(:backends)"
+KILL_ALL = text("""
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+""")
+
+
+async def test_a_read_on_a_connection_that_was_lost_is_unavailable_and_the_next_one_works(
+    service: Service, database_url: str
+) -> None:
+    made = await create_factory(service)
+    await asyncio.gather(*(get_factory(service, made.id) for _ in range(20)))  # so that there are several connections
+    with create_plain_engine(database_url).connect() as connection:
+        connection.execute(KILL_ALL)
+    with fails(grpc.StatusCode.UNAVAILABLE):
+        await get_factory(service, made.id)
+    for _ in range(20):
+        assert await get_factory(service, made.id) == made
+
+
+async def test_a_read_whose_deadline_passes_takes_its_connection_along(service: Service, database_url: str) -> None:
+    made = await create_factory(service)
+    get = FactoryServiceStub(service.channel).GetFactory
+    async with open_transaction(database_url, LOCK_ALL) as transaction:
+        reading = [asyncio.create_task(_code(get(GetFactoryRequest(id=made.id), timeout=0.5))) for _ in range(3)]
+        backends = await waiting_for(transaction, 3)
+        assert await asyncio.gather(*reading) == [grpc.StatusCode.DEADLINE_EXCEEDED] * 3
+    while await query(service, STILL_THERE, backends=backends) != [(0,)]:  # noqa: ASYNC110  # there is no event
+        await asyncio.sleep(0.05)
+    for _ in range(20):
+        assert await get_factory(service, made.id) == made
+
+
+async def _code(call: "grpc.aio.UnaryUnaryCall[GetFactoryRequest, GetFactoryResponse]") -> grpc.StatusCode:
+    return await call.code()
+
+
+async def test_those_who_watch_statements_see_reads_too(service: Service) -> None:
+    made = await create_factory(service)
+    seen: list[str] = []
+
+    def see(*arguments: object) -> None:
+        seen.append(str(arguments[2]))
+
+    event.listen(service.database.engine, "before_cursor_execute", see)
+    assert await get_factory(service, made.id) == made
+    [statement] = seen
+    assert "FROM factory" in statement
+
+
+async def test_without_anybody_watching_it_is_the_driver_that_reads(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await create_factory(service)
+    monkeypatch.setattr("sqlalchemy.Connection.execute", None)
+    assert await get_factory(service, made.id) == made
