@@ -29,7 +29,8 @@ class _Client:
             if self._rate:
                 await asyncio.sleep(max(0, began + number / self._rate - time.perf_counter()))
             begin = time.perf_counter()
-            self.received_bytes += len(await method(self._message))
+            response = await method(self._message)
+            self.received_bytes += len(response)
             self.micros.append(int((time.perf_counter() - begin) * 1e6))
 
 

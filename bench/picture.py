@@ -1,4 +1,4 @@
-"""Draws what was measured as a picture: how much better or worse than what it is compared with, on one scale."""
+"""Draws what has a target: how much more or less than what it is compared with, on one scale."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,8 +7,8 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-_MET, _MISSED, _PLAIN, _INK = "#2b7a4b", "#c0392b", "#4c78a8", "#222222"
-_INCHES, _INCHES_PER_BAR = 11, 0.34
+_MET, _MISSED, _INK = "#2b7a4b", "#c0392b", "#222222"
+_INCHES, _INCHES_PER_BAR = 10, 0.42
 
 
 def draw(figures: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -18,8 +18,9 @@ def draw(figures: Sequence[Mapping[str, Any]], path: Path) -> None:
         figures: What `report` writes as JSON.
         path: The file. Its background is opaque, so that it can be read on a dark page too.
     """
-    shown = [figure for figure in figures if not figure["missing"]]
-    mpl.rcParams["svg.hashsalt"] = "sprocket"  # the same picture is the same file
+    shown = [figure for figure in figures if figure["targets"] and not figure["missing"]]
+    # The same picture is the same file, and its words are words.
+    mpl.rcParams |= {"svg.hashsalt": "sprocket", "svg.fonttype": "none"}
     drawing = Figure(figsize=(_INCHES, 1.2 + _INCHES_PER_BAR * len(shown)), facecolor="white", layout="constrained")
     axes = drawing.subplots()
     for place, figure in enumerate(shown):
@@ -28,9 +29,9 @@ def draw(figures: Sequence[Mapping[str, Any]], path: Path) -> None:
     axes.axvline(1, color=_INK, linewidth=1)
     names = [f"{each['what']} ({each['unit']})\nagainst {each['against']}" for each in shown]
     axes.set_yticks(range(len(shown)), names)
-    axes.tick_params(axis="y", labelsize=6.5, length=0)
+    axes.tick_params(axis="y", labelsize=8, length=0)
     axes.invert_yaxis()
-    axes.set_xlabel("ratio, with its least and greatest; ticks are targets: green is met, red is not, blue has none")
+    axes.set_xlabel("ratio, with its least and greatest; ticks are targets: green is met, red is not")
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.margins(y=0.01)
     drawing.savefig(path, format="svg", metadata={"Date": None})
@@ -38,10 +39,10 @@ def draw(figures: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 def _bar(axes: Any, place: int, figure: Mapping[str, Any]) -> None:  # noqa: ANN401  # matplotlib has no type to name
     ratio, ratios, met = figure["ratio"], figure["ratios"], figure["met"]
-    colour = _PLAIN if not met else _MET if met[0] else _MISSED
+    colour = _MET if met[0] else _MISSED
     low, high = ratio - min(ratios), max(ratios) - ratio
     axes.barh(place, ratio - 1, left=1, height=0.6, color=colour)
     axes.errorbar(ratio, place, xerr=[[low], [high]], color=_INK, linewidth=0.8, capsize=2)
     for target in figure["targets"]:
         axes.plot([target["ratio"]] * 2, [place - 0.4, place + 0.4], color=_INK, linewidth=1.5)
-    axes.annotate(f" {ratio:.2g} x", (max(*ratios, 1), place), va="center", fontsize=7)
+    axes.annotate(f" {ratio:.2g} x", (max(*ratios, 1), place), va="center", fontsize=8)

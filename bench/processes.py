@@ -19,7 +19,9 @@ _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _RESET_PEAK = "5"  # proc_pid_clear_refs(5)
 
 # Where proc_pid_stat(5) has them, counted from behind the name of the program, which may contain spaces.
-_PARENT, _OWN_TIMES, _ALL_TIMES = 1, slice(11, 13), slice(11, 15)
+_PARENT, _TIMES_OF_ENDED = 1, slice(13, 15)
+
+_SCHEDULER_CLOCK = 2  # CPUCLOCK_SCHED of linux/posix-timers.h: to the nanosecond, where proc_pid_stat(5) has hundredths
 
 
 class Server(NamedTuple):
@@ -91,13 +93,16 @@ def run(*command: str | Path) -> str:
 
 def cpu_seconds(pid: int) -> float:
     """Return how long a process has kept cores busy, for itself and in the kernel, in seconds."""
-    return sum(map(int, _stat(pid)[_OWN_TIMES])) / _TICKS_PER_SECOND
+    return time.clock_gettime(~pid << 3 | _SCHEDULER_CLOCK)  # clock_getcpuclockid(3), which Python does not have
 
 
 def family_cpu_seconds(pid: int) -> float:
     """Return the same of a process and its children, those that have ended included."""
-    children = sum(cpu_seconds(child) for child in _children(pid))
-    return children + sum(map(int, _stat(pid)[_ALL_TIMES])) / _TICKS_PER_SECOND
+    seconds = cpu_seconds(pid) + sum(map(int, _stat(pid)[_TIMES_OF_ENDED])) / _TICKS_PER_SECOND
+    for child in _children(pid):
+        with suppress(OSError):  # it has ended since
+            seconds += cpu_seconds(child)
+    return seconds
 
 
 def _children(pid: int) -> Iterator[int]:

@@ -1,6 +1,7 @@
 """What was measured, for people and for programs: every figure says what it is a ratio to."""
 
 import json
+import math
 import os
 import platform
 import re
@@ -68,7 +69,8 @@ class Figure:
     @property
     def ratios(self) -> list[float]:
         """Measured to reference, round by round, so that what disturbs a round disturbs both."""
-        return [measured / reference for measured, reference in zip(self.measured, self.reference, strict=True)]
+        pairs = zip(self.measured, self.reference, strict=True)
+        return [measured / reference if reference else math.inf for measured, reference in pairs]
 
     def cells(self) -> tuple[str, ...]:
         """Return its row of the table."""
