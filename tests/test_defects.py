@@ -91,7 +91,7 @@ async def test_2_a_server_that_is_killed_leaves_whole_sprockets_or_none(service:
             open_transaction(database_url, LOCK_FACTORY, id=existing.factory_id) as transaction,
         ):
             calls = [asyncio.create_task(create_sprocket(client, **keys)) for _ in range(20)]
-            await waiting_for(transaction, 5)
+            await waiting_for(transaction)  # the others wait for the first
             server.kill()
             ended = await asyncio.gather(*calls, return_exceptions=True)
             await transaction.commit()
