@@ -9,13 +9,13 @@ import time
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from opentelemetry.metrics import Meter
 from opentelemetry.trace import SpanKind, StatusCode, Tracer, get_current_span
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import ExceptionContext, ExecutionContext
 from sqlalchemy.engine.interfaces import Compiled
 
 from sprocket_grpc.models import metadata
+from sprocket_grpc.telemetry.histograms import Attributes, Histograms
 
 _BUCKETS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10]
 _LONGEST_TEXT = 4096
@@ -32,12 +32,12 @@ class _Description(NamedTuple):
 
     Attributes:
         summary: Its operations and their tables, in a few words.
-        attributes: What a metric is told of it: few values, however many statements there are.
+        attributes: What its metric is told by: few of them, however many statements there are.
         text: The statement, without values.
     """
 
     summary: str
-    attributes: dict[str, str]
+    attributes: Attributes
     text: str
 
 
@@ -55,15 +55,10 @@ class _Began(NamedTuple):
 class Statements:
     """Watches engines."""
 
-    def __init__(self, meter: Meter, tracer: Tracer | None) -> None:
+    def __init__(self, histograms: Histograms, tracer: Tracer | None) -> None:
         self._tracer = tracer
         self._descriptions: WeakKeyDictionary[Compiled, _Description] = WeakKeyDictionary()
-        self._duration = meter.create_histogram(
-            "db.client.operation.duration",
-            unit="s",
-            description="How long SQL statements took.",
-            explicit_bucket_boundaries_advisory=_BUCKETS,
-        )
+        self._duration = histograms.create("db.client.operation.duration", "How long SQL statements took.", _BUCKETS)
 
     def watch(self, engine: Engine) -> None:
         """Time the statements and commits of an engine from now on."""
@@ -104,10 +99,10 @@ class Statements:
         return description
 
     def _record(self, description: _Description, began: _Began, error: str | None = None) -> None:
-        attributes = description.attributes | {"error.type": error} if error else description.attributes
+        attributes = (*description.attributes, ("error.type", error)) if error else description.attributes
         self._duration.record(time.perf_counter() - began.clock, attributes)
         if self._tracer and get_current_span().is_recording():
-            details = attributes | {"db.query.summary": description.summary, "db.query.text": description.text}
+            details = dict(attributes) | {"db.query.summary": description.summary, "db.query.text": description.text}
             span = self._tracer.start_span(description.summary, None, SpanKind.CLIENT, details, start_time=began.time)
             if error:
                 span.set_status(StatusCode.ERROR)
@@ -122,9 +117,9 @@ def describe(text: str) -> _Description:
     first_word = _FIRST_WORD.match(flat)
     word = first_word[1].upper() if first_word else ""
     operations = writes or [("SELECT", *tables[:1]) if word in {"SELECT", "WITH"} else (word,)]
-    attributes = dict(zip(("db.operation.name", "db.collection.name"), operations[0], strict=False))
+    attributes = zip(("db.operation.name", "db.collection.name"), operations[0], strict=False)
     summary = " ".join(dict.fromkeys(" ".join(operation) for operation in operations))
-    return _Description(summary, {"db.system.name": "postgresql"} | attributes, flat[:_LONGEST_TEXT])
+    return _Description(summary, (("db.system.name", "postgresql"), *attributes), flat[:_LONGEST_TEXT])
 
 
 _COMMIT = describe("COMMIT")
