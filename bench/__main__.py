@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import click
 
-from bench import charts, processes, reads, starts, writes
+from bench import charts, processes, reads, starts, telemetry, writes
 from bench.database import fresh_postgres
 from bench.load import NO_H2LOAD, has_h2load
 from bench.plan import QUICK, Bench, Plan
@@ -23,6 +23,7 @@ _SCENARIOS: Mapping[str, Callable[[Bench], Iterator[Figure]]] = {
     "followers": charts.measure_followers,
     "workers": starts.measure_workers,
     "start": starts.measure_start,
+    "telemetry": telemetry.measure_telemetry,
 }
 
 

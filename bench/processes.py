@@ -37,9 +37,14 @@ class Server(NamedTuple):
 
 
 @contextmanager
-def serving(url: str) -> Iterator[Server]:
-    """Run `sprocket-grpc serve` on a free port and a migrated database, with default settings, until the block ends."""
-    settings = {"SPROCKET_DATABASE_URL": url, "SPROCKET_LISTEN": "127.0.0.1:0"}
+def serving(url: str, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """Run `sprocket-grpc serve` on a free port and a migrated database until the block ends.
+
+    Args:
+        url: The database.
+        settings: Other settings than the defaults.
+    """
+    settings = {"SPROCKET_DATABASE_URL": url, "SPROCKET_LISTEN": "127.0.0.1:0"} | dict(settings or {})
     with running("sprocket_grpc", "serve", settings=settings) as server:
         yield server
 

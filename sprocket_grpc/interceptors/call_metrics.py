@@ -15,6 +15,7 @@ from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from sprocket_grpc.interceptors.call import Call
 from sprocket_grpc.interceptors.status import SERVER_ERRORS
+from sprocket_grpc.telemetry.histograms import Attributes, Histograms
 
 # Those of the conventions for calls, and finer below 5 ms, which most of ours stay under.
 _BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10]
@@ -40,15 +41,10 @@ class _Traffic:
 class CallMetrics:
     """Stands outside of what turns errors into statuses."""
 
-    def __init__(self, meter: Meter) -> None:
+    def __init__(self, meter: Meter, histograms: Histograms) -> None:
         self._traffic: defaultdict[str, _Traffic] = defaultdict(_Traffic)
         self._lock = Lock()  # metrics are collected in threads
-        self._duration = meter.create_histogram(
-            "rpc.server.call.duration",
-            unit="s",
-            description="How long calls took.",
-            explicit_bucket_boundaries_advisory=_BUCKETS,
-        )
+        self._duration = histograms.create("rpc.server.call.duration", "How long calls took.", _BUCKETS)
         self._errors = meter.create_counter(
             "sprocket.call.errors", "{call}", "Calls that failed, by the reason that clients are told."
         )
@@ -102,9 +98,9 @@ class CallMetrics:
 
 
 @cache
-def _attributes(method: str, status: StatusCode) -> dict[str, str]:
-    error = {"error.type": status.name} if status in SERVER_ERRORS else {}
-    return {"rpc.system.name": "grpc", "rpc.method": method[1:], "rpc.response.status_code": status.name} | error
+def _attributes(method: str, status: StatusCode) -> Attributes:
+    attributes = ("rpc.system.name", "grpc"), ("rpc.method", method[1:]), ("rpc.response.status_code", status.name)
+    return (*attributes, ("error.type", status.name)) if status in SERVER_ERRORS else attributes
 
 
 def _active(traffic: _Traffic) -> int:

@@ -10,6 +10,8 @@ from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 
+from sprocket_grpc.telemetry.histograms import Histograms
+
 _log = logging.getLogger(__name__)
 
 
@@ -69,13 +71,14 @@ class SpanSender(OTLPSpanExporter):
 class MetricSender(OTLPMetricExporter):
     """Sends metrics."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, histograms: Histograms) -> None:
         super().__init__(endpoint)
+        self._histograms = histograms
         self._outage = _Outage("metrics", endpoint)
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:  # noqa: ANN401  # as the library says
         """Send all."""
-        result = super().export(metrics_data, timeout_millis, **kwargs)
+        result = super().export(self._histograms.added_to(metrics_data), timeout_millis, **kwargs)
         self._outage.note(success=result is MetricExportResult.SUCCESS)
         return result
 

@@ -8,10 +8,12 @@ from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.sdk.metrics.export import MetricsData
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
 from sprocket_grpc.addresses import AddressInUseError, split
+from sprocket_grpc.telemetry.histograms import Histograms
 
 _SILENCE_SECONDS = 10
 
@@ -26,7 +28,7 @@ class PrometheusServer:
         port: Where it listens.
     """
 
-    def __init__(self, listen: str) -> None:
+    def __init__(self, listen: str, histograms: Histograms) -> None:
         """Listen on an address.
 
         Raises:
@@ -40,7 +42,7 @@ class PrometheusServer:
         except OSError:
             raise AddressInUseError(listen, "SPROCKET_METRICS_LISTEN") from None
         self.port = self._server.server_port
-        self.reader = PrometheusMetricReader(scope_info_enabled=False, registry=registry)
+        self.reader = _Reader(registry, histograms)
         self._thread = Thread(target=self._server.serve_forever, name="prometheus", daemon=True)
         self._thread.start()
         _log.info("metrics on http://%s:%d/metrics", host, self.port)
@@ -50,6 +52,15 @@ class PrometheusServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+class _Reader(PrometheusMetricReader):
+    def __init__(self, registry: CollectorRegistry, histograms: Histograms) -> None:
+        super().__init__(scope_info_enabled=False, registry=registry)
+        self._histograms = histograms
+
+    def _receive_metrics(self, metrics_data: MetricsData, *arguments: Any, **named: Any) -> None:  # noqa: ANN401  # as the library says
+        super()._receive_metrics(self._histograms.added_to(metrics_data), *arguments, **named)
 
 
 class _Server(ThreadingWSGIServer):

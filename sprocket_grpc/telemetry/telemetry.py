@@ -23,6 +23,7 @@ from sprocket_grpc.services.following import Following
 from sprocket_grpc.settings import Settings
 from sprocket_grpc.telemetry.event_loop import EventLoopLag
 from sprocket_grpc.telemetry.gauges import observe_following, observe_health, observe_process, observe_replicas
+from sprocket_grpc.telemetry.histograms import Histograms
 from sprocket_grpc.telemetry.pools import PoolMetrics
 from sprocket_grpc.telemetry.statements import Statements
 
@@ -48,9 +49,10 @@ class Telemetry:
     concerns: list[Concern]
 
     def __init__(self, settings: Settings) -> None:
-        self._prometheus = _prometheus(settings.metrics_listen) if settings.metrics_listen else None
+        histograms = Histograms()
+        self._prometheus = _prometheus(settings.metrics_listen, histograms) if settings.metrics_listen else None
         self.metrics_port = self._prometheus.port if self._prometheus else None
-        self._senders = _senders(settings.otlp_endpoint) if settings.otlp_endpoint else None
+        self._senders = _senders(settings.otlp_endpoint, histograms) if settings.otlp_endpoint else None
         resource, tracer = _resource(), None
         readers: list[MetricReader] = [self._prometheus.reader] if self._prometheus else []
         self._tracers = TracerProvider(ALWAYS_ON, resource, shutdown_on_exit=False)
@@ -60,11 +62,11 @@ class Telemetry:
             tracer = self._tracers.get_tracer(_SCOPE, __version__)
         self._meters = MeterProvider(readers, resource, shutdown_on_exit=False)
         self._meter = self._meters.get_meter(_SCOPE, __version__)
-        self._statements = Statements(self._meter, tracer)
+        self._statements = Statements(histograms, tracer)
         self._pools = PoolMetrics(self._meter)
         self.event_loop_lag = EventLoopLag(self._meter)
         self.concerns = [Tracing(tracer, settings.trace_sample_ratio)] if tracer else []
-        self.concerns.append(CallMetrics(self._meter))
+        self.concerns.append(CallMetrics(self._meter, histograms))
         observe_process(self._meter)
 
     def observe(self, replicas: Replicas, following: Following, monitor: HealthMonitor) -> None:
@@ -91,16 +93,16 @@ class Telemetry:
             self._prometheus.close()
 
 
-def _prometheus(listen: str) -> "PrometheusServer":
+def _prometheus(listen: str, histograms: Histograms) -> "PrometheusServer":
     from sprocket_grpc.telemetry.prometheus import PrometheusServer  # noqa: PLC0415  # only some need it
 
-    return PrometheusServer(listen)
+    return PrometheusServer(listen, histograms)
 
 
-def _senders(endpoint: str) -> "Senders":
+def _senders(endpoint: str, histograms: Histograms) -> "Senders":
     from sprocket_grpc.telemetry.collector import MetricSender, Senders, SpanSender  # noqa: PLC0415  # as above
 
-    return Senders(SpanSender(endpoint), MetricSender(endpoint))
+    return Senders(SpanSender(endpoint), MetricSender(endpoint, histograms))
 
 
 def _resource() -> Resource:
