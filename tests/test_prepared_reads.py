@@ -41,7 +41,7 @@ async def test_a_read_whose_deadline_passes_takes_its_connection_along(service: 
     made = await create_factory(service)
     get = FactoryServiceStub(service.channel).GetFactory
     async with open_transaction(database_url, LOCK_ALL) as transaction:
-        reading = [asyncio.create_task(_code(get(GetFactoryRequest(id=made.id), timeout=0.5))) for _ in range(3)]
+        reading = [asyncio.create_task(_code(get(GetFactoryRequest(id=made.id), timeout=3))) for _ in range(3)]
         backends = await waiting_for(transaction, 3)
         assert await asyncio.gather(*reading) == [grpc.StatusCode.DEADLINE_EXCEEDED] * 3
     while await query(service, STILL_THERE, backends=backends) != [(0,)]:  # noqa: ASYNC110  # there is no event
