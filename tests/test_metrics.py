@@ -81,6 +81,7 @@ def test_the_metrics_are_those_of_the_readme(served: ServeProcess, channel: grpc
     for call in calls:
         call.result()
     assert documented()
+    wait_until(lambda: "sprocket_event_loop_lag_seconds" in scrape(served).kinds)  # which is measured at intervals
     assert scrape(served).kinds | {"target_info": "gauge"} == documented()
 
 
