@@ -1,8 +1,11 @@
 """Reads what a server process logs, while it runs."""
 
+import asyncio
 import json
 import os
 from typing import Any
+
+import pytest
 
 from tests.command_line import ServeProcess
 from tests.waiting import wait_until
@@ -29,3 +32,9 @@ def access_line(served: ServeProcess, request_id: str) -> dict[str, Any]:
     wait_until(lambda: bool(found()))
     [line] = found()
     return line
+
+
+async def until_ended(caplog: pytest.LogCaptureFixture, call: str) -> None:
+    """Wait until a call has ended, which its client hears of a moment earlier if it failed."""
+    while f"{call}\n" not in caplog.text:  # noqa: ASYNC110  # there is no event
+        await asyncio.sleep(0.01)

@@ -1,5 +1,6 @@
 """Metrics: what the README says is there, with values that are true, by both ways out."""
 
+import logging
 import re
 import signal
 import socket
@@ -20,7 +21,7 @@ from sprocket_grpc.database import create_plain_engine
 from sprocket_grpc.seed import seed
 from tests.collector import collecting
 from tests.command_line import ServeProcess, run, serving
-from tests.log_lines import log_lines
+from tests.log_lines import log_lines, until_ended
 from tests.resources import MISSING_ID, create_location, location
 from tests.scraping import metrics_url, scrape
 from tests.service import running_service
@@ -235,12 +236,14 @@ async def test_calls_that_nobody_could_count_are_counted(database_url: str) -> N
     assert collector.last_values("sprocket.rate_limit.uncounted") == {frozenset(): 3}
 
 
-async def test_calls_over_the_rate_limit_are_counted(database_url: str) -> None:
+async def test_calls_over_the_rate_limit_are_counted(database_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     with collecting() as collector:
         async with running_service(database_url, collector.settings(rate_limit="1/year")) as service:
             await service.locations.ListLocations(ListLocationsRequest())
             with pytest.raises(grpc.aio.AioRpcError):
                 await service.locations.ListLocations(ListLocationsRequest())
+            await until_ended(caplog, "ListLocations RESOURCE_EXHAUSTED")
     attributes = {
         "rpc.method": "sprocket.v1.LocationService/ListLocations",
         "sprocket.error.reason": "ERROR_REASON_RATE_LIMITED",

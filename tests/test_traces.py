@@ -1,6 +1,7 @@
 """Traces, as a collector gets them: a span for each call that is traced, under its caller's, and its SQL under it."""
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,7 +22,7 @@ from tests.conformance.promises import invalid
 from tests.errors import fails
 from tests.following import OneFollowing
 from tests.locks import open_transaction, waiting_for
-from tests.log_lines import access_line
+from tests.log_lines import access_line, until_ended
 from tests.production import update_factory
 from tests.resources import create_factory, create_location
 from tests.service import Service, running_service
@@ -31,6 +32,11 @@ TRACED, NOT_TRACED = (f"00-{TRACE_ID}-{PARENT_ID}-{flags}" for flags in ("01", "
 GET_FACTORY = "sprocket.v1.FactoryService/GetFactory"
 GET_CHART = "sprocket.v1.FactoryService/GetFactoryChart"
 LIST_LOCATIONS = "sprocket.v1.LocationService/ListLocations"
+
+
+@pytest.fixture(autouse=True)
+def _access_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
 
 
 @pytest.fixture
@@ -143,10 +149,13 @@ async def test_health_is_not_traced(database_url: str, collector: Collector) -> 
 # How calls end.
 
 
-async def test_an_error_keeps_all_its_details_and_is_not_the_servers(database_url: str, collector: Collector) -> None:
+async def test_an_error_keeps_all_its_details_and_is_not_the_servers(
+    database_url: str, collector: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
     async with running_service(database_url, collector.settings()) as service:
         with fails(grpc.StatusCode.INVALID_ARGUMENT) as failure:
             await service.factories.GetFactory(GetFactoryRequest(id="x"), metadata=(("x-request-id", "two"),))
+        await until_ended(caplog, "GetFactory INVALID_ARGUMENT")
     assert failure.detail(ErrorInfo).reason == "ERROR_REASON_INVALID_FIELD"
     assert [each.field for each in failure.detail(BadRequest).field_violations] == ["id"]
     assert failure.detail(RequestInfo).request_id == "two"
@@ -158,22 +167,24 @@ async def test_an_error_keeps_all_its_details_and_is_not_the_servers(database_ur
 
 
 async def test_an_error_before_the_first_response_of_a_stream_keeps_its_details(
-    database_url: str, collector: Collector
+    database_url: str, collector: Collector, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running_service(database_url, collector.settings()) as service:
         stream = aiter(service.factories.GetFactoryChart(GetFactoryChartRequest(factory_id="x")))
         assert await invalid(anext(stream)) == ["factory_id"]
+        await until_ended(caplog, "GetFactoryChart INVALID_ARGUMENT")
     assert call_of(collector, GET_CHART).attributes["rpc.response.status_code"] == "INVALID_ARGUMENT"
 
 
 async def test_what_the_server_is_to_blame_for_is_an_error_of_the_span_and_of_its_statement(
-    database_url: str, collector: Collector
+    database_url: str, collector: Collector, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running_service(database_url, collector.settings()) as service:
         with create_plain_engine(database_url).begin() as connection:
             connection.execute(text("ALTER TABLE location RENAME TO elsewhere"))
         with fails(grpc.StatusCode.UNAVAILABLE):
             await list_locations(service)
+        await until_ended(caplog, "ListLocations UNAVAILABLE")
     span = call_of(collector, LIST_LOCATIONS)
     assert (span.is_error, span.attributes["error.type"]) == (True, "UNAVAILABLE")
     statements = statements_of(collector, span)  # a read that fails is sent once more, to find out what is wrong
@@ -191,7 +202,7 @@ async def test_a_stream_is_one_span_until_its_end(database_url: str, collector: 
 
 
 async def test_a_stream_that_its_client_leaves_ends_its_span_and_what_looks_for_news_has_none(
-    database_url: str, collector: Collector
+    database_url: str, collector: Collector, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running_service(database_url, collector.settings(follow_tick_seconds=0.01)) as service:
         factory = await create_factory(service)
@@ -199,8 +210,7 @@ async def test_a_stream_that_its_client_leaves_ends_its_span_and_what_looks_for_
             await follower.until_entries(1)
             await update_factory(service, factory.id, sprocket_production_goal=7)
             await follower.until_entries(2)
-        while service.following.streams:  # noqa: ASYNC110  # there is no event
-            await asyncio.sleep(0.01)
+        await until_ended(caplog, "GetFactoryChart CANCELLED")
     span = call_of(collector, GET_CHART)
     assert (span.is_error, span.attributes["rpc.response.status_code"]) == (False, "CANCELLED")
     calls = {each.span_id for each in collector.calls()}
@@ -208,10 +218,9 @@ async def test_a_stream_that_its_client_leaves_ends_its_span_and_what_looks_for_
 
 
 async def test_a_call_that_is_cancelled_ends_its_span_and_that_of_its_statement(
-    database_url: str, collector: Collector
+    database_url: str, collector: Collector, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running_service(database_url, collector.settings()) as service:
-        factory = await create_factory(service)
         async with open_transaction(database_url, "LOCK TABLE factory") as connection:
             call = service.factories.ListFactories(ListFactoriesRequest())
             waiting = asyncio.ensure_future(call)
@@ -219,10 +228,10 @@ async def test_a_call_that_is_cancelled_ends_its_span_and_that_of_its_statement(
             call.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await waiting
-        await service.factories.GetFactory(GetFactoryRequest(id=factory.id))
+        await until_ended(caplog, "ListFactories CANCELLED")
     span = call_of(collector, "sprocket.v1.FactoryService/ListFactories")
     assert (span.is_error, span.attributes["rpc.response.status_code"]) == (False, "CANCELLED")
-    [statement] = collector.under(span)
+    [statement] = statements_of(collector, span)
     assert (statement.is_error, statement.attributes["error.type"]) == (True, "CancelledError")
 
 
