@@ -28,7 +28,7 @@ LAG_SECONDS = 1.0
 A_LONG_TIME = 3600.0
 
 _CATCHES_UP = "SELECT pg_last_wal_replay_lsn() >= '{}'::pg_lsn"
-_LOOKS_AT_LOG = "wal_lsn()"
+_LOOKS_AT_LOG = "_lsn()"
 
 
 @pytest.fixture(scope="module")
