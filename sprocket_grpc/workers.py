@@ -112,6 +112,7 @@ async def supervise(
     finally:
         for worker in workers:
             worker.kill()
+        await _all_end(workers)
 
 
 async def _stop(workers: Sequence[Worker], signals: StopSignals, seconds: float) -> None:

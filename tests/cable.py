@@ -54,7 +54,10 @@ class Cable:
     def cut(self) -> None:
         """Drop every packet that arrives for us from now on."""
         for each in self._sockets():
-            each.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, _FILTER)
+            try:
+                each.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, _FILTER)
+            except PermissionError:
+                pytest.skip("this machine lets ordinary users drop no packets, by socket filters")
 
     def mend(self) -> None:
         """Let packets through again."""

@@ -91,7 +91,7 @@ async def test_a_host_that_is_no_primary_is_tried_once_and_not_at_each_connectio
             assert tried > 0
             await asyncio.gather(*(create_location(service) for _ in range(20)))
             [(connections,)] = primary.query("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%location%'")
-            assert connections >= 4
+            assert connections > 1
             assert cable.taken == tried
 
 

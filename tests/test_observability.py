@@ -63,6 +63,11 @@ def scrape(served: ServeProcess) -> str:
         return str(response.read().decode())
 
 
+def _has_measured(text: str) -> bool:
+    """Whether there is what comes only when somebody has to wait, and what is measured at intervals."""
+    return "db_client_connection_wait_time" in text and "sprocket_event_loop_lag" in text
+
+
 @pytest.fixture
 def metrics(database_url: str) -> Iterator[str]:
     """What a server shows to Prometheus after a call, a stream, an error, and one that waited for a connection."""
@@ -73,7 +78,7 @@ def metrics(database_url: str) -> Iterator[str]:
         grpc.insecure_channel(served.address) as channel,
     ):
         _follow_for_a_moment(channel, database_url)
-        wait_until(lambda: _fail_together(channel) and "db_client_connection_wait_time" in scrape(served))
+        wait_until(lambda: _fail_together(channel) and _has_measured(scrape(served)))
         yield scrape(served)
 
 
