@@ -15,7 +15,7 @@ from sprocket_grpc.database import create_plain_engine
 from sprocket_grpc.seed import seed
 from tests.chart_server import IDENTIFIER, chart_server, stretch
 from tests.charting import ESCAPE, LIVELY, find, set_goal
-from tests.command_line import COMMAND, Finished, environment, run, serving
+from tests.command_line import COMMAND, Finished, interruptible_environment, run, serving
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def following(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Run `chart --follow` with pipes, and let nothing be left of it."""
     command = [*COMMAND, "chart", "--follow", *arguments]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, env=environment({}), text=True, **pipes) as process:  # type: ignore[call-overload]
+    with subprocess.Popen(command, env=interruptible_environment(), text=True, **pipes) as process:  # type: ignore[call-overload]
         try:
             yield process
         finally:
@@ -130,7 +130,7 @@ def watch(address: str, until: str) -> str:
     """Follow in a terminal until a text is shown, then press Ctrl-C, and return all that the terminal got."""
     ours, theirs = open_terminal()
     command = [*COMMAND, "chart", "--follow", IDENTIFIER, "--server", address]
-    with subprocess.Popen(command, env=environment({}), stdout=theirs) as process:
+    with subprocess.Popen(command, env=interruptible_environment(), stdout=theirs) as process:
         os.close(theirs)
         shown = b""
         while until not in shown.decode(errors="ignore"):

@@ -22,6 +22,7 @@ from sqlalchemy import make_url
 from sprocket_grpc.embedded import EmbeddedDatabaseError, account, default_directory, embedded_postgres, places
 from sprocket_grpc.embedded.binaries import find_binaries
 from sprocket_grpc.embedded.pid_file import read_pid_file
+from tests.command_line import interruptible_environment
 
 PROGRAM = Path(__file__).with_name("embedded_process.py")
 only_for_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another account")
@@ -90,7 +91,9 @@ def owner(directory: Path) -> Iterator[subprocess.Popen[str]]:
     """Another process that starts or joins a server, in a process group of its own."""
     command = [sys.executable, str(PROGRAM), str(directory)]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, start_new_session=True) as process:
+    with subprocess.Popen(
+        command, env=interruptible_environment(), stdin=pipe, stdout=pipe, text=True, start_new_session=True
+    ) as process:
         try:
             yield process
         finally:
