@@ -62,7 +62,7 @@ def _query(resource: UUID | None, principal: str | None, since: Since | None) ->
 
 def _entries(connection: Connection, query: Query, limit: int) -> Iterator[AuditEntry]:
     store, described, after = AuditStore(), AuditEntries(), None
-    while rows := store.page(connection, query, after, min(limit, _READ_AT_ONCE)):
+    while rows := store.page_by(connection, query, after, min(limit, _READ_AT_ONCE)):
         for row in rows:
             described.assign(entry := AuditEntry(), row)
             yield entry

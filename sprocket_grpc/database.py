@@ -7,8 +7,7 @@ of what awaiting each statement does, and lets the store be ordinary synchronous
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from psycopg import AsyncCursor
@@ -22,9 +21,12 @@ from sqlalchemy.util import greenlet_spawn
 
 from sprocket_grpc.attribution import SET_CALLER
 from sprocket_grpc.connecting import Connecting, drop_if_not_primary
+from sprocket_grpc.database_errors import translated_errors
 from sprocket_grpc.database_url import connect_arguments, describe
-from sprocket_grpc.errors import AbortedError, DeadlineExceededError, SprocketError, UnavailableError
+from sprocket_grpc.direct_reads import DirectReadError, DirectReads
+from sprocket_grpc.errors import UnavailableError
 from sprocket_grpc.expected_error import ExpectedError
+from sprocket_grpc.prepared_read import PreparedRead
 
 __all__ = [
     "Connection",
@@ -43,23 +45,6 @@ _log = logging.getLogger(__name__)
 _SET_CALLER = select(SET_CALLER)
 
 _UNPREPARED: dict[str, object] = {"prepare_threshold": None}
-
-# SQLSTATEs and their classes (PostgreSQL manual, appendix A).
-_STATUS: dict[str, type[SprocketError]] = {
-    "08": UnavailableError,  # connection exceptions
-    "25006": UnavailableError,  # read only: a standby, or a primary that is being replaced
-    "3D000": UnavailableError,  # the database does not exist
-    "3F000": UnavailableError,  # the schema does not exist
-    "40": AbortedError,  # deadlock, serialization failure
-    "42703": UnavailableError,  # a column does not exist: the schema is behind
-    "42P01": UnavailableError,  # a table does not exist: the schema is behind
-    "53": UnavailableError,  # out of connections, memory or disk
-    "55000": UnavailableError,  # recovery is in progress: a standby was asked for what only a primary knows
-    "55P03": AbortedError,  # lock not available
-    "57014": DeadlineExceededError,  # canceled, by statement_timeout or by hand
-    "57P": UnavailableError,  # shutting down, starting up, crashed
-    "58": UnavailableError,  # input or output error of the system
-}
 
 
 class DatabaseNotReachableError(ExpectedError):
@@ -81,6 +66,8 @@ class Database:
         pending: How many units of work wait for a connection now.
         timeouts: How many have waited in vain.
         on_wait: Is told how long each waited that had to, in seconds.
+        on_direct_read: Is told of each prepared read that SQLAlchemy has no part in: how long it took, in seconds, and
+            which error ended it, if one did.
 
     Raises (all ways):
         UnavailableError: The database cannot be reached, or is not what this version needs.
@@ -104,6 +91,8 @@ class Database:
             skip_autocommit_rollback=True,
         )
         self._single = self._engine.sync_engine
+        self._direct = DirectReads(self._single, self._connect_to_read)
+        self._prepares = prepared_statements
         self._transactional = self._single.execution_options(isolation_level="READ COMMITTED")
         self._connecting = Connecting()
         event.listen(self._single, "do_connect", self._connecting)
@@ -115,26 +104,27 @@ class Database:
         self.pending = 0
         self.timeouts = 0
         self.on_wait: Callable[[float], None] = lambda _: None
+        self.on_direct_read: Callable[[PreparedRead, float, str | None], None] = lambda *_: None
 
     def __str__(self) -> str:
         return self._name
 
-    async def run(self, work: Callable[Concatenate[Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    async def run(self, work: Callable[Concatenate[Connection, _P], _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Run work that is a single statement, or reads for which several snapshots do."""
 
         def unit() -> _T:
-            with _translated_errors(), self._single.connect() as connection:
+            with translated_errors(), self._connect(self._single) as connection:
                 return work(connection, *args, **kwargs)
 
         return await self._run_when_free(unit)
 
     async def run_in_transaction(
-        self, work: Callable[Concatenate[Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
+        self, work: Callable[Concatenate[Connection, _P], _T], /, *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
         """Run work of several statements that take effect all together or not at all, in the name of the caller."""
 
         def unit() -> _T:
-            with _translated_errors(), self._transactional.begin() as connection:
+            with translated_errors(), self._connect(self._transactional) as connection, connection.begin():
                 connection.execute(_SET_CALLER)
                 return work(connection, *args, **kwargs)
 
@@ -144,21 +134,59 @@ class Database:
         """Run work in a transaction that takes no effect."""
 
         def unit() -> None:
-            with _translated_errors(), self._transactional.connect() as connection, connection.begin() as transaction:
+            with (
+                translated_errors(),
+                self._connect(self._transactional) as connection,
+                connection.begin() as transaction,
+            ):
                 work(connection)
                 transaction.rollback()
 
         await self._run_when_free(unit)
 
+    async def rows(self, read: PreparedRead, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
+        """Read all rows of a prepared read: in a fifth of the time in this process that `run` would take for it."""
+        if not self._prepares or self._single.dispatch.before_cursor_execute:
+            return await self.run(read.rows, parameters)
+        await self._take_slot()
+        try:
+            return await self._read_directly(read, parameters)
+        except DirectReadError:
+            pass
+        finally:
+            self._free.release()
+        return await self.run(read.rows, parameters)
+
+    async def _read_directly(self, read: PreparedRead, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
+        began = time.perf_counter()
+        try:
+            rows = await self._direct.rows(read, parameters)
+        except asyncio.CancelledError as error:
+            self.on_direct_read(read, time.perf_counter() - began, type(error).__name__)
+            raise
+        self.on_direct_read(read, time.perf_counter() - began, None)
+        return rows
+
+    def _connect_to_read(self) -> Connection:
+        with translated_errors():
+            return self._single.connect()
+
+    def _connect(self, engine: Engine) -> Connection:
+        self._direct.make_room()
+        return engine.connect()
+
     async def _run_when_free(self, unit: Callable[[], _T]) -> _T:
-        if self._free.locked():
-            await self._wait_until_free()
-        else:
-            await self._free.acquire()
+        await self._take_slot()
         try:
             return await greenlet_spawn(unit)
         finally:
             self._free.release()
+
+    async def _take_slot(self) -> None:
+        if self._free.locked():
+            await self._wait_until_free()
+        else:
+            await self._free.acquire()
 
     async def _wait_until_free(self) -> None:
         began = time.monotonic()
@@ -173,7 +201,7 @@ class Database:
         finally:
             self.pending -= 1
             self.on_wait(time.monotonic() - began)
-        if self._connecting.failed_at > began and not cast("QueuePool", self._engine.pool).checkedin():
+        if self._connecting.failed_at > began and not self.idle:
             self._free.release()
             raise UnavailableError  # whoever has come since then may try again
 
@@ -182,30 +210,29 @@ class Database:
         """What runs the statements, for those who watch."""
         return self._single
 
+    @property
+    def size(self) -> int:
+        """How many connections there may be."""
+        return self._pool.size()
+
+    @property
+    def used(self) -> int:
+        """How many connections are in use now."""
+        return self._pool.checkedout() - self._direct.idle
+
+    @property
+    def idle(self) -> int:
+        """How many connections nobody uses now."""
+        return self._pool.checkedin() + self._direct.idle
+
+    @property
+    def _pool(self) -> QueuePool:
+        return cast("QueuePool", self._engine.pool)  # it is another one once connections were dropped
+
     async def close(self) -> None:
         """Close all connections."""
+        await self._direct.close()
         await self._engine.dispose()
-
-
-@contextmanager
-def _translated_errors() -> Iterator[None]:
-    try:
-        yield
-    except DBAPIError as error:
-        translated = _translate(error)
-        if translated is None:
-            raise
-        _log.warning("%s: %s", translated.__name__, str(error.orig).strip())
-        raise translated from error
-
-
-def _translate(error: DBAPIError) -> type[SprocketError] | None:
-    """Find what an error of the driver means to a caller: the longest prefix of its SQLSTATE decides."""
-    state: str | None = getattr(error.orig, "sqlstate", None)
-    if state is None:
-        lost = error.connection_invalidated or isinstance(error, OperationalError)
-        return UnavailableError if lost else None
-    return next((_STATUS[state[:n]] for n in (5, 3, 2) if state[:n] in _STATUS), None)
 
 
 def _cursors(*, prepared_statements: bool) -> dict[str, object]:

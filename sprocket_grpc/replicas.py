@@ -9,7 +9,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
 from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
@@ -62,15 +62,21 @@ class Reading:
 
     async def run(self, work: Callable[Concatenate[Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Run work that only reads, as `Database.run` does; perhaps twice."""
+        return await self.read(Database.run, work, *args, **kwargs)
+
+    async def read(
+        self, work: Callable[Concatenate[Database, _P], Awaitable[_T]], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        """Do the same with work that is given a database."""
         if self._standby:
             try:
-                return await self._standby.database.run(work, *args, **kwargs)
+                return await work(self._standby.database, *args, **kwargs)
             except UnavailableError:
                 self._standby.as_of = -math.inf  # until it is heard of again
             except (AbortedError, NotFoundError):
                 pass  # what it replays was in the way of the read, or it has not replayed enough
             self._standby = None
-        return await self._primary.run(work, *args, **kwargs)
+        return await work(self._primary, *args, **kwargs)
 
 
 class Replicas:
@@ -108,6 +114,12 @@ class Replicas:
     async def run(self, work: Callable[Concatenate[Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Run work that is all that a call reads."""
         return await self.begin().run(work, *args, **kwargs)
+
+    async def read(
+        self, work: Callable[Concatenate[Database, _P], Awaitable[_T]], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        """Do the same with work that is given a database."""
+        return await self.begin().read(work, *args, **kwargs)
 
     async def watch(self, primary: Database) -> None:
         """Keep an eye on how old the standbys are, for ever.

@@ -9,32 +9,52 @@ from sqlalchemy import event, text
 from sprocket.v1.factory_pb2 import GetFactoryRequest, GetFactoryResponse
 from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
 from sprocket_grpc.database import create_plain_engine
+from sprocket_grpc.settings import Settings
 from tests.books import query
 from tests.errors import fails
 from tests.locks import open_transaction, waiting_for
-from tests.production import get_factory
+from tests.production import get_factory, update_factory
 from tests.resources import create_factory
-from tests.service import Service
+from tests.service import Service, running_service
 
 LOCK_ALL = "LOCK TABLE factory IN ACCESS EXCLUSIVE MODE"
 STILL_THERE = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(:backends)"
+KILL_SOME = text("SELECT pg_terminate_backend(pid) FROM unnest(CAST(:backends AS int[])) AS pid")
 KILL_ALL = text("""
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()
 """)
 
 
-async def test_a_read_on_a_connection_that_was_lost_is_unavailable_and_the_next_one_works(
-    service: Service, database_url: str
-) -> None:
+async def test_connections_that_are_lost_between_reads_fail_none(service: Service, database_url: str) -> None:
     made = await create_factory(service)
     await asyncio.gather(*(get_factory(service, made.id) for _ in range(20)))  # so that there are several connections
     with create_plain_engine(database_url).connect() as connection:
         connection.execute(KILL_ALL)
-    with fails(grpc.StatusCode.UNAVAILABLE):
-        await get_factory(service, made.id)
     for _ in range(20):
         assert await get_factory(service, made.id) == made
+
+
+async def test_a_read_that_loses_its_connection_is_read_again_on_another(service: Service, database_url: str) -> None:
+    made = await create_factory(service)
+    async with open_transaction(database_url, LOCK_ALL) as transaction:
+        reading = [asyncio.create_task(get_factory(service, made.id)) for _ in range(3)]
+        backends = await waiting_for(transaction, 3)
+        await transaction.execute(KILL_SOME, {"backends": backends})
+        while set(await waiting_for(transaction, 3)) & set(backends):  # noqa: ASYNC110  # there is no event
+            await asyncio.sleep(0.01)
+    assert await asyncio.gather(*reading) == [made] * 3
+
+
+async def test_without_the_database_a_read_is_unavailable(service: Service, database_url: str) -> None:
+    made = await create_factory(service)
+    with create_plain_engine(database_url).begin() as connection:
+        connection.execute(text("ALTER TABLE factory RENAME TO elsewhere"))
+    with fails(grpc.StatusCode.UNAVAILABLE):
+        await get_factory(service, made.id)
+    with create_plain_engine(database_url).begin() as connection:
+        connection.execute(text("ALTER TABLE elsewhere RENAME TO factory"))
+    assert await get_factory(service, made.id) == made
 
 
 async def test_a_read_whose_deadline_passes_takes_its_connection_along(service: Service, database_url: str) -> None:
@@ -73,3 +93,40 @@ async def test_without_anybody_watching_it_is_the_driver_that_reads(
     made = await create_factory(service)
     monkeypatch.setattr("sqlalchemy.Connection.execute", None)
     assert await get_factory(service, made.id) == made
+
+
+async def test_when_one_connection_is_lost_those_kept_for_reads_are_given_up_too(
+    service: Service, database_url: str
+) -> None:
+    made = await create_factory(service)
+    before = await _backends_of_reads(service, database_url, made.id)
+    async with open_transaction(database_url, LOCK_ALL) as transaction:
+        writing = asyncio.create_task(update_factory(service, made.id, sprocket_production_goal=7))
+        await transaction.execute(KILL_SOME, {"backends": await waiting_for(transaction)})
+        with fails(grpc.StatusCode.UNAVAILABLE):
+            await writing
+    assert not before & await _backends_of_reads(service, database_url, made.id)
+
+
+async def _backends_of_reads(service: Service, database_url: str, identifier: str) -> set[int]:
+    async with open_transaction(database_url, LOCK_ALL) as transaction:
+        reading = [asyncio.create_task(get_factory(service, identifier)) for _ in range(3)]
+        backends = await waiting_for(transaction, 3)
+    await asyncio.gather(*reading)
+    return set(backends)
+
+
+async def test_reads_and_writes_can_share_a_single_connection(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_service(database_url, Settings(pool_size=1, pool_timeout_seconds=5)) as service:
+        made = await create_factory(service)
+        backends: set[object] = set()
+        for goal in (1, 2, 3):
+            assert await get_factory(service, made.id) == made
+            made = await update_factory(service, made.id, sprocket_production_goal=goal)
+            backends.update(await query(service, "SELECT pg_backend_pid()"))
+        assert len(backends) == 1
+        monkeypatch.setattr("sqlalchemy.Connection.execute", None)
+        assert await get_factory(service, made.id) == made
+        assert (service.database.used, service.database.idle) == (0, 1)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import grpc
 import pytest
@@ -81,10 +82,9 @@ async def test_every_caller_has_calls_of_its_own() -> None:
     nothing_to_know: Any = SimpleNamespace()
     for principal in ("one", "other"):
         set_caller(Caller(principal))
-        async with limit.around(nothing_to_know):
-            pass
+        await limit.around(nothing_to_know, handle=AsyncMock())
         with pytest.raises(RateLimitedError, match=principal):
-            await limit.around(nothing_to_know).__aenter__()
+            await limit.around(nothing_to_know, handle=AsyncMock())
 
 
 @asynccontextmanager

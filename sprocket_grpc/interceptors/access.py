@@ -1,14 +1,13 @@
 """Lets nobody call who is not known and does not have the right: before anything of the request is looked at."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 from sprocket_grpc.caller import current_caller, set_caller
 from sprocket_grpc.errors import PermissionDeniedError
 from sprocket_grpc.identity.authentication import Authentication
 from sprocket_grpc.identity.rights import needed_right
-from sprocket_grpc.interceptors.call import Call
+from sprocket_grpc.interceptors.call import Call, Handle
 
 AUTHORIZATION_KEY = "authorization"
 """The metadata that carries `Bearer` and an API key or token."""
@@ -20,13 +19,13 @@ class Access:
     def __init__(self, authentication: Authentication) -> None:
         self._authentication = authentication
 
-    @asynccontextmanager
-    async def around(self, call: Call) -> AsyncIterator[None]:
+    async def around(self, call: Call, handle: Handle) -> Any:  # noqa: ANN401  # any message
         """Find out who calls, and refuse the call without the right."""
         shown = call.context.auth_context()
         identity = await self._authentication.identify(call.metadata.get(AUTHORIZATION_KEY), shown)
+        call.principal = identity.principal
         set_caller(replace(current_caller(), principal=identity.principal))
         right = needed_right(call.method)
         if right not in identity.rights:
             raise PermissionDeniedError(right.value)
-        yield
+        return await handle(call)

@@ -1,10 +1,9 @@
 """A call, as the concerns around all handlers see it."""
 
 import time
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from grpc import StatusCode
 
@@ -15,7 +14,7 @@ REQUEST_ID_KEY = "x-request-id"
 """The metadata that carries a request id in and out."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Call:
     """One call, from its headers to its status.
 
@@ -23,8 +22,9 @@ class Call:
         method: Its full name, such as `/sprocket.v1.FactoryService/GetFactory`.
         metadata: What the client sent with it, by lower-case keys; of several values for one key, the last.
         context: What gRPC says about it.
-        request_id: The id under which logs, traces and errors speak of it.
+        request: Its message, or why it is none.
         request_bytes: The size of the request.
+        request_id: The id under which logs, traces and errors speak of it.
         is_stream: Whether it may have many responses.
         status: How it ended, as far as it has.
         response_bytes: The size of the responses so far.
@@ -40,8 +40,9 @@ class Call:
     method: str
     metadata: Mapping[str, str | bytes]
     context: Context
-    request_id: str
+    request: Any
     request_bytes: int
+    request_id: str
     is_stream: bool = False
     status: StatusCode = StatusCode.OK
     response_bytes: int = 0
@@ -64,8 +65,12 @@ class Call:
         self.response_bytes += response.ByteSize()
 
 
+Handle: TypeAlias = Callable[[Call], Awaitable[Any]]
+"""What handles a call: the handler, or a concern around it. It returns the response, and None for those of a stream."""
+
+
 class Concern(Protocol):
     """Something that holds for every call, whatever it is about."""
 
-    def around(self, call: Call) -> AbstractAsyncContextManager[None]:
-        """Run before and after the handler of a call; to refuse the call, raise one of `sprocket_grpc.errors`."""
+    async def around(self, call: Call, handle: Handle) -> Any:  # noqa: ANN401  # any message
+        """Have a call handled, and return the response; to refuse the call, raise one of `sprocket_grpc.errors`."""

@@ -4,16 +4,16 @@ There are series for methods that exist and for nothing else, for names can be m
 """
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from threading import Lock
+from typing import Any
 
 from grpc import StatusCode
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
-from sprocket_grpc.interceptors.call import Call
+from sprocket_grpc.interceptors.call import Call, Handle
 from sprocket_grpc.interceptors.status import SERVER_ERRORS
 from sprocket_grpc.telemetry.histograms import Attributes, Histograms
 
@@ -64,15 +64,14 @@ class CallMetrics:
         meter.create_observable_counter("sprocket.call.sent", [self._each(_sent)], "By", "Responses.")
         meter.create_observable_counter("sprocket.call.responses", [self._each(_responses)], "{response}", "Responses.")
 
-    @asynccontextmanager
-    async def around(self, call: Call) -> AsyncIterator[None]:
+    async def around(self, call: Call, handle: Handle) -> Any:  # noqa: ANN401  # any message
         """Count a call from its begin to its end."""
         with self._lock:
             traffic = self._traffic[call.method]
             traffic.active[id(call)] = call
             traffic.received += call.request_bytes
         try:
-            yield
+            return await handle(call)
         finally:
             self._end(call, traffic)
 

@@ -1,19 +1,21 @@
-"""Puts concerns around every handler of ours, the first outermost: one wrapper per call, however many they are.
+"""Puts concerns around every handler of ours, the first outermost.
 
 Health and reflection go without: they have to answer when nothing else does.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import grpc
 import uuid_utils
 from google.protobuf.message import DecodeError
 
-from sprocket_grpc.caller import Caller, current_caller, set_caller
+from sprocket_grpc.caller import Caller, set_caller
 from sprocket_grpc.errors import MalformedRequestError
-from sprocket_grpc.interceptors.call import REQUEST_ID_KEY, Call, Concern
+from sprocket_grpc.interceptors.call import REQUEST_ID_KEY, Call, Concern, Handle
 from sprocket_grpc.services import Context
 from sprocket_grpc.telemetry.trace_id import TRACEPARENT_KEY, read_trace_id, set_trace_id
 
@@ -34,16 +36,6 @@ class _Received(NamedTuple):
 
     message: Any
     size: int
-
-    def get(self) -> Any:  # noqa: ANN401  # any message
-        """Return the message.
-
-        Raises:
-            MalformedRequestError: It is none.
-        """
-        if isinstance(self.message, MalformedRequestError):
-            raise self.message
-        return self.message
 
 
 class ConcernInterceptor(grpc.aio.ServerInterceptor):
@@ -71,52 +63,67 @@ class ConcernInterceptor(grpc.aio.ServerInterceptor):
     def _wrap(self, method: str, handler: Any) -> Handler:  # noqa: ANN401  # gRPC does not say
         serialize, decode = handler.response_serializer, _decoder(method, handler.request_deserializer)
         if handler.response_streaming:
-            stream = self._around_stream(method, handler.unary_stream)
-            return grpc.unary_stream_rpc_method_handler(stream, decode, serialize)
-        unary = self._around_unary(method, handler.unary_unary)
-        return grpc.unary_unary_rpc_method_handler(unary, decode, serialize)
+            handle = self._within_concerns(method, _sending(handler.unary_stream), is_stream=True)
+            return grpc.unary_stream_rpc_method_handler(handle, decode, serialize)
+        handle = self._within_concerns(method, _returning(handler.unary_unary), is_stream=False)
+        return grpc.unary_unary_rpc_method_handler(handle, decode, serialize)
 
-    def _around_unary(self, method: str, behaviour: Any) -> Callable[[Any, Context], Awaitable[Any]]:  # noqa: ANN401  # as above
-        async def unary(request: _Received, context: Context) -> Any:  # noqa: ANN401  # any message
-            async with self._around(method, request, context) as call:
-                response = await behaviour(request.get(), context)
+    def _within_concerns(
+        self, method: str, handle: Handle, *, is_stream: bool
+    ) -> Callable[[_Received, Context], Awaitable[Any]]:
+        for concern in reversed(self._concerns):
+            handle = partial(concern.around, handle=handle)
+
+        async def handle_within(request: _Received, context: Context) -> Any:  # noqa: ANN401  # any message
+            return await handle(_begin(method, request, context, is_stream=is_stream))
+
+        return handle_within
+
+
+def _begin(method: str, request: _Received, context: Context, *, is_stream: bool) -> Call:
+    metadata = dict(context.invocation_metadata() or ())
+    request_id = _request_id(metadata.get(REQUEST_ID_KEY))
+    trace_id = read_trace_id(metadata.get(TRACEPARENT_KEY))
+    context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
+    set_caller(Caller(request_id=request_id, method=method))
+    set_trace_id(trace_id)
+    return Call(
+        method, metadata, context, *request, request_id, is_stream=is_stream, peer=context.peer(), trace_id=trace_id
+    )
+
+
+def _returning(behaviour: Any) -> Handle:  # noqa: ANN401  # gRPC does not say
+    async def handle(call: Call) -> Any:  # noqa: ANN401  # any message
+        response = await behaviour(_message(call), call.context)
+        call.count(response)
+        return response
+
+    return handle
+
+
+def _sending(behaviour: Any) -> Handle:  # noqa: ANN401  # gRPC does not say
+    # What is yielded to gRPC ends, when the client leaves, whenever and in whichever task the garbage is collected.
+    async def handle(call: Call) -> None:
+        async with aclosing(behaviour(_message(call), call.context)) as responses:
+            async for response in responses:
                 call.count(response)
-                return response
+                await _write(call.context, response)
 
-        return unary
+    return handle
 
-    def _around_stream(self, method: str, behaviour: Any) -> Callable[[Any, Context], AsyncIterator[Any]]:  # noqa: ANN401  # as above
-        async def stream(request: _Received, context: Context) -> AsyncIterator[Any]:
-            async with (
-                self._around(method, request, context, is_stream=True) as call,
-                aclosing(behaviour(request.get(), context)) as responses,
-            ):
-                async for response in responses:
-                    call.count(response)
-                    yield response
 
-        return stream
+async def _write(context: Context, response: Any) -> None:  # noqa: ANN401  # any message
+    try:
+        await context.write(response)
+    except grpc.aio.InternalError:
+        # There is nobody to send it to: the client has gone, and the call is just about to be cancelled.
+        raise asyncio.CancelledError from None
 
-    @asynccontextmanager
-    async def _around(
-        self, method: str, request: _Received, context: Context, *, is_stream: bool = False
-    ) -> AsyncIterator[Call]:
-        metadata = dict(context.invocation_metadata() or ())
-        request_id = _request_id(metadata.get(REQUEST_ID_KEY))
-        trace_id = read_trace_id(metadata.get(TRACEPARENT_KEY))
-        call = Call(
-            method, metadata, context, request_id, request.size, is_stream, peer=context.peer(), trace_id=trace_id
-        )
-        context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
-        set_caller(Caller(request_id=request_id, method=method))
-        set_trace_id(trace_id)
-        async with AsyncExitStack() as stack:
-            try:
-                for concern in self._concerns:
-                    await stack.enter_async_context(concern.around(call))
-            finally:  # now, for a stream that its client leaves may end in another task, which knows no caller
-                call.principal = current_caller().principal
-            yield call
+
+def _message(call: Call) -> Any:  # noqa: ANN401  # any message
+    if isinstance(call.request, MalformedRequestError):
+        raise call.request
+    return call.request
 
 
 def _decoder(method: str, deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], _Received]:

@@ -4,11 +4,10 @@ Health is not counted, for no concern is around it. Streams are counted apart: t
 hours and cost next to nothing, and neither kind may keep the other out.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from typing import Any
 
 from sprocket_grpc.errors import OverloadedError
-from sprocket_grpc.interceptors.call import Call
+from sprocket_grpc.interceptors.call import Call, Handle
 
 
 class _Slots:
@@ -27,8 +26,7 @@ class Concurrency:
         self._calls = _Slots(call_limit, "calls")
         self._streams = _Slots(stream_limit, "streams")
 
-    @asynccontextmanager
-    async def around(self, call: Call) -> AsyncIterator[None]:
+    async def around(self, call: Call, handle: Handle) -> Any:  # noqa: ANN401  # any message
         """Take a slot for as long as the call runs.
 
         Raises:
@@ -39,6 +37,6 @@ class Concurrency:
             raise OverloadedError(slots.name)
         slots.taken += 1
         try:
-            yield
+            return await handle(call)
         finally:
             slots.taken -= 1

@@ -5,15 +5,13 @@ What is not one of our errors becomes INTERNAL, and only the log says more.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import grpc
 from grpc_status import rpc_status
 
 from sprocket_grpc import errors
-from sprocket_grpc.interceptors.call import REQUEST_ID_KEY, Call
+from sprocket_grpc.interceptors.call import REQUEST_ID_KEY, Call, Handle
 from sprocket_grpc.interceptors.status import to_status
 
 _log = logging.getLogger(__name__)
@@ -22,12 +20,11 @@ _log = logging.getLogger(__name__)
 class Errors:
     """Guards the handlers, and the concerns within it."""
 
-    @asynccontextmanager
-    async def around(self, call: Call) -> AsyncIterator[None]:
+    async def around(self, call: Call, handle: Handle) -> Any:  # noqa: ANN401  # any message
         """Give a call that fails its status."""
         try:
-            yield
-        except (asyncio.CancelledError, GeneratorExit):  # the latter while a stream waits for a slow reader
+            return await handle(call)
+        except asyncio.CancelledError:
             call.status = _status_of_cancelled(call)
             raise
         except Exception as error:  # whatever it is, the client gets a status

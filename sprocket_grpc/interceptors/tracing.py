@@ -5,15 +5,14 @@ first, by hand: for the others, which are most, the library would take twenty ti
 """
 
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from typing import Any
 from urllib.parse import unquote
 
 from opentelemetry import context
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, format_trace_id, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from sprocket_grpc.interceptors.call import Call
+from sprocket_grpc.interceptors.call import Call, Handle
 from sprocket_grpc.interceptors.status import SERVER_ERRORS
 from sprocket_grpc.telemetry.trace_id import TRACEPARENT_KEY, is_sampled, set_trace_id
 
@@ -27,15 +26,13 @@ class Tracing:
         self._tracer = tracer
         self._sample_ratio = sample_ratio
 
-    @asynccontextmanager
-    async def around(self, call: Call) -> AsyncIterator[None]:
+    async def around(self, call: Call, handle: Handle) -> Any:  # noqa: ANN401  # any message
         """Trace a call, if it is to be traced."""
         if not self._is_traced(call):
-            yield
-            return
+            return await handle(call)
         span = self._begin(call)
         try:
-            yield
+            return await handle(call)
         finally:
             _end(span, call)
 
@@ -49,7 +46,7 @@ class Tracing:
         span = self._tracer.start_span(call.method[1:], caller, SpanKind.SERVER, _attributes(call))
         call.trace_id = format_trace_id(span.get_span_context().trace_id)
         set_trace_id(call.trace_id)
-        # For good: the task ends with the call, and a stream that its client leaves may end in another one.
+        # For good: the task ends with the call.
         context.attach(set_span_in_context(span))
         return span
 

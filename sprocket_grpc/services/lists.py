@@ -50,7 +50,7 @@ class Lists(Generic[_M]):
         replicas = self._toolkit.replicas
         query, after = await self._asked(request)
         size = min(request.page_size or self._toolkit.page_size_default, self._toolkit.page_size_maximum)
-        rows = await replicas.run(self._store.page, query, after, size + 1)  # one more tells if it is the last
+        rows = await replicas.read(self._store.page, query, after, size + 1)  # one more tells if it is the last
         for row in rows[:size]:
             self._listed.assign(items.add(), row)
         if len(rows) > size:

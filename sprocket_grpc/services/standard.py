@@ -71,7 +71,7 @@ class StandardMethods(Generic[M]):
             NotFoundError: There is none with this id.
         """
         refuse(id_violations("id", identifier))
-        self._resource.assign(found, await self._toolkit.replicas.run(self._store.get, identifier))
+        self._resource.assign(found, await self._toolkit.replicas.read(self._store.get, identifier))
         return response
 
     async def batch_get(self, identifiers: Sequence[str], response: _R, found: Items[M]) -> _R:

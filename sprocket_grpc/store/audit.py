@@ -1,32 +1,15 @@
 """The SQL that reads the audit log. Its triggers write it, and nothing else does."""
 
-from collections.abc import Sequence
-from dataclasses import replace
-
-from sqlalchemy import Connection
-
 from sprocket_grpc.models import audit_entry
-from sprocket_grpc.query.listing import Query
 from sprocket_grpc.query.order import OrderTerm
-from sprocket_grpc.store.listed import ListedStore, Row
-from sprocket_grpc.store.query import SortKey
-
-_NEWEST_FIRST = (OrderTerm("id", descending=True),)
+from sprocket_grpc.store.listed import ListedStore
 
 
 class AuditStore(ListedStore):
     """Lists the entries, the newest first unless a query has an order."""
 
     def __init__(self) -> None:
-        super().__init__(audit_entry)
-
-    def page(self, connection: Connection, query: Query, after: SortKey | None, limit: int) -> Sequence[Row]:
-        """Read up to `limit` entries that `query` asks for, from the one that follows `after` on."""
-        return super().page(connection, _ordered(query), after, limit)
-
-    def sort_key(self, query: Query, row: Row) -> SortKey:
-        """Return what `page` needs to go on after an entry."""
-        return super().sort_key(_ordered(query), row)
+        super().__init__(audit_entry, (OrderTerm("id", descending=True),))
 
 
 def first_id(micros: int) -> str:
@@ -37,7 +20,3 @@ def first_id(micros: int) -> str:
     milliseconds, rest = divmod(micros, 1000)
     digits = f"{milliseconds:012x}7{rest * 4096 // 1000:03x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:]}-8000-000000000000"
-
-
-def _ordered(query: Query) -> Query:
-    return query if query.order else replace(query, order=_NEWEST_FIRST)

@@ -24,8 +24,8 @@ from sqlalchemy.exc import IntegrityError
 
 from sprocket_grpc.attribution import SET_CALLER
 from sprocket_grpc.errors import AbortedError, NotFoundError, ReferenceNotFoundError, ResourceInUseError
+from sprocket_grpc.prepared_read import PreparedRead, Reader
 from sprocket_grpc.store.listed import ListedStore, Row
-from sprocket_grpc.store.prepared import PreparedRead
 from sprocket_grpc.store.references import IDENTIFIERS, existing, foreign_keys, missing_reference
 
 Values: TypeAlias = dict[str, Any]
@@ -47,14 +47,14 @@ class ResourceStore(ListedStore):
         self._select_many = select(*self.columns).where(table.c.id == func.any(bindparam("ids", type_=IDENTIFIERS)))
         self._delete = delete(table).where(identified).returning(table.c.id)
 
-    def get(self, connection: Connection, identifier: str) -> Row:
+    async def get(self, reader: Reader, identifier: str) -> Row:
         """Read one row.
 
         Raises:
             NotFoundError: There is none.
         """
-        row = next(iter(self._get.rows(connection, {"id": identifier})), None)
-        return self.found(row, identifier)
+        rows = await reader.rows(self._get, {"id": identifier})
+        return self.found(rows[0] if rows else None, identifier)
 
     def get_many(self, connection: Connection, identifiers: Sequence[str]) -> list[Row]:
         """Read several rows, in the order of their ids here.

@@ -6,6 +6,7 @@ than making the line does.
 
 import asyncio
 import logging
+from threading import get_ident
 
 WITHIN_SECONDS = 0.02
 """How long a line waits for others at most. What warns waits for nothing, and nothing does once the process ends."""
@@ -18,19 +19,25 @@ class LineHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic i
         super().__init__()
         self._waiting: list[str] = []
         self._writer: asyncio.AbstractEventLoop | None = None
+        self._writer_thread = 0
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a line, and have it written soon; at once if it warns, or if there is no event loop to do it later."""
         try:
             self._waiting.append(self.format(record) + self.terminator)
-            loop = _running_loop()
-            if loop is None or record.levelno >= logging.WARNING:
+            if record.levelno >= logging.WARNING or not self._is_written_soon():
                 self.flush()
-            elif self._writer is not loop:
-                self._writer = loop
-                loop.call_later(WITHIN_SECONDS, self.flush)
         except Exception:  # as all handlers of logging do: it must not end what logs
             self.handleError(record)
+
+    def _is_written_soon(self) -> bool:
+        if self._writer and self._writer_thread == get_ident() and not self._writer.is_closed():
+            return True  # what follows finds out the same, and takes longer
+        loop = _running_loop()
+        if loop:
+            self._writer, self._writer_thread = loop, get_ident()
+            loop.call_later(WITHIN_SECONDS, self.flush)
+        return loop is not None
 
     def flush(self) -> None:
         """Write what waits."""

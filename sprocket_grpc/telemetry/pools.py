@@ -2,10 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import cast
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
-from sqlalchemy.pool import QueuePool
 
 from sprocket_grpc.database import Database
 
@@ -30,7 +28,7 @@ class PoolMetrics:
         )
         meter.create_observable_up_down_counter(
             "db.client.connection.max",
-            [self._each(lambda database: _pool(database).size())],
+            [self._each(lambda database: database.size)],
             "{connection}",
             "How many connections there may be.",
         )
@@ -54,8 +52,8 @@ class PoolMetrics:
 
     def _count(self, _: CallbackOptions) -> Iterator[Observation]:
         for name, database in self._databases.items():
-            yield Observation(_pool(database).checkedout(), {_NAME: name, _STATE: "used"})
-            yield Observation(_pool(database).checkedin(), {_NAME: name, _STATE: "idle"})
+            yield Observation(database.used, {_NAME: name, _STATE: "used"})
+            yield Observation(database.idle, {_NAME: name, _STATE: "idle"})
 
     def _each(self, look: Callable[[Database], int]) -> Callable[[CallbackOptions], Iterator[Observation]]:
         def observe(_: CallbackOptions) -> Iterator[Observation]:
@@ -63,7 +61,3 @@ class PoolMetrics:
                 yield Observation(look(database), {_NAME: name})
 
         return observe
-
-
-def _pool(database: Database) -> QueuePool:
-    return cast("QueuePool", database.engine.pool)  # it is another one once connections were dropped

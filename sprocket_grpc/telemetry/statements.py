@@ -16,6 +16,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.engine.interfaces import Compiled, DBAPICursor, ExecutionContext
 
 from sprocket_grpc.models import metadata
+from sprocket_grpc.prepared_read import PreparedRead
 from sprocket_grpc.telemetry.histograms import Attributes, Histograms
 
 _BUCKETS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10]
@@ -58,6 +59,10 @@ class Statements:
         # A commit has an event before it, and only of the engine, and none after it.
         commit = partial(self._time, _COMMIT, engine.dialect.do_commit)
         engine.dialect.do_commit = commit  # type: ignore[method-assign]  # the dialect is this engine's own
+
+    def record_direct_read(self, read: PreparedRead, seconds: float, error: str | None) -> None:
+        """Take note of a read that SQLAlchemy had no part in."""
+        self._record(self._describe(read.compiled, ""), seconds, time.time_ns() - int(seconds * 1e9), error)
 
     def _execute(
         self,

@@ -73,6 +73,7 @@ class Telemetry:
         """Tell of these too."""
         for name, database in replicas.databases.items():
             self._statements.watch(database.engine)
+            database.on_direct_read = self._statements.record_direct_read
             self._pools.watch(name, database)
         observe_replicas(self._meter, replicas)
         observe_following(self._meter, following)

@@ -1,0 +1,50 @@
+"""What errors of PostgreSQL mean to a caller."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from sprocket_grpc.errors import AbortedError, DeadlineExceededError, SprocketError, UnavailableError
+
+_log = logging.getLogger(__name__)
+
+# SQLSTATEs and their classes (PostgreSQL manual, appendix A).
+_STATUS: dict[str, type[SprocketError]] = {
+    "08": UnavailableError,  # connection exceptions
+    "25006": UnavailableError,  # read only: a standby, or a primary that is being replaced
+    "3D000": UnavailableError,  # the database does not exist
+    "3F000": UnavailableError,  # the schema does not exist
+    "40": AbortedError,  # deadlock, serialization failure
+    "42703": UnavailableError,  # a column does not exist: the schema is behind
+    "42P01": UnavailableError,  # a table does not exist: the schema is behind
+    "53": UnavailableError,  # out of connections, memory or disk
+    "55000": UnavailableError,  # recovery is in progress: a standby was asked for what only a primary knows
+    "55P03": AbortedError,  # lock not available
+    "57014": DeadlineExceededError,  # canceled, by statement_timeout or by hand
+    "57P": UnavailableError,  # shutting down, starting up, crashed
+    "58": UnavailableError,  # input or output error of the system
+}
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Turn errors of the database that mean something to a caller into ours; they leave a line in the log."""
+    try:
+        yield
+    except DBAPIError as error:
+        translated = _translate(error)
+        if translated is None:
+            raise
+        _log.warning("%s: %s", translated.__name__, str(error.orig).strip())
+        raise translated from error
+
+
+def _translate(error: DBAPIError) -> type[SprocketError] | None:
+    """Find what an error of the driver means to a caller: the longest prefix of its SQLSTATE decides."""
+    state: str | None = getattr(error.orig, "sqlstate", None)
+    if state is None:
+        lost = error.connection_invalidated or isinstance(error, OperationalError)
+        return UnavailableError if lost else None
+    return next((_STATUS[state[:n]] for n in (5, 3, 2) if state[:n] in _STATUS), None)
