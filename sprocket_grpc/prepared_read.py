@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from sqlalchemy import Connection, Select
+from sqlalchemy import Connection, Select, TextClause
 from sqlalchemy.dialects.postgresql.psycopg import dialect
 
 _P = ParamSpec("_P")
@@ -14,7 +14,7 @@ _numbers = count(1)
 
 
 class PreparedRead:
-    """A SELECT whose columns need nothing done to them in Python.
+    """A SELECT whose columns need nothing done to them in Python, and whose parameters are text, numbers and lists.
 
     Attributes:
         name: What it is called where it is prepared.
@@ -22,7 +22,7 @@ class PreparedRead:
         text: The same as PostgreSQL takes it.
     """
 
-    def __init__(self, statement: Select[Any]) -> None:
+    def __init__(self, statement: Select[Any] | TextClause) -> None:
         self.name = f"sprocket_{next(_numbers)}".encode()
         self._statement = statement
         self.compiled = statement.compile(dialect=dialect(paramstyle="numeric_dollar"))  # type: ignore[no-untyped-call]  # SQLAlchemy forgot it
@@ -31,11 +31,16 @@ class PreparedRead:
 
     def values(self, parameters: Mapping[str, object]) -> list[bytes]:
         """Return parameters in their order, as PostgreSQL's text format has them."""
-        return [str(parameters[name]).encode() for name in self._order]
+        return [_as_text(parameters[name]).encode() for name in self._order]
 
     def rows(self, connection: Connection, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
         """Read all rows by SQLAlchemy."""
         return [tuple(row) for row in connection.execute(self._statement, parameters)]
+
+
+def _as_text(value: object) -> str:
+    # No value of ours needs quotes within an array: ids and numbers do not.
+    return f"{{{','.join(map(str, value))}}}" if isinstance(value, list) else str(value)
 
 
 class Reader(Protocol):

@@ -7,10 +7,11 @@ from contextlib import AsyncExitStack
 
 import grpc
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from sprocket.v1.factory_pb2 import GetFactoryChartRequest, GetFactoryChartResponse
 from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
+from sprocket_grpc.prepared_read import Reader
 from sprocket_grpc.services.chart_history import STRETCH_ENTRIES
 from sprocket_grpc.settings import Settings
 from sprocket_grpc.store import chart_reading
@@ -69,9 +70,9 @@ def questions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     asked: list[int] = []
     read_moved = chart_reading.read_moved
 
-    def counted(connection: Connection, known: Mapping[str, Place]) -> dict[str, Place | None]:
+    async def counted(reader: Reader, known: Mapping[str, Place]) -> dict[str, Place | None]:
         asked.append(len(known))
-        return read_moved(connection, known)
+        return await read_moved(reader, known)
 
     monkeypatch.setattr(chart_reading, "read_moved", counted)
     return asked

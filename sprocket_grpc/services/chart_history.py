@@ -1,13 +1,13 @@
 """Reads what charts held when a stream began: stretch by stretch, and no connection is held while a client reads."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from typing import TypeAlias
 
-from sprocket_grpc.database import Connection
+from sprocket_grpc.database import Connection, Database
 from sprocket_grpc.errors import NotFoundError
 from sprocket_grpc.replicas import Reading
 from sprocket_grpc.services.chart_range import BEGINNING_OF_TIME_MICROS, NANOS_PER_MICRO, ChartRange, next_micro
@@ -17,7 +17,7 @@ from sprocket_grpc.store.chart_reading import Extent, Span, Stretch
 STRETCH_ENTRIES = 20_000
 """About 280 kB on the wire. Larger stretches are hardly faster, and smaller ones cost more per entry."""
 
-_Read: TypeAlias = Callable[[Connection], list[Stretch]]
+_Read: TypeAlias = Callable[[Database], Awaitable[list[Stretch]]]
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ async def read_history(
 
     def start() -> asyncio.Task[list[Stretch]] | None:
         read = next(reads, None)
-        return asyncio.create_task(reading.run(read)) if read else None
+        return asyncio.create_task(reading.read(read)) if read else None
 
     ahead = start()
     try:
@@ -108,8 +108,8 @@ def _reads(asked: ChartRange, openings: Iterable[Opening]) -> Iterator[_Read]:
             yield from (partial(chart_reading.read_stretches, spans=batch) for batch in batches(several))
 
 
-def _read_summary(connection: Connection, span: Span, begin: int, most: int) -> list[Stretch]:
-    return [chart_reading.read_summary(connection, span, begin, most)]
+async def _read_summary(database: Database, span: Span, begin: int, most: int) -> list[Stretch]:
+    return [await database.run(chart_reading.read_summary, span, begin, most)]
 
 
 def batches(spans: Iterable[Span]) -> Iterator[list[Span]]:

@@ -114,7 +114,7 @@ class ChartStream:
         if stretches or not spans:
             yield await self._answer(stretches)
         for batch in batches(spans):
-            yield await self._answer(await self._tools.database.run(chart_reading.read_stretches, batch))
+            yield await self._answer(await chart_reading.read_stretches(self._tools.database, batch))
 
     async def _answer(self, stretches: Sequence[Stretch] = (), *, is_end_of_history: bool = False) -> Answer:
         for factory_id, _, upto in (stretch.span for stretch in stretches):

@@ -161,7 +161,7 @@ class Following:
             await asyncio.sleep(self._tick_seconds)
 
     async def _tick(self) -> None:
-        moved = await self._database.run(chart_reading.read_moved, dict(self._known))
+        moved = await chart_reading.read_moved(self._database, dict(self._known))
         stretches = await self._read_shared(moved)
         for factory_id, end in moved.items():
             if factory_id not in self._known:
@@ -181,7 +181,7 @@ class Following:
         if not spans or sum(span.entries for span in spans) > MOST_SHARED_ENTRIES:
             return {}
         try:
-            read = await self._database.run(chart_reading.read_stretches, spans)
+            read = await chart_reading.read_stretches(self._database, spans)
         except NotFoundError:
             return {}  # one was deleted since, which the next tick sees
         return {stretch.span.factory_id: stretch for stretch in read}
