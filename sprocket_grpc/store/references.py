@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import ARRAY, Connection, ForeignKey, Table, bindparam, func, select
+from sqlalchemy import Connection, ForeignKey, Table, bindparam, func, select
 
 from sprocket_grpc.errors import Violation
-from sprocket_grpc.models import Identifier
+from sprocket_grpc.models import Identifiers
 
-IDENTIFIERS = ARRAY(Identifier)
+IDENTIFIERS = Identifiers()
 """The type of a parameter that holds several ids."""
 
 
