@@ -69,8 +69,7 @@ def etag(value: str) -> str | None:
 
 def violations(prefix: str, rules: Mapping[str, Rule], values: Mapping[str, Any]) -> list[Violation]:
     """Return all that is wrong with `values`, each with its path from `prefix` on."""
-    checked = ((name, rules[name](value)) for name, value in values.items())
-    return [Violation(f"{prefix}{name}", wrong) for name, wrong in checked if wrong]
+    return [Violation(f"{prefix}{name}", wrong) for name, value in values.items() if (wrong := rules[name](value))]
 
 
 def id_violations(field: str, value: str) -> list[Violation]:

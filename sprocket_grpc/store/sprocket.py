@@ -5,11 +5,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import (
-    ARRAY,
     BindParameter,
     Connection,
     ForeignKey,
-    Text,
     bindparam,
     column,
     delete,
@@ -18,12 +16,12 @@ from sqlalchemy import (
     select,
     true,
 )
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.sql.selectable import TableValuedAlias
 
 from sprocket_grpc.attribution import SET_CALLERS, callers_of
 from sprocket_grpc.caller import Caller
 from sprocket_grpc.errors import AbortedError, NotFoundError, ReferenceNotFoundError, SprocketError, Violation
-from sprocket_grpc.models import Identifier, factory, sprocket, sprocket_type
+from sprocket_grpc.models import Identifier, Texts, factory, sprocket, sprocket_type
 from sprocket_grpc.store import chart
 from sprocket_grpc.store.listed import Row
 from sprocket_grpc.store.references import IDENTIFIERS, existing, foreign_keys, missing_reference
@@ -35,8 +33,15 @@ def _new(name: str) -> BindParameter[str]:
     return bindparam(f"new_{name}", type_=sprocket.c[name].type)
 
 
-def _several(kind: TypeEngine[Any]) -> TypeEngine[Any]:
-    return IDENTIFIERS if isinstance(kind, Identifier) else ARRAY(kind)
+def _several(name: str) -> BindParameter[Sequence[str]]:
+    """Make a parameter for a column of several."""
+    return bindparam(f"{name}s", type_=IDENTIFIERS if isinstance(sprocket.c[name].type, Identifier) else Texts())
+
+
+def _table_of(name: str, columns: Sequence[str]) -> TableValuedAlias:
+    """Make a table whose columns are parameters."""
+    typed = (column(each, sprocket.c[each].type) for each in columns)
+    return func.unnest(*map(_several, columns)).table_valued(*typed).render_derived(name)
 
 
 # What a sprocket is made of: all but what PostgreSQL sets itself, the factory first.
@@ -55,15 +60,7 @@ _CREATED = (
 
 # Several at once: first the factory is locked, and then their types, as all writes take their locks. What refers to a
 # type that is not there is left out, and as those that are there stay until the end, no foreign key can fail.
-_GIVEN = (
-    func.unnest(
-        bindparam("ids", type_=IDENTIFIERS),
-        bindparam("display_names", type_=ARRAY(Text)),
-        bindparam("sprocket_type_ids", type_=IDENTIFIERS),
-    )
-    .table_valued(column("id", Identifier), column("display_name", Text), column("sprocket_type_id", Identifier))
-    .render_derived("given")
-)
+_GIVEN = _table_of("given", _FIELDS[1:])
 _LOCKED = select(factory.c.id).where(factory.c.id == _new("factory_id")).with_for_update(key_share=True).cte("locked")
 _VALID = (
     select(_LOCKED.c.id.label("factory_id"), *_GIVEN.c)
@@ -86,11 +83,7 @@ _EACH_CREATED = (
 )
 
 # A batch, in arrays: a statement with a parameter for each field of each takes the driver longer than PostgreSQL.
-_BATCH = (
-    func.unnest(*(bindparam(f"{name}s", type_=_several(sprocket.c[name].type)) for name in _FIELDS))
-    .table_valued(*(column(name, sprocket.c[name].type) for name in _FIELDS))
-    .render_derived("batch")
-)
+_BATCH = _table_of("batch", _FIELDS)
 _CREATE_BATCH = insert(sprocket).from_select(_FIELDS, select(_BATCH))
 
 # In the order of their ids, so that two of these cannot deadlock.

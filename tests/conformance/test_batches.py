@@ -226,3 +226,33 @@ async def test_batches_in_opposite_orders_of_factories_do_not_deadlock(service: 
         assert len(numbers) == 1 + 40
         assert {abs(after[1] - before[1]) for before, after in pairwise(numbers)} == {10}
     await assert_books_agree(service)
+
+
+# How PostgreSQL writes arrays: quotes, backslashes, braces and commas mean something there, and so does NULL.
+NAMES = [
+    '"',
+    "\\",
+    '\\"',
+    "{",
+    "}",
+    "{a,b}",
+    ",",
+    "NULL",
+    "null",
+    "",
+    " ",
+    " a b ",
+    "\t",
+    "\n",
+    "'",
+    "$1",
+    "%s",
+    "é",
+    "日本",
+]
+
+
+async def test_names_of_a_batch_may_hold_what_arrays_are_written_with(service: Service) -> None:
+    [factory_id], kind = await works(service, 1)
+    several = [Sprocket(display_name=name, factory_id=factory_id, sprocket_type_id=kind) for name in NAMES]
+    assert [each.display_name for each in await create(service, several)] == NAMES
