@@ -1,24 +1,34 @@
-"""The floor: the least that a unary call costs with grpc.aio, without a database: `python -m bench.floor ADDRESS`.
+"""The floor: the least that a unary call costs with grpc.aio, without a database.
 
-It reads the same request as the service and sends a response of about the same size, on the same event loop.
+`python -m bench.floor ADDRESS [MICROSECONDS]` reads the same request as the service and sends a response of about the
+same size, on the same event loop. It may be told to work for so long in Python before it answers.
 """
 
 import sys
+import time
 
 import grpc
 import uvloop
 
 from sprocket.v1.factory_pb2 import Factory, GetFactoryRequest, GetFactoryResponse
 
+_MICROSECONDS = int(sys.argv[2]) if len(sys.argv) > 2 else 0  # the name, the address and that
 _SECONDS, _NANOS = 1_700_000_000, 123_456_000
 
 
 async def _get(
     request: GetFactoryRequest, _context: "grpc.aio.ServicerContext[GetFactoryRequest, GetFactoryResponse]"
 ) -> GetFactoryResponse:
+    _work(_MICROSECONDS / 1e6)
     response = GetFactoryResponse()
     _fill(response.factory, request.id)
     return response
+
+
+def _work(seconds: float) -> None:
+    end = time.thread_time() + seconds
+    while seconds and time.thread_time() < end:
+        pass
 
 
 def _fill(factory: Factory, identifier: str) -> None:
