@@ -153,12 +153,14 @@ async def test_a_database_that_is_gone_is_told_and_one_that_is_back_is_used(
 async def test_of_many_broken_connections_only_the_first_is_noticed(
     service: Service, database_url: str, postgres: str
 ) -> None:
+    request = ListLocationsRequest(filter="city = Berlin")  # reads without one watch their connections
+
     async def use_many_connections() -> None:
-        await asyncio.gather(*(service.locations.ListLocations(ListLocationsRequest()) for _ in range(10)))
+        await asyncio.gather(*(service.locations.ListLocations(request) for _ in range(10)))
 
     await use_many_connections()
     with closed_database(postgres, database_url), fails(grpc.StatusCode.UNAVAILABLE):
-        await service.locations.ListLocations(ListLocationsRequest())
+        await service.locations.ListLocations(request)
     await use_many_connections()  # nobody asked for its health in between
 
 
