@@ -54,9 +54,9 @@ def value(name: str, row: Any) -> Any:
 
 
 def in_order(rows: Iterable[Any], order_by: str) -> list[Any]:
-    """Sort rows by an order, and by their ids where that says nothing."""
+    """Sort rows by an order, and by their ids, in the direction of its last term, where that says nothing."""
     terms = [term.split() for term in order_by.split(",") if term]
-    result = sorted(rows, key=lambda row: str(row.id))
+    result = sorted(rows, key=lambda row: str(row.id), reverse=bool(terms) and terms[-1][1:] == ["desc"])
     for field, *direction in reversed(terms):
         result.sort(key=partial(value, field), reverse=direction == ["desc"])
     return result

@@ -146,7 +146,7 @@ class ListAuditEntriesRequest(_message.Message):
     behind it for descending, or ` asc`, separated by commas.
 
     Optional. By `id desc` when empty. Up to 200 characters, and no field twice. Entries that are equal in
-    all of these come in the order of their ids.
+    all of these come in the order of their ids, descending if the last of these is.
     Only `id` is backed by an index: other orders read all that the filter lets through for each page.
     """
     show_total_size: _builtins.bool

@@ -270,8 +270,8 @@ class ListLocationsRequest(_message.Message):
     """The order in which to return them (AIP-132): names of fields but etag, each with ` desc` behind it
     for descending, or ` asc`, separated by commas.
 
-    Optional. By id when empty. Up to 200 characters, and no field twice. Locations that are
-    equal in all of these come in the order of their ids.
+    Optional. By id when empty. Up to 200 characters, and no field twice. Locations that are equal in
+    all of these come in the order of their ids, descending if the last of these is.
     Only `id` is backed by an index: other orders read all locations for each page.
     """
     show_total_size: _builtins.bool

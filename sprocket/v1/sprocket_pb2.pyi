@@ -245,11 +245,10 @@ class ListSprocketsRequest(_message.Message):
     """The order in which to return them (AIP-132): names of fields but etag, each with ` desc` behind it
     for descending, or ` asc`, separated by commas.
 
-    Optional. By id when empty. Up to 200 characters, and no field twice. Sprockets that are
-    equal in all of these come in the order of their ids.
+    Optional. By id when empty. Up to 200 characters, and no field twice. Sprockets that are equal in
+    all of these come in the order of their ids, descending if the last of these is.
     An index has the order by any one field. Those by several, and those by another field than the one that
-    is filtered by `=`, read all that the filter lets through for each page; a descending one reads all that
-    are equal.
+    is filtered by `=`, read all that the filter lets through for each page.
     """
     show_total_size: _builtins.bool
     """Whether to count all sprockets that the filter lets through.

@@ -115,7 +115,10 @@ def _beyond(left: ColumnElement[Any], right: ColumnElement[Any], *, descending: 
 
 
 def _with_id(terms: Sequence[OrderTerm]) -> list[OrderTerm]:
-    return [*terms] if any(term.field == BY_ID.field for term in terms) else [*terms, BY_ID]
+    """Add the id, in the direction of the last term: so an index on a field and the id has both orders by the field."""
+    if any(term.field == BY_ID.field for term in terms):
+        return [*terms]
+    return [*terms, OrderTerm(BY_ID.field, descending=bool(terms) and terms[-1].descending)]
 
 
 def _comparison(column: Column[Any], operator: Operator, value: Value) -> ColumnElement[bool]:
