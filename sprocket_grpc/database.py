@@ -21,10 +21,10 @@ from sqlalchemy.util import greenlet_spawn
 
 from sprocket_grpc.attribution import SET_CALLER
 from sprocket_grpc.connecting import Connecting, drop_if_not_primary
-from sprocket_grpc.database_errors import translated_errors
+from sprocket_grpc.database_errors import meaning_of, translated_errors
 from sprocket_grpc.database_url import connect_arguments, describe
 from sprocket_grpc.direct_reads import DirectReadError, DirectReads
-from sprocket_grpc.errors import UnavailableError
+from sprocket_grpc.errors import DeadlineExceededError, UnavailableError
 from sprocket_grpc.expected_error import ExpectedError
 from sprocket_grpc.prepared_read import PreparedRead
 
@@ -164,6 +164,12 @@ class Database:
         except asyncio.CancelledError as error:
             self.on_direct_read(read, time.perf_counter() - began, type(error).__name__)
             raise
+        except DirectReadError as error:
+            if error.state is None or meaning_of(error.state) is not DeadlineExceededError:
+                raise
+            self.on_direct_read(read, time.perf_counter() - began, error.state)
+            _log.warning("DeadlineExceededError: PostgreSQL stopped a read")
+            raise DeadlineExceededError from error  # once more would take as long once more
         self.on_direct_read(read, time.perf_counter() - began, None)
         return rows
 

@@ -42,9 +42,14 @@ def translated_errors() -> Iterator[None]:
 
 
 def _translate(error: DBAPIError) -> type[SprocketError] | None:
-    """Find what an error of the driver means to a caller: the longest prefix of its SQLSTATE decides."""
+    """Find what an error of the driver means to a caller."""
     state: str | None = getattr(error.orig, "sqlstate", None)
     if state is None:
         lost = error.connection_invalidated or isinstance(error, OperationalError)
         return UnavailableError if lost else None
+    return meaning_of(state)
+
+
+def meaning_of(state: str) -> type[SprocketError] | None:
+    """Return what an SQLSTATE means to a caller, if anything: the longest prefix that is known decides."""
     return next((_STATUS[state[:n]] for n in (5, 3, 2) if state[:n] in _STATUS), None)

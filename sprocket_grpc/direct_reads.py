@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import psycopg
 from psycopg.adapt import Transformer
-from psycopg.pq import ExecStatus, Format
+from psycopg.pq import DiagnosticField, ExecStatus, Format
 from psycopg.pq.abc import PGresult
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.util import greenlet_spawn
@@ -23,7 +23,15 @@ _PREPARED = "direct_reads"
 
 
 class DirectReadError(Exception):
-    """A read failed. SQLAlchemy is to do it again, and to find out what is wrong and which connections can be kept."""
+    """A read failed. SQLAlchemy is to do it again, and to find out what is wrong and which connections can be kept.
+
+    Attributes:
+        state: The SQLSTATE that PostgreSQL gave, if it did.
+    """
+
+    def __init__(self, state: str | None = None) -> None:
+        super().__init__(state)
+        self.state = state
 
 
 class _DirectConnection:
@@ -86,8 +94,11 @@ class _DirectConnection:
             if result is None:
                 break
             last = result
-        if last is None or last.status != expected:
+        if last is None:
             raise DirectReadError
+        if last.status != expected:
+            state = last.error_field(DiagnosticField.SQLSTATE)
+            raise DirectReadError(state.decode() if state else None)
         return last
 
     def _take_in(self) -> None:
@@ -132,10 +143,14 @@ class DirectReads:
         connection = await self._take()
         try:
             rows = await connection.rows(read, parameters)
-        except BaseException as error:
-            if not isinstance(error, DirectReadError):  # it was cut off in the middle
-                await connection.cancel()
+        except DirectReadError:
             await greenlet_spawn(connection.give_back, is_spoilt=True)
+            raise
+        except BaseException:  # it was cut off in the middle
+            try:
+                await connection.cancel()
+            finally:
+                await greenlet_spawn(connection.give_back, is_spoilt=True)
             raise
         self._idle.append(connection)
         return rows

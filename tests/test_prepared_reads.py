@@ -4,7 +4,7 @@ import asyncio
 
 import grpc
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import event, make_url, text
 
 from sprocket.v1.factory_pb2 import GetFactoryRequest, GetFactoryResponse
 from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
@@ -72,6 +72,19 @@ async def test_a_read_whose_deadline_passes_takes_its_connection_along(service: 
 
 async def _code(call: "grpc.aio.UnaryUnaryCall[GetFactoryRequest, GetFactoryResponse]") -> grpc.StatusCode:
     return await call.code()
+
+
+async def test_a_read_that_the_database_stops_is_not_tried_again(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with create_plain_engine(database_url).begin() as connection:
+        connection.execute(text(f"ALTER DATABASE {make_url(database_url).database} SET statement_timeout = '200ms'"))
+    async with running_service(database_url) as service:
+        made = await create_factory(service)
+        async with open_transaction(database_url, LOCK_ALL):
+            monkeypatch.setattr("sqlalchemy.Connection.execute", None)
+            with fails(grpc.StatusCode.DEADLINE_EXCEEDED):
+                await get_factory(service, made.id)
 
 
 async def test_those_who_watch_statements_see_reads_too(service: Service) -> None:
