@@ -5,7 +5,7 @@ message moves strings and integers only; a datetime turned into a Timestamp cost
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import (
     BigInteger,
@@ -67,42 +67,30 @@ class Identifier(UserDefinedType[str]):
         return cast(colexpr, Text)
 
 
-class Identifiers(UserDefinedType[Sequence[str]]):
-    """The type of a parameter that holds several UUIDs.
-
-    It writes them as PostgreSQL writes arrays, in a tenth of the time that the driver takes to look at each.
-    """
+class Several(UserDefinedType[Sequence[str]]):
+    """The type of a parameter that holds several texts or UUIDs: they are written in a tenth of the driver's time."""
 
     cache_ok = True
     render_bind_cast = True
 
-    def get_col_spec(self, **_: object) -> str:
-        """Name the type in PostgreSQL."""
-        return "UUID[]"
-
-    def bind_processor(self, dialect: Dialect) -> Callable[[Any], str]:  # noqa: ARG002  # SQLAlchemy's
-        """Write them; none needs quotes."""
-        return lambda identifiers: f"{{{','.join(identifiers)}}}"
-
-
-class Texts(UserDefinedType[Sequence[str]]):
-    """The same for several texts."""
-
-    cache_ok = True
-    render_bind_cast = True
+    def __init__(self, kind: Literal["TEXT", "UUID"]) -> None:
+        self.kind = kind
 
     def get_col_spec(self, **_: object) -> str:
         """Name the type in PostgreSQL."""
-        return "TEXT[]"
+        return f"{self.kind}[]"
 
     def bind_processor(self, dialect: Dialect) -> Callable[[Any], str]:  # noqa: ARG002  # SQLAlchemy's
-        """Write each in quotes (PostgreSQL manual, 8.15.6)."""
-        return lambda texts: f"{{{','.join(map(_quoted, texts))}}}"
+        """Return what writes them."""
+        return as_array
 
 
-def _quoted(value: str) -> str:
-    escaped = value.replace("\\", r"\\").replace('"', r"\"")
-    return f'"{escaped}"'
+def as_array(values: Sequence[str]) -> str:
+    """Write an array, each value in quotes (PostgreSQL manual, 8.15.6). NUL, which none holds, parts them meanwhile."""
+    if not values:
+        return "{}"
+    escaped = "\0".join(values).replace("\\", r"\\").replace('"', r"\"")
+    return '{"' + escaped.replace("\0", '","') + '"}'
 
 
 class Instant(UserDefinedType[int]):

@@ -7,6 +7,8 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from sqlalchemy import Connection, Select, TextClause
 from sqlalchemy.dialects.postgresql.psycopg import dialect
 
+from sprocket_grpc.models import as_array
+
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -39,8 +41,7 @@ class PreparedRead:
 
 
 def _as_text(value: object) -> str:
-    # No value of ours needs quotes within an array: ids and numbers do not.
-    return f"{{{','.join(map(str, value))}}}" if isinstance(value, list) else str(value)
+    return as_array([*map(str, value)]) if isinstance(value, list) else str(value)
 
 
 class Reader(Protocol):

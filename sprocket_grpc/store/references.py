@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, ForeignKey, Table, bindparam, func, select
 
 from sprocket_grpc.errors import Violation
-from sprocket_grpc.models import Identifiers
+from sprocket_grpc.models import Several
 
-IDENTIFIERS = Identifiers()
+IDENTIFIERS = Several("UUID")
 """The type of a parameter that holds several ids."""
 
 

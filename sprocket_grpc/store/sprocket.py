@@ -21,7 +21,7 @@ from sqlalchemy.sql.selectable import TableValuedAlias
 from sprocket_grpc.attribution import SET_CALLERS, callers_of
 from sprocket_grpc.caller import Caller
 from sprocket_grpc.errors import AbortedError, NotFoundError, ReferenceNotFoundError, SprocketError, Violation
-from sprocket_grpc.models import Identifier, Texts, factory, sprocket, sprocket_type
+from sprocket_grpc.models import Identifier, Several, factory, sprocket, sprocket_type
 from sprocket_grpc.store import chart
 from sprocket_grpc.store.listed import Row
 from sprocket_grpc.store.references import IDENTIFIERS, existing, foreign_keys, missing_reference
@@ -35,7 +35,9 @@ def _new(name: str) -> BindParameter[str]:
 
 def _several(name: str) -> BindParameter[Sequence[str]]:
     """Make a parameter for a column of several."""
-    return bindparam(f"{name}s", type_=IDENTIFIERS if isinstance(sprocket.c[name].type, Identifier) else Texts())
+    return bindparam(
+        f"{name}s", type_=IDENTIFIERS if isinstance(sprocket.c[name].type, Identifier) else Several("TEXT")
+    )
 
 
 def _table_of(name: str, columns: Sequence[str]) -> TableValuedAlias:
