@@ -74,11 +74,13 @@ class PostgresServer:
     def kill(self) -> None:
         """End all its processes on the spot, as a crash of its machine does to what has not reached the disk."""
         assert self.process
-        others = [pid for (pid,) in self.query("SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()")]
+        others = [pid for (pid,) in self.query("SELECT pid FROM pg_stat_activity")]
         for pid in (self.process.pid, *others):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait(PATIENCE_SECONDS)
+        # As long as one of them has the shared memory, the next server does not start.
+        wait_until(lambda: not any(map(_runs, others)))
 
     def stop(self) -> None:
         """End it as quickly as can be done properly."""
@@ -111,6 +113,14 @@ class PostgresServer:
             return self.query("SELECT 1") == [(1,)]
         except psycopg.OperationalError:
             return False
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process has not ended, by proc_pid_stat(5): one that has may still be there for its parent to see."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
+    except OSError:
+        return False
 
 
 @contextmanager
