@@ -220,15 +220,17 @@ async def test_a_stream_that_its_client_leaves_ends_its_span_and_what_looks_for_
 async def test_a_call_that_is_cancelled_ends_its_span_and_that_of_its_statement(
     database_url: str, collector: Collector, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with running_service(database_url, collector.settings()) as service:
-        async with open_transaction(database_url, "LOCK TABLE factory") as connection:
-            call = service.factories.ListFactories(ListFactoriesRequest())
-            waiting = asyncio.ensure_future(call)
-            await waiting_for(connection)
-            call.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await waiting
-        await until_ended(caplog, "ListFactories CANCELLED")
+    async with (
+        running_service(database_url, collector.settings()) as service,
+        open_transaction(database_url, "LOCK TABLE factory") as connection,
+    ):
+        call = service.factories.ListFactories(ListFactoriesRequest())
+        waiting = asyncio.ensure_future(call)
+        await waiting_for(connection)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await until_ended(caplog, "ListFactories CANCELLED")  # or else it may still get what it waits for
     span = call_of(collector, "sprocket.v1.FactoryService/ListFactories")
     assert (span.is_error, span.attributes["rpc.response.status_code"]) == (False, "CANCELLED")
     [statement] = statements_of(collector, span)
