@@ -195,7 +195,8 @@ class Database:
             await self._free.acquire()
 
     async def _wait_until_free(self) -> None:
-        began = time.monotonic()
+        began, clock = time.monotonic(), asyncio.get_running_loop().time
+        asked = clock()  # by the clock of the time-out, which under uvloop may be some milliseconds behind
         self.pending += 1
         try:
             async with asyncio.timeout(self._pool_timeout_seconds):
@@ -206,7 +207,7 @@ class Database:
             raise UnavailableError from None
         finally:
             self.pending -= 1
-            self.on_wait(time.monotonic() - began)
+            self.on_wait(clock() - asked)
         if self._connecting.failed_at > began and not self.idle:
             self._free.release()
             raise UnavailableError  # whoever has come since then may try again

@@ -9,11 +9,12 @@ from sqlalchemy import text
 
 from sprocket.v1.factory_pb2 import GetFactoryChartRequest, GetFactoryRequest, ListFactoriesRequest
 from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
-from sprocket.v1.location_pb2 import CreateLocationRequest
+from sprocket.v1.location_pb2 import CreateLocationRequest, ListLocationsRequest
 from sprocket.v1.location_pb2_grpc import LocationServiceStub
 from sprocket_grpc.database import create_plain_engine
 from sprocket_grpc.seed import seed
 from sprocket_grpc.testing.postgres import new_database
+from tests.callers import bearer, create_key
 from tests.command_line import ServeProcess, run, serving
 from tests.log_lines import ACCESS, access_line, log_lines, log_text
 from tests.resources import MISSING_ID, location
@@ -81,6 +82,26 @@ def test_a_call_that_fails_is_logged_with_its_code(served: ServeProcess, channel
         FactoryServiceStub(channel).GetFactory(GetFactoryRequest(id=MISSING_ID), metadata=(("x-request-id", "two"),))
     line = access_line(served, "two")
     assert (line["code"], line["responses"], line["response_bytes"]) == ("NOT_FOUND", 0, 0)
+
+
+def test_a_caller_who_is_known_is_named_also_when_it_may_not_call(database_url: str) -> None:
+    caller = bearer(create_key(database_url, "read", name="dashboards").text)
+    with (
+        serving(database_url=database_url, api_keys="true") as served,
+        grpc.insecure_channel(served.address) as channel,
+    ):
+        locations = LocationServiceStub(channel)
+        locations.ListLocations(ListLocationsRequest(), metadata=(*caller, ("x-request-id", "may")))
+        with pytest.raises(grpc.RpcError):
+            locations.CreateLocation(CreateLocationRequest(), metadata=(*caller, ("x-request-id", "may not")))
+        with pytest.raises(grpc.RpcError):
+            locations.ListLocations(ListLocationsRequest(), metadata=(("x-request-id", "unknown"),))
+        said = [access_line(served, request_id) for request_id in ("may", "may not", "unknown")]
+    codes, names = zip(*((line["code"], str(line["principal"])) for line in said), strict=True)
+    assert codes == ("OK", "PERMISSION_DENIED", "UNAUTHENTICATED")
+    assert names[0] == names[1]
+    assert "dashboards" in names[0]
+    assert names[2] == "anonymous"
 
 
 def test_a_stream_is_one_line_that_counts_its_responses(served: ServeProcess, channel: grpc.Channel) -> None:

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
 import pytest
 
 from sprocket.v1.location_pb2 import ListLocationsRequest, Location, UpdateLocationRequest
+from sprocket_grpc.interceptors.call_timeout import CallTimeout
 from sprocket_grpc.settings import Settings
 from tests.books import query
 from tests.conformance.promises import refuses
@@ -99,3 +101,12 @@ async def test_nothing_of_a_change_that_was_stopped_is_left(service: Service, da
             await update_location(service, stored, 0.2)
     rows: Any = await query(service, "SELECT city FROM location")
     assert rows == [(stored.city,)]
+
+
+async def test_what_a_task_does_after_its_call_is_not_ended() -> None:
+    async def answer(_: Any) -> str:
+        return "answer"
+
+    call: Any = SimpleNamespace(is_stream=False)
+    assert await CallTimeout(0.05).around(call, handle=answer) == "answer"
+    await asyncio.sleep(0.2)

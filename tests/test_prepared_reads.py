@@ -19,11 +19,24 @@ from tests.service import Service, running_service
 
 LOCK_ALL = "LOCK TABLE factory IN ACCESS EXCLUSIVE MODE"
 STILL_THERE = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(:backends)"
+OTHERS = text("""
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+""")
 KILL_SOME = text("SELECT pg_terminate_backend(pid) FROM unnest(CAST(:backends AS int[])) AS pid")
 KILL_ALL = text("""
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()
 """)
+
+
+async def until_nobody_is_connected(url: str) -> None:
+    """Wait until all connections to a database but our own have ended, and fail if they do not."""
+    engine = create_plain_engine(url).execution_options(isolation_level="AUTOCOMMIT")  # a transaction looks but once
+    async with asyncio.timeout(10):
+        with engine.connect() as connection:
+            while connection.scalar(OTHERS):  # noqa: ASYNC110  # there is no event
+                await asyncio.sleep(0.01)
 
 
 async def test_connections_that_are_lost_between_reads_fail_none(service: Service, database_url: str) -> None:
@@ -33,6 +46,24 @@ async def test_connections_that_are_lost_between_reads_fail_none(service: Servic
         connection.execute(KILL_ALL)
     for _ in range(20):
         assert await get_factory(service, made.id) == made
+
+
+async def test_a_write_gets_no_connection_that_was_lost_while_it_was_kept_for_reads(database_url: str) -> None:
+    async with running_service(database_url, Settings(pool_size=1)) as service:
+        made = await create_factory(service)
+        await get_factory(service, made.id)
+        with create_plain_engine(database_url).connect() as connection:
+            connection.execute(KILL_ALL)
+        await until_nobody_is_connected(database_url)
+        await asyncio.sleep(0.05)  # until the service has heard of it
+        assert (await update_factory(service, made.id, sprocket_production_goal=7)).sprocket_production_goal == 7
+
+
+async def test_a_server_that_ends_leaves_no_connection_behind(database_url: str) -> None:
+    async with running_service(database_url) as service:
+        made = await create_factory(service)
+        await asyncio.gather(*(get_factory(service, made.id) for _ in range(20)))
+    await until_nobody_is_connected(database_url)
 
 
 async def test_a_read_that_loses_its_connection_is_read_again_on_another(service: Service, database_url: str) -> None:

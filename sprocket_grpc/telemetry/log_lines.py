@@ -33,16 +33,9 @@ def configure_logging(level: str, log_format: Literal["auto", "json", "text"]) -
     handler = LineHandler()
     handler.setFormatter(PlainLines(_PLAIN) if is_plain else JsonLines())
     logging.basicConfig(level=level, handlers=[handler])
-    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_not_of_a_client_that_left)
     # Nobody asks for them, and they cost time with every record (Python's logging HOWTO, "Optimization").
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None  # noqa: SLF001  # the way that Python documents
-
-
-def _is_not_of_a_client_that_left(record: logging.LogRecord) -> bool:
-    """Leave out what gRPC reports as an error when it cannot send to a client that is gone: it is none."""
-    kind = record.exc_info and record.exc_info[0]
-    return not (kind and kind.__name__ == "ExecuteBatchError")
 
 
 class JsonLines(logging.Formatter):
