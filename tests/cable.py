@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.ports import free_port
+
 only_on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a socket drop what arrives for it")
 
 # From asm-generic/socket.h. A filter sees each packet before TCP does; this one drops all of them, so that they are not
@@ -26,7 +28,7 @@ class Cable:
     """Connections to a server through us.
 
     Attributes:
-        port: Where we take them.
+        port: Where we take them, also after they were refused.
         taken: How many we have taken.
     """
 
@@ -34,13 +36,12 @@ class Cable:
         self._target = port
         self._server: asyncio.Server | None = None
         self._streams: list[asyncio.StreamWriter] = []
-        self.port = 0
+        self.port = free_port()
         self.taken = 0
 
     async def plug_in(self) -> None:
         """Take connections, on the same port as before."""
         self._server = await asyncio.start_server(self._connect, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def unplug(self) -> None:
         """Refuse connections, and reset those that there are."""

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, NamedTuple
 
+from tests.ports import free_address
+
 PATIENCE_SECONDS = 60
 COMMAND = (sys.executable, "-m", "sprocket_grpc")
-_ANY_PORT = "127.0.0.1:0"
 _END_OF_ANNOUNCEMENT = "Ctrl-C stops it."
 
 
@@ -79,7 +80,7 @@ def run_program(*command: str, **settings: str) -> Finished:
 @contextmanager
 def serving(*options: str, **settings: str) -> Iterator[ServeProcess]:
     """Run `serve` on a free port, unless told otherwise; yield it once it is ready, and let nothing be left of it."""
-    variables = environment({"listen": _ANY_PORT} | settings)
+    variables = environment({"listen": free_address()} | settings)
     with (
         tempfile.TemporaryFile("w+") as errors,
         subprocess.Popen(

@@ -12,7 +12,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.postgresql import PATIENCE_SECONDS, PostgresServer, free_port
+from tests.ports import free_port
+from tests.postgresql import PATIENCE_SECONDS, PostgresServer
 from tests.waiting import wait_until
 
 PROGRAM = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")

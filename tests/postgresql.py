@@ -1,10 +1,8 @@
 """PostgreSQL servers of a test's own, on a TCP port, which can be killed, started again, copied and promoted."""
 
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -18,21 +16,10 @@ import psycopg
 from sprocket_grpc.embedded.account import Account, account_for
 from sprocket_grpc.embedded.binaries import Binaries, find_binaries
 from sprocket_grpc.embedded.data_directory import prepare_data
+from tests.ports import free_port
 from tests.waiting import wait_until
 
 PATIENCE_SECONDS = 30
-
-# Below those that the kernel gives to clients, one of whom could have it when a server wants it back.
-_PORTS = range(20_000, 32_768)
-
-
-def free_port() -> int:
-    """Return a port that nobody uses."""
-    while True:
-        port = random.choice(_PORTS)  # noqa: S311  # nobody has to be kept from guessing it
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 @dataclass

@@ -12,6 +12,7 @@ import pytest
 
 from sprocket.v1.location_pb2 import ListLocationsRequest
 from tests.conformance.promises import refuses
+from tests.ports import free_port
 from tests.processes import connected_to, server_process
 from tests.service import Service
 from tests.waiting import wait_until
@@ -43,9 +44,7 @@ def answers(port: int) -> bool:
 
 @pytest.fixture
 def port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        number: int = free.getsockname()[1]
-        return number
+    return free_port()
 
 
 def limited(port: int) -> dict[str, str]:

@@ -12,6 +12,7 @@ from sprocket.v1.location_pb2_grpc import LocationServiceStub
 from tests.collector import Collector, collecting
 from tests.command_line import PATIENCE_SECONDS, ServeProcess, serving
 from tests.log_lines import log_lines, log_text
+from tests.ports import free_address
 from tests.waiting import wait_until
 
 COLLECTOR = "sprocket_grpc.telemetry.collector"
@@ -56,8 +57,7 @@ def test_a_collector_that_is_away_is_told_of_once_and_so_is_its_return(
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
     monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "50")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.2")
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
+    address = free_address()
     settings = {"otlp_endpoint": f"http://{address}", "trace_sample_ratio": "1", "log_format": "json"}
     with serving(database_url=database_url, **settings) as served:
         for _ in range(20):
