@@ -119,8 +119,8 @@ class Stock(NamedTuple):
 
 Call: TypeAlias = Callable[[Stock], None]
 
-_VARIED = ("id", "create_time", "update_time", "display_name")
-_ORDERS = (*_VARIED, *(f"{field} desc" for field in _VARIED), "sprocket_type_id", "factory_id")
+_FIELDS = ("id", "create_time", "update_time", "display_name", "sprocket_type_id", "factory_id")
+_ORDERS = (*_FIELDS, *(f"{field} desc" for field in _FIELDS))
 
 
 def _listing(condition: str = "", order: str = "", *, full: bool = True) -> Call:
@@ -153,8 +153,6 @@ OTHER_CALLS: Mapping[str, Call] = {
     "list, display_name:nothing": _listing("display_name:nothing", full=False),
     "list, create_time > $TIME": _listing("create_time > $TIME"),
     "list, factory_id = $FACTORY by display_name": _listing("factory_id = $FACTORY", "display_name"),
-    "list by sprocket_type_id desc": _listing(order="sprocket_type_id desc"),
-    "list by factory_id desc": _listing(order="factory_id desc"),
 }
 """What reads more the more there is, and is said to."""
 
