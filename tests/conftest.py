@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import make_url
 
 from sprocket_grpc.testing.postgres import migrated_database, new_database, throw_away_postgres
+from sprocket_grpc.variables import PREFIX
 from tests.service import Service, running_service
 
 
@@ -52,3 +53,10 @@ async def service(database_url: str) -> AsyncIterator[Service]:
     """A server in this process, and a client of it, on a database of their own."""
     async with running_service(database_url) as running:
         yield running
+
+
+@pytest.fixture
+def nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take all of our settings out of the environment, for one test."""
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)

@@ -75,3 +75,23 @@ def mounted_files(workload: Manifest) -> dict[str, Path]:
         keys = [(item["key"], item["path"]) for item in secret.get("items", [])] or [("tls.crt",) * 2, ("tls.key",) * 2]
         files |= {f"{secret['secretName']}/{key}": Path(mount["mountPath"]) / path for key, path in keys}
     return files
+
+
+def port_of(address: str) -> int:
+    """Return the port of an address to listen on."""
+    return int(address.rpartition(":")[2])
+
+
+def labels_hold(selector: dict[str, str], manifest: Manifest) -> bool:
+    """Whether a selector finds a manifest, or the pods of a template."""
+    return set(selector.items()) <= set(manifest["metadata"].get("labels", {}).items())
+
+
+def server_policy(manifests: list[Manifest]) -> Manifest:
+    """Return the network policy of the server."""
+    [policy] = [
+        each["spec"]
+        for each in manifests
+        if each["kind"] == "NetworkPolicy" and each["metadata"]["name"] == "sprocket-grpc"
+    ]
+    return dict(policy)

@@ -1,6 +1,5 @@
 """The manifests, the compose file and the image agree with the code, and with each other."""
 
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -11,18 +10,22 @@ from sprocket_grpc import __version__, production, serving
 from sprocket_grpc.cli import main
 from sprocket_grpc.health import LIVENESS, READINESS
 from sprocket_grpc.settings import Settings, load_settings
-from sprocket_grpc.variables import PREFIX
 from tests.manifests import (
     ROOT,
     Manifest,
     container,
     find,
+    labels_hold,
     load_yaml,
     mounted_files,
     pod_templates,
+    port_of,
     render,
+    server_policy,
     variables,
 )
+
+pytestmark = pytest.mark.usefixtures("nothing_is_set")
 
 # What would be in the files that are mounted.
 CONTENTS = {
@@ -50,12 +53,6 @@ def compose() -> Manifest:
     return document
 
 
-@pytest.fixture(autouse=True)
-def _nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith(PREFIX)]:
-        monkeypatch.delenv(name)
-
-
 @pytest.fixture
 def as_in_pod(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Loads the settings of a workload, with files of ours where Secrets would be mounted."""
@@ -69,23 +66,6 @@ def as_in_pod(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         return load_settings()
 
     return load
-
-
-def port_of(address: str) -> int:
-    return int(address.rpartition(":")[2])
-
-
-def labels_hold(selector: dict[str, str], manifest: Manifest) -> bool:
-    return set(selector.items()) <= set(manifest["metadata"].get("labels", {}).items())
-
-
-def server_policy(manifests: list[Manifest]) -> Manifest:
-    [policy] = [
-        each["spec"]
-        for each in manifests
-        if each["kind"] == "NetworkPolicy" and each["metadata"]["name"] == "sprocket-grpc"
-    ]
-    return dict(policy)
 
 
 def load_compose(compose: Manifest, name: str, monkeypatch: pytest.MonkeyPatch) -> Settings:

@@ -5,19 +5,16 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import grpc
 import pytest
-from google.rpc.status_pb2 import Status
 
 from sprocket_grpc.resource_commands.catalogue import catalogue
 from sprocket_grpc.testing.postgres import new_database
-from tests.client_commands import LOCATION, answer, call, failing_server, failure, rows, seeded_server
+from tests.client_commands import LOCATION, answer, call, rows, seeded_server
 from tests.command_line import COMMAND, PATIENCE_SECONDS, ServeProcess, environment, run
 from tests.resources import CASES, MISSING_ID, Case
 
 NAMES = [each.name.replace("_", "-") for each in CASES]
 PLURALS = [each.plural.replace("_", "-") for each in CASES]
-UNAVAILABLE = failure(grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE", 0)
 
 
 @pytest.fixture(scope="module")
@@ -208,41 +205,6 @@ def test_a_write_with_the_same_request_id_is_answered_once_more(served: ServePro
     request_id = ("--request-id", "01937f2e-7d1c-7a40-8a53-0c7f5b1b9d77")
     first, second = (answer(served, "create", "location", *LOCATION, *request_id) for _ in range(2))
     assert first == second
-
-
-# A server that is away for a moment.
-
-
-@pytest.mark.parametrize(
-    "failures",
-    [
-        [UNAVAILABLE, UNAVAILABLE],
-        [failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED", 1)],
-        [failure(grpc.StatusCode.ABORTED, "CONFLICTING_CHANGE", 0)],
-    ],
-    ids=["unavailable", "rate limited", "in the way"],
-)
-def test_a_write_is_tried_again_with_the_same_request_id(failures: list[Status]) -> None:
-    with failing_server(*failures) as server:
-        finished = run("create", "location", *LOCATION, client_server=server.address)
-    assert finished.status == 0, finished
-    assert len(server.requests) == len(failures) + 1
-    assert len({each.request_id for each in server.requests}) == 1
-    assert server.requests[0].request_id
-
-
-def test_what_would_fail_again_is_not_tried_again() -> None:
-    with failing_server(failure(grpc.StatusCode.ABORTED, "ETAG_MISMATCH")) as server:
-        run("create", "location", *LOCATION, client_server=server.address).assert_refused()
-    assert len(server.requests) == 1
-
-
-def test_no_more_is_tried_than_there_is_time_for() -> None:
-    with failing_server(*[UNAVAILABLE] * 100) as server:
-        finished = run("create", "location", *LOCATION, "--timeout", "1", client_server=server.address)
-    finished.assert_refused()
-    assert 1 < len(server.requests) < 10
-    assert finished.errors == f"Error: {server.address} says UNAVAILABLE: as it was told\n"
 
 
 # What is refused.

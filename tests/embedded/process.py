@@ -1,4 +1,4 @@
-"""Runs an embedded PostgreSQL until its input ends or Ctrl-C comes: the process that test_embedded.py kills."""
+"""Runs an embedded PostgreSQL until its input ends or Ctrl-C comes: the process that tests kill."""
 
 import sys
 from pathlib import Path

@@ -1,0 +1,1 @@
+"""Creates of sprockets for one factory at once, which share commits."""

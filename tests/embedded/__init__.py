@@ -1,0 +1,1 @@
+"""The private PostgreSQL: real servers, real processes, real signals."""
