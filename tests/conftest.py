@@ -1,6 +1,7 @@
 """What all tests share: a throw-away PostgreSQL, a database of their own, and a server on a real channel."""
 
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -9,6 +10,10 @@ from sqlalchemy import make_url
 from sprocket_grpc.testing.postgres import migrated_database, new_database, throw_away_postgres
 from sprocket_grpc.variables import PREFIX
 from tests.service import Service, running_service
+
+# What a script runs in the background ignores Ctrl-C, and so would the processes that tests press it in.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
