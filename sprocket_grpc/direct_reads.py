@@ -48,6 +48,7 @@ class _DirectConnection:
         self._transformer = Transformer(self._driver)
         self._loop = asyncio.get_running_loop()
         self._arrived: asyncio.Future[None] | None = None
+        self._is_watched = True
         self._loop.add_reader(self._socket, self._take_in)
 
     async def rows(self, read: PreparedRead, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
@@ -70,13 +71,13 @@ class _DirectConnection:
 
     async def cancel(self) -> None:
         """Let PostgreSQL stop what it is doing here. What it says of that is left unread."""
-        self._loop.remove_reader(self._socket)
+        self._unwatch()
         with suppress(psycopg.Error):  # then it is gone anyway
             await self._driver.cancel_safe(timeout=_CANCEL_SECONDS)
 
     def give_back(self, *, is_spoilt: bool = False) -> None:
         """Give the connection back to the pool, or have it closed; in a greenlet."""
-        self._loop.remove_reader(self._socket)
+        self._unwatch()
         if is_spoilt or self.is_lost:
             self._lent.invalidate()
         self._lent.close()
@@ -107,9 +108,15 @@ class _DirectConnection:
             self._libpq.consume_input()
         except psycopg.OperationalError:
             self.is_lost = True
-            self._loop.remove_reader(self._socket)
+            self._unwatch()
         if self._arrived and not self._arrived.done():
             self._arrived.set_result(None)
+
+    def _unwatch(self) -> None:
+        """Watch the socket no more; once, for libpq closes one that is lost, and another connection gets its number."""
+        if self._is_watched:
+            self._is_watched = False
+            self._loop.remove_reader(self._socket)
 
 
 class DirectReads:

@@ -5,10 +5,12 @@ import asyncio
 import grpc
 import pytest
 from sqlalchemy import event, make_url, text
+from sqlalchemy.util import greenlet_spawn
 
 from sprocket.v1.factory_pb2 import GetFactoryRequest, GetFactoryResponse
 from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
 from sprocket_grpc.database import create_plain_engine
+from sprocket_grpc.prepared_read import PreparedRead
 from sprocket_grpc.settings import Settings
 from tests.books import query
 from tests.errors import fails
@@ -75,6 +77,25 @@ async def test_a_read_that_loses_its_connection_is_read_again_on_another(service
         while set(await waiting_for(transaction, 3)) & set(backends):  # noqa: ASYNC110  # there is no event
             await asyncio.sleep(0.01)
     assert await asyncio.gather(*reading) == [made] * 3
+
+
+async def test_a_lost_connection_that_is_given_back_leaves_those_alone_that_have_its_socket_number_now(
+    service: Service, database_url: str
+) -> None:
+    kept = service.database._direct
+    lost = [await kept._take() for _ in range(4)]
+    with create_plain_engine(database_url).connect() as connection:
+        connection.execute(KILL_ALL)
+    while not all(each.is_lost for each in lost):  # noqa: ASYNC110  # there is no event
+        await asyncio.sleep(0.01)
+    others = [await kept._take() for _ in range(4)]
+    assert {each._socket for each in lost} & {each._socket for each in others}
+    for each in lost:
+        await greenlet_spawn(each.give_back)
+    async with asyncio.timeout(10):
+        assert [await each.rows(PreparedRead(text("SELECT 1")), {}) for each in others] == [[(1,)]] * 4
+    for each in others:
+        await greenlet_spawn(each.give_back)
 
 
 async def test_without_the_database_a_read_is_unavailable(service: Service, database_url: str) -> None:
