@@ -99,6 +99,7 @@ async def test_nothing_of_a_change_that_was_stopped_is_left(service: Service, da
     async with open_transaction(database_url, "SELECT FROM location FOR UPDATE"):
         with pytest.raises(grpc.aio.AioRpcError):
             await update_location(service, stored, 0.2)
+        await assert_nothing_runs(service)  # for a statement that gets the lock is not stopped any more
     rows: Any = await query(service, "SELECT city FROM location")
     assert rows == [(stored.city,)]
 
