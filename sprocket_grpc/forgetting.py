@@ -3,6 +3,8 @@
 import asyncio
 from contextlib import suppress
 
+from sqlalchemy.exc import DBAPIError
+
 from sprocket_grpc.database import Database
 from sprocket_grpc.errors import SprocketError
 from sprocket_grpc.store import recorded_request
@@ -17,6 +19,6 @@ async def forget_requests(database: Database, keep_hours: int, interval_seconds:
     """
     while True:
         await asyncio.sleep(interval_seconds)
-        with suppress(SprocketError):  # the database is away, which its health says; there is always a next time
+        with suppress(SprocketError, DBAPIError):  # health says that the database is away; there is always a next time
             while await database.run(recorded_request.forget, keep_hours) == recorded_request.MOST_FORGOTTEN_AT_ONCE:
                 pass

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from grpc import StatusCode
-from grpc_health.v1.health import aio
+from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from sqlalchemy.exc import DBAPIError
 
 from sprocket_grpc.database import Database
 from sprocket_grpc.errors import SprocketError
@@ -29,32 +30,49 @@ SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERV
 _log = logging.getLogger(__name__)
 
 
-class HealthServicer(aio.HealthServicer):
-    """The standard health service, but that watches end when they are told to.
+class HealthServicer(health_pb2_grpc.HealthServicer):
+    """The standard health service, but that no watch holds up what happens.
 
-    Otherwise they would hold up the shutdown of the server for all its grace time.
+    One of the library's holds up the end of the server for all its grace time; and one whose client does not read holds
+    up each change of a status for ever, for the library writes to it under the lock that a change takes.
     """
 
     def __init__(self) -> None:
-        super().__init__()
-        self._ended = asyncio.Event()
+        self._statuses: dict[str, int] = {}
+        self._changed = asyncio.Event()
+        self._has_ended = False
 
-    async def Watch(self, request: HealthCheckRequest, context: Any) -> None:  # noqa: ANN401, N802  # as gRPC has it
-        """Tell the health of a service, and every change of it."""
-        watching = asyncio.ensure_future(super().Watch(request, context))
-        ended = asyncio.ensure_future(self._ended.wait())
-        try:
-            done, _ = await asyncio.wait({watching, ended}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            watching.cancel()
-            ended.cancel()
-        if watching in done:
-            watching.result()  # raises: it only ends when the client is gone
-        await context.abort(StatusCode.UNAVAILABLE, "the server is shutting down")
+    def set(self, service: str, status: int) -> None:
+        """Set the health of a service."""
+        self._statuses[service] = status
+        self._wake()
 
     def end_watches(self) -> None:
         """End all watches, those to come included."""
-        self._ended.set()
+        self._has_ended = True
+        self._wake()
+
+    async def Check(self, request: HealthCheckRequest, context: Any) -> HealthCheckResponse:  # noqa: ANN401, N802  # as gRPC has it
+        """Tell the health of a service."""
+        if request.service not in self._statuses:
+            await context.abort(StatusCode.NOT_FOUND)
+        return HealthCheckResponse(status=self._statuses[request.service])
+
+    async def Watch(self, request: HealthCheckRequest, context: Any) -> None:  # noqa: ANN401, N802  # as gRPC has it
+        """Tell the health of a service, and every change of it."""
+        told = None
+        while not self._has_ended:
+            changed = self._changed  # before the status is, so that no change is missed
+            status = self._statuses.get(request.service, HealthCheckResponse.SERVICE_UNKNOWN)
+            if status != told:
+                await context.write(HealthCheckResponse(status=status))
+                told = status
+            await changed.wait()
+        await context.abort(StatusCode.UNAVAILABLE, "the server is shutting down")
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
 
 
 class HealthMonitor:
@@ -86,24 +104,24 @@ class HealthMonitor:
             await asyncio.sleep(CONFIRM_SECONDS)
             found = await self._find_problem()
         self._has_asked = True
-        await self._tell(found)
+        self._tell(found)
 
-    async def drain(self) -> None:
+    def drain(self) -> None:
         """Say that no calls should come here any more, whatever the database does; the process is still alive."""
         self._is_draining = True
-        await self._publish()
+        self._publish()
 
-    async def _tell(self, problem: str | None) -> None:
+    def _tell(self, problem: str | None) -> None:
         if problem != self.problem:
             _log.log(logging.WARNING if problem else logging.INFO, "%s", problem or "serving again")
         self.problem = problem
-        await self._publish()
+        self._publish()
 
-    async def _publish(self) -> None:
-        await self.servicer.set(LIVENESS, HealthCheckResponse.SERVING)
+    def _publish(self) -> None:
+        self.servicer.set(LIVENESS, HealthCheckResponse.SERVING)
         for service in self._services:
-            is_serving = self.problem is None and not self._is_draining  # which may begin meanwhile
-            await self.servicer.set(service, SERVING if is_serving else NOT_SERVING)
+            is_serving = self.problem is None and not self._is_draining
+            self.servicer.set(service, SERVING if is_serving else NOT_SERVING)
 
     async def _find_problem(self) -> str | None:
         try:
@@ -111,3 +129,5 @@ class HealthMonitor:
                 return await self._database.run(find_problem)
         except (SprocketError, TimeoutError):
             return "the database does not answer"
+        except DBAPIError as error:  # one that means nothing to callers, such as that we have no right
+            return f"the database does not let us look: {error.orig}"

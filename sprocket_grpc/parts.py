@@ -92,7 +92,8 @@ async def parts_on(settings: Settings, database: Database, health_database: Data
     """
     replicas = replicas_for(settings, database)
     monitor = HealthMonitor(health_database, SERVICES)
-    following = Following(database, settings.follow_tick_seconds)
+    # Streams take it for an outage when nothing was looked for while they waited.
+    following = Following(database, min(settings.follow_tick_seconds, settings.follow_progress_seconds / 2))
     rate_limit = RateLimit(settings.rate_limit, settings.rate_limit_storage) if settings.rate_limit else None
     watching = asyncio.create_task(replicas.watch(health_database))
     try:

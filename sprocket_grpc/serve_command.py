@@ -7,7 +7,6 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
-from functools import partial
 
 import click
 import uvloop
@@ -58,8 +57,13 @@ def worker_command() -> None:
 
 
 async def _work(settings: Settings, url: str) -> None:
-    stop = partial(os.kill, os.getpid(), signal.SIGTERM)
-    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stop)
+    loop, standard_input = asyncio.get_running_loop(), sys.stdin.fileno()
+
+    def stop() -> None:
+        loop.remove_reader(standard_input)  # or else it would be told so again and again
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    loop.add_reader(standard_input, stop)
     await serve(settings, url, lambda started: click.echo(json.dumps(started)), shares_port=True)
 
 

@@ -3,9 +3,9 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import grpc
 
@@ -38,16 +38,24 @@ class Started(NamedTuple):
 class StopSignals:
     """SIGTERM and Ctrl-C: the first asks to stop, and the second not to wait for anything any more.
 
+    To a worker its supervisor says the one by SIGTERM and the other by Ctrl-C, however often: it may be sent SIGTERM by
+    others too, as systemd does to all processes of a service, and of two that come at once it hears one.
+
     Attributes:
-        stop: Is set by the first.
-        hurry: Is set by the second.
+        stop: Is set when it is to stop.
+        hurry: Is set when it is not to wait for anything any more.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, are_told_apart: bool = False) -> None:
         self.stop = asyncio.Event()
         self.hurry = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, self.receive)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self.stop.set if are_told_apart else self.receive)
+        loop.add_signal_handler(signal.SIGINT, self._receive_both if are_told_apart else self.receive)
+
+    def _receive_both(self) -> None:
+        self.stop.set()
+        self.hurry.set()
 
     def receive(self) -> None:
         """Take a signal, or the like of one."""
@@ -74,10 +82,13 @@ async def serve(
 
 
 async def _serve(parts: Parts, announce: Callable[[Started], None], *, shares_port: bool) -> None:
-    signals = StopSignals()
+    signals = StopSignals(are_told_apart=shares_port)
     server, port = create_server(parts, shares_port=shares_port)
     health_server, health_port = create_health_server(parts, shares_port=shares_port)
     await parts.monitor.check()
+    if signals.stop.is_set():
+        return  # nobody has called yet
+    others = asyncio.all_tasks()  # those that go on until the end, and are no calls
     await server.start()
     await health_server.start()
     background = [asyncio.create_task(each) for each in parts.background()]
@@ -91,13 +102,13 @@ async def _serve(parts: Parts, announce: Callable[[Started], None], *, shares_po
     parts.monitor.servicer.end_watches()
     await _stop(server, parts.settings.shutdown_grace_seconds, signals)
     await health_server.stop(grace=None)  # until now it has told those who ask that we stop
-    await cut_off_calls_end()
+    await cut_off_calls_end(others)
 
 
 async def _drain(parts: Parts, signals: StopSignals) -> None:
     """Tell that we stop, and go on for a while: whoever sends calls here needs a moment to hear of it."""
     seconds = parts.settings.drains_seconds
-    await parts.monitor.drain()
+    parts.monitor.drain()
     _log.info("draining: calls are taken for %g s more", seconds)
     await _wait(signals.hurry, seconds)
 
@@ -120,7 +131,11 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
             await event.wait()
 
 
-async def cut_off_calls_end() -> None:
-    """Wait for the calls that were cut off; gRPC cancels them and does not wait for what they clean up (grpc#37239)."""
-    if cut_off := asyncio.all_tasks() - {asyncio.current_task()}:
+async def cut_off_calls_end(others: Iterable[asyncio.Task[Any]] = ()) -> None:
+    """Wait for the calls that were cut off; gRPC cancels them and does not wait for what they clean up (grpc#37239).
+
+    Args:
+        others: Tasks that are no calls.
+    """
+    if cut_off := asyncio.all_tasks() - {asyncio.current_task(), *others}:
         await asyncio.wait(cut_off, timeout=_CUT_OFF_SECONDS)

@@ -8,6 +8,7 @@ process died without a word by the end of their standard input.
 import asyncio
 import json
 import logging
+import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -64,14 +65,18 @@ class Worker:
             status = await self._process.wait()
             _log.error("worker %d ended with status %d and is replaced", self._number, status)
             await asyncio.sleep(RESTART_SECONDS)
-            with suppress(WorkerError):  # it has said why
+            try:
                 await self.start()
+            except WorkerError:
+                pass  # it has said why
+            except OSError as error:  # no memory, no process, no file is left just now
+                _log.error("worker %d cannot be started: %s", self._number, error)
 
-    def terminate(self) -> None:
-        """Ask the process to stop; when asked again, not to wait for anything."""
+    def ask(self, number: signal.Signals) -> None:
+        """Ask the process to stop with SIGTERM, and not to wait for anything with SIGINT."""
         if self._process:
             with suppress(ProcessLookupError):
-                self._process.terminate()
+                self._process.send_signal(number)
 
     def kill(self) -> None:
         """End the process on the spot."""
@@ -101,10 +106,16 @@ async def supervise(
     signals = StopSignals()
     workers = [Worker(number, environment) for number, environment in enumerate(environments)]
     try:
-        started = await asyncio.gather(*(worker.start() for worker in workers))
-        announce(started[0])
+        starting = asyncio.create_task(_all_start(workers))
+        stop = asyncio.create_task(signals.stop.wait())
+        await asyncio.wait([starting, stop], return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait([starting])
+            return  # nobody has called yet
+        announce(starting.result()[0])
         keepers = [asyncio.create_task(worker.keep()) for worker in workers]
-        await signals.stop.wait()
+        await stop
         for keeper in keepers:
             keeper.cancel()
         await asyncio.wait(keepers)
@@ -115,18 +126,22 @@ async def supervise(
         await _all_end(workers)
 
 
+async def _all_start(workers: Sequence[Worker]) -> list[Started]:
+    return await asyncio.gather(*(worker.start() for worker in workers))
+
+
 async def _stop(workers: Sequence[Worker], signals: StopSignals, seconds: float) -> None:
     """Let all stop at the same time, and at once if the second signal comes."""
     ended = asyncio.create_task(_all_end(workers))
     hurried = asyncio.create_task(signals.hurry.wait())
     for worker in workers:
-        worker.terminate()
+        worker.ask(signal.SIGTERM)
     await asyncio.wait({ended, hurried}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     if hurried.done():
         for worker in workers:
-            worker.terminate()
+            worker.ask(signal.SIGINT)
+        await asyncio.wait({ended}, timeout=seconds)
     hurried.cancel()
-    await asyncio.wait({ended}, timeout=seconds)
 
 
 async def _all_end(workers: Sequence[Worker]) -> None:

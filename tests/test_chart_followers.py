@@ -11,8 +11,10 @@ from sqlalchemy import text
 
 from sprocket.v1.factory_pb2 import GetFactoryChartRequest, GetFactoryChartResponse
 from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
+from sprocket_grpc.errors import NotFoundError
 from sprocket_grpc.prepared_read import Reader
 from sprocket_grpc.services.chart_history import STRETCH_ENTRIES
+from sprocket_grpc.services.following import Follower
 from sprocket_grpc.settings import Settings
 from sprocket_grpc.store import chart_reading
 from sprocket_grpc.store.chart_reading import Place, Stretch
@@ -207,3 +209,20 @@ async def test_a_stream_whose_database_does_not_answer_ends_instead_of_pretendin
     await grow_chart(service, factory_id, 1)
     async with OneFollowing(service.channel, factory_id, resume_token=token) as another:
         await another.until_entries(1)
+
+
+async def test_to_look_less_often_than_a_stream_says_that_nothing_is_new_is_no_outage(database_url: str) -> None:
+    settings = Settings(follow_tick_seconds=60, follow_progress_seconds=PROGRESS_SECONDS)
+    async with running_service(database_url, settings) as service:
+        factory_id = (await create_factory(service)).id
+        async with OneFollowing(service.channel, factory_id) as follower:
+            await follower.until_responses(4)
+
+
+async def test_a_deleted_factory_is_named_once_however_often_its_reader_is_told() -> None:
+    follower = Follower({"a": Place(1, 1), "b": Place(1, 1)})
+    for factory_id in ("a", "a", "b", "a"):
+        follower.tell(factory_id, None, None)
+    with pytest.raises(NotFoundError) as raised:
+        await follower.wait(1)
+    assert raised.value.identifiers == ("a", "b")

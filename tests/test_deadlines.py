@@ -1,6 +1,7 @@
 """Deadlines reach the database: what nobody waits for is stopped there at once, and the pool stays whole (row 18)."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from sprocket_grpc.settings import Settings
 from tests.books import query
 from tests.conformance.promises import refuses
 from tests.locks import open_transaction, waiting_for
+from tests.log_lines import ACCESS
 from tests.resources import create_location
 from tests.service import Service, running_service
 
@@ -111,3 +113,18 @@ async def test_what_a_task_does_after_its_call_is_not_ended() -> None:
     call: Any = SimpleNamespace(is_stream=False)
     assert await CallTimeout(0.05).around(call, handle=answer) == "answer"
     await asyncio.sleep(0.2)
+
+
+async def test_a_call_whose_client_left_at_its_deadline_is_logged_as_that(
+    service: Service, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    stored = await create_location(service)
+    async with open_transaction(database_url, "LOCK TABLE location"):
+        calls = [list_locations(service, stored, seconds) for seconds in (1.111, 1.234, 1.345, 1.456)]
+        await asyncio.gather(*calls, return_exceptions=True)
+        await assert_nothing_runs(service)
+    lines = [
+        each.getMessage() for each in caplog.records if each.name == ACCESS and "ListLocations" in each.getMessage()
+    ]
+    assert lines == ["/sprocket.v1.LocationService/ListLocations DEADLINE_EXCEEDED"] * 4

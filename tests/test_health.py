@@ -20,6 +20,7 @@ from tests.errors import fails
 from tests.locks import open_transaction
 from tests.resources import create_location
 from tests.service import Service, running_service
+from tests.unread import unread_call
 
 SERVICES = [f"sprocket.v1.{kind}Service" for kind in ("Location", "SprocketType", "Factory", "Sprocket")]
 NAMES = ["", "readiness", *SERVICES]
@@ -232,7 +233,28 @@ async def ended(call: Any) -> AsyncIterator[Any]:
 async def test_a_shutdown_is_told_to_those_who_watch_and_stays_told(service: Service) -> None:
     async with watch(service, NAMES) as calls:
         assert await next_statuses(calls) == [SERVING] * 6
-        await service.monitor.drain()
+        service.monitor.drain()
         assert await next_statuses(calls) == [NOT_SERVING] * 6
         await service.monitor.check()  # which finds the database well
         assert await statuses(service) == {NOT_SERVING}
+
+
+async def test_a_watch_whose_client_does_not_read_keeps_nobody_from_the_truth(service: Service) -> None:
+    with unread_call(service.address, "/grpc.health.v1.Health/Watch"):
+        await asyncio.sleep(0.5)  # until the server waits for it to read
+        service.monitor.drain()
+        assert await statuses(service) == {NOT_SERVING}
+
+
+async def test_an_answer_of_the_database_that_nobody_expects_is_a_problem_and_asked_for_again(
+    service: Service, database_url: str
+) -> None:
+    execute(database_url, "ALTER TABLE alembic_version RENAME TO elsewhere")
+    execute(database_url, "CREATE VIEW alembic_version AS SELECT (1 / 0)::text AS version_num")
+    await service.monitor.check()
+    assert service.monitor.problem == "the database does not let us look: division by zero"
+    assert await statuses(service) == {NOT_SERVING}
+    execute(database_url, "DROP VIEW alembic_version")
+    execute(database_url, "ALTER TABLE elsewhere RENAME TO alembic_version")
+    await service.monitor.check()
+    assert await statuses(service) == {SERVING}

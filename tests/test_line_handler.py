@@ -1,9 +1,12 @@
 """Log lines are written together where they come together, and none is late or lost."""
 
 import asyncio
+import json
 import logging
+import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -92,3 +95,27 @@ def test_what_waits_for_the_next_loop_is_written_with_its_lines(log: logging.Log
 def test_nothing_is_lost_when_the_process_ends() -> None:
     ended = subprocess.run([sys.executable, "-c", LOGS_AND_ENDS], capture_output=True, text=True, check=True)
     assert "the last words" in ended.stderr
+
+
+WRITES_MUCH = """
+import asyncio, logging, sys
+from sprocket_grpc.telemetry.log_lines import configure_logging
+configure_logging("INFO", "json")
+async def main():
+    for _ in range(30):
+        for _ in range(100):
+            logging.info(sys.argv[1] * 300)
+        await asyncio.sleep(0.03)
+asyncio.run(main())
+"""
+
+
+def test_lines_of_several_processes_come_whole_through_a_pipe_that_is_read_slowly() -> None:
+    reading, writing = os.pipe()
+    writers = [subprocess.Popen([sys.executable, "-c", WRITES_MUCH, name], stderr=writing) for name in "abc"]
+    os.close(writing)
+    with os.fdopen(reading, "rb", 0) as pipe:
+        said = b"".join(iter(lambda: pipe.read(1000), b""))
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    messages = Counter(json.loads(line)["message"] for line in said.splitlines())
+    assert messages == {name * 300: 3000 for name in "abc"}

@@ -2,6 +2,9 @@
 
 import signal
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,7 +21,11 @@ from sprocket.v1.sprocket_pb2 import CreateSprocketRequest, Sprocket
 from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
 from sprocket_grpc.database import create_plain_engine
 from sprocket_grpc.seed import seed
-from tests.command_line import PATIENCE_SECONDS, ServeProcess, serving
+from tests import command_line
+from tests.command_line import COMMAND, PATIENCE_SECONDS, ServeProcess, environment, serving
+from tests.log_lines import log_text
+from tests.ports import free_address
+from tests.unread import unread_call
 from tests.waiting import wait_until, wait_until_blocked
 
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
@@ -174,3 +181,44 @@ def test_what_does_not_end_within_the_grace_time_is_cut_off_as_unavailable(seede
     assert set(codes) == {grpc.StatusCode.UNAVAILABLE}
     assert finished.status == 0
     assert "Traceback" not in finished.errors
+
+
+def test_a_watch_whose_client_does_not_read_does_not_hold_up_the_end(database_url: str) -> None:
+    with (
+        serving(database_url=database_url, shutdown_grace_seconds="1") as served,
+        unread_call(served.address, "/grpc.health.v1.Health/Watch"),
+    ):
+        time.sleep(0.5)  # until the server waits for it to read
+        served.signal(signal.SIGTERM)
+        assert served.process.wait(PATIENCE_SECONDS) == 0
+        assert "Traceback" not in log_text(served)
+
+
+def test_a_server_that_reads_from_standbys_waits_for_calls_alone(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    longest = (
+        "import sprocket_grpc.serving as s; s._CUT_OFF_SECONDS = 3600; from sprocket_grpc.__main__ import main; main()"
+    )
+    monkeypatch.setattr(command_line, "COMMAND", (sys.executable, "-c", longest))
+    with serving(database_url=database_url, database_read_url=database_url) as served:
+        served.signal(signal.SIGTERM)
+        assert served.process.wait(PATIENCE_SECONDS) == 0
+
+
+def test_a_server_that_is_to_stop_before_it_takes_calls_drains_nobody(database_url: str) -> None:
+    variables = environment({"listen": free_address(), "database_url": database_url, "drain_seconds": "3600"})
+    with create_plain_engine(database_url).begin() as connection:
+        connection.execute(text("LOCK TABLE alembic_version"))
+        with subprocess.Popen(
+            [*COMMAND, "serve"], env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as it:
+            try:
+                wait_until_blocked(database_url, 1)
+                it.send_signal(signal.SIGTERM)
+                output, _ = it.communicate(timeout=PATIENCE_SECONDS)
+            finally:
+                it.kill()
+    assert it.returncode == 0
+    assert b"listens on" not in output
+    assert b"Traceback" not in output

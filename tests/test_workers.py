@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +17,11 @@ from sqlalchemy import text
 from sprocket.v1.location_pb2 import CreateLocationRequest, ListLocationsRequest
 from sprocket.v1.location_pb2_grpc import LocationServiceStub
 from sprocket_grpc.database import create_plain_engine
-from tests.command_line import ServeProcess, run, serving
+from sprocket_grpc.seed import seed
+from tests.command_line import PATIENCE_SECONDS, ServeProcess, run, serving
 from tests.resources import location
-from tests.waiting import wait_until
+from tests.test_shutdown import create_sprocket, locked_factories
+from tests.waiting import wait_until, wait_until_blocked
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/task").is_dir(), reason="/proc tells which process has which child"
@@ -134,3 +137,45 @@ def test_a_worker_that_cannot_start_ends_all_with_its_reason(database_url: str, 
     finished.assert_refused()
     assert "SPROCKET_TLS_KEY" in finished.errors
     assert "before it was ready" in finished.errors
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["supervisor first", "workers first"])
+def test_workers_that_are_told_by_others_too_let_calls_finish(database_url: str, order: int) -> None:
+    with create_plain_engine(database_url).begin() as connection:
+        seed(connection)
+    with (
+        serving("--workers", "2", database_url=database_url, shutdown_grace_seconds="60") as served,
+        client(served) as channel,
+    ):
+        with locked_factories(database_url):
+            call = create_sprocket(channel, database_url)
+            wait_until_blocked(database_url, 1)
+            for pid in [served.process.pid, *children(served)][::order]:  # as systemd does
+                os.kill(pid, signal.SIGTERM)
+            time.sleep(0.5)
+        assert call.result().sprocket.id
+        assert served.end().status == 0
+
+
+def test_two_signals_in_the_same_moment_hurry_workers(database_url: str) -> None:
+    with serving("--workers", "2", database_url=database_url, drain_seconds="3600") as served:
+        served.signal(signal.SIGTERM)
+        served.signal(signal.SIGINT)
+        assert served.process.wait(PATIENCE_SECONDS) == 0
+
+
+def test_workers_let_calls_finish_when_their_supervisor_is_killed(database_url: str) -> None:
+    with create_plain_engine(database_url).begin() as connection:
+        seed(connection)
+    with (
+        serving("--workers", "2", database_url=database_url, shutdown_grace_seconds="60") as served,
+        client(served) as channel,
+    ):
+        workers = children(served)
+        with locked_factories(database_url):
+            call = create_sprocket(channel, database_url)
+            wait_until_blocked(database_url, 1)
+            served.process.kill()
+            time.sleep(0.5)
+        assert call.result().sprocket.id
+        wait_until(lambda: not any(map(command_line, workers)))

@@ -56,7 +56,8 @@ class Follower:
     def fail(self, error: SprocketError) -> None:
         """End the stream. Of several deleted factories, the error names all."""
         if isinstance(self._error, NotFoundError) and isinstance(error, NotFoundError):
-            error = NotFoundError("factory", *self._error.identifiers, *error.identifiers)
+            both = dict.fromkeys((*self._error.identifiers, *error.identifiers))  # each tick tells it again
+            error = NotFoundError("factory", *both)
         self._error = error
         self._woken.set()
 

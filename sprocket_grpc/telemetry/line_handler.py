@@ -6,6 +6,8 @@ than making the line does.
 
 import asyncio
 import logging
+from collections.abc import Iterable, Iterator
+from select import PIPE_BUF
 from threading import get_ident
 
 WITHIN_SECONDS = 0.02
@@ -44,12 +46,28 @@ class LineHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic i
         self.acquire()
         try:
             lines, self._waiting, self._writer = self._waiting, [], None
-            self.stream.write("".join(lines))
-            self.stream.flush()
+            for together in _whole(lines):
+                self.stream.write(together)
+                self.stream.flush()
         except OSError:
             pass  # nobody reads it any more
         finally:
             self.release()
+
+
+def _whole(lines: Iterable[str]) -> Iterator[str]:
+    """Put lines together, but only so many that no other process can write into the middle of them (pipe(7))."""
+    together: list[str] = []
+    room = PIPE_BUF
+    for line in lines:
+        size = len(line) if line.isascii() else len(line.encode())
+        if together and size > room:
+            yield "".join(together)
+            together, room = [], PIPE_BUF
+        together.append(line)
+        room -= size
+    if together:
+        yield "".join(together)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
