@@ -50,9 +50,12 @@ class Connecting:
         except Exception:
             self.failed_at = time.monotonic()
             raise
-        except BaseException:  # cancelled: the caller has gone, or its deadline has passed
+        except BaseException as cut_off:  # cancelled: the caller has gone, or its deadline has passed
             if time.monotonic() - began > _PATIENCE_SECONDS:
                 self.failed_at = time.monotonic()
+            # SQLAlchemy keeps the error in a circle (safe_reraise), and its traceback the half-made connection: that
+            # would stay open until the garbage collector comes by, and count in PostgreSQL beside those of the pool.
+            cut_off.__traceback__ = None
             raise
         finally:
             self._trying -= 1

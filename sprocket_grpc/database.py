@@ -6,11 +6,12 @@ of what awaiting each statement does, and lets the store be ordinary synchronous
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from psycopg import AsyncCursor
+from psycopg import AsyncCursor, waiting
 from psycopg.pq import Format
 from psycopg.rows import TupleRow
 from sqlalchemy import Connection, Engine, create_engine, event, select
@@ -43,6 +44,10 @@ _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 _SET_CALLER = select(SET_CALLER)
+
+# psycopg gives way to the event loop when it has not waited for 5 ms, also while SQLAlchemy makes a connection ready
+# or takes it back into its pool: a call that is cancelled right there would cost the pool that connection for good.
+waiting.MAX_BUSY_TIME = math.inf
 
 _UNPREPARED: dict[str, object] = {"prepare_threshold": None}
 

@@ -19,6 +19,7 @@ from sqlalchemy.util import greenlet_spawn
 from sprocket_grpc.prepared_read import PreparedRead
 
 _CANCEL_SECONDS = 5
+_NOT_PREPARED = "26000"
 _PREPARED = "direct_reads"
 
 
@@ -58,16 +59,28 @@ class _DirectConnection:
             DirectReadError: It did not work. The connection is not to be used any more.
         """
         try:
-            if read.name not in self._prepared:
-                self._libpq.send_prepare(read.name, read.text)
-                await self._result(ExecStatus.COMMAND_OK)
-                self._prepared.add(read.name)
-            self._libpq.send_query_prepared(read.name, read.values(parameters), result_format=Format.BINARY)
-            result = await self._result(ExecStatus.TUPLES_OK)
+            result = await self._execute_prepared(read, parameters)
             self._transformer.set_pgresult(result)
             return self._transformer.load_rows(0, result.ntuples, tuple)
         except psycopg.Error as error:
             raise DirectReadError from error
+
+    async def _execute_prepared(self, read: PreparedRead, parameters: Mapping[str, object]) -> PGresult:
+        try:
+            return await self._execute(read, parameters)
+        except DirectReadError as error:
+            if error.state != _NOT_PREPARED:
+                raise
+            self._prepared.discard(read.name)  # psycopg deallocates all when it rolls back
+            return await self._execute(read, parameters)
+
+    async def _execute(self, read: PreparedRead, parameters: Mapping[str, object]) -> PGresult:
+        if read.name not in self._prepared:
+            self._libpq.send_prepare(read.name, read.text)
+            await self._result(ExecStatus.COMMAND_OK)
+            self._prepared.add(read.name)
+        self._libpq.send_query_prepared(read.name, read.values(parameters), result_format=Format.BINARY)
+        return await self._result(ExecStatus.TUPLES_OK)
 
     async def cancel(self) -> None:
         """Let PostgreSQL stop what it is doing here. What it says of that is left unread."""
@@ -133,6 +146,7 @@ class DirectReads:
         self._connect = connect
         self._idle: list[_DirectConnection] = []
         self._generation = 0
+        self._is_closed = False
         event.listen(engine, "invalidate", self._note_invalid)
 
     @property
@@ -159,7 +173,10 @@ class DirectReads:
             finally:
                 await greenlet_spawn(connection.give_back, is_spoilt=True)
             raise
-        self._idle.append(connection)
+        if self._is_closed:
+            await greenlet_spawn(connection.give_back, is_spoilt=True)  # its pool has been disposed of
+        else:
+            self._idle.append(connection)
         return rows
 
     def make_room(self) -> None:
@@ -169,7 +186,8 @@ class DirectReads:
             self._idle.pop(0).give_back()
 
     async def close(self) -> None:
-        """Give all back."""
+        """Give all back, those that are in use now as soon as they are not."""
+        self._is_closed = True
         while self._idle:
             await greenlet_spawn(self._idle.pop().give_back)
 
@@ -179,7 +197,9 @@ class DirectReads:
             if connection.generation == self._generation and not connection.is_lost:
                 return connection
             await greenlet_spawn(connection.give_back)
-        return _DirectConnection(await greenlet_spawn(self._connect), self._generation)
+        # That of now: if another is found to lead nowhere meanwhile, so may this one.
+        generation = self._generation
+        return _DirectConnection(await greenlet_spawn(self._connect), generation)
 
     def _note_invalid(self, _connection: object, _record: object, error: BaseException | None) -> None:
         """Give back all when one was found to lead nowhere: the pool knows then which others do."""

@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 
@@ -114,8 +115,11 @@ def test_lines_of_several_processes_come_whole_through_a_pipe_that_is_read_slowl
     reading, writing = os.pipe()
     writers = [subprocess.Popen([sys.executable, "-c", WRITES_MUCH, name], stderr=writing) for name in "abc"]
     os.close(writing)
-    with os.fdopen(reading, "rb", 0) as pipe:
-        said = b"".join(iter(lambda: pipe.read(1000), b""))
+    said = bytearray()
+    while part := os.read(reading, 1000):
+        said += part
+        time.sleep(0.0003)  # so that the pipe is full, and all of them wait
+    os.close(reading)
     assert [writer.wait() for writer in writers] == [0, 0, 0]
     messages = Counter(json.loads(line)["message"] for line in said.splitlines())
     assert messages == {name * 300: 3000 for name in "abc"}

@@ -5,7 +5,7 @@ import asyncio
 import grpc
 import pytest
 from sqlalchemy import event, make_url, text
-from sqlalchemy.util import greenlet_spawn
+from sqlalchemy.util import await_only, greenlet_spawn
 
 from sprocket.v1.factory_pb2 import GetFactoryRequest, GetFactoryResponse
 from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
@@ -196,3 +196,45 @@ async def test_reads_and_writes_can_share_a_single_connection(
         monkeypatch.setattr("sqlalchemy.Connection.execute", None)
         assert await get_factory(service, made.id) == made
         assert (service.database.used, service.database.idle) == (0, 1)
+
+
+BACKEND = PreparedRead(text("SELECT pg_backend_pid()"))
+
+
+async def test_a_connection_that_was_being_made_as_another_turned_out_to_lead_nowhere_is_not_kept(
+    service: Service,
+) -> None:
+    database = service.database
+    await asyncio.gather(*(database.rows(BACKEND, {}) for _ in range(3)))
+    await database._direct.close()
+    other = await greenlet_spawn(database.engine.connect)
+    made, go_on = asyncio.Event(), asyncio.Event()
+
+    def hold(*_: object) -> None:
+        made.set()
+        await_only(go_on.wait())
+
+    event.listen(database.engine, "connect", hold)
+    reading = [asyncio.create_task(database.rows(BACKEND, {})) for _ in range(9)]
+    await made.wait()
+    await greenlet_spawn(database.engine.pool._invalidate, other.connection, RuntimeError("not a primary any more"))
+    go_on.set()
+    before = await asyncio.gather(*reading)
+    event.remove(database.engine, "connect", hold)
+    await greenlet_spawn(other.close)
+    assert await database.rows(BACKEND, {}) not in before
+
+
+async def test_a_change_that_is_undone_does_not_cost_the_connection_on_which_reads_are_prepared(
+    database_url: str,
+) -> None:
+    async with running_service(database_url, Settings(pool_size=1)) as service:
+        database = service.database
+        first = await database.rows(BACKEND, {})
+        for _ in range(
+            6
+        ):  # from the sixth time on the driver has prepared what it runs, and forgets all when it undoes
+            await database.run_in_transaction(lambda connection: connection.scalar(text("SELECT 1")))
+        assert await database.rows(BACKEND, {}) == first
+        await database.run_and_undo(lambda connection: connection.scalar(text("SELECT 1")))
+        assert await database.rows(BACKEND, {}) == first

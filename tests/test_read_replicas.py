@@ -14,6 +14,7 @@ from sprocket.v1.location_pb2 import GetLocationRequest, Location, UpdateLocatio
 from sprocket_grpc import migrate
 from sprocket_grpc.database import Database
 from sprocket_grpc.database_url import normalise
+from sprocket_grpc.replicas import Replicas
 from sprocket_grpc.settings import Settings
 from tests.books import numbers_of
 from tests.cable import cable_to, only_on_linux
@@ -274,3 +275,20 @@ async def test_a_standby_that_is_away_from_the_start_does_no_harm(
     async with reading_from(primary, "127.0.0.1:1", standby.address) as service:
         identifier = (await create_location(service, display_name="here")).id
         assert await get_name(service, identifier) == "here"
+
+
+async def test_an_answer_of_a_standby_that_nobody_expects_does_not_end_the_watch(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    odd = text("DO $$ BEGIN RAISE EXCEPTION 'odd' USING ERRCODE = 'XX000'; END $$")
+    monkeypatch.setattr("sprocket_grpc.replicas.read_replayed", lambda connection: connection.execute(odd))
+    monkeypatch.setattr("sprocket_grpc.replicas._AWAY_SECONDS", 0.05)
+    primary, standby = Database(database_url, pool_size=1), Database(database_url, pool_size=1)
+    watching = asyncio.create_task(Replicas(primary, [standby], 0.1).watch(primary))
+    while caplog.text.count("does not say how far it is") < 2:  # there is no event
+        assert not watching.done()
+        await asyncio.sleep(0.01)
+    watching.cancel()
+    await asyncio.wait([watching])
+    await primary.close()
+    await standby.close()
