@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeAlias
 
 from sqlalchemy.exc import DBAPIError, OperationalError
 
@@ -26,6 +27,9 @@ _STATUS: dict[str, type[SprocketError]] = {
     "57P": UnavailableError,  # shutting down, starting up, crashed
     "58": UnavailableError,  # input or output error of the system
 }
+
+MeaninglessError: TypeAlias = DBAPIError
+"""What is left of errors of the database once the others were translated: such as that a right is missing."""
 
 
 @contextmanager

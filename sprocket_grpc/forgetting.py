@@ -1,15 +1,16 @@
 """Deletes what is kept for a time only, in the background and a little at a time."""
 
 import asyncio
-from contextlib import suppress
-
-from sqlalchemy.exc import DBAPIError
+import logging
 
 from sprocket_grpc.database import Database
+from sprocket_grpc.database_errors import MeaninglessError
 from sprocket_grpc.errors import SprocketError
 from sprocket_grpc.store import recorded_request
 
 INTERVAL_SECONDS = 60
+
+_log = logging.getLogger(__name__)
 
 
 async def forget_requests(database: Database, keep_hours: int, interval_seconds: float = INTERVAL_SECONDS) -> None:
@@ -19,6 +20,10 @@ async def forget_requests(database: Database, keep_hours: int, interval_seconds:
     """
     while True:
         await asyncio.sleep(interval_seconds)
-        with suppress(SprocketError, DBAPIError):  # health says that the database is away; there is always a next time
+        try:
             while await database.run(recorded_request.forget, keep_hours) == recorded_request.MOST_FORGOTTEN_AT_ONCE:
                 pass
+        except SprocketError:
+            pass  # the database is away, which its health says; there is always a next time
+        except MeaninglessError:
+            _log.exception("requests that are older than they are kept for cannot be deleted")

@@ -8,9 +8,9 @@ from typing import Any
 from grpc import StatusCode
 from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
-from sqlalchemy.exc import DBAPIError
 
 from sprocket_grpc.database import Database
+from sprocket_grpc.database_errors import MeaninglessError
 from sprocket_grpc.errors import SprocketError
 from sprocket_grpc.store.schema import find_problem
 
@@ -129,5 +129,5 @@ class HealthMonitor:
                 return await self._database.run(find_problem)
         except (SprocketError, TimeoutError):
             return "the database does not answer"
-        except DBAPIError as error:  # one that means nothing to callers, such as that we have no right
+        except MeaninglessError as error:
             return f"the database does not let us look: {error.orig}"

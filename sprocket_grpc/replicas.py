@@ -13,9 +13,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
 from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
-from sqlalchemy.exc import DBAPIError
-
 from sprocket_grpc.database import Connection, Database
+from sprocket_grpc.database_errors import MeaninglessError
 from sprocket_grpc.errors import AbortedError, NotFoundError, SprocketError, UnavailableError
 from sprocket_grpc.store.replication import read_replayed, read_written
 
@@ -176,6 +175,6 @@ class Replicas:
                 return await database.run(question)
         except (SprocketError, TimeoutError):
             return None
-        except DBAPIError:  # one that means nothing to callers, such as that we have no right
+        except MeaninglessError:
             _log.exception("%s does not say how far it is", database)
             return None

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
+from sqlalchemy import text
 
 from sprocket_grpc.forgetting import forget_requests
 from tests.books import assert_books_agree, query
@@ -236,3 +237,13 @@ async def test_expired_requests_are_deleted_in_the_background_and_no_others(serv
         await make_older(service, "23 hours")
         await asyncio.sleep(0.05)  # a few rounds more
     assert await location.send(service, request_id=request_id) == first
+
+
+async def test_what_cannot_be_deleted_is_told_and_tried_again(
+    service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    odd = text("SELECT 1 / 0")
+    monkeypatch.setattr("sprocket_grpc.store.recorded_request.forget", lambda connection, _: connection.execute(odd))
+    async with forgetting(service), asyncio.timeout(20):
+        while caplog.text.count("cannot be deleted") < 2:  # noqa: ASYNC110  # there is no event
+            await asyncio.sleep(0.01)
