@@ -52,7 +52,8 @@ class Settings(BaseSettings):
         embedded_binaries: Where the programs of the private PostgreSQL are, such as initdb.
         environment: In production, what is convenient and not safe is refused.
         follow_progress_seconds: How long a stream that follows a chart is silent at most when nothing happens.
-        follow_tick_seconds: How often the charts that are followed are looked at for new entries.
+        follow_tick_seconds: How often the charts that are followed are looked at for new entries; at least twice in
+            `follow_progress_seconds`.
         health_interval_seconds: How often the database is asked whether it is well.
         health_listen: A second address, without TLS, that answers for the health of the server and for nothing else.
         jwt_audience: The `aud` that bearer tokens must be meant for.
