@@ -48,7 +48,7 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
         self._wake()
 
     def end_watches(self) -> None:
-        """End all watches, those to come included."""
+        """End all watches, those to come included, once they have told what was set last."""
         self._has_ended = True
         self._wake()
 
@@ -61,13 +61,16 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
     async def Watch(self, request: HealthCheckRequest, context: Any) -> None:  # noqa: ANN401, N802  # as gRPC has it
         """Tell the health of a service, and every change of it."""
         told = None
-        while not self._has_ended:
+        while True:
             changed = self._changed  # before the status is, so that no change is missed
             status = self._statuses.get(request.service, HealthCheckResponse.SERVICE_UNKNOWN)
             if status != told:
                 await context.write(HealthCheckResponse(status=status))
                 told = status
-            await changed.wait()
+            elif self._has_ended:
+                break
+            else:
+                await changed.wait()
         await context.abort(StatusCode.UNAVAILABLE, "the server is shutting down")
 
     def _wake(self) -> None:

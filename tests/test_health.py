@@ -258,3 +258,15 @@ async def test_an_answer_of_the_database_that_nobody_expects_is_a_problem_and_as
     execute(database_url, "ALTER TABLE elsewhere RENAME TO alembic_version")
     await service.monitor.check()
     assert await statuses(service) == {SERVING}
+
+
+async def test_a_watch_tells_what_was_set_last_before_it_ends(service: Service) -> None:
+    async with watch(service, NAMES) as calls:
+        assert await next_statuses(calls) == [SERVING] * len(NAMES)
+        service.monitor.drain()
+        service.monitor.servicer.end_watches()  # in the same turn of the loop
+        assert await next_statuses(calls) == [NOT_SERVING] * len(NAMES)
+        for call in calls:
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await call.read()
+            assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
