@@ -35,6 +35,7 @@ __all__ = [
     "DatabaseNotReachableError",
     "create_plain_engine",
     "describe",
+    "never_give_way",
     "wait_for_database",
 ]
 
@@ -44,10 +45,6 @@ _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 _SET_CALLER = select(SET_CALLER)
-
-# psycopg gives way to the event loop when it has not waited for 5 ms, also while SQLAlchemy makes a connection ready
-# or takes it back into its pool: a call that is cancelled right there would cost the pool that connection for good.
-waiting.MAX_BUSY_TIME = math.inf
 
 _UNPREPARED: dict[str, object] = {"prepare_threshold": None}
 
@@ -245,6 +242,16 @@ class Database:
         """Close all connections."""
         await self._direct.close()
         await self._engine.dispose()
+
+
+def never_give_way() -> None:
+    """Let psycopg keep the event loop while it does not wait for PostgreSQL, for the whole of this process.
+
+    It gives way after 5 ms, also while SQLAlchemy makes a connection ready or takes it back into its pool: a call that
+    is cancelled right there would cost the pool that connection for good. So this is for a process that serves; to
+    others, as those of tests, psycopg stays as it is.
+    """
+    waiting.MAX_BUSY_TIME = math.inf
 
 
 def _cursors(*, prepared_statements: bool) -> dict[str, object]:

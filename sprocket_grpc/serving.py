@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import grpc
 
+from sprocket_grpc.database import never_give_way
 from sprocket_grpc.parts import Parts, open_parts
 from sprocket_grpc.server import create_health_server, create_server
 from sprocket_grpc.settings import Settings
@@ -77,6 +78,7 @@ async def serve(
         AddressInUseError: An address to listen on cannot be had.
         TlsError: The certificate and key cannot be used.
     """
+    never_give_way()
     async with open_parts(settings, url) as parts:
         await _serve(parts, announce, shares_port=shares_port)
 

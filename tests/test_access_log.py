@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 import grpc
 import pytest
@@ -162,6 +163,22 @@ def test_a_person_can_have_lines_to_read(url: str) -> None:
         [line] = [line for line in served.end().errors.splitlines() if ACCESS in line]
     assert f"INFO {ACCESS}: /sprocket.v1.FactoryService/ListFactories OK " in line
     assert " request_id=mine " in line
+
+
+def test_each_line_to_read_has_the_time_of_its_own_call_to_the_millisecond(url: str) -> None:
+    began = []
+    with serving(database_url=url, log_format="text") as served:
+        with grpc.insecure_channel(served.address) as channel:
+            for _ in range(5):
+                began.append(datetime.now())  # noqa: DTZ005  # log lines to read have the local time
+                FactoryServiceStub(channel).ListFactories(ListFactoriesRequest())
+                time.sleep(0.02)
+        served.process.terminate()
+        lines = [line for line in served.end().errors.splitlines() if ACCESS in line]
+    logged = [datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f") for line in lines]  # noqa: DTZ007  # as above
+    assert logged == sorted(set(logged))
+    for at, said in zip(began, logged, strict=True):
+        assert at - timedelta(milliseconds=1) <= said
 
 
 def test_commands_that_end_log_in_the_same_format(empty_database_url: str) -> None:

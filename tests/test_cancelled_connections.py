@@ -2,13 +2,16 @@
 
 import asyncio
 import gc
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 
 import pytest
+from psycopg import waiting
 from sqlalchemy import Connection, event, text
 
-from sprocket_grpc.database import Database, create_plain_engine
+from sprocket_grpc.database import Database, create_plain_engine, never_give_way
 from sprocket_grpc.prepared_read import PreparedRead
 
 OURS = text("""
@@ -28,8 +31,10 @@ def connections(url: str) -> object:
 
 
 @pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    """A pool of one connection, which has been used."""
+async def database(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
+    """A pool of one connection, which has been used, in a process that serves."""
+    monkeypatch.setattr(waiting, "MAX_BUSY_TIME", waiting.MAX_BUSY_TIME)  # which is undone in the end
+    never_give_way()
     database = Database(database_url, pool_size=1, pool_timeout_seconds=1)
     await database.run_in_transaction(one)
     yield database
@@ -102,3 +107,26 @@ async def test_a_read_that_is_under_way_as_the_pool_is_closed_gives_its_connecti
         while connections(database_url):  # noqa: ASYNC110  # there is no event
             await asyncio.sleep(0.01)
     assert database.used == 0
+
+
+IMPORTS_ALL_AND_SERVES = """
+import asyncio, importlib, os, pkgutil, signal, sys
+from psycopg import waiting
+import sprocket_grpc
+for module in pkgutil.walk_packages(sprocket_grpc.__path__, "sprocket_grpc."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+print(waiting.MAX_BUSY_TIME)
+def stop(_):
+    print(waiting.MAX_BUSY_TIME)
+    os.kill(os.getpid(), signal.SIGTERM)
+from sprocket_grpc.serving import serve
+from sprocket_grpc.settings import Settings
+asyncio.run(serve(Settings(listen="127.0.0.1:0"), sys.argv[1], stop))
+"""
+
+
+def test_only_a_process_that_serves_changes_how_psycopg_waits(database_url: str) -> None:
+    command = [sys.executable, "-c", IMPORTS_ALL_AND_SERVES, database_url]
+    done = subprocess.run(command, capture_output=True, check=True, text=True)
+    assert done.stdout.split() == [str(waiting.MAX_BUSY_TIME), "inf"]

@@ -4,16 +4,12 @@ It never holds what was said in the call, nor any token or key.
 """
 
 import logging
-import time
 from typing import Any
 
 from sprocket_grpc.interceptors.call import Call, Handle
 from sprocket_grpc.telemetry.log_lines import FIELDS
 
 _log = logging.getLogger("sprocket_grpc.access")
-
-_TEMPLATE = vars(_log.makeRecord(_log.name, logging.INFO, __file__, 0, "%s %s", (), None))
-"""What the records of all calls have in common."""
 
 
 class AccessLog:
@@ -25,15 +21,7 @@ class AccessLog:
             return await handle(call)
         finally:
             if _log.isEnabledFor(logging.INFO):
-                _log.handle(_record(call))
-
-
-def _record(call: Call) -> logging.LogRecord:
-    """Make a record as `logging` would; but that finds out things that nobody asks for, 6 % of a point read's CPU."""
-    record = object.__new__(logging.LogRecord)
-    own = {"created": time.time(), "args": (call.method, call.status.name), FIELDS: _describe(call)}
-    record.__dict__.update(_TEMPLATE, **own)
-    return record
+                _log.info("%s %s", call.method, call.status.name, extra={FIELDS: _describe(call)})
 
 
 def _describe(call: Call) -> dict[str, object]:
