@@ -8,7 +8,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from sprocket_grpc import __version__
-from sprocket_grpc.expected_error import ExpectedError
+from sprocket_grpc.errors import ExpectedError
 
 
 class _Place(NamedTuple):

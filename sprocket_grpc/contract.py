@@ -1,11 +1,21 @@
-"""What the contract says, for those who go by it: which files it has, and which services."""
+"""What the contract says, for those who go by it: which files it has, and which services.
+
+Derived from the package of generated code, so that reflection, health and the service config know a new proto at once.
+"""
+
+from importlib import import_module
+from pkgutil import iter_modules
 
 from google.protobuf.descriptor import FileDescriptor
 
-from sprocket.v1 import audit_pb2, factory_pb2, location_pb2, sprocket_pb2, sprocket_type_pb2
+from sprocket import v1
 
-FILES: list[FileDescriptor] = [
-    module.DESCRIPTOR for module in (location_pb2, sprocket_type_pb2, factory_pb2, sprocket_pb2, audit_pb2)
-]
+
+def _files() -> list[FileDescriptor]:
+    modules = sorted(module.name for module in iter_modules(v1.__path__) if module.name.endswith("_pb2"))
+    return [import_module(f"{v1.__name__}.{name}").DESCRIPTOR for name in modules]
+
+
+FILES = _files()
 
 SERVICES = [service.full_name for file in FILES for service in file.services_by_name.values()]

@@ -25,8 +25,7 @@ from sprocket_grpc.connecting import Connecting, drop_if_not_primary
 from sprocket_grpc.database_errors import meaning_of, translated_errors
 from sprocket_grpc.database_url import connect_arguments, describe
 from sprocket_grpc.direct_reads import DirectReadError, DirectReads
-from sprocket_grpc.errors import DeadlineExceededError, UnavailableError
-from sprocket_grpc.expected_error import ExpectedError
+from sprocket_grpc.errors import DeadlineExceededError, ExpectedError, UnavailableError
 from sprocket_grpc.prepared_read import PreparedRead
 
 __all__ = [

@@ -1,4 +1,7 @@
-"""What can go wrong, in words of the domain: nothing here knows of gRPC, SQL or messages."""
+"""What can go wrong, in words of the domain: nothing here knows of gRPC, SQL or messages.
+
+Callers are told a `SprocketError`, and the person who runs a command an `ExpectedError`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -238,3 +241,7 @@ class InternalError(SprocketError):
 
     def __init__(self, request_id: str) -> None:
         super().__init__(f"an internal error, logged under the request id {request_id}", {"request_id": request_id})
+
+
+class ExpectedError(Exception):
+    """Ends a command with status 1, and its text says what to do."""

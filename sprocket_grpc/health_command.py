@@ -7,8 +7,9 @@ import grpc
 from grpc_health.v1 import health_pb2
 
 from sprocket_grpc.addresses import reachable
-from sprocket_grpc.client.connection import Connection, Server, connected, connection_options
+from sprocket_grpc.client.connection import Connection, connected, connection_options
 from sprocket_grpc.client.errors import explain
+from sprocket_grpc.client.server import Server
 from sprocket_grpc.variables import PREFIX
 
 TIMEOUT_SECONDS = 5

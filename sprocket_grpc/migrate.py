@@ -9,7 +9,7 @@ from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
 from sprocket_grpc.database import create_plain_engine
-from sprocket_grpc.expected_error import ExpectedError
+from sprocket_grpc.errors import ExpectedError
 
 
 class MigrationError(ExpectedError):

@@ -1,18 +1,11 @@
-"""The tables: what the contract promises, said to PostgreSQL.
+"""The tables: what the contract promises, said to PostgreSQL."""
 
-Values leave the database in wire form (ids as text, times as integer microseconds), so that building a
-message moves strings and integers only; a datetime turned into a Timestamp costs more than its query.
-"""
-
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
-    ColumnElement,
-    Dialect,
     Double,
     ForeignKey,
     Identity,
@@ -23,12 +16,11 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
-    cast,
     func,
-    literal_column,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.types import UserDefinedType
+
+from sprocket_grpc.column_types import Identifier, Instant
 
 SCHEMA_REVISION = "0006"
 """The migration that this version needs at least. Revisions are numbers, so later ones compare greater."""
@@ -45,66 +37,6 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
-
-
-def epoch_micros(instant: ColumnElement[Any]) -> ColumnElement[int]:
-    """Turn a timestamp into microseconds since 1970: exact until 2242, and cheaper than numeric `extract`."""
-    return cast(func.date_part(literal_column("'epoch'"), instant) * literal_column("1000000"), BigInteger)
-
-
-class Identifier(UserDefinedType[str]):
-    """A UUID that is read as canonical lower-case text."""
-
-    cache_ok = True
-    render_bind_cast = True
-
-    def get_col_spec(self, **_: object) -> str:
-        """Name the type in PostgreSQL."""
-        return "UUID"
-
-    def column_expression(self, colexpr: ColumnElement[Any]) -> ColumnElement[Any]:
-        """Read as text."""
-        return cast(colexpr, Text)
-
-
-class Several(UserDefinedType[Sequence[str]]):
-    """The type of a parameter that holds several texts or UUIDs: they are written in a tenth of the driver's time."""
-
-    cache_ok = True
-    render_bind_cast = True
-
-    def __init__(self, kind: Literal["TEXT", "UUID"]) -> None:
-        self.kind = kind
-
-    def get_col_spec(self, **_: object) -> str:
-        """Name the type in PostgreSQL."""
-        return f"{self.kind}[]"
-
-    def bind_processor(self, dialect: Dialect) -> Callable[[Any], str]:  # noqa: ARG002  # SQLAlchemy's
-        """Return what writes them."""
-        return as_array
-
-
-def as_array(values: Sequence[str]) -> str:
-    """Write an array, each value in quotes (PostgreSQL manual, 8.15.6). NUL, which none holds, parts them meanwhile."""
-    if not values:
-        return "{}"
-    escaped = "\0".join(values).replace("\\", r"\\").replace('"', r"\"")
-    return '{"' + escaped.replace("\0", '","') + '"}'
-
-
-class Instant(UserDefinedType[int]):
-    """A time with zone that is read as microseconds since 1970. It is only ever written by PostgreSQL."""
-
-    cache_ok = True
-
-    def get_col_spec(self, **_: object) -> str:
-        """Name the type in PostgreSQL."""
-        return "TIMESTAMP WITH TIME ZONE"
-
-    def column_expression(self, colexpr: ColumnElement[Any]) -> ColumnElement[Any]:
-        """Read as an integer."""
-        return epoch_micros(colexpr)
 
 
 def _text(name: str, maximum: int, *, required: bool = True) -> tuple[Column[str], CheckConstraint]:

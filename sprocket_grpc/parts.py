@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sprocket_grpc.contract import SERVICES
 from sprocket_grpc.database import Database
-from sprocket_grpc.databases import database_for, replicas_for
+from sprocket_grpc.database_url import split_by_hosts
 from sprocket_grpc.forgetting import forget_requests
 from sprocket_grpc.health import HealthMonitor
 from sprocket_grpc.identity.authentication import Authentication, create_authentication
@@ -16,10 +16,9 @@ from sprocket_grpc.interceptors.rate_limit import RateLimit
 from sprocket_grpc.replicas import Replicas
 from sprocket_grpc.services.following import Following
 from sprocket_grpc.settings import Settings
-from sprocket_grpc.telemetry.switch import telemetry_for
 
 if TYPE_CHECKING:
-    from sprocket_grpc.telemetry.telemetry import Telemetry
+    from sprocket_grpc.instrumentation import Telemetry
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ async def open_parts(settings: Settings, url: str) -> AsyncIterator[Parts]:
     Raises:
         AddressInUseError: The address for metrics cannot be had.
     """
-    database = database_for(settings, url)
+    database = _database(settings, url)
     # Its own connection, so that it does not wait behind requests: a busy server is a healthy one.
     health_database = Database(url, pool_size=1, prepared_statements=settings.database_prepared_statements)
     try:
@@ -90,14 +89,14 @@ async def parts_on(settings: Settings, database: Database, health_database: Data
     Raises:
         AddressInUseError: The address for metrics cannot be had.
     """
-    replicas = replicas_for(settings, database)
+    replicas = _replicas(settings, database)
     monitor = HealthMonitor(health_database, SERVICES)
     # Streams take it for an outage when nothing was looked for while they waited.
     following = Following(database, min(settings.follow_tick_seconds, settings.follow_progress_seconds / 2))
     rate_limit = RateLimit(settings.rate_limit, settings.rate_limit_storage) if settings.rate_limit else None
     watching = asyncio.create_task(replicas.watch(health_database))
     try:
-        with telemetry_for(settings) as telemetry:
+        with _telemetry(settings) as telemetry:
             if telemetry:
                 telemetry.observe(replicas, following, monitor)
             authentication = create_authentication(settings, database)
@@ -107,3 +106,40 @@ async def parts_on(settings: Settings, database: Database, health_database: Data
         await replicas.close()
         if rate_limit:
             await rate_limit.close()
+
+
+def _database(settings: Settings, url: str) -> Database:
+    """Return the connections to a database that requests use."""
+    return Database(
+        url,
+        pool_size=settings.pool_size,
+        pool_timeout_seconds=settings.pool_timeout_seconds,
+        prepared_statements=settings.database_prepared_statements,
+    )
+
+
+def _replicas(settings: Settings, primary: Database) -> Replicas:
+    """Return a primary with the standbys that the settings name, each with connections of its own."""
+    named = settings.database_read_url
+    urls = split_by_hosts(named.get_secret_value()) if named else []
+    standbys = [_database(settings, url) for url in urls]
+    return Replicas(primary, standbys, settings.database_read_maximum_lag_seconds)
+
+
+@contextmanager
+def _telemetry(settings: Settings) -> Iterator["Telemetry | None"]:
+    """Turn traces and metrics on until the block ends, if they have somewhere to go. What is off is not even imported.
+
+    Raises:
+        AddressInUseError: The address for metrics cannot be had.
+    """
+    if settings.metrics_listen is None and settings.otlp_endpoint is None:
+        yield None
+        return
+    from sprocket_grpc.instrumentation import Telemetry  # noqa: PLC0415  # 0.3 s and 25 MB, which only some need
+
+    telemetry = Telemetry(settings)
+    try:
+        yield telemetry
+    finally:
+        telemetry.close()

@@ -7,7 +7,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from sqlalchemy import Connection, Select, TextClause
 from sqlalchemy.dialects.postgresql.psycopg import dialect
 
-from sprocket_grpc.models import as_array
+from sprocket_grpc.column_types import as_array
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

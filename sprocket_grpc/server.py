@@ -6,7 +6,6 @@ import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from sprocket.v1 import error_reason_pb2  # noqa: F401  # so that clients can look the reasons up by reflection
 from sprocket.v1.audit_pb2_grpc import add_AuditServiceServicer_to_server
 from sprocket.v1.factory_pb2_grpc import add_FactoryServiceServicer_to_server
 from sprocket.v1.location_pb2_grpc import add_LocationServiceServicer_to_server

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from sprocket_grpc import setting_values
-from sprocket_grpc.expected_error import ExpectedError
+from sprocket_grpc.errors import ExpectedError
 from sprocket_grpc.variables import CLIENT_VARIABLES, PREFIX, unknown_variables
 
 _FILE = "_FILE"

@@ -8,7 +8,7 @@ import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from sprocket_grpc.expected_error import ExpectedError
+from sprocket_grpc.errors import ExpectedError
 from sprocket_grpc.settings import Settings
 from sprocket_grpc.variables import PREFIX
 

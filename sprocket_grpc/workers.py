@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 from sprocket_grpc.addresses import split
-from sprocket_grpc.expected_error import ExpectedError
+from sprocket_grpc.errors import ExpectedError
 from sprocket_grpc.serving import Started, StopSignals
 
 COMMAND = (sys.executable, "-m", "sprocket_grpc", "worker")

@@ -1,14 +1,15 @@
 """What the protos promise to every client, and that the code agrees with them."""
 
 import inspect
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 
-from sprocket.v1 import audit_pb2, error_reason_pb2, factory_pb2, location_pb2, sprocket_pb2, sprocket_type_pb2
 from sprocket.v1.error_reason_pb2 import ErrorReason
-from sprocket_grpc import errors
+from sprocket_grpc import contract, errors
 from sprocket_grpc.interceptors import status
 from sprocket_grpc.models import metadata
 from sprocket_grpc.services.factory import FACTORY
@@ -19,10 +20,8 @@ from sprocket_grpc.store.resource import ResourceStore
 from tests.resources import CASES, Case
 
 RESOURCES = {resource.name: resource for resource in (LOCATION, SPROCKET_TYPE, FACTORY, SPROCKET)}
-FILES: list[FileDescriptor] = [
-    module.DESCRIPTOR
-    for module in (location_pb2, sprocket_type_pb2, factory_pb2, sprocket_pb2, audit_pb2, error_reason_pb2)
-]
+PROTOS = sorted(Path(__file__).parents[1].joinpath("protos/sprocket/v1").glob("*.proto"))
+FILES: list[FileDescriptor] = [import_module(f"sprocket.v1.{each.stem}_pb2").DESCRIPTOR for each in PROTOS]
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
@@ -34,6 +33,10 @@ def methods() -> list[MethodDescriptor]:
 def known_errors() -> list[type[errors.SprocketError]]:
     classes = [each for _, each in inspect.getmembers(errors, inspect.isclass)]
     return [each for each in classes if issubclass(each, errors.SprocketError) and hasattr(each, "reason")]
+
+
+def test_the_server_knows_every_proto_and_nothing_else() -> None:
+    assert contract.FILES == FILES
 
 
 @pytest.mark.parametrize("method", methods(), ids=lambda method: method.name)

@@ -11,19 +11,19 @@ from typing import Any, NamedTuple, TypeVar
 import google.rpc.error_details_pb2 as details
 import grpc
 import pytest
+from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.message import Message
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
-from sprocket.v1 import audit_pb2, factory_pb2, location_pb2, sprocket_pb2, sprocket_type_pb2
 from tests.processes import server_process
 from tests.resources import MISSING_ID, create_location
 from tests.service import Service
+from tests.test_contract import FILES
 
 BUF = Path(sys.executable).with_name("buf")
 INVALID_ARGUMENT, NOT_FOUND = 3, 5
-MODULES: list[Any] = [location_pb2, sprocket_type_pb2, factory_pb2, sprocket_pb2, audit_pb2]
 KINDS = ["Location", "SprocketType", "Factory", "Sprocket", "Audit"]
 OTHERS = ["grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"]
 
@@ -89,16 +89,16 @@ async def test_every_service_is_listed_health_and_reflection_included(buf: Buf) 
 
 async def test_every_method_of_the_contract_is_listed(buf: Buf) -> None:
     listed = (await buf("", "--list-methods")).output.split()
-    services = [service for module in MODULES for service in module.DESCRIPTOR.services_by_name.values()]
+    services = [service for file in FILES for service in file.services_by_name.values()]
     methods = [f"{service.full_name}/{method.name}" for service in services for method in service.methods]
     assert [line for line in listed if line.startswith("sprocket.")] == sorted(methods)
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.DESCRIPTOR.name)
-async def test_the_contract_is_served_as_it_was_compiled(service: Service, module: Any) -> None:
-    response = await reflect(service.channel, ServerReflectionRequest(file_by_filename=module.DESCRIPTOR.name))
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+async def test_the_contract_is_served_as_it_was_compiled(service: Service, file: FileDescriptor) -> None:
+    response = await reflect(service.channel, ServerReflectionRequest(file_by_filename=file.name))
     files = [FileDescriptorProto.FromString(each) for each in response.file_descriptor_response.file_descriptor_proto]
-    compiled = FileDescriptorProto.FromString(module.DESCRIPTOR.serialized_pb)
+    compiled = FileDescriptorProto.FromString(file.serialized_pb)
     assert compiled in files
 
 

@@ -16,8 +16,8 @@ from sprocket.v1.factory_pb2 import (
     ListFactoriesRequest,
 )
 from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
-from sprocket_grpc.client.connection import Server
 from sprocket_grpc.client.errors import ClientError, explain
+from sprocket_grpc.client.server import Server
 
 CALL_SECONDS = 10
 HISTORY_SECONDS = 600

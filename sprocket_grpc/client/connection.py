@@ -12,6 +12,7 @@ import grpc
 
 from sprocket_grpc.addresses import reachable
 from sprocket_grpc.client.errors import ClientError
+from sprocket_grpc.client.server import Server
 from sprocket_grpc.variables import CLIENT_PREFIX, CLIENT_VARIABLES, PREFIX, unknown_variables
 
 _F = TypeVar("_F", bound=Callable[..., object])
@@ -50,22 +51,6 @@ class Connection(NamedTuple):
     def is_own_server(self) -> bool:
         """Whether a server with the settings of this environment is meant, and without TLS."""
         return not self.server and not self.tls_ca
-
-
-class Server(NamedTuple):
-    """A server that commands call.
-
-    Attributes:
-        address: Where it is.
-        channel: The channel to it.
-        metadata: What to send with every call: the credentials, if there are any.
-        uses_tls: Whether the channel does.
-    """
-
-    address: str
-    channel: grpc.Channel
-    metadata: tuple[tuple[str, str], ...] = ()
-    uses_tls: bool = False
 
 
 _OPTIONS = [

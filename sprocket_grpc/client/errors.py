@@ -1,6 +1,6 @@
 """What can be expected to go wrong, in a line that says what to do."""
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import click
 import google.rpc.error_details_pb2 as details
@@ -9,10 +9,8 @@ from google.protobuf.message import Message
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
+from sprocket_grpc.client.server import Server
 from sprocket_grpc.client.text import printable
-
-if TYPE_CHECKING:  # it raises these errors
-    from sprocket_grpc.client.connection import Server
 
 _D = TypeVar("_D", bound=Message)
 
@@ -36,7 +34,7 @@ class ClientError(click.ClickException):
         super().__init__(printable(message))
 
 
-def explain(error: grpc.RpcError, server: "Server") -> ClientError:
+def explain(error: grpc.RpcError, server: Server) -> ClientError:
     """Say what a failed call means.
 
     Args:
@@ -78,7 +76,7 @@ def missing_library(name: str) -> ClientError:
     return ClientError(f"{name} is not installed; `pip install 'sprocket-grpc[chart]'` brings it")
 
 
-def _told(code: grpc.StatusCode, status: Status, server: "Server") -> str:
+def _told(code: grpc.StatusCode, status: Status, server: Server) -> str:
     reason = detail(status, details.ErrorInfo).reason
     if reason == "ERROR_REASON_UNAUTHENTICATED":
         return _unauthenticated(server)
@@ -93,13 +91,13 @@ def _told(code: grpc.StatusCode, status: Status, server: "Server") -> str:
     return f"{text}; {advice}"
 
 
-def _unauthenticated(server: "Server") -> str:
+def _unauthenticated(server: Server) -> str:
     if server.metadata:
         return f"{server.address} does not accept the key or token shown: it is unknown, expired or revoked"
     return f"{server.address} wants to know who calls: say --api-key-file, or set SPROCKET_CLIENT_API_KEY"
 
 
-def _not_told(code: grpc.StatusCode, text: str, server: "Server") -> str:
+def _not_told(code: grpc.StatusCode, text: str, server: Server) -> str:
     match code:
         case grpc.StatusCode.UNAVAILABLE:
             return _unavailable(text, server)
@@ -110,7 +108,7 @@ def _not_told(code: grpc.StatusCode, text: str, server: "Server") -> str:
     return f"{server.address} failed with {code.name}: {text}"
 
 
-def _unavailable(text: str, server: "Server") -> str:
+def _unavailable(text: str, server: Server) -> str:
     """Say why there is no connection, as far as gRPC's text tells."""
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return f"the certificate of {server.address} does not come from any in --tls-ca, or is another server's"

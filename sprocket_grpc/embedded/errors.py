@@ -1,6 +1,6 @@
 """What a person is told when the private PostgreSQL cannot be had."""
 
-from sprocket_grpc.expected_error import ExpectedError
+from sprocket_grpc.errors import ExpectedError
 
 
 class EmbeddedDatabaseError(ExpectedError):

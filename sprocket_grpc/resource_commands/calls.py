@@ -11,8 +11,8 @@ import click
 import google.rpc.error_details_pb2 as details
 import grpc
 
-from sprocket_grpc.client.connection import Server
 from sprocket_grpc.client.errors import detail, explain, status_of
+from sprocket_grpc.client.server import Server
 from sprocket_grpc.resource_commands.catalogue import Method, Resource
 from sprocket_grpc.variables import CLIENT_PREFIX
 

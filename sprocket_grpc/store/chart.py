@@ -18,8 +18,8 @@ from sqlalchemy import (
     update,
 )
 
-from sprocket_grpc.models import Identifier, chart_entry, epoch_micros, factory
-from sprocket_grpc.store.references import IDENTIFIERS
+from sprocket_grpc.column_types import IDENTIFIERS, Identifier, epoch_micros
+from sprocket_grpc.models import chart_entry, factory
 from sprocket_grpc.store.resource import Values
 
 _ENTRY_COLUMNS = ["factory_id", "sequence", "time_micros", "sprocket_production_goal", "sprocket_production_actual"]

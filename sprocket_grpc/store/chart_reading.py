@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 from sqlalchemy import ARRAY, BigInteger, Connection, Integer, bindparam, column, func, select, text
 
+from sprocket_grpc.column_types import IDENTIFIERS, Identifier, epoch_micros
 from sprocket_grpc.errors import NotFoundError
-from sprocket_grpc.models import Identifier, epoch_micros, factory
+from sprocket_grpc.models import factory
 from sprocket_grpc.prepared_read import PreparedRead, Reader
-from sprocket_grpc.store.references import IDENTIFIERS
 
 _NUMBERS = ARRAY(BigInteger)
 

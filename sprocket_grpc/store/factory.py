@@ -2,7 +2,8 @@
 
 from sqlalchemy import Connection, func, insert, update
 
-from sprocket_grpc.models import epoch_micros, factory
+from sprocket_grpc.column_types import epoch_micros
+from sprocket_grpc.models import factory
 from sprocket_grpc.store import cascade, chart
 from sprocket_grpc.store.listed import Row
 from sprocket_grpc.store.resource import ResourceStore, Values

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import array
 
-from sprocket_grpc.models import Instant
+from sprocket_grpc.column_types import Instant
 from sprocket_grpc.query.expression import And, Comparison, Expression, Not, Operator, Or, Value
 from sprocket_grpc.query.order import OrderTerm
 

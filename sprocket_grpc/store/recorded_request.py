@@ -6,8 +6,8 @@ from typing import NamedTuple
 from sqlalchemy import ARRAY, Connection, LargeBinary, bindparam, column, delete, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from sprocket_grpc.models import Identifier, recorded_request
-from sprocket_grpc.store.references import IDENTIFIERS
+from sprocket_grpc.column_types import IDENTIFIERS, Identifier
+from sprocket_grpc.models import recorded_request
 
 MOST_FORGOTTEN_AT_ONCE = 1000
 """So that no transaction of the clean-up is long."""

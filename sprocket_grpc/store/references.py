@@ -4,11 +4,8 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, ForeignKey, Table, bindparam, func, select
 
+from sprocket_grpc.column_types import IDENTIFIERS
 from sprocket_grpc.errors import Violation
-from sprocket_grpc.models import Several
-
-IDENTIFIERS = Several("UUID")
-"""The type of a parameter that holds several ids."""
 
 
 def foreign_keys(table: Table) -> list[ForeignKey]:

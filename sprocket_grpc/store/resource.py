@@ -23,10 +23,11 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from sprocket_grpc.attribution import SET_CALLER
+from sprocket_grpc.column_types import IDENTIFIERS
 from sprocket_grpc.errors import AbortedError, NotFoundError, ReferenceNotFoundError, ResourceInUseError
 from sprocket_grpc.prepared_read import PreparedRead, Reader
 from sprocket_grpc.store.listed import ListedStore, Row
-from sprocket_grpc.store.references import IDENTIFIERS, existing, foreign_keys, missing_reference
+from sprocket_grpc.store.references import existing, foreign_keys, missing_reference
 
 Values: TypeAlias = dict[str, Any]
 """Fields of a resource by their names."""

@@ -20,11 +20,12 @@ from sqlalchemy.sql.selectable import TableValuedAlias
 
 from sprocket_grpc.attribution import SET_CALLERS, callers_of
 from sprocket_grpc.caller import Caller
+from sprocket_grpc.column_types import IDENTIFIERS, Identifier, Several
 from sprocket_grpc.errors import AbortedError, NotFoundError, ReferenceNotFoundError, SprocketError, Violation
-from sprocket_grpc.models import Identifier, Several, factory, sprocket, sprocket_type
+from sprocket_grpc.models import factory, sprocket, sprocket_type
 from sprocket_grpc.store import chart
 from sprocket_grpc.store.listed import Row
-from sprocket_grpc.store.references import IDENTIFIERS, existing, foreign_keys, missing_reference
+from sprocket_grpc.store.references import existing, foreign_keys, missing_reference
 from sprocket_grpc.store.resource import ResourceStore, Values
 
 

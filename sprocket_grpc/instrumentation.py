@@ -6,6 +6,7 @@ import uuid
 from threading import Thread
 from typing import TYPE_CHECKING
 
+from opentelemetry.metrics import Meter
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
@@ -22,9 +23,9 @@ from sprocket_grpc.replicas import Replicas
 from sprocket_grpc.services.following import Following
 from sprocket_grpc.settings import Settings
 from sprocket_grpc.telemetry.event_loop import EventLoopLag
-from sprocket_grpc.telemetry.gauges import observe_following, observe_health, observe_process, observe_replicas
 from sprocket_grpc.telemetry.histograms import Histograms
 from sprocket_grpc.telemetry.pools import PoolMetrics
+from sprocket_grpc.telemetry.process import observe_process, observed
 from sprocket_grpc.telemetry.statements import Statements
 
 if TYPE_CHECKING:
@@ -75,9 +76,9 @@ class Telemetry:
             self._statements.watch(database.engine)
             database.on_direct_read = self._statements.record_direct_read
             self._pools.watch(name, database)
-        observe_replicas(self._meter, replicas)
-        observe_following(self._meter, following)
-        observe_health(self._meter, monitor)
+        _observe_replicas(self._meter, replicas)
+        _observe_following(self._meter, following)
+        _observe_health(self._meter, monitor)
 
     def close(self) -> None:
         """Send what is left, to a collector that takes it at once; another one must not hold up the end."""
@@ -92,6 +93,35 @@ class Telemetry:
             self._senders.metrics.give_up()
         if self._prometheus:
             self._prometheus.close()
+
+
+def _observe_following(meter: Meter, following: Following) -> None:
+    """Tell how many charts are followed, and by how many streams."""
+    meter.create_observable_gauge(
+        "sprocket.chart.followed", [observed(lambda: following.count)], "{chart}", "Charts that are followed."
+    )
+    meter.create_observable_gauge(
+        "sprocket.chart.streams", [observed(lambda: following.streams)], "{stream}", "Streams that follow charts."
+    )
+
+
+def _observe_health(meter: Meter, monitor: HealthMonitor) -> None:
+    """Tell whether we serve."""
+    meter.create_observable_gauge(
+        "sprocket.health.serving",
+        [observed(lambda: int(monitor.problem is None))],
+        description="1 while the database is well, and else 0.",
+    )
+
+
+def _observe_replicas(meter: Meter, replicas: Replicas) -> None:
+    """Tell how many standbys are read from."""
+    meter.create_observable_gauge(
+        "sprocket.database.fresh_standbys",
+        [observed(lambda: replicas.fresh)],
+        "{database}",
+        "Standbys that are fresh enough to read from.",
+    )
 
 
 def _prometheus(listen: str, histograms: Histograms) -> "PrometheusServer":

@@ -1,4 +1,4 @@
-"""What is looked at only when somebody asks for the metrics: it costs nothing in between."""
+"""What the process takes, by the conventions for processes: read only when somebody asks for the metrics."""
 
 import os
 import time
@@ -8,41 +8,13 @@ from pathlib import Path
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
-from sprocket_grpc.health import HealthMonitor
-from sprocket_grpc.replicas import Replicas
-from sprocket_grpc.services.following import Following
-
 _PROC = Path("/proc/self")  # on Linux
 _RESIDENT_PAGES = 1  # proc_pid_statm(5)
 
 
-def observe_following(meter: Meter, following: Following) -> None:
-    """Tell how many charts are followed, and by how many streams."""
-    meter.create_observable_gauge(
-        "sprocket.chart.followed", [_value(lambda: following.count)], "{chart}", "Charts that are followed."
-    )
-    meter.create_observable_gauge(
-        "sprocket.chart.streams", [_value(lambda: following.streams)], "{stream}", "Streams that follow charts."
-    )
-
-
-def observe_health(meter: Meter, monitor: HealthMonitor) -> None:
-    """Tell whether we serve."""
-    meter.create_observable_gauge(
-        "sprocket.health.serving",
-        [_value(lambda: int(monitor.problem is None))],
-        description="1 while the database is well, and else 0.",
-    )
-
-
-def observe_replicas(meter: Meter, replicas: Replicas) -> None:
-    """Tell how many standbys are read from."""
-    meter.create_observable_gauge(
-        "sprocket.database.fresh_standbys",
-        [_value(lambda: replicas.fresh)],
-        "{database}",
-        "Standbys that are fresh enough to read from.",
-    )
+def observed(look: Callable[[], float]) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    """Make a metric of what a function returns when somebody asks for the metrics: it costs nothing in between."""
+    return lambda _: [Observation(look())]
 
 
 def observe_process(meter: Meter) -> None:
@@ -61,12 +33,8 @@ def observe_process(meter: Meter) -> None:
         "Open files and connections of the process.",
     )
     meter.create_observable_gauge(
-        "process.uptime", [_value(lambda: time.monotonic() - began)], "s", "How long the process has run."
+        "process.uptime", [observed(lambda: time.monotonic() - began)], "s", "How long the process has run."
     )
-
-
-def _value(look: Callable[[], float]) -> Callable[[CallbackOptions], Iterable[Observation]]:
-    return lambda _: [Observation(look())]
 
 
 def _cpu_seconds() -> Iterator[Observation]:
