@@ -10,12 +10,12 @@ from typing import NamedTuple
 from sqlalchemy import Connection, make_url, text
 
 from bench.report import Progress
-from sprocket_grpc import migrate
-from sprocket_grpc.database import create_plain_engine
-from sprocket_grpc.embedded import embedded_postgres
-from sprocket_grpc.embedded.account import account_for
-from sprocket_grpc.embedded.binaries import find_binaries
-from sprocket_grpc.embedded.pid_file import read_pid_file
+from sprocket_grpc.storage import migrate
+from sprocket_grpc.storage.embedded import embedded_postgres
+from sprocket_grpc.storage.embedded.account import account_for
+from sprocket_grpc.storage.embedded.binaries import find_binaries
+from sprocket_grpc.storage.embedded.pid_file import read_pid_file
+from sprocket_grpc.storage.postgres.database import create_plain_engine
 
 _ENTRIES_AT_ONCE = 1_000_000
 

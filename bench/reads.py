@@ -33,7 +33,7 @@ from sprocket.v1.factory_pb2 import (
 )
 from sprocket.v1.sprocket_pb2 import ListSprocketsRequest, ListSprocketsResponse
 from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
-from sprocket_grpc.settings import Settings
+from sprocket_grpc.config.settings import Settings
 
 GET = "/sprocket.v1.FactoryService/GetFactory"
 

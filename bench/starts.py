@@ -22,7 +22,7 @@ PROMISED_SECONDS = 1.5
 
 _WITHOUT = "the libraries alone: grpc, SQLAlchemy, psycopg, pydantic-settings"
 _IMPORTS = {
-    "import": "import sprocket_grpc.cli, sprocket_grpc.serve_command, sprocket_grpc.serving",
+    "import": "import sprocket_grpc.cli.serve, sprocket_grpc.cli.main, sprocket_grpc.server.run",
     _WITHOUT: "import click, grpc, psycopg, pydantic_settings, sqlalchemy.ext.asyncio, google.protobuf.timestamp_pb2",
 }
 _WORKERS = 2

@@ -8,7 +8,7 @@ import time
 from alembic import context
 from sqlalchemy import Connection, text
 
-from sprocket_grpc.models import metadata
+from sprocket_grpc.storage.tables import metadata
 
 ADVISORY_LOCK = 0x5B0C4E7
 """Any number that nobody else in this database takes: whoever holds it migrates."""
@@ -22,7 +22,7 @@ _COLLATED = {"ix_sprocket_display_name_id"}
 
 
 def is_comparable(_: object, name: str | None, *__: object) -> bool:
-    """Whether the check can compare something with models.py: SQLAlchemy does not see the collations of indexes."""
+    """Whether the check can compare something with tables.py: SQLAlchemy does not see the collations of indexes."""
     return name not in _COLLATED
 
 

@@ -7,9 +7,9 @@ Rules of a migration:
   added NOT VALID and validated in a migration of its own, and an index on sprocket or chart_entry is
   created CONCURRENTLY in `with op.get_context().autocommit_block():`.
 - It gives up after `lock_timeout` (env.py) rather than queue all requests behind it. Run it again.
-- Constraints have the names that the naming convention in models.py gives them.
+- Constraints have the names that the naming convention in tables.py gives them.
 - `downgrade` undoes it, and says in a comment what data it cannot bring back.
-- SCHEMA_REVISION in models.py becomes this revision once the service needs it.
+- SCHEMA_REVISION in tables.py becomes this revision once the service needs it.
 """
 
 import sqlalchemy as sa

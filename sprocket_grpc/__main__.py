@@ -9,7 +9,7 @@ _OF_CLIENTS = ("click", "google", "grpc_health", "grpc_status")
 def main() -> None:
     """Run the command line, or say what to install where what a command needs is not."""
     try:
-        from sprocket_grpc.cli import main as run  # noqa: PLC0415  # what it needs may not be installed
+        from sprocket_grpc.cli.main import main as run  # noqa: PLC0415  # what it needs may not be installed
 
         run()
     except ModuleNotFoundError as error:

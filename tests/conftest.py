@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from sqlalchemy import make_url
 
+from sprocket_grpc.config.environment import PREFIX
 from sprocket_grpc.testing.postgres import migrated_database, new_database, throw_away_postgres
-from sprocket_grpc.variables import PREFIX
-from tests.service import Service, running_service
+from tests.support.service import Service, running_service
 
 # What a script runs in the background ignores Ctrl-C, and so would the processes that tests press it in.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

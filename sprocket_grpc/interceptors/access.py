@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
+from sprocket_grpc.auth.authentication import Authentication
+from sprocket_grpc.auth.rights import needed_right
 from sprocket_grpc.caller import current_caller, set_caller
 from sprocket_grpc.errors import PermissionDeniedError
-from sprocket_grpc.identity.authentication import Authentication
-from sprocket_grpc.identity.rights import needed_right
 from sprocket_grpc.interceptors.call import Call, Handle
 
 AUTHORIZATION_KEY = "authorization"

@@ -7,7 +7,7 @@ import logging
 from typing import Any
 
 from sprocket_grpc.interceptors.call import Call, Handle
-from sprocket_grpc.telemetry.log_lines import FIELDS
+from sprocket_grpc.telemetry.logs import FIELDS
 
 _log = logging.getLogger("sprocket_grpc.access")
 

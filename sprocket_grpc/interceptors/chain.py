@@ -17,7 +17,7 @@ from sprocket_grpc.caller import Caller, set_caller
 from sprocket_grpc.errors import MalformedRequestError
 from sprocket_grpc.interceptors.call import REQUEST_ID_KEY, Call, Concern, Handle
 from sprocket_grpc.services import Context
-from sprocket_grpc.telemetry.trace_id import TRACEPARENT_KEY, read_trace_id, set_trace_id
+from sprocket_grpc.telemetry.trace_context import TRACEPARENT_KEY, read_trace_id, set_trace_id
 
 _OUR_METHODS = "/sprocket."
 

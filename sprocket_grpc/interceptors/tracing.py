@@ -14,7 +14,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from sprocket_grpc.interceptors.call import Call, Handle
 from sprocket_grpc.interceptors.status import SERVER_ERRORS
-from sprocket_grpc.telemetry.trace_id import TRACEPARENT_KEY, is_sampled, set_trace_id
+from sprocket_grpc.telemetry.trace_context import TRACEPARENT_KEY, is_sampled, set_trace_id
 
 _propagator = TraceContextTextMapPropagator()
 

@@ -4,9 +4,9 @@ from sprocket.v1 import audit_pb2 as pb
 from sprocket.v1.audit_pb2_grpc import AuditServiceServicer
 from sprocket_grpc.services import Context
 from sprocket_grpc.services.audit_entry import AuditEntries
-from sprocket_grpc.services.lists import Lists
-from sprocket_grpc.services.toolkit import Toolkit
-from sprocket_grpc.store.audit import AuditStore
+from sprocket_grpc.services.standard.dependencies import Toolkit
+from sprocket_grpc.services.standard.lists import Lists
+from sprocket_grpc.storage.audit import AuditStore
 
 
 class AuditService(AuditServiceServicer):

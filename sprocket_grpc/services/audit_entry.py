@@ -12,7 +12,7 @@ from sprocket_grpc.services.factory import FACTORY
 from sprocket_grpc.services.location import LOCATION
 from sprocket_grpc.services.sprocket import SPROCKET
 from sprocket_grpc.services.sprocket_type import SPROCKET_TYPE
-from sprocket_grpc.store.listed import Row
+from sprocket_grpc.storage.listing import Row
 
 _DESCRIPTORS: Mapping[str, Descriptor] = {
     each.descriptor.full_name: each.descriptor for each in (LOCATION, SPROCKET_TYPE, FACTORY, SPROCKET)

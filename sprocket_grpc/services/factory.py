@@ -6,12 +6,12 @@ from contextlib import aclosing
 from sprocket.v1 import factory_pb2 as pb
 from sprocket.v1.factory_pb2_grpc import FactoryServiceServicer
 from sprocket_grpc.services import Context
-from sprocket_grpc.services.factory_charts import FactoryCharts
-from sprocket_grpc.services.resource import Resource
-from sprocket_grpc.services.standard import StandardMethods
-from sprocket_grpc.services.toolkit import Toolkit
-from sprocket_grpc.services.validation import identifier, not_negative, required_text
-from sprocket_grpc.store.factory import FactoryStore
+from sprocket_grpc.services.charts.rpcs import FactoryCharts
+from sprocket_grpc.services.standard.dependencies import Toolkit
+from sprocket_grpc.services.standard.methods import StandardMethods
+from sprocket_grpc.services.standard.resource import Resource
+from sprocket_grpc.services.standard.validation import identifier, not_negative, required_text
+from sprocket_grpc.storage.factory import FactoryStore
 
 FACTORY = Resource(
     "factory",

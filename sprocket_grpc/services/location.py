@@ -2,14 +2,14 @@
 
 from sprocket.v1 import location_pb2 as pb
 from sprocket.v1.location_pb2_grpc import LocationServiceServicer
-from sprocket_grpc.models import location
 from sprocket_grpc.services import Context
-from sprocket_grpc.services.resource import Resource
-from sprocket_grpc.services.standard import StandardMethods
-from sprocket_grpc.services.toolkit import Toolkit
-from sprocket_grpc.services.validation import country_code, optional_text, required_text
-from sprocket_grpc.store.cascade import delete_factories_of_location
-from sprocket_grpc.store.resource import ResourceStore
+from sprocket_grpc.services.standard.dependencies import Toolkit
+from sprocket_grpc.services.standard.methods import StandardMethods
+from sprocket_grpc.services.standard.resource import Resource
+from sprocket_grpc.services.standard.validation import country_code, optional_text, required_text
+from sprocket_grpc.storage.cascade import delete_factories_of_location
+from sprocket_grpc.storage.resource import ResourceStore
+from sprocket_grpc.storage.tables import location
 
 LOCATION = Resource(
     "location",

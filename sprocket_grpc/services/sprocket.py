@@ -3,13 +3,13 @@
 from sprocket.v1 import sprocket_pb2 as pb
 from sprocket.v1.sprocket_pb2_grpc import SprocketServiceServicer
 from sprocket_grpc.services import Context
-from sprocket_grpc.services.resource import Resource
 from sprocket_grpc.services.sprocket_batches import SprocketBatches
 from sprocket_grpc.services.sprocket_creation import SprocketCreation
-from sprocket_grpc.services.standard import StandardMethods
-from sprocket_grpc.services.toolkit import Toolkit
-from sprocket_grpc.services.validation import identifier, optional_text
-from sprocket_grpc.store.sprocket import SprocketStore
+from sprocket_grpc.services.standard.dependencies import Toolkit
+from sprocket_grpc.services.standard.methods import StandardMethods
+from sprocket_grpc.services.standard.resource import Resource
+from sprocket_grpc.services.standard.validation import identifier, optional_text
+from sprocket_grpc.storage.sprocket import SprocketStore
 
 SPROCKET = Resource(
     "sprocket",

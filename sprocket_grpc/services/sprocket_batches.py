@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 from sprocket.v1 import sprocket_pb2 as pb
-from sprocket_grpc.database import Connection
 from sprocket_grpc.errors import Violation
-from sprocket_grpc.services.resource import Resource
-from sprocket_grpc.services.toolkit import Toolkit
-from sprocket_grpc.services.validation import batch_violations, ids_violations, refuse, violations
-from sprocket_grpc.services.writes import Writes, request_id_violations
-from sprocket_grpc.store.resource import Values
-from sprocket_grpc.store.sprocket import SprocketStore
+from sprocket_grpc.services.standard.dependencies import Toolkit
+from sprocket_grpc.services.standard.resource import Resource
+from sprocket_grpc.services.standard.validation import batch_violations, ids_violations, refuse, violations
+from sprocket_grpc.services.standard.writes import Writes, request_id_violations
+from sprocket_grpc.storage.postgres.database import Connection
+from sprocket_grpc.storage.resource import Values
+from sprocket_grpc.storage.sprocket import SprocketStore
 
 
 class SprocketBatches:

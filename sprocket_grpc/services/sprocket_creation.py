@@ -5,15 +5,15 @@ from dataclasses import dataclass, field
 
 from sprocket.v1 import sprocket_pb2 as pb
 from sprocket_grpc.caller import Caller, current_caller
-from sprocket_grpc.database import Connection
 from sprocket_grpc.errors import SprocketError
 from sprocket_grpc.services.coalescing import Coalescing
-from sprocket_grpc.services.resource import Resource
-from sprocket_grpc.services.toolkit import Toolkit
-from sprocket_grpc.services.validation import refuse
-from sprocket_grpc.services.writes import SharedWrite, claim_of, request_id_violations
-from sprocket_grpc.store.resource import Values
-from sprocket_grpc.store.sprocket import SprocketStore
+from sprocket_grpc.services.standard.dependencies import Toolkit
+from sprocket_grpc.services.standard.resource import Resource
+from sprocket_grpc.services.standard.validation import refuse
+from sprocket_grpc.services.standard.writes import SharedWrite, claim_of, request_id_violations
+from sprocket_grpc.storage.postgres.database import Connection
+from sprocket_grpc.storage.resource import Values
+from sprocket_grpc.storage.sprocket import SprocketStore
 
 
 @dataclass(eq=False)

@@ -2,14 +2,14 @@
 
 from sprocket.v1 import sprocket_type_pb2 as pb
 from sprocket.v1.sprocket_type_pb2_grpc import SprocketTypeServiceServicer
-from sprocket_grpc.models import sprocket_type
 from sprocket_grpc.services import Context
-from sprocket_grpc.services.resource import Resource
-from sprocket_grpc.services.standard import StandardMethods
-from sprocket_grpc.services.toolkit import Toolkit
-from sprocket_grpc.services.validation import between, positive, required_text
-from sprocket_grpc.store.cascade import delete_sprockets_of_type
-from sprocket_grpc.store.resource import ResourceStore
+from sprocket_grpc.services.standard.dependencies import Toolkit
+from sprocket_grpc.services.standard.methods import StandardMethods
+from sprocket_grpc.services.standard.resource import Resource
+from sprocket_grpc.services.standard.validation import between, positive, required_text
+from sprocket_grpc.storage.cascade import delete_sprockets_of_type
+from sprocket_grpc.storage.resource import ResourceStore
+from sprocket_grpc.storage.tables import sprocket_type
 
 SPROCKET_TYPE = Resource(
     "sprocket_type",

@@ -12,7 +12,7 @@ from opentelemetry.sdk.metrics.export import MetricsData
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
-from sprocket_grpc.addresses import AddressInUseError, split
+from sprocket_grpc.config.addresses import AddressInUseError, split
 from sprocket_grpc.telemetry.histograms import Histograms
 
 _SILENCE_SECONDS = 10

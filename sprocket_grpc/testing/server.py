@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from sprocket_grpc.parts import Parts
-from sprocket_grpc.server import create_server
+from sprocket_grpc.server.dependencies import Parts
+from sprocket_grpc.server.grpc_server import create_server
 
 
 @asynccontextmanager

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
-from sprocket_grpc.database import Database
-from sprocket_grpc.parts import parts_on
-from sprocket_grpc.serving import cut_off_calls_end
-from sprocket_grpc.settings import Settings
+from sprocket_grpc.config.settings import Settings
+from sprocket_grpc.server.dependencies import parts_on
+from sprocket_grpc.server.run import cut_off_calls_end
+from sprocket_grpc.storage.postgres.database import Database
 from sprocket_grpc.testing.postgres import migrated_database
 from sprocket_grpc.testing.server import running_server
 from sprocket_grpc.testing.states import States

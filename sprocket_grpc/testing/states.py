@@ -6,9 +6,9 @@ and nothing that a server can do changes more than that.
 
 from sqlalchemy import Connection, delete, text
 
-from sprocket_grpc.database import create_plain_engine
-from sprocket_grpc.models import metadata
-from sprocket_grpc.seed import seed
+from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.seed import seed
+from sprocket_grpc.storage.tables import metadata
 
 _EMPTY = "as_migrated"
 _SEEDED = "with_sample_data"

@@ -10,9 +10,9 @@ from sqlalchemy import make_url
 from sprocket_grpc.testing.postgres import execute
 from tests.conformance.promises import refusal
 from tests.conformance.rpcs import METHODS, call, path
-from tests.errors import Failure
-from tests.resources import CASES
-from tests.service import Service
+from tests.support.errors import Failure
+from tests.support.resources import CASES
+from tests.support.service import Service
 
 TABLES = [case.name for case in CASES]
 """The tables that are damaged. The audit log stays as it is."""

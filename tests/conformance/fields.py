@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from tests.resources import MISSING_ID
+from tests.support.resources import MISSING_ID
 
 MEGABYTE = "x" * 1_000_000
 EMOJI = "\N{GRINNING FACE}"
@@ -74,7 +74,7 @@ class Field:
 
     @property
     def fit(self) -> Any:
-        """A value in its range, not empty to protobuf, and not what tests/resources.py sets."""
+        """A value in its range, not empty to protobuf, and not what tests/support/resources.py sets."""
         return next(value for value in self.right.values() if value)
 
     @property

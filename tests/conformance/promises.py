@@ -4,14 +4,14 @@ import json
 import re
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import NamedTuple
 
 import grpc
 from google.rpc.error_details_pb2 import BadRequest
 
 from sprocket.v1.error_reason_pb2 import ErrorReason
-from tests.errors import Failure, fails
+from tests import ROOT
+from tests.support.errors import Failure, fails
 
 INVALID_FIELD = "ERROR_REASON_INVALID_FIELD"
 INVALID_PAGE_TOKEN = "ERROR_REASON_INVALID_PAGE_TOKEN"  # noqa: S105  # no password
@@ -22,7 +22,7 @@ TRAILERS_LIMIT_BYTES = 8192
 """Clients take an error whose trailers are longer for RESOURCE_EXHAUSTED: some of them at random, over 16 kB all."""
 
 _OTHER_TRAILERS_BYTES = 245  # the fixed ones, and the names of ours, as HTTP/2 counts them
-_CONTRACT = Path(__file__).parents[2] / "protos" / "sprocket" / "v1" / "error_reason.proto"
+_CONTRACT = ROOT / "protos" / "sprocket" / "v1" / "error_reason.proto"
 _DOCUMENTED = re.compile(
     r"Code (?P<code>[A-Z_]+).*?(?P<example>\{.*?^ *\}$)\s*(?P<reason>ERROR_REASON_\w+) = ", re.DOTALL | re.MULTILINE
 )

@@ -3,10 +3,10 @@
 import asyncio
 from typing import Any
 
-from tests.books import query
 from tests.conformance.fields import fields_of
-from tests.resources import Case, create_factory, create_location, create_sprocket_type
-from tests.service import Service
+from tests.support.books import query
+from tests.support.resources import Case, create_factory, create_location, create_sprocket_type
+from tests.support.service import Service
 
 
 async def references(service: Service, case: Case) -> dict[str, str]:

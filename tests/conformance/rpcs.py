@@ -4,9 +4,9 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 
-from sprocket_grpc.contract import FILES
-from tests.resources import CASES, Case
-from tests.service import Service
+from sprocket_grpc.server.contract import FILES
+from tests.support.resources import CASES, Case
+from tests.support.service import Service
 
 METHODS: list[MethodDescriptor] = [
     method for file in FILES for described in file.services_by_name.values() for method in described.methods

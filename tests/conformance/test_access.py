@@ -10,13 +10,13 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 
-from sprocket_grpc.identity.rights import Right, needed_right
-from sprocket_grpc.settings import Settings
-from tests.callers import Metadata, bearer, create_key
+from sprocket_grpc.auth.rights import Right, needed_right
+from sprocket_grpc.config.settings import Settings
 from tests.conformance.promises import refusal, refuses
 from tests.conformance.rpcs import METHODS, path, valid_requests, with_broken_text
-from tests.resources import MISSING_ID
-from tests.service import Service, running_service
+from tests.support.callers import Metadata, bearer, create_key
+from tests.support.resources import MISSING_ID
+from tests.support.service import Service, running_service
 
 UNAUTHENTICATED = (grpc.StatusCode.UNAUTHENTICATED, "ERROR_REASON_UNAUTHENTICATED")
 PERMISSION_DENIED = (grpc.StatusCode.PERMISSION_DENIED, "ERROR_REASON_PERMISSION_DENIED")

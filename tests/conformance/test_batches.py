@@ -13,13 +13,13 @@ from google.rpc.error_details_pb2 import PreconditionFailure, ResourceInfo
 from sqlalchemy import event
 
 from sprocket.v1.sprocket_pb2 import BatchCreateSprocketsRequest, BatchDeleteSprocketsRequest, Sprocket
-from tests.books import assert_books_agree, numbers_of
 from tests.conformance.promises import REFERENCE_NOT_FOUND, RESOURCE_NOT_FOUND, invalid, refusal
 from tests.conformance.rows import create_several
 from tests.conformance.writes import dump
-from tests.errors import Failure
-from tests.resources import CASES, MISSING_ID, Case, create_factory, create_sprocket_type
-from tests.service import Service
+from tests.support.books import assert_books_agree, numbers_of
+from tests.support.errors import Failure
+from tests.support.resources import CASES, MISSING_ID, Case, create_factory, create_sprocket_type
+from tests.support.service import Service
 
 MOST_STATEMENTS = 10
 SPROCKET = CASES[3]

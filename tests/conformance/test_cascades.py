@@ -11,12 +11,12 @@ import pytest
 from google.rpc.error_details_pb2 import PreconditionFailure
 
 from sprocket.v1.sprocket_pb2 import BatchCreateSprocketsRequest, Sprocket
-from tests.books import assert_books_agree, numbers_of, query
 from tests.conformance.promises import refusal
 from tests.conformance.writes import dump
-from tests.production import get_factory
-from tests.resources import CASES, Case, create_factory, create_location, create_sprocket, create_sprocket_type
-from tests.service import Service
+from tests.support.books import assert_books_agree, numbers_of, query
+from tests.support.production import get_factory
+from tests.support.resources import CASES, Case, create_factory, create_location, create_sprocket, create_sprocket_type
+from tests.support.service import Service
 
 LOCATION, SPROCKET_TYPE, FACTORY, SPROCKET = CASES
 IN_USE = "ERROR_REASON_RESOURCE_IN_USE"

@@ -10,8 +10,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from tests.conformance.fields import MEGABYTE, OUTPUT_ONLY
 from tests.conformance.messages import without
 from tests.conformance.rows import create_several, references
-from tests.resources import CASES, MISSING_ID, Case, create_sprocket
-from tests.service import Service
+from tests.support.resources import CASES, MISSING_ID, Case, create_sprocket
+from tests.support.service import Service
 
 every_resource = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 

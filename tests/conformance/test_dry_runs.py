@@ -10,8 +10,8 @@ from google.rpc.status_pb2 import Status
 from sprocket.v1.sprocket_pb2 import Sprocket
 from tests.conformance.promises import invalid
 from tests.conformance.writes import MAKERS, SPROCKET, Maker, Write, creation, dump, every_write, growth, write
-from tests.resources import CASES, MISSING_ID, Case, create_sprocket
-from tests.service import Service
+from tests.support.resources import CASES, MISSING_ID, Case, create_sprocket
+from tests.support.service import Service
 
 SERVER_SET = ("id", "create_time", "update_time", "etag")
 BATCHES = ["BatchCreateSprockets", "BatchDeleteSprockets"]

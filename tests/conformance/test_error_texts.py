@@ -10,16 +10,9 @@ import pytest
 from sprocket.v1.error_reason_pb2 import ErrorReason
 from sprocket.v1.location_pb2 import Location
 from tests.conformance.fields import MEGABYTE, fields_of
-from tests.conformance.promises import (
-    INVALID_FIELD,
-    REASONS,
-    REFERENCE_NOT_FOUND,
-    RESOURCE_NOT_FOUND,
-    invalid,
-    refusal,
-)
-from tests.resources import CASES, MISSING_ID, Case
-from tests.service import Service
+from tests.conformance.promises import INVALID_FIELD, REASONS, REFERENCE_NOT_FOUND, RESOURCE_NOT_FOUND, invalid, refusal
+from tests.support.resources import CASES, MISSING_ID, Case
+from tests.support.service import Service
 
 OTHER_ID = MISSING_ID.replace("5", "6")
 

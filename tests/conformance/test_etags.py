@@ -7,9 +7,9 @@ import grpc
 import pytest
 
 from tests.conformance.promises import invalid, refusal, refuses
-from tests.production import get_factory
-from tests.resources import CASES, Case, create_factory, create_sprocket, create_sprocket_type
-from tests.service import Service
+from tests.support.production import get_factory
+from tests.support.resources import CASES, Case, create_factory, create_sprocket, create_sprocket_type
+from tests.support.service import Service
 
 ABORTED = grpc.StatusCode.ABORTED
 MISMATCH = "ERROR_REASON_ETAG_MISMATCH"

@@ -8,8 +8,8 @@ from tests.conformance.fields import FIELDS, Field, fields_of
 from tests.conformance.messages import with_values
 from tests.conformance.promises import invalid
 from tests.conformance.rows import references
-from tests.resources import CASES, Case
-from tests.service import Service
+from tests.support.resources import CASES, Case
+from tests.support.service import Service
 
 CASE_OF = {case.name: case for case in CASES}
 

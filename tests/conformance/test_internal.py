@@ -9,9 +9,9 @@ from google.rpc.error_details_pb2 import RequestInfo
 from sprocket_grpc.testing.postgres import execute
 from tests.conformance.breakage import TABLES, failures, without_audit_log
 from tests.conformance.rpcs import valid_requests
-from tests.errors import Failure
-from tests.resources import CASES, Case
-from tests.service import Service
+from tests.support.errors import Failure
+from tests.support.resources import CASES, Case
+from tests.support.service import Service
 
 INTERNAL = "ERROR_REASON_INTERNAL"
 SECRET = "hunter2"  # noqa: S105  # nobody's  # pragma: allowlist secret

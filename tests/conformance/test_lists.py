@@ -9,8 +9,8 @@ import pytest
 
 from tests.conformance.promises import INVALID_PAGE_TOKEN, invalid
 from tests.conformance.rows import references
-from tests.resources import CASES, Case
-from tests.service import Service
+from tests.support.resources import CASES, Case
+from tests.support.service import Service
 
 every_resource = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 

@@ -7,8 +7,8 @@ import pytest
 
 from tests.conformance.promises import refusal
 from tests.conformance.rpcs import METHODS, call, path, valid_requests, with_broken_text
-from tests.resources import CASES, Case
-from tests.service import Service
+from tests.support.resources import CASES, Case
+from tests.support.service import Service
 
 REFUSED = (grpc.StatusCode.INVALID_ARGUMENT, "ERROR_REASON_MALFORMED_REQUEST")
 

@@ -6,12 +6,12 @@ import grpc
 import pytest
 from google.rpc.error_details_pb2 import ResourceInfo
 
-from tests.books import read_chart
 from tests.conformance.fields import MALFORMED_IDS
 from tests.conformance.promises import RESOURCE_NOT_FOUND, invalid, refuses
-from tests.errors import Failure
-from tests.resources import CASES, MISSING_ID, Case
-from tests.service import Service
+from tests.support.books import read_chart
+from tests.support.errors import Failure
+from tests.support.resources import CASES, MISSING_ID, Case
+from tests.support.service import Service
 
 every_resource = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 

@@ -7,10 +7,10 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.books import assert_books_agree, numbers_of
 from tests.conformance.promises import REFERENCE_NOT_FOUND, RESOURCE_NOT_FOUND, invalid, refusal
-from tests.resources import CASES, MISSING_ID, Case
-from tests.service import Service
+from tests.support.books import assert_books_agree, numbers_of
+from tests.support.resources import CASES, MISSING_ID, Case
+from tests.support.service import Service
 
 every_resource = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 referring = pytest.mark.parametrize(

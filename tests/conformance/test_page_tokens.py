@@ -9,8 +9,8 @@ import pytest
 
 from tests.conformance.promises import INVALID_PAGE_TOKEN, invalid
 from tests.conformance.rows import create_several
-from tests.resources import CASES, Case
-from tests.service import Service, running_service
+from tests.support.resources import CASES, Case
+from tests.support.service import Service, running_service
 
 every_resource = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from sprocket_grpc.settings import Settings
+from sprocket_grpc.config.settings import Settings
 from tests.conformance.promises import invalid
 from tests.conformance.rows import copy_rows, create_several, references
-from tests.resources import CASES, Case, create_location
-from tests.service import Service, running_service
+from tests.support.resources import CASES, Case, create_location
+from tests.support.service import Service, running_service
 
 every_resource = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 

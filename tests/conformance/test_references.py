@@ -7,12 +7,12 @@ import grpc
 import pytest
 from google.rpc.error_details_pb2 import PreconditionFailure
 
-from tests.books import assert_books_agree
 from tests.conformance.messages import with_values
 from tests.conformance.promises import REFERENCE_NOT_FOUND, refuses
-from tests.errors import Failure
-from tests.resources import CASES, MISSING_ID, Case
-from tests.service import Service
+from tests.support.books import assert_books_agree
+from tests.support.errors import Failure
+from tests.support.resources import CASES, MISSING_ID, Case
+from tests.support.service import Service
 
 LOCATION, SPROCKET_TYPE, FACTORY, SPROCKET = CASES
 

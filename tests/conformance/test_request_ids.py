@@ -11,13 +11,13 @@ import grpc
 import pytest
 from sqlalchemy import text
 
-from sprocket_grpc.forgetting import forget_requests
-from tests.books import assert_books_agree, query
+from sprocket_grpc.server.cleanup import forget_requests
 from tests.conformance.fields import MALFORMED_IDS
 from tests.conformance.promises import invalid, refusal
 from tests.conformance.writes import MAKERS, Maker, change, dump, every_write, growth, send
-from tests.resources import CASES, MISSING_ID, Case
-from tests.service import Service, running_service
+from tests.support.books import assert_books_agree, query
+from tests.support.resources import CASES, MISSING_ID, Case
+from tests.support.service import Service, running_service
 
 REUSED = "ERROR_REASON_REQUEST_ID_REUSED"
 
@@ -243,7 +243,7 @@ async def test_what_cannot_be_deleted_is_told_and_tried_again(
     service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     odd = text("SELECT 1 / 0")
-    monkeypatch.setattr("sprocket_grpc.store.recorded_request.forget", lambda connection, _: connection.execute(odd))
+    monkeypatch.setattr("sprocket_grpc.storage.idempotency.forget", lambda connection, _: connection.execute(odd))
     async with forgetting(service), asyncio.timeout(20):
         while caplog.text.count("cannot be deleted") < 2:  # noqa: ASYNC110  # there is no event
             await asyncio.sleep(0.01)

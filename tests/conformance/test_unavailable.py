@@ -7,15 +7,15 @@ import pytest
 from google.rpc.error_details_pb2 import RetryInfo
 from sqlalchemy import make_url
 
-from sprocket_grpc.settings import Settings
+from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.testing.postgres import execute
 from tests.conformance.breakage import TABLES, closed_database, failures, without_audit_log
 from tests.conformance.promises import refuses
 from tests.conformance.rpcs import valid_requests
-from tests.errors import Failure
-from tests.locks import open_transaction, waiting_for
-from tests.resources import CASES, Case
-from tests.service import Service, running_service
+from tests.support.errors import Failure
+from tests.support.locks import open_transaction, waiting_for
+from tests.support.resources import CASES, Case
+from tests.support.service import Service, running_service
 
 UNAVAILABLE = (grpc.StatusCode.UNAVAILABLE, "ERROR_REASON_DATABASE_UNAVAILABLE")
 

@@ -11,8 +11,8 @@ from tests.conformance.fields import OUTPUT_ONLY, fields_of
 from tests.conformance.messages import SET_BY_UPDATES, with_values, without
 from tests.conformance.promises import INVALID_FIELD, invalid, refuses
 from tests.conformance.rows import other_values
-from tests.resources import CASES, Case
-from tests.service import Service
+from tests.support.resources import CASES, Case
+from tests.support.service import Service
 
 every_resource = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 

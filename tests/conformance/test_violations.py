@@ -4,8 +4,8 @@ import pytest
 
 from tests.conformance.fields import fields_of
 from tests.conformance.promises import invalid
-from tests.resources import CASES, Case
-from tests.service import Service
+from tests.support.resources import CASES, Case
+from tests.support.service import Service
 
 every_resource = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 

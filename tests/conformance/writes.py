@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from sprocket.v1 import sprocket_pb2
-from tests.books import query
 from tests.conformance.rows import references
-from tests.resources import CASES, Case, create_factory
-from tests.service import Service
+from tests.support.books import query
+from tests.support.resources import CASES, Case, create_factory
+from tests.support.service import Service
 
 SPROCKET = CASES[3]
 

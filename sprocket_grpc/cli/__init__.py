@@ -1,0 +1,1 @@
+"""The command line: one module per command. Commands that are clients know the contract alone."""

@@ -1,0 +1,125 @@
+"""Asks the server: which factory is meant, and what its chart is."""
+
+import difflib
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import grpc
+
+from sprocket.v1.factory_pb2 import (
+    Factory,
+    GetFactoryChartRequest,
+    GetFactoryChartResponse,
+    GetFactoryRequest,
+    ListFactoriesRequest,
+)
+from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
+from sprocket_grpc.cli.client.errors import ClientError, explain
+from sprocket_grpc.cli.client.server import Server
+
+CALL_SECONDS = 10
+HISTORY_SECONDS = 600
+"""How long a history may take to arrive: a chart of millions of entries that is written to a file."""
+
+_HOW_TO_LIST = "`sprocket-grpc list factories` shows all"
+_SHOWN_FACTORIES = 10
+_NAMES_ASKED_FOR = 1_000
+
+
+class ChartCall(Protocol):
+    """A stream of a chart that goes on."""
+
+    def __iter__(self) -> Iterator[GetFactoryChartResponse]:
+        """Read it."""
+
+    def cancel(self) -> object:
+        """End it."""
+
+
+class Client:
+    """A client of one server. Every error of a call is a ClientError, but for those of `call_chart`."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self._stub = FactoryServiceStub(server.channel)
+
+    def find(self, name: str) -> Factory:
+        """Return the factory that has this id or, if it is none, this display name.
+
+        Raises:
+            ClientError: There is none, or several; or the server cannot be asked.
+        """
+        if identifier := _identifier(name):
+            return self._get(identifier)
+        request = ListFactoriesRequest(filter=f'display_name = "{_escaped(name)}"', page_size=_SHOWN_FACTORIES + 1)
+        found = self._list(request)
+        if not found:
+            raise self._unknown(name)
+        if len(found) > 1:
+            raise _ambiguous(name, found)
+        return found[0]
+
+    def history(self, request: GetFactoryChartRequest) -> Iterator[GetFactoryChartResponse]:
+        """Read a history, stretch by stretch.
+
+        Raises:
+            ClientError: It cannot be had, or not any more.
+        """
+        with self._explained():
+            yield from self._stub.GetFactoryChart(request, timeout=HISTORY_SECONDS, metadata=self.server.metadata)
+
+    def call_chart(self, request: GetFactoryChartRequest) -> ChartCall:
+        """Begin to read a chart, with gRPC's own errors."""
+        return self._stub.GetFactoryChart(request, metadata=self.server.metadata)
+
+    def _get(self, identifier: str) -> Factory:
+        try:
+            request, metadata = GetFactoryRequest(id=identifier), self.server.metadata
+            return self._stub.GetFactory(request, timeout=CALL_SECONDS, metadata=metadata).factory
+        except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                raise ClientError(f"there is no factory with the id {identifier}; {_HOW_TO_LIST}") from error
+            raise explain(error, self.server) from error
+
+    def _list(self, request: ListFactoriesRequest) -> list[Factory]:
+        with self._explained():
+            response = self._stub.ListFactories(request, timeout=CALL_SECONDS, metadata=self.server.metadata)
+            return list(response.factories)
+
+    def _unknown(self, name: str) -> ClientError:
+        names = {each.display_name for each in self._list(ListFactoriesRequest(page_size=_NAMES_ASKED_FOR))}
+        near = _near(name, names)
+        suggestion = f"did you mean {' or '.join(map(repr, near))}? Or " if near else ""
+        return ClientError(f"there is no factory called {name!r}; {suggestion}{_HOW_TO_LIST}")
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except grpc.RpcError as error:
+            raise explain(error, self.server) from error
+
+
+def _identifier(name: str) -> str | None:
+    try:
+        identifier = str(uuid.UUID(name))
+    except ValueError:
+        return None
+    return identifier if identifier == name.lower() else None
+
+
+def _escaped(name: str) -> str:
+    return "".join(f"\\{character}" if character in "\"'\\*" else character for character in name)
+
+
+def _near(name: str, names: set[str]) -> list[str]:
+    folded: dict[str, str] = {each.casefold(): each for each in sorted(names)}
+    return [folded[each] for each in difflib.get_close_matches(name.casefold(), folded)]
+
+
+def _ambiguous(name: str, found: list[Factory]) -> ClientError:
+    shown = ", ".join(f"{each.id} ({each.display_name})" for each in found[:_SHOWN_FACTORIES])
+    more = ", and more" if len(found) > _SHOWN_FACTORIES else ""
+    return ClientError(f"several factories are called {name!r}; say which by its id: {shown}{more}")

@@ -1,0 +1,118 @@
+"""`sprocket-grpc chart`: which way a chart is shown."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from sprocket.v1.factory_pb2 import Factory, FactoryChart, GetFactoryChartRequest
+from sprocket_grpc.cli.chart import screen
+from sprocket_grpc.cli.chart.chart import Chart, Drawing, drawing
+from sprocket_grpc.cli.chart.client import Client
+from sprocket_grpc.cli.chart.live import follow_in_lines, follow_in_terminal
+from sprocket_grpc.cli.chart.picture import SUFFIXES, check_matplotlib, write_picture
+from sprocket_grpc.cli.chart.since import Since, SinceType
+from sprocket_grpc.cli.chart.table import WRITERS
+from sprocket_grpc.cli.chart.terminal import draw, load_plotext
+from sprocket_grpc.cli.chart.times import now_micros, to_datetime
+from sprocket_grpc.cli.client.connection import Connection, connected, connection_options
+from sprocket_grpc.cli.client.files import replacing
+from sprocket_grpc.cli.client.output import full_disks_told
+
+# More than a screen has columns or a picture dots, so that nothing is lost to the eye.
+DRAWN_POINTS = 2_000
+
+# The least that a server thins out to, when only the last entry is wanted.
+_FEWEST_POINTS = 6
+
+
+@click.command("chart")
+@click.argument("factory_name", metavar="FACTORY")
+@click.option("--since", type=SinceType(), help="How long ago to begin (90s, 30m, 12h, 7d, 4w), or a time (RFC 3339).")
+@click.option("--follow", is_flag=True, help="Go on with what is new until Ctrl-C.")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a picture (.svg, .png) or all entries (.csv, .json) instead of drawing here.",
+)
+@connection_options
+def chart_command(
+    factory_name: str, *, since: Since | None, follow: bool, output: Path | None, connection: Connection
+) -> None:
+    """Draw the production goal and the actual production of FACTORY over time.
+
+    FACTORY is an id, or a display name that only one factory has. In a pipe, --follow prints a line for each new
+    entry, after those since --since or the one that is in force.
+    """
+    suffix = _suffix(output, follow=follow)
+    _check_libraries(suffix, follow=follow)
+    with connected(connection) as server, full_disks_told():
+        client = Client(server)
+        factory = client.find(factory_name)
+        request = _request(factory, since, follow=follow)
+        if follow:
+            _follow(client, factory, request, since)
+        elif output is None:
+            screen.show(draw(_drawing(client, factory, request, since), screen.canvas()))
+        else:
+            _write(client, factory, request, since, output)
+            click.echo(f"wrote {output}")
+
+
+def _suffix(output: Path | None, *, follow: bool) -> str | None:
+    if output is None:
+        return None
+    if follow:
+        raise click.UsageError("--follow cannot be combined with --output")
+    suffix = output.suffix.lower()
+    known = [*SUFFIXES, *WRITERS]
+    if suffix not in known:
+        raise click.UsageError(f"--output wants a name that ends with one of {', '.join(known)}")
+    return suffix
+
+
+def _check_libraries(suffix: str | None, *, follow: bool) -> None:
+    """Complain before anything is asked."""
+    if suffix in SUFFIXES:
+        check_matplotlib()
+    if suffix is None and (not follow or screen.is_terminal()):
+        load_plotext()
+
+
+def _request(factory: Factory, since: Since | None, *, follow: bool) -> GetFactoryChartRequest:
+    request = GetFactoryChartRequest(factory_id=factory.id, follow=follow)
+    if since:
+        request.start_time.FromDatetime(to_datetime(since.start(now_micros())))
+    return request
+
+
+def _follow(client: Client, factory: Factory, request: GetFactoryChartRequest, since: Since | None) -> None:
+    if screen.is_terminal():
+        request.max_points = DRAWN_POINTS
+        follow_in_terminal(client, factory, request, since)
+    else:
+        request.max_points = 0 if since else _FEWEST_POINTS
+        follow_in_lines(client, request, with_history=since is not None)
+
+
+def _drawing(client: Client, factory: Factory, request: GetFactoryChartRequest, since: Since | None) -> Drawing:
+    request.max_points = DRAWN_POINTS
+    chart = Chart()
+    for stretch in _stretches(client, request):
+        chart.extend(stretch)
+    now = now_micros()
+    return drawing(factory.display_name, chart, since.start(now) if since else None, now)
+
+
+def _write(
+    client: Client, factory: Factory, request: GetFactoryChartRequest, since: Since | None, output: Path
+) -> None:
+    with replacing(output) as path:
+        if write := WRITERS.get(output.suffix.lower()):
+            write(path, factory, _stretches(client, request))
+        else:
+            write_picture(path, _drawing(client, factory, request, since))
+
+
+def _stretches(client: Client, request: GetFactoryChartRequest) -> Iterable[FactoryChart]:
+    return (response.chart for response in client.history(request))

@@ -1,0 +1,126 @@
+"""Draws a chart in characters, with plotext: maintained, needs nothing beside itself, and draws without colours too."""
+
+from dataclasses import dataclass
+from types import ModuleType
+
+import click
+
+from sprocket_grpc.cli.chart.chart import Chart, Drawing
+from sprocket_grpc.cli.chart.ticks import number_ticks, time_ticks
+from sprocket_grpc.cli.client.errors import missing_library
+from sprocket_grpc.cli.client.text import printable
+
+SMALLEST_COLUMNS, SMALLEST_LINES = 40, 12
+
+_LINES_AROUND = 4
+_COLUMNS_OF_A_LABEL = 14
+_LINES_OF_A_LABEL = 3
+
+# Frame, ticks and quarter blocks, for terminals and files that only take ASCII.
+_ASCII = str.maketrans("│─┌┐└┘┤┬├┴┼·…", "|-+++++++++..")
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """What can be drawn on.
+
+    Attributes:
+        columns: Its width.
+        lines: Its height.
+        colour: Whether it shows colours.
+        ascii_only: Whether it shows ASCII only.
+    """
+
+    columns: int = 80
+    lines: int = 24
+    colour: bool = False
+    ascii_only: bool = False
+
+
+@dataclass(frozen=True)
+class _Curve:
+    name: str
+    marker: str
+    ascii_marker: str
+    sample: str
+    ascii_sample: str
+    colour: int
+
+
+# Told apart by what they are made of; the colours are dark yellow and cyan, by their numbers in the terminal's palette.
+# The actual comes last and lies on top.
+_GOAL = _Curve("goal", "·", ".", "····", "....", 3)
+_ACTUAL = _Curve("actual", "hd", "#", "▄▄▄▄", "####", 6)
+
+
+def load_plotext() -> ModuleType:
+    """Import plotext.
+
+    Raises:
+        ClientError: It is not installed.
+    """
+    try:
+        import plotext  # noqa: PLC0415  # an extra, and only some need it
+    except ImportError as error:
+        raise missing_library("plotext") from error
+    module: ModuleType = plotext
+    return module
+
+
+def draw(drawing: Drawing, canvas: Canvas) -> list[str]:
+    """Return the lines of a picture, with the numbers of now above it."""
+    lines = [
+        _styled(printable(drawing.title), canvas, bold=True),
+        drawing.headline,
+        "sprockets   " + "   ".join(_legend(curve, canvas) for curve in (_ACTUAL, _GOAL)),
+        *_plot(drawing, canvas),
+        drawing.time_label.center(canvas.columns).rstrip(),
+    ]
+    return [line.translate(_ASCII) for line in lines] if canvas.ascii_only else lines
+
+
+def _plot(drawing: Drawing, canvas: Canvas) -> list[str]:
+    plotext = load_plotext()
+    figure = plotext.figure
+    figure.clear()
+    figure.theme("colorless")
+    figure.plot_size(canvas.columns, canvas.lines - _LINES_AROUND)
+    figure.legend(active=False)  # it would lie on the curves
+    # plotext's time and memory grow with the length of all lines, so it gets no more than can be seen.
+    times, goal, actual = drawing.thinned(canvas.columns).corners
+    _add(plotext, _GOAL, (times, goal), canvas)
+    _add(plotext, _ACTUAL, (times, actual), canvas)
+    _rule(plotext, drawing, canvas)
+    return [line.rstrip() for line in figure.build().string(colorless=not canvas.colour).splitlines() if line.strip()]
+
+
+def _add(plotext: ModuleType, curve: _Curve, points: tuple[list[int], list[int]], canvas: Canvas) -> None:
+    colour = plotext.pixel(foreground=curve.colour) if canvas.colour else plotext.pixel()
+    marker = curve.ascii_marker if canvas.ascii_only else curve.marker
+    signal = plotext.figure.signal(*points, marker=plotext.marker(marker, colour))
+    signal.lines()
+    plotext.figure.draw(signal)
+
+
+def _rule(plotext: ModuleType, drawing: Drawing, canvas: Canvas) -> None:
+    low, high = _bounds(drawing.chart)
+    numbers = number_ticks(low, high, max(2, canvas.lines // _LINES_OF_A_LABEL))
+    margin = max(0.5, (high - low) / 20)
+    figure = plotext.figure
+    figure.ruler("y", "left").lim(low - margin, high + margin).ticks(numbers, [f"{each:,}" for each in numbers])
+    times = time_ticks(drawing.start, drawing.end, max(2, canvas.columns // _COLUMNS_OF_A_LABEL))
+    ruler = figure.ruler("x", "lower").lim(drawing.start, drawing.end)
+    ruler.ticks([time for time, _ in times], [label for _, label in times])
+
+
+def _bounds(chart: Chart) -> tuple[int, int]:
+    return min(*chart.goal, *chart.actual), max(*chart.goal, *chart.actual)
+
+
+def _legend(curve: _Curve, canvas: Canvas) -> str:
+    sample = curve.ascii_sample if canvas.ascii_only else curve.sample
+    return f"{_styled(sample, canvas, colour=curve.colour)} {curve.name}"
+
+
+def _styled(text: str, canvas: Canvas, *, colour: int | None = None, bold: bool = False) -> str:
+    return click.style(text, fg=colour, bold=bold or None) if canvas.colour else text

@@ -1,0 +1,158 @@
+"""How commands reach a server: its address, TLS and credentials, from options or the environment."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import click
+import grpc
+
+from sprocket_grpc.cli.client.errors import ClientError
+from sprocket_grpc.cli.client.server import Server
+from sprocket_grpc.config.addresses import reachable
+from sprocket_grpc.config.environment import CLIENT_PREFIX, CLIENT_VARIABLES, PREFIX, unknown_variables
+
+_F = TypeVar("_F", bound=Callable[..., object])
+
+_DEFAULT_LISTEN = "127.0.0.1:50051"
+
+# gRPC would wait for up to two minutes before it looks again for a server that was away.
+_CHANNEL_OPTIONS = [("grpc.initial_reconnect_backoff_ms", 200), ("grpc.max_reconnect_backoff_ms", 2_000)]
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+class Connection(NamedTuple):
+    """What the options and the environment say.
+
+    Attributes:
+        server: The address, or None for that of a server with the settings of this environment.
+        tls_ca: The roots, in PEM, from one of which the server's certificate must come; without it there is no TLS.
+        tls_certificate: The certificate to show, in PEM.
+        tls_key: Its key.
+        api_key_file: A file with a key or token to show.
+    """
+
+    server: str | None
+    tls_ca: Path | None
+    tls_certificate: Path | None
+    tls_key: Path | None
+    api_key_file: Path | None
+
+    @property
+    def address(self) -> str:
+        """Where to connect to."""
+        return self.server or reachable(os.environ.get(f"{PREFIX}LISTEN") or _DEFAULT_LISTEN)
+
+    @property
+    def is_own_server(self) -> bool:
+        """Whether a server with the settings of this environment is meant, and without TLS."""
+        return not self.server and not self.tls_ca
+
+
+_OPTIONS = [
+    click.option(
+        "--server",
+        envvar=f"{CLIENT_PREFIX}SERVER",
+        show_envvar=True,
+        metavar="ADDRESS",
+        help=f"The address to ask. Default: {PREFIX}LISTEN, or else {_DEFAULT_LISTEN}.",
+    ),
+    click.option(
+        "--tls-ca",
+        envvar=f"{CLIENT_PREFIX}TLS_CA",
+        show_envvar=True,
+        type=_FILE,
+        help="Ask with TLS, and trust a server whose certificate comes from one of these, in PEM.",
+    ),
+    click.option(
+        "--tls-certificate",
+        envvar=f"{CLIENT_PREFIX}TLS_CERTIFICATE",
+        show_envvar=True,
+        type=_FILE,
+        help="The certificate to show to a server that wants one, in PEM.",
+    ),
+    click.option(
+        "--tls-key", envvar=f"{CLIENT_PREFIX}TLS_KEY", show_envvar=True, type=_FILE, help="The key of that certificate."
+    ),
+    click.option(
+        "--api-key-file",
+        envvar=f"{CLIENT_PREFIX}API_KEY_FILE",
+        show_envvar=True,
+        type=_FILE,
+        help=f"A file that holds the API key or bearer token to show. {CLIENT_PREFIX}API_KEY holds one itself.",
+    ),
+]
+
+
+def connection_options(command: _F) -> _F:
+    """Give a command the options that say how to connect, as one argument: `connection`."""
+
+    @wraps(command)
+    def connecting(**values: Any) -> object:  # noqa: ANN401  # whatever the command takes
+        connection = Connection(**{name: values.pop(name) for name in Connection._fields})
+        _check(connection)
+        return command(connection=connection, **values)
+
+    for option in reversed(_OPTIONS):
+        connecting = option(connecting)
+    return connecting  # type: ignore[return-value]  # it takes other arguments, which only click passes
+
+
+@contextmanager
+def connected(connection: Connection) -> Iterator[Server]:
+    """Give the server.
+
+    Raises:
+        ClientError: It cannot be connected to like this.
+    """
+    if connection.is_own_server and os.environ.get(f"{PREFIX}TLS_CERTIFICATE"):
+        raise ClientError(f"{connection.address} speaks TLS, as {PREFIX}TLS_CERTIFICATE says: say --tls-ca")
+    metadata = _metadata(connection)
+    with _channel(connection) as channel:
+        yield Server(connection.address, channel, metadata, uses_tls=connection.tls_ca is not None)
+
+
+def _check(connection: Connection) -> None:
+    if unknown := unknown_variables(CLIENT_PREFIX, CLIENT_VARIABLES):
+        raise click.ClickException("\n".join(unknown))
+    if (connection.tls_certificate is None) != (connection.tls_key is None):
+        raise click.UsageError("--tls-certificate and --tls-key go together")
+    if connection.tls_certificate and not connection.tls_ca:
+        raise click.UsageError("--tls-certificate wants --tls-ca beside it")
+
+
+def _channel(connection: Connection) -> grpc.Channel:
+    if connection.tls_ca is None:
+        return grpc.insecure_channel(connection.address, options=_CHANNEL_OPTIONS)
+    paths = (connection.tls_ca, connection.tls_key, connection.tls_certificate)
+    credentials = grpc.ssl_channel_credentials(*(_read_pem(path) if path else None for path in paths))
+    return grpc.secure_channel(connection.address, credentials, options=_CHANNEL_OPTIONS)
+
+
+def _metadata(connection: Connection) -> tuple[tuple[str, str], ...]:
+    path = connection.api_key_file
+    secret = _read(path).decode(errors="replace") if path else os.environ.get(f"{CLIENT_PREFIX}API_KEY", "")
+    secret = secret.strip()
+    if not secret and not path:
+        return ()
+    if not secret or not secret.isascii() or not secret.isprintable() or " " in secret:
+        raise ClientError(f"{path or f'{CLIENT_PREFIX}API_KEY'} does not hold an API key or a token: one word")
+    return (("authorization", f"Bearer {secret}"),)
+
+
+def _read_pem(path: Path) -> bytes:
+    content = _read(path)
+    if b"-----BEGIN " not in content:
+        raise ClientError(f"{path} is not in PEM")
+    return content
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ClientError(f"cannot read {path}: {error.strerror or error}") from error

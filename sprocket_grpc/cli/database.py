@@ -1,0 +1,64 @@
+"""`sprocket-grpc migrate` and `sprocket-grpc seed`: what is done to the database itself."""
+
+import click
+
+from sprocket_grpc.cli.setup import load_settings_and_log, open_database
+from sprocket_grpc.config.production import check_sample_data
+from sprocket_grpc.storage.postgres.database import create_plain_engine, describe
+from sprocket_grpc.storage.schema_version import find_problem, read_revision
+from sprocket_grpc.storage.seed import seed
+
+
+@click.command("migrate")
+@click.argument("revision", default="head")
+@click.option("--down", is_flag=True, help="Undo migrations down to REVISION; `base` undoes all, and their data.")
+@click.option(
+    "--check", is_flag=True, help="Change nothing; fail unless tables, columns and indexes are what this version makes."
+)
+def migrate_command(revision: str, *, down: bool, check: bool) -> None:
+    """Bring the schema of the database up to REVISION, by default the newest."""
+    from sprocket_grpc.storage import migrate  # noqa: PLC0415  # Alembic takes long to import, and a server needs none of it
+
+    with open_database(load_settings_and_log()) as url:
+        if check:
+            migrate.check(url)
+        elif down:
+            if revision == "head":
+                raise click.UsageError("--down wants the REVISION to go down to, such as 0001 or base")
+            migrate.downgrade(url, revision)
+        else:
+            migrate.upgrade(url, revision)
+        click.echo(f"{describe(url)} is at revision {_revision(url) or 'base'}")
+
+
+@click.command("seed")
+def seed_command() -> None:
+    """Add the sample data, where it is missing."""
+    settings = load_settings_and_log()
+    check_sample_data(settings)
+    with open_database(settings) as url:
+        _seed(url)
+        click.echo(f"the sample data is in {describe(url)}")
+
+
+def prepare(url: str) -> None:
+    """Migrate a private database, and give it the sample data if it is new."""
+    from sprocket_grpc.storage import migrate  # noqa: PLC0415  # as above
+
+    is_new = _revision(url) is None
+    migrate.upgrade(url)
+    if is_new:
+        _seed(url)
+        click.echo("made its tables and added the sample data")
+
+
+def _seed(url: str) -> None:
+    with create_plain_engine(url).begin() as connection:
+        if problem := find_problem(connection):
+            raise click.ClickException(problem)
+        seed(connection)
+
+
+def _revision(url: str) -> str | None:
+    with create_plain_engine(url).connect() as connection:
+        return read_revision(connection)

@@ -1,0 +1,125 @@
+"""Resources as people and programs read them: tables, CSV and JSON, written as they arrive."""
+
+import csv
+import io
+import json
+import shutil
+import sys
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from sprocket_grpc.cli.client.text import printable
+from sprocket_grpc.cli.resources.values import as_json, as_text
+
+Columns: TypeAlias = Sequence[FieldDescriptor]
+Pages: TypeAlias = Iterable[Sequence[Message]]
+Writer: TypeAlias = Callable[[Pages, Columns], Iterator[str]]
+
+_GAP = "  "
+_NARROWEST = 12
+
+
+def table(pages: Pages, columns: Columns) -> Iterator[str]:
+    """Write lines with a head, aligned to the width of the terminal if there is one."""
+    widths: list[int] = []
+    for page in pages:
+        rows = [[printable(each) for each in row] for row in _rows(page, columns)]
+        if not widths:
+            names = [each.name.upper() for each in columns]
+            widths = _widths([names, *rows], columns)
+            yield _line(names, widths)
+        yield from (_line(row, widths) for row in rows)
+
+
+def record(message: Message, columns: Columns) -> Iterator[str]:
+    """Write one resource with a line for each field."""
+    [row] = _rows([message], columns)
+    width = max(len(each.name) for each in columns)
+    for column, cell in zip(columns, row, strict=True):
+        yield f"{column.name:{width}}{_GAP}{printable(cell)}".rstrip() + "\n"
+
+
+def csv_lines(pages: Pages, columns: Columns) -> Iterator[str]:
+    """Write CSV (RFC 4180), with the names of the fields first, but with plain line feeds."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([each.name for each in columns])
+    for page in pages:
+        writer.writerows(_rows(page, columns))
+        yield buffer.getvalue()
+        buffer.seek(0)
+        buffer.truncate()
+    yield buffer.getvalue()
+
+
+def json_array(pages: Pages, columns: Columns) -> Iterator[str]:
+    """Write a JSON array with an object on each line, so that it can be read by lines and compared by them."""
+    before = "[\n"
+    for line in _objects(pages, columns):
+        yield before + line
+        before = ",\n"
+    yield "[]\n" if before == "[\n" else "\n]\n"
+
+
+def json_lines(pages: Pages, columns: Columns) -> Iterator[str]:
+    """Write a JSON object on each line."""
+    return (f"{line}\n" for line in _objects(pages, columns))
+
+
+def json_object(message: Message, columns: Columns) -> str:
+    """Write one resource as JSON."""
+    return json.dumps(_selected(message, columns), ensure_ascii=False, indent=2) + "\n"
+
+
+def _objects(pages: Pages, columns: Columns) -> Iterator[str]:
+    return (json.dumps(_selected(each, columns), ensure_ascii=False) for page in pages for each in page)
+
+
+def _selected(message: Message, columns: Columns) -> dict[str, Any]:
+    values = as_json(message)
+    return {each.name: values[each.name] for each in columns if each.name in values}
+
+
+def _rows(page: Iterable[Message], columns: Columns) -> Iterator[list[str]]:
+    for message in page:
+        values = as_json(message)
+        yield [as_text(values.get(each.name)) for each in columns]
+
+
+def _widths(rows: Sequence[Sequence[str]], columns: Columns) -> list[int]:
+    widths = [max(map(_width, cells)) for cells in zip(*rows, strict=True)]
+    if not sys.stdout.isatty():
+        return widths
+    over = sum(widths) + len(_GAP) * (len(widths) - 1) - shutil.get_terminal_size().columns
+    while over > 0:
+        # The widest column gives way, but ids stay whole: they are what people copy.
+        texts = [index for index, each in enumerate(columns) if not each.name.endswith("id")]
+        widest = max(texts, key=widths.__getitem__, default=None)
+        if widest is None or widths[widest] <= _NARROWEST:
+            break
+        widths[widest] -= 1
+        over -= 1
+    return widths
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return _GAP.join(map(_fitted, cells, widths)).rstrip() + "\n"
+
+
+def _fitted(cell: str, width: int) -> str:
+    if _width(cell) > width and width >= _NARROWEST and sys.stdout.isatty():
+        while _width(cell) >= width:
+            cell = cell[:-1]
+        cell += "…"
+    return cell + " " * (width - _width(cell))
+
+
+def _width(text: str) -> int:
+    """Return how many columns of a terminal a text takes, as far as Unicode's own tables tell."""
+    return sum(
+        0 if unicodedata.combining(each) else 2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text
+    )

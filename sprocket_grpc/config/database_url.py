@@ -1,0 +1,115 @@
+"""The URL of a database: read in every form it may have, taken apart by hosts, and shown without its secrets."""
+
+import re
+from typing import NamedTuple
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+CONNECT_TIMEOUT_SECONDS = 5
+"""How long one host may take to answer that we want to connect to it."""
+
+_DRIVER = "postgresql+psycopg"
+_SCHEMES = {"postgresql", "postgres", _DRIVER}
+_DEFAULT_PORT = "5432"
+
+# A connection on which nothing comes back is given up within 5 s, be it that we wait for an answer (keepalives) or that
+# what we sent is not acknowledged (tcp_user_timeout, in milliseconds). Sockets of Unix know none of these.
+_SILENCE = {"keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 3, "tcp_user_timeout": 5000}
+
+_HOSTS = re.compile(r"(?:\[(?P<ipv6>[0-9a-fA-F:.]+)\]|(?P<name>[^\s:,\[\]]+))(?::(?P<port>\d{1,5}))?(?:,|$)")
+
+
+class Host(NamedTuple):
+    """Where a database may be: a name, an address or the directory of a socket, and a port, empty if none is named."""
+
+    name: str
+    port: str
+
+    def __str__(self) -> str:
+        name = f"[{self.name}]" if ":" in self.name else self.name
+        return f"{name}:{self.port}" if self.port else name
+
+
+def normalise(url: str) -> str:
+    """Return a URL as SQLAlchemy takes it, with the driver in it.
+
+    Several hosts may be where libpq has them, `//USER:PASSWORD@A:5432,B:5432/DATABASE`, or where SQLAlchemy does,
+    `///DATABASE?host=A:5432&host=B:5432`.
+
+    Raises:
+        ValueError: It is not the URL of a PostgreSQL.
+    """
+    try:
+        return _normalised(url)
+    except (ArgumentError, ValueError):  # their texts may hold the password
+        raise ValueError("not a URL of PostgreSQL") from None
+
+
+def _normalised(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    authority = re.split("[/?]", rest, maxsplit=1)[0]
+    credentials, at, hosts = authority.rpartition("@")
+    if scheme not in _SCHEMES or "@" in credentials:  # in a password, @ must be %40
+        raise ValueError("not a URL of PostgreSQL")
+    if "," not in hosts:
+        parsed = make_url(f"{_DRIVER}://{rest}")
+        found = hosts_of(parsed)
+        return _render(_with_hosts(parsed, found) if len(found) > 1 else parsed)
+    return _render(_with_hosts(make_url(f"{_DRIVER}://{credentials}{at}{rest[len(authority) :]}"), _read_hosts(hosts)))
+
+
+def _read_hosts(text: str) -> list[Host]:
+    found = list(_HOSTS.finditer(text))
+    if "".join(match[0] for match in found) != text or text.endswith(","):
+        raise ValueError("not hosts with commas between")
+    return [Host(match["ipv6"] or match["name"], match["port"] or _DEFAULT_PORT) for match in found]
+
+
+def hosts_of(url: URL) -> list[Host]:
+    """Return the hosts of a URL, in the order in which they are tried; none if it names none.
+
+    Raises:
+        sqlalchemy.exc.ArgumentError: Its ports do not belong to its hosts.
+    """
+    _, arguments = url.set(drivername=_DRIVER).get_dialect()().create_connect_args(url)
+    names, ports = str(arguments.get("host", "")), str(arguments.get("port", ""))
+    if not names:
+        return []
+    return [Host(*pair) for pair in zip(names.split(","), ports.split(","), strict=True)]
+
+
+def _with_hosts(url: URL, hosts: list[Host]) -> URL:
+    """Name the hosts in the one form that psycopg takes for all kinds of them."""
+    query = {
+        "host": ",".join(host.name for host in hosts),
+        "port": ",".join(host.port or _DEFAULT_PORT for host in hosts),
+    }
+    return url.set(host=None, port=None).update_query_dict(query)
+
+
+def _render(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
+
+
+def split_by_hosts(url: str) -> list[str]:
+    """Return a URL for each host of a URL."""
+    parsed = make_url(url)
+    hosts = hosts_of(parsed)
+    return [_render(_with_hosts(parsed, [host])) for host in hosts] if len(hosts) > 1 else [url]
+
+
+def connect_arguments(url: str) -> dict[str, object]:
+    """Return what is asked for at every connection, as far as the URL does not say otherwise."""
+    parsed = make_url(url)
+    defaults = {"application_name": "sprocket-grpc", "connect_timeout": CONNECT_TIMEOUT_SECONDS, **_SILENCE}
+    if len(hosts_of(parsed)) > 1:
+        defaults["target_session_attrs"] = "read-write"  # the first that answers may be a standby
+    return {name: value for name, value in defaults.items() if name not in parsed.query}
+
+
+def describe(url: str) -> str:
+    """Name a database as a person would, without credentials: `sprockets on db.example:5432`."""
+    parsed = make_url(url)
+    hosts = ", ".join(map(str, hosts_of(parsed)))
+    return f"{parsed.database or 'the default database'} on {hosts or 'localhost'}"

@@ -1,0 +1,80 @@
+"""What single settings may be. Each of these returns the value, or raises ValueError with what was expected."""
+
+import re
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+import limits
+from pydantic import SecretStr
+
+from sprocket_grpc.config.database_url import normalise
+
+_SHORTEST_KEY = 32
+
+_ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:/]+):(?P<port>\d{1,5})")
+
+_RIGHTS = ("read", "write", "admin")
+
+
+def address(value: str) -> str:
+    """Check an address to listen on."""
+    match = _ADDRESS.fullmatch(value)
+    if not match or int(match["port"]) > 65535:
+        raise ValueError("expected HOST:PORT, such as 127.0.0.1:50051 or [::1]:50051")
+    return value
+
+
+def postgresql_url(value: SecretStr) -> SecretStr:
+    """Check the URL of a database, and name the driver in it."""
+    with suppress(ValueError):
+        return SecretStr(normalise(value.get_secret_value()))
+    raise ValueError("expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+
+
+def page_token_keys(value: SecretStr) -> SecretStr:
+    """Check secrets with commas between."""
+    if any(len(key) < _SHORTEST_KEY for key in value.get_secret_value().split(",")):
+        raise ValueError(f"expected secrets of {_SHORTEST_KEY} characters or more each, with commas between")
+    return value
+
+
+def collector_url(value: str) -> str:
+    """Check the URL of an OTLP collector."""
+    scheme, _, place = value.partition("://")
+    if scheme not in {"http", "https"} or not _ADDRESS.fullmatch(place):
+        raise ValueError("expected http://HOST:PORT, or https:// for TLS")
+    return value
+
+
+def key_source(value: str) -> str:
+    """Check where the public keys of an issuer come from: what is changed on the way would let anyone in."""
+    if "://" in value and not re.fullmatch(r"https://[^\s/]\S*", value):
+        raise ValueError("expected the path of a file, or an https URL")
+    return value
+
+
+def client_rights(value: object) -> dict[str, str]:
+    """Read IDENTITY=RIGHT;IDENTITY=RIGHT. Identities are often URIs, which may hold commas and equal signs."""
+    pairs = [pair.rpartition("=") for pair in str(value).split(";")]
+    rights = {identity.strip(): right.strip() for identity, _, right in pairs}
+    if len(rights) < len(pairs) or "" in rights or not set(rights.values()) <= set(_RIGHTS):
+        raise ValueError("expected IDENTITY=RIGHT;IDENTITY=RIGHT, each identity once and with read, write or admin")
+    return rights
+
+
+def rate(value: str) -> str:
+    """Check how many calls a caller may make in which time."""
+    with suppress(ValueError):
+        [limit] = limits.parse_many(value)
+        if limit.amount > 0:
+            return value
+    raise ValueError("expected COUNT/UNIT, such as 100/second or 5000/10 minutes")
+
+
+def redis_url(value: SecretStr) -> SecretStr:
+    """Check the URL of a Redis."""
+    with suppress(ValueError):  # the port is none
+        url = urlsplit(value.get_secret_value())
+        if url.scheme in {"redis", "rediss"} and url.hostname and url.port != 0:
+            return value
+    raise ValueError("expected redis://:PASSWORD@HOST:PORT/NUMBER, or rediss:// for TLS")

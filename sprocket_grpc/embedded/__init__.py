@@ -1,7 +1,0 @@
-"""A private PostgreSQL for development and tests, never for production."""
-
-from sprocket_grpc.embedded.errors import EmbeddedDatabaseError
-from sprocket_grpc.embedded.ownership import embedded_postgres
-from sprocket_grpc.embedded.places import default_directory
-
-__all__ = ["EmbeddedDatabaseError", "default_directory", "embedded_postgres"]

@@ -1,0 +1,1 @@
+"""The server: what it is put together from, and the life of its process."""

@@ -1,0 +1,149 @@
+"""Puts the server together: services, health, reflection, interceptors in their order, options."""
+
+from typing import TypeAlias
+
+import grpc
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from sprocket.v1.audit_pb2_grpc import add_AuditServiceServicer_to_server
+from sprocket.v1.factory_pb2_grpc import add_FactoryServiceServicer_to_server
+from sprocket.v1.location_pb2_grpc import add_LocationServiceServicer_to_server
+from sprocket.v1.sprocket_pb2_grpc import add_SprocketServiceServicer_to_server
+from sprocket.v1.sprocket_type_pb2_grpc import add_SprocketTypeServiceServicer_to_server
+from sprocket_grpc.config.addresses import AddressInUseError
+from sprocket_grpc.config.settings import Settings
+from sprocket_grpc.interceptors.access import Access
+from sprocket_grpc.interceptors.access_log import AccessLog
+from sprocket_grpc.interceptors.call import Concern
+from sprocket_grpc.interceptors.call_timeout import CallTimeout
+from sprocket_grpc.interceptors.chain import ConcernInterceptor
+from sprocket_grpc.interceptors.concurrency import Concurrency
+from sprocket_grpc.interceptors.errors import Errors
+from sprocket_grpc.server.contract import SERVICES
+from sprocket_grpc.server.dependencies import Parts
+from sprocket_grpc.server.tls import load_tls
+from sprocket_grpc.services.audit import AuditService
+from sprocket_grpc.services.charts.rpcs import FactoryCharts
+from sprocket_grpc.services.charts.stream import ChartTools
+from sprocket_grpc.services.factory import FactoryService
+from sprocket_grpc.services.location import LocationService
+from sprocket_grpc.services.sprocket import SprocketService
+from sprocket_grpc.services.sprocket_type import SprocketTypeService
+from sprocket_grpc.services.standard.dependencies import Toolkit
+from sprocket_grpc.services.standard.sealing import Sealer
+from sprocket_grpc.services.standard.writes import Writes
+
+_ChannelOptions: TypeAlias = list[tuple[str, int]]
+
+# For all connections.
+OPTIONS: _ChannelOptions = [
+    # Clients may ping every 10 s, also without a call, which proxies and mobile networks need; gRPC's default
+    # ends their connections with "too_many_pings".
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # A client that is gone without a word, as on a cut cable, is noticed by this, and what follows for it ends.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+]
+
+
+def create_server(parts: Parts, *, shares_port: bool = False) -> tuple[grpc.aio.Server, int]:
+    """Make a server that is ready to start, and return it with the port it took.
+
+    Args:
+        parts: What it works with.
+        shares_port: Whether others may listen on the same port, and the kernel gives each a share of the connections.
+
+    Raises:
+        AddressInUseError: The address is taken, or is not one of this machine.
+        TlsError: Its certificate and key cannot be used.
+    """
+    settings = parts.settings
+    options = _options(settings, shares_port=shares_port)
+    server = grpc.aio.server(interceptors=[ConcernInterceptor(_concerns(parts))], options=options)
+    _add_services(server, parts)
+    health_pb2_grpc.add_HealthServicer_to_server(parts.monitor.servicer, server)
+    if settings.reflects:
+        reflection.enable_server_reflection([*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    tls = load_tls(settings)
+    return server, _listen(server, settings.listen, "SPROCKET_LISTEN", tls.credentials() if tls else None)
+
+
+def create_health_server(parts: Parts, *, shares_port: bool = False) -> tuple[grpc.aio.Server, int | None]:
+    """Make a server of nothing but the health service, and return it with its port, or None if nobody wants one.
+
+    It is for those who ask without TLS, as Kubernetes does.
+
+    Raises:
+        AddressInUseError: The address is taken, or is not one of this machine.
+    """
+    server = grpc.aio.server(options=[*OPTIONS, _sharing(shares_port=shares_port)])
+    if parts.settings.health_listen is None:
+        return server, None
+    health_pb2_grpc.add_HealthServicer_to_server(parts.monitor.servicer, server)
+    return server, _listen(server, parts.settings.health_listen, "SPROCKET_HEALTH_LISTEN")
+
+
+def _options(settings: Settings, *, shares_port: bool) -> _ChannelOptions:
+    return [
+        *OPTIONS,
+        _sharing(shares_port=shares_port),
+        ("grpc.max_receive_message_length", settings.message_bytes_maximum),
+        # Without the grace time the age would do nothing to connections with open streams.
+        ("grpc.max_connection_age_ms", round(settings.connection_age_seconds * 1000)),
+        ("grpc.max_connection_age_grace_ms", round(settings.connection_age_grace_seconds * 1000)),
+    ]
+
+
+def _sharing(*, shares_port: bool) -> tuple[str, int]:
+    # By default a second server would take the same port without a word, and the two would share the calls.
+    return ("grpc.so_reuseport", int(shares_port))
+
+
+def _listen(
+    server: grpc.aio.Server, address: str, setting: str, credentials: grpc.ServerCredentials | None = None
+) -> int:
+    try:
+        if credentials:
+            return server.add_secure_port(address, credentials)
+        return server.add_insecure_port(address)
+    except RuntimeError:
+        raise AddressInUseError(address, setting) from None
+
+
+def _concerns(parts: Parts) -> list[Concern]:
+    """Make what is around every call, the outermost first."""
+    settings = parts.settings
+    concerns: list[Concern] = [
+        *(parts.telemetry.concerns if parts.telemetry else ()),
+        AccessLog(),
+        Errors(),
+        Concurrency(settings.concurrency_limit, settings.stream_limit),
+        CallTimeout(settings.call_timeout_seconds),
+    ]
+    if parts.authentication:
+        concerns.append(Access(parts.authentication))
+    if parts.rate_limit:
+        concerns.append(parts.rate_limit)
+    return concerns
+
+
+def _add_services(server: grpc.aio.Server, parts: Parts) -> None:
+    settings, database, replicas = parts.settings, parts.database, parts.replicas
+    secrets = settings.page_token_keys.get_secret_value().split(",") if settings.page_token_keys else []
+    sealer = Sealer(database, secrets)
+    toolkit = Toolkit(
+        database,
+        replicas,
+        Writes(database, settings.request_id_hours),
+        sealer,
+        settings.page_size_default,
+        settings.page_size_maximum,
+    )
+    charts = FactoryCharts(ChartTools(database, replicas, sealer, parts.following, settings.follow_progress_seconds))
+    add_LocationServiceServicer_to_server(LocationService(toolkit), server)
+    add_SprocketTypeServiceServicer_to_server(SprocketTypeService(toolkit), server)
+    add_FactoryServiceServicer_to_server(FactoryService(toolkit, charts), server)
+    add_SprocketServiceServicer_to_server(SprocketService(toolkit), server)
+    add_AuditServiceServicer_to_server(AuditService(toolkit), server)

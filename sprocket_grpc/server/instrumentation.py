@@ -1,0 +1,148 @@
+"""What a server tells of itself while it runs: who makes it, who measures, and where it goes."""
+
+import platform
+import time
+import uuid
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from opentelemetry.metrics import Meter
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+
+from sprocket_grpc import __version__
+from sprocket_grpc.config.settings import Settings
+from sprocket_grpc.interceptors.call import Concern
+from sprocket_grpc.interceptors.metrics import CallMetrics
+from sprocket_grpc.interceptors.tracing import Tracing
+from sprocket_grpc.server.health import HealthMonitor
+from sprocket_grpc.services.charts.followers import Following
+from sprocket_grpc.storage.pool_metrics import PoolMetrics
+from sprocket_grpc.storage.postgres.read_router import Replicas
+from sprocket_grpc.storage.statement_metrics import Statements
+from sprocket_grpc.telemetry.event_loop import EventLoopLag
+from sprocket_grpc.telemetry.histograms import Histograms
+from sprocket_grpc.telemetry.process import observe_process, observed
+
+if TYPE_CHECKING:
+    from sprocket_grpc.telemetry.otlp import Senders
+    from sprocket_grpc.telemetry.prometheus import PrometheusServer
+
+_SCOPE = "sprocket_grpc"
+
+_LAST_WORDS_SECONDS = 2
+"""How long the end of the process waits for a collector to take what is left."""
+
+
+class Telemetry:
+    """The traces and metrics of one process.
+
+    Attributes:
+        concerns: What has to be around every call.
+        event_loop_lag: What has to run beside them.
+        metrics_port: Where Prometheus finds the metrics, if anywhere.
+    """
+
+    concerns: list[Concern]
+
+    def __init__(self, settings: Settings) -> None:
+        histograms = Histograms()
+        self._prometheus = _prometheus(settings.metrics_listen, histograms) if settings.metrics_listen else None
+        self.metrics_port = self._prometheus.port if self._prometheus else None
+        self._senders = _senders(settings.otlp_endpoint, histograms) if settings.otlp_endpoint else None
+        resource, tracer = _resource(), None
+        readers: list[MetricReader] = [self._prometheus.reader] if self._prometheus else []
+        self._tracers = TracerProvider(ALWAYS_ON, resource, shutdown_on_exit=False)
+        if self._senders:
+            self._tracers.add_span_processor(BatchSpanProcessor(self._senders.spans))
+            readers.append(PeriodicExportingMetricReader(self._senders.metrics))
+            tracer = self._tracers.get_tracer(_SCOPE, __version__)
+        self._meters = MeterProvider(readers, resource, shutdown_on_exit=False)
+        self._meter = self._meters.get_meter(_SCOPE, __version__)
+        self._statements = Statements(histograms, tracer)
+        self._pools = PoolMetrics(self._meter)
+        self.event_loop_lag = EventLoopLag(self._meter)
+        self.concerns = [Tracing(tracer, settings.trace_sample_ratio)] if tracer else []
+        self.concerns.append(CallMetrics(self._meter, histograms))
+        observe_process(self._meter)
+
+    def observe(self, replicas: Replicas, following: Following, monitor: HealthMonitor) -> None:
+        """Tell of these too."""
+        for name, database in replicas.databases.items():
+            self._statements.watch(database.engine)
+            database.on_direct_read = self._statements.record_direct_read
+            self._pools.watch(name, database)
+        _observe_replicas(self._meter, replicas)
+        _observe_following(self._meter, following)
+        _observe_health(self._meter, monitor)
+
+    def close(self) -> None:
+        """Send what is left, to a collector that takes it at once; another one must not hold up the end."""
+        last_words = [Thread(target=each.shutdown, daemon=True) for each in (self._tracers, self._meters)]
+        deadline = time.monotonic() + _LAST_WORDS_SECONDS
+        for thread in last_words:
+            thread.start()
+        for thread in last_words:
+            thread.join(max(0, deadline - time.monotonic()))
+        if self._senders:
+            self._senders.spans.give_up()
+            self._senders.metrics.give_up()
+        if self._prometheus:
+            self._prometheus.close()
+
+
+def _observe_following(meter: Meter, following: Following) -> None:
+    """Tell how many charts are followed, and by how many streams."""
+    meter.create_observable_gauge(
+        "sprocket.chart.followed", [observed(lambda: following.count)], "{chart}", "Charts that are followed."
+    )
+    meter.create_observable_gauge(
+        "sprocket.chart.streams", [observed(lambda: following.streams)], "{stream}", "Streams that follow charts."
+    )
+
+
+def _observe_health(meter: Meter, monitor: HealthMonitor) -> None:
+    """Tell whether we serve."""
+    meter.create_observable_gauge(
+        "sprocket.health.serving",
+        [observed(lambda: int(monitor.problem is None))],
+        description="1 while the database is well, and else 0.",
+    )
+
+
+def _observe_replicas(meter: Meter, replicas: Replicas) -> None:
+    """Tell how many standbys are read from."""
+    meter.create_observable_gauge(
+        "sprocket.database.fresh_standbys",
+        [observed(lambda: replicas.fresh)],
+        "{database}",
+        "Standbys that are fresh enough to read from.",
+    )
+
+
+def _prometheus(listen: str, histograms: Histograms) -> "PrometheusServer":
+    from sprocket_grpc.telemetry.prometheus import PrometheusServer  # noqa: PLC0415  # only some need it
+
+    return PrometheusServer(listen, histograms)
+
+
+def _senders(endpoint: str, histograms: Histograms) -> "Senders":
+    from sprocket_grpc.telemetry.otlp import MetricSender, Senders, SpanSender  # noqa: PLC0415  # as above
+
+    return Senders(SpanSender(endpoint), MetricSender(endpoint, histograms))
+
+
+def _resource() -> Resource:
+    """Say what this is; `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say it better."""
+    ours = {
+        "service.name": "sprocket-grpc",
+        "service.version": __version__,
+        "service.instance.id": str(uuid.uuid4()),
+        "process.runtime.name": platform.python_implementation().lower(),
+        "process.runtime.version": platform.python_version(),
+    }
+    return Resource.create(ours).merge(OTELResourceDetector().detect())

@@ -1,0 +1,123 @@
+"""The transport encryption of the server: its certificate, also when that is renewed, and which clients it trusts."""
+
+import logging
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from sprocket_grpc.config.environment import PREFIX
+from sprocket_grpc.config.settings import Settings
+from sprocket_grpc.errors import ExpectedError
+
+_log = logging.getLogger(__name__)
+
+
+class TlsError(ExpectedError):
+    """A certificate or key cannot be used. The text names the setting."""
+
+
+class _Files(NamedTuple):
+    """What is in the files.
+
+    Attributes:
+        key: The private key of the server.
+        certificate: Its certificate, and those between it and a root.
+        client_ca: The roots of the certificates of clients, if those have to show one.
+    """
+
+    key: bytes
+    certificate: bytes
+    client_ca: bytes | None
+
+
+class TlsFiles:
+    """The files that the settings name, as they were when they were last right."""
+
+    def __init__(self, certificate: Path, key: Path, client_ca: Path | None) -> None:
+        """Read them.
+
+        Raises:
+            TlsError: One of them cannot be read, or they do not belong together.
+        """
+        self._paths = (certificate, key, client_ca)
+        self._problem: str | None = None
+        self._used = self._read()
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """Return credentials for a port, which look for renewed files before each handshake."""
+        renewed: Any = self._renewed  # its types do not know that None means no change
+        must_show = self._used.client_ca is not None
+        return grpc.dynamic_ssl_server_credentials(_configuration(self._used), renewed, must_show)
+
+    def _renewed(self) -> grpc.ServerCertificateConfiguration | None:
+        """Return what is in the files now, or None if that is nothing new or not right: the last good one stays."""
+        try:
+            found = self._read()
+        except TlsError as error:
+            self._report(str(error))
+            return None
+        self._report(None)
+        if found == self._used:
+            return None
+        self._used = found
+        _log.info("the certificate is renewed")
+        return _configuration(found)
+
+    def _report(self, problem: str | None) -> None:
+        if problem and problem != self._problem:  # once, not at each handshake
+            _log.error("the last good certificate stays: %s", problem)
+        self._problem = problem
+
+    def _read(self) -> _Files:
+        certificate, key, client_ca = self._paths
+        files = _Files(
+            _read_file("TLS_KEY", key),
+            _read_file("TLS_CERTIFICATE", certificate),
+            _read_file("TLS_CLIENT_CA", client_ca) if client_ca else None,
+        )
+        _check(files)
+        return files
+
+
+def load_tls(settings: Settings) -> TlsFiles | None:
+    """Read the certificate and key that the settings name, if they do.
+
+    Raises:
+        TlsError: They cannot be read, or do not belong together.
+    """
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    return TlsFiles(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
+
+
+def _configuration(files: _Files) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration([(files.key, files.certificate)], files.client_ca)
+
+
+def _read_file(setting: str, path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise TlsError(f"{PREFIX}{setting}: {path}: {error.strerror}") from error
+
+
+def _check(files: _Files) -> None:
+    chain = _certificates("TLS_CERTIFICATE", files.certificate)
+    if files.client_ca is not None:
+        _certificates("TLS_CLIENT_CA", files.client_ca)
+    try:
+        key = serialization.load_pem_private_key(files.key, password=None)
+    except (TypeError, ValueError):  # the texts of the library say how it is built, and not what to do
+        raise TlsError(f"{PREFIX}TLS_KEY: expected a private key in PEM, without a password") from None
+    if key.public_key() != chain[0].public_key():
+        raise TlsError(f"{PREFIX}TLS_KEY: expected the key of the first certificate of {PREFIX}TLS_CERTIFICATE")
+
+
+def _certificates(setting: str, content: bytes) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(content)
+    except ValueError:
+        raise TlsError(f"{PREFIX}{setting}: expected certificates in PEM") from None

@@ -1,0 +1,1 @@
+"""The RPCs of charts: the history of a range, then what is added to it."""

@@ -1,0 +1,67 @@
+"""The SQL of API keys. PostgreSQL's clock decides whether one holds, so that all replicas agree."""
+
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, bindparam, func, insert, null, or_, select, update
+
+from sprocket_grpc.storage.tables import api_key
+
+
+class ValidKey(NamedTuple):
+    """What is known of a key that holds.
+
+    Attributes:
+        name: Whose it is.
+        rights: Some of `read`, `write` and `admin`.
+        secret_hash: The SHA-256 of its secret.
+    """
+
+    name: str
+    rights: Sequence[str]
+    secret_hash: bytes
+
+
+_HOLDS = api_key.c.revoke_time.is_(None) & or_(api_key.c.expire_time.is_(None), api_key.c.expire_time > func.now())
+_READ = select(api_key.c.name, api_key.c.rights, api_key.c.secret_hash).where(
+    api_key.c.id == bindparam("key_id"), _HOLDS
+)
+
+
+def read(connection: Connection, identifier: str) -> ValidKey | None:
+    """Return a key, or None if there is none of this id that holds."""
+    row = connection.execute(_READ, {"key_id": identifier}).first()
+    return ValidKey(*row) if row else None
+
+
+def create(connection: Connection, identifier: str, key: ValidKey, hours: int | None) -> None:
+    """Add a key that holds for so many hours, or until it is revoked."""
+    expire_time = null() if hours is None else func.now() + func.make_interval(0, 0, 0, 0, hours)
+    connection.execute(insert(api_key).values(id=identifier, expire_time=expire_time, **key._asdict()))
+
+
+def list_all(connection: Connection) -> Sequence[Any]:
+    """Return all keys, the newest last, with all that is known but the hashes; `holds` says whether each does."""
+    columns = [column for column in api_key.c if column.name != "secret_hash"]
+    return connection.execute(select(*columns, _HOLDS.label("holds")).order_by(api_key.c.id)).all()
+
+
+def revoke(connection: Connection, identifier: str) -> bool:
+    """Let a key hold no more, and return whether there is one of this id."""
+    statement = (
+        update(api_key)
+        .where(api_key.c.id == identifier)
+        .values(revoke_time=func.coalesce(api_key.c.revoke_time, func.now()))
+    )
+    return connection.execute(statement).rowcount == 1
+
+
+def record_use(connection: Connection, identifiers: Collection[str]) -> None:
+    """Keep that these were used just now. Other replicas, which do so too, find that it is done."""
+    long_ago = or_(
+        api_key.c.last_use_time.is_(None),
+        api_key.c.last_use_time < func.now() - func.make_interval(0, 0, 0, 0, 0, 1),
+    )
+    # Locked in the order of their ids, or else two replicas could wait for each other.
+    mine = select(api_key.c.id).where(api_key.c.id.in_(identifiers), long_ago).order_by(api_key.c.id).with_for_update()
+    connection.execute(update(api_key).where(api_key.c.id.in_(mine)).values(last_use_time=func.now()))

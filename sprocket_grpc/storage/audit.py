@@ -1,0 +1,22 @@
+"""The SQL that reads the audit log. Its triggers write it, and nothing else does."""
+
+from sprocket_grpc.query.order import OrderTerm
+from sprocket_grpc.storage.listing import ListedStore
+from sprocket_grpc.storage.tables import audit_entry
+
+
+class AuditStore(ListedStore):
+    """Lists the entries, the newest first unless a query has an order."""
+
+    def __init__(self) -> None:
+        super().__init__(audit_entry, (OrderTerm("id", descending=True),))
+
+
+def first_id(micros: int) -> str:
+    """Return an id that no entry since a time, in microseconds since 1970, is below, and every one before it is.
+
+    The ids of entries hold their times (see the migration), so that the primary key finds what a time asks for.
+    """
+    milliseconds, rest = divmod(micros, 1000)
+    digits = f"{milliseconds:012x}7{rest * 4096 // 1000:03x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:]}-8000-000000000000"

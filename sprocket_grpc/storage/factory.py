@@ -1,0 +1,31 @@
+"""The SQL of factories: a change of the goal is an entry in the chart, in the same statement."""
+
+from sqlalchemy import Connection, func, insert, update
+
+from sprocket_grpc.storage import cascade, chart_writes
+from sprocket_grpc.storage.listing import Row
+from sprocket_grpc.storage.postgres.types import epoch_micros
+from sprocket_grpc.storage.resource import ResourceStore, Values
+from sprocket_grpc.storage.tables import factory
+
+
+class FactoryStore(ResourceStore):
+    """Keeps factories and their charts."""
+
+    def __init__(self) -> None:
+        super().__init__(factory, cascade.delete_sprockets_of_factory)
+
+    def _insert(self, connection: Connection, values: Values) -> Row | None:
+        first_entry = {"chart_sequence": 1, "chart_time_micros": epoch_micros(func.now())}
+        statement = insert(factory).values(**values, sprocket_production_actual=0, **first_entry)
+        created = statement.returning(*factory.c).cte("created")
+        return connection.execute(self.fields_of(created).add_cte(chart_writes.recorded(created))).first()
+
+    def _update(self, connection: Connection, stored: Row, changes: Values) -> Row:
+        goal = stored[self.columns.index(factory.c.sprocket_production_goal)]
+        if changes.get("sprocket_production_goal", goal) == goal:
+            return super()._update(connection, stored, changes)
+        entry = chart_writes.next_entries()
+        statement = update(factory).where(factory.c.id == stored[0]).values(**changes, **self.touched(), **entry)
+        changed = statement.returning(*factory.c).cte("changed")
+        return connection.execute(self.fields_of(changed).add_cte(chart_writes.recorded(changed))).one()

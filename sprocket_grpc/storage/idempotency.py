@@ -1,0 +1,84 @@
+"""The SQL of requests with a request_id: what they were answered is kept with what they did."""
+
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+from sqlalchemy import ARRAY, Connection, LargeBinary, bindparam, column, delete, func, literal, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from sprocket_grpc.storage.postgres.types import IDENTIFIERS, Identifier
+from sprocket_grpc.storage.tables import recorded_request
+
+MOST_FORGOTTEN_AT_ONCE = 1000
+"""So that no transaction of the clean-up is long."""
+
+_KEPT_SINCE = func.now() - func.make_interval(0, 0, 0, 0, bindparam("keep_hours"))
+_GIVEN = (
+    func.unnest(bindparam("ids", type_=IDENTIFIERS), bindparam("contents", type_=ARRAY(LargeBinary)))
+    .table_valued(column("id", Identifier), column("content", LargeBinary))
+    .render_derived("given")
+)
+# In the order of their ids, so that two of these cannot deadlock.
+_NEW = insert(recorded_request).from_select(
+    ["id", "fingerprint", "response"],
+    select(_GIVEN.c.id, _GIVEN.c.content, literal(b"", LargeBinary)).order_by(_GIVEN.c.id),
+)
+# It waits for transactions that claim the same ids just now. An expired one counts as absent.
+_CLAIM = _NEW.on_conflict_do_update(
+    index_elements=[recorded_request.c.id],
+    set_={"fingerprint": _NEW.excluded.fingerprint, "response": b"", "create_time": func.now()},
+    where=recorded_request.c.create_time < _KEPT_SINCE,
+).returning(recorded_request.c.id)
+_AMONG = recorded_request.c.id == func.any(bindparam("ids", type_=IDENTIFIERS))
+_READ = select(recorded_request.c.id, recorded_request.c.fingerprint, recorded_request.c.response).where(_AMONG)
+_ANSWER = update(recorded_request).where(recorded_request.c.id == _GIVEN.c.id).values(response=_GIVEN.c.content)
+_RELEASE = delete(recorded_request).where(_AMONG)
+
+
+class Earlier(NamedTuple):
+    """A request that had an id first.
+
+    Attributes:
+        fingerprint: What it asked for.
+        response: What it was answered.
+    """
+
+    fingerprint: bytes
+    response: bytes
+
+
+def claim(connection: Connection, fingerprints: Mapping[str, bytes], keep_hours: int) -> dict[str, Earlier]:
+    """Take ids for requests that are to be done in this transaction.
+
+    Returns:
+        What those were answered that are not ours now, because other requests had their ids first.
+    """
+    given = {"ids": list(fingerprints), "contents": list(fingerprints.values()), "keep_hours": keep_hours}
+    claimed = set(connection.scalars(_CLAIM, given))
+    if not (taken := [each for each in fingerprints if each not in claimed]):
+        return {}
+    return {row[0]: Earlier(*row[1:]) for row in connection.execute(_READ, {"ids": taken})}
+
+
+def answer(connection: Connection, responses: Mapping[str, bytes]) -> None:
+    """Keep the responses of requests that claimed their ids."""
+    if responses:
+        connection.execute(_ANSWER, {"ids": list(responses), "contents": list(responses.values())})
+
+
+def release(connection: Connection, identifiers: Collection[str]) -> None:
+    """Give up ids that were claimed in this transaction."""
+    if identifiers:
+        connection.execute(_RELEASE, {"ids": list(identifiers)})
+
+
+def forget(connection: Connection, keep_hours: int) -> int:
+    """Delete some of the expired ones, and return how many; fewer than `MOST_FORGOTTEN_AT_ONCE` were the last."""
+    expired = (
+        select(recorded_request.c.id)
+        .where(recorded_request.c.create_time < _KEPT_SINCE)
+        .limit(MOST_FORGOTTEN_AT_ONCE)
+        .with_for_update(skip_locked=True)  # another replica is at them
+    )
+    statement = delete(recorded_request).where(recorded_request.c.id.in_(expired))
+    return connection.execute(statement, {"keep_hours": keep_hours}).rowcount

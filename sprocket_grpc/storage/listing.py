@@ -1,0 +1,72 @@
+"""The SQL of lists, for any table that has an id."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+from sqlalchemy import ColumnElement, Connection, Table, bindparam, func, select
+
+from sprocket_grpc.query.listing import Query
+from sprocket_grpc.query.order import OrderTerm
+from sprocket_grpc.storage import query_sql
+from sprocket_grpc.storage.postgres.prepared import PreparedRead, Reader
+from sprocket_grpc.storage.query_sql import BY_ID, SortKey
+
+Row: TypeAlias = Sequence[Any]
+"""The fields of a resource as they leave the database: id, create and update time, then its own in their order."""
+
+FIRST_ID = "00000000-0000-0000-0000-000000000000"
+"""Comes before every id, so that the first page is read like any other."""
+
+
+class ListedStore:
+    """Lists the rows of a table.
+
+    Attributes:
+        table: Where its rows are.
+        columns: The columns that are fields of the resource, in the order of a Row.
+    """
+
+    def __init__(self, table: Table, default_order: tuple[OrderTerm, ...] = ()) -> None:
+        self.table = table
+        self._default_order = default_order
+        self.columns = [column for column in table.c if not column.info]
+        after = table.c.id > bindparam("after")
+        by_id = select(*self.columns).where(after).order_by(table.c.id).limit(bindparam("limit"))
+        self._page_by_id = PreparedRead(by_id)
+
+    async def page(self, reader: Reader, query: Query, after: SortKey | None, limit: int) -> Sequence[Row]:
+        """Read up to `limit` rows that `query` asks for, in its order, from the one that follows `after` on."""
+        if self._ordered(query) == Query():  # the usual case has its statement ready
+            return await reader.rows(self._page_by_id, {"after": after[0] if after else FIRST_ID, "limit": limit})
+        return await reader.run(self.page_by, query, after, limit)
+
+    def page_by(self, connection: Connection, query: Query, after: SortKey | None, limit: int) -> Sequence[Row]:
+        """Do the same on a connection."""
+        query = self._ordered(query)
+        statement = select(*self.columns).where(*self._conditions(query))
+        if after:
+            statement = statement.where(query_sql.after(self.table, query.order, after))
+        ordered = statement.order_by(*query_sql.order_columns(self.table, self._terms(query)))
+        return connection.execute(ordered.limit(limit)).all()
+
+    def sort_key(self, query: Query, row: Row) -> SortKey:
+        """Return what `page` needs to go on after a row."""
+        return query_sql.sort_key(self.columns, self._ordered(query).order, row)
+
+    def count(self, connection: Connection, query: Query) -> int:
+        """Count the rows that the filter of `query` lets through."""
+        statement = select(func.count()).select_from(self.table).where(*self._conditions(query))
+        return int(connection.scalar(statement) or 0)
+
+    def _ordered(self, query: Query) -> Query:
+        return query if query.order else replace(query, order=self._default_order)
+
+    def _terms(self, query: Query) -> Sequence[OrderTerm]:
+        """Return the order of `query`, with a field before the ids in which all its rows agree: one index has both."""
+        first, *_ = *query.order, BY_ID
+        agreed = query_sql.agreed_field(self.table, query.filter) if first.field == BY_ID.field else None
+        return [OrderTerm(agreed, first.descending), first] if agreed else query.order
+
+    def _conditions(self, query: Query) -> list[ColumnElement[bool]]:
+        return [query_sql.condition(self.table, query.filter)] if query.filter else []

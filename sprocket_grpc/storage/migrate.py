@@ -1,0 +1,66 @@
+"""Brings the schema of a database to a revision, by alembic."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+from sqlalchemy.exc import DBAPIError
+
+from sprocket_grpc.errors import ExpectedError
+from sprocket_grpc.storage.postgres.database import create_plain_engine
+
+
+class MigrationError(ExpectedError):
+    """The schema could not be changed, or is not what it should be. Nothing was changed."""
+
+
+def upgrade(url: str, revision: str = "head") -> None:
+    """Apply the migrations up to a revision.
+
+    Raises:
+        MigrationError: There is no such revision, a table stayed locked for too long, or the user may not change it.
+    """
+    _run(url, lambda config: command.upgrade(config, revision))
+
+
+def downgrade(url: str, revision: str) -> None:
+    """Undo the migrations down to a revision, or to `base`, which leaves nothing.
+
+    Raises:
+        MigrationError: As for `upgrade`.
+    """
+    _run(url, lambda config: command.downgrade(config, revision))
+
+
+def check(url: str) -> None:
+    """Check that the newest migration is applied and that tables, columns and indexes are what tables.py says.
+
+    Alembic does not compare CHECK constraints and primary keys.
+
+    Raises:
+        MigrationError: They are not.
+    """
+    _run(url, command.check)
+
+
+def _run(url: str, what: Callable[[Config], None]) -> None:
+    engine = create_plain_engine(url)
+    try:
+        with engine.connect() as connection:
+            config = Config()
+            config.set_main_option("script_location", str(_scripts()).replace("%", "%%"))
+            config.attributes["connection"] = connection
+            what(config)
+            connection.commit()
+    except (CommandError, DBAPIError) as error:
+        reason = error.orig if isinstance(error, DBAPIError) else error
+        raise MigrationError(" ".join(str(reason).split())) from error
+
+
+def _scripts() -> Path:
+    """Find the migrations: inside an installed package, or at the top level of a checkout."""
+    package = Path(__file__).parents[1]
+    installed = package / "migrations"
+    return installed if installed.is_dir() else package.parent / "migrations"

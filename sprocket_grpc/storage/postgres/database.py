@@ -1,0 +1,290 @@
+"""The connections to PostgreSQL, and how a unit of work runs on one.
+
+A unit of work is a plain function over a connection. It runs as a whole in one greenlet, which costs half
+of what awaiting each statement does, and lets the store be ordinary synchronous SQLAlchemy.
+"""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+
+from psycopg import AsyncCursor, waiting
+from psycopg.pq import Format
+from psycopg.rows import TupleRow
+from sqlalchemy import Connection, Engine, create_engine, event, select
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy.util import greenlet_spawn
+
+from sprocket_grpc.config.database_url import connect_arguments, describe
+from sprocket_grpc.errors import DeadlineExceededError, ExpectedError, UnavailableError
+from sprocket_grpc.storage.postgres.caller_setting import SET_CALLER
+from sprocket_grpc.storage.postgres.connector import Connecting, drop_if_not_primary
+from sprocket_grpc.storage.postgres.direct import DirectReadError, DirectReads
+from sprocket_grpc.storage.postgres.errors import meaning_of, translated_errors
+from sprocket_grpc.storage.postgres.prepared import PreparedRead
+
+__all__ = [
+    "Connection",
+    "Database",
+    "DatabaseNotReachableError",
+    "create_plain_engine",
+    "describe",
+    "never_give_way",
+    "wait_for_database",
+]
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+_log = logging.getLogger(__name__)
+
+_SET_CALLER = select(SET_CALLER)
+
+_UNPREPARED: dict[str, object] = {"prepare_threshold": None}
+
+
+class DatabaseNotReachableError(ExpectedError):
+    """The database did not answer in time. The text says which and why, without the password."""
+
+
+class _BinaryCursor(AsyncCursor[TupleRow]):
+    """Gets results in PostgreSQL's binary format: a stretch of a chart takes two thirds of the CPU of its text."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # as psycopg gives them
+        super().__init__(*args, **kwargs)
+        self.format = Format.BINARY
+
+
+class Database:
+    """A pool of connections and the two ways to use one: for a single statement, or in a transaction.
+
+    Attributes:
+        pending: How many units of work wait for a connection now.
+        timeouts: How many have waited in vain.
+        on_wait: Is told how long each waited that had to, in seconds.
+        on_direct_read: Is told of each prepared read that SQLAlchemy has no part in: how long it took, in seconds, and
+            which error ended it, if one did.
+
+    Raises (all ways):
+        UnavailableError: The database cannot be reached, or is not what this version needs.
+        AbortedError: Another transaction was in the way.
+        DeadlineExceededError: A statement ran for too long.
+    """
+
+    def __init__(
+        self, url: str, *, pool_size: int = 10, pool_timeout_seconds: float = 5, prepared_statements: bool = True
+    ) -> None:
+        # In autocommit a single statement costs one round trip instead of three; nothing is left to reset then.
+        self._name = describe(url)
+        self._engine = create_async_engine(
+            url,
+            connect_args=connect_arguments(url) | _cursors(prepared_statements=prepared_statements),
+            hide_parameters=True,  # what callers send is not for the log
+            isolation_level="AUTOCOMMIT",
+            max_overflow=0,
+            pool_reset_on_return=None,
+            pool_size=pool_size,
+            skip_autocommit_rollback=True,
+        )
+        self._single = self._engine.sync_engine
+        self._direct = DirectReads(self._single, self._connect_to_read)
+        self._prepares = prepared_statements
+        self._transactional = self._single.execution_options(isolation_level="READ COMMITTED")
+        self._connecting = Connecting()
+        event.listen(self._single, "do_connect", self._connecting)
+        event.listen(self._single, "handle_error", drop_if_not_primary)
+        # Those who wait for a connection wait here and not in the pool, which wakes them for one that has become free,
+        # but not when one that was to be made could not be.
+        self._free = asyncio.Semaphore(pool_size)
+        self._pool_timeout_seconds = pool_timeout_seconds
+        self.pending = 0
+        self.timeouts = 0
+        self.on_wait: Callable[[float], None] = lambda _: None
+        self.on_direct_read: Callable[[PreparedRead, float, str | None], None] = lambda *_: None
+
+    def __str__(self) -> str:
+        return self._name
+
+    async def run(self, work: Callable[Concatenate[Connection, _P], _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Run work that is a single statement, or reads for which several snapshots do."""
+
+        def unit() -> _T:
+            with translated_errors(), self._connect(self._single) as connection:
+                return work(connection, *args, **kwargs)
+
+        return await self._run_when_free(unit)
+
+    async def run_in_transaction(
+        self, work: Callable[Concatenate[Connection, _P], _T], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        """Run work of several statements that take effect all together or not at all, in the name of the caller."""
+
+        def unit() -> _T:
+            with translated_errors(), self._connect(self._transactional) as connection, connection.begin():
+                connection.execute(_SET_CALLER)
+                return work(connection, *args, **kwargs)
+
+        return await self._run_when_free(unit)
+
+    async def run_and_undo(self, work: Callable[[Connection], None]) -> None:
+        """Run work in a transaction that takes no effect."""
+
+        def unit() -> None:
+            with (
+                translated_errors(),
+                self._connect(self._transactional) as connection,
+                connection.begin() as transaction,
+            ):
+                work(connection)
+                transaction.rollback()
+
+        await self._run_when_free(unit)
+
+    async def rows(self, read: PreparedRead, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
+        """Read all rows of a prepared read: in a fifth of the time in this process that `run` would take for it."""
+        if not self._prepares or self._single.dispatch.before_cursor_execute:
+            return await self.run(read.rows, parameters)
+        await self._take_slot()
+        try:
+            return await self._read_directly(read, parameters)
+        except DirectReadError:
+            pass
+        finally:
+            self._free.release()
+        return await self.run(read.rows, parameters)
+
+    async def _read_directly(self, read: PreparedRead, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
+        began = time.perf_counter()
+        try:
+            rows = await self._direct.rows(read, parameters)
+        except asyncio.CancelledError as error:
+            self.on_direct_read(read, time.perf_counter() - began, type(error).__name__)
+            raise
+        except DirectReadError as error:
+            if error.state is None or meaning_of(error.state) is not DeadlineExceededError:
+                raise
+            self.on_direct_read(read, time.perf_counter() - began, error.state)
+            _log.warning("DeadlineExceededError: PostgreSQL stopped a read")
+            raise DeadlineExceededError from error  # once more would take as long once more
+        self.on_direct_read(read, time.perf_counter() - began, None)
+        return rows
+
+    def _connect_to_read(self) -> Connection:
+        with translated_errors():
+            return self._single.connect()
+
+    def _connect(self, engine: Engine) -> Connection:
+        self._direct.make_room()
+        return engine.connect()
+
+    async def _run_when_free(self, unit: Callable[[], _T]) -> _T:
+        await self._take_slot()
+        try:
+            return await greenlet_spawn(unit)
+        finally:
+            self._free.release()
+
+    async def _take_slot(self) -> None:
+        if self._free.locked():
+            await self._wait_until_free()
+        else:
+            await self._free.acquire()
+
+    async def _wait_until_free(self) -> None:
+        began, clock = time.monotonic(), asyncio.get_running_loop().time
+        asked = clock()  # by the clock of the time-out, which under uvloop may be some milliseconds behind
+        self.pending += 1
+        try:
+            async with asyncio.timeout(self._pool_timeout_seconds):
+                await self._free.acquire()
+        except TimeoutError:
+            self.timeouts += 1
+            _log.warning("UnavailableError: no connection became free within %g s", self._pool_timeout_seconds)
+            raise UnavailableError from None
+        finally:
+            self.pending -= 1
+            self.on_wait(clock() - asked)
+        if self._connecting.failed_at > began and not self.idle:
+            self._free.release()
+            raise UnavailableError  # whoever has come since then may try again
+
+    @property
+    def engine(self) -> Engine:
+        """What runs the statements, for those who watch."""
+        return self._single
+
+    @property
+    def size(self) -> int:
+        """How many connections there may be."""
+        return self._pool.size()
+
+    @property
+    def used(self) -> int:
+        """How many connections are in use now."""
+        return self._pool.checkedout() - self._direct.idle
+
+    @property
+    def idle(self) -> int:
+        """How many connections nobody uses now."""
+        return self._pool.checkedin() + self._direct.idle
+
+    @property
+    def _pool(self) -> QueuePool:
+        return cast("QueuePool", self._engine.pool)  # it is another one once connections were dropped
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._direct.close()
+        await self._engine.dispose()
+
+
+def never_give_way() -> None:
+    """Let psycopg keep the event loop while it does not wait for PostgreSQL, for the whole of this process.
+
+    It gives way after 5 ms, also while SQLAlchemy makes a connection ready or takes it back into its pool: a call that
+    is cancelled right there would cost the pool that connection for good. So this is for a process that serves; to
+    others, as those of tests, psycopg stays as it is.
+    """
+    waiting.MAX_BUSY_TIME = math.inf
+
+
+def _cursors(*, prepared_statements: bool) -> dict[str, object]:
+    return {"cursor_factory": _BinaryCursor} | ({} if prepared_statements else _UNPREPARED)
+
+
+def create_plain_engine(url: str) -> Engine:
+    """Make a synchronous engine that keeps no connections, for migrations and the command line.
+
+    It prepares no statements, so that it works behind every pooler.
+    """
+    return create_engine(
+        url, connect_args=connect_arguments(url) | _UNPREPARED, hide_parameters=True, poolclass=NullPool
+    )
+
+
+def wait_for_database(url: str, seconds: float) -> None:
+    """Wait until the database takes connections.
+
+    Raises:
+        DatabaseNotReachableError: It did not within `seconds`, or the URL has an option that makes no sense.
+    """
+    deadline = time.monotonic() + seconds
+    while (error := _connection_error(url)) is not None:
+        left = deadline - time.monotonic()
+        if left <= 0 or not isinstance(error, OperationalError):
+            reason = " ".join(str(error.orig).split())
+            raise DatabaseNotReachableError(f"{describe(url)} did not answer within {seconds:g} s: {reason}")
+        time.sleep(min(0.5, left))
+
+
+def _connection_error(url: str) -> DBAPIError | None:
+    try:
+        create_plain_engine(url).connect().close()
+    except DBAPIError as error:
+        return error
+    return None

@@ -1,0 +1,166 @@
+"""Filters and orders as SQL expressions: over the columns of a table, with every value as a parameter."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from operator import eq, ge, gt, le, lt, ne
+from typing import Any, TypeAlias
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    DateTime,
+    Integer,
+    Table,
+    Text,
+    and_,
+    any_,
+    literal,
+    not_,
+    or_,
+    true,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql import array
+
+from sprocket_grpc.query.expression import And, Comparison, Expression, Not, Operator, Or, Value
+from sprocket_grpc.query.order import OrderTerm
+from sprocket_grpc.storage.postgres.types import Instant
+
+SortKey: TypeAlias = Sequence[Value]
+"""Where a row stands in an order: the values, in wire form, of the columns that it is ordered by."""
+
+BY_ID = OrderTerm("id", descending=False)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_COMPARISONS: Mapping[Operator, Callable[[Any, Any], Any]] = {
+    Operator.EQUAL: eq,
+    Operator.NOT_EQUAL: ne,
+    Operator.LESS: lt,
+    Operator.LESS_OR_EQUAL: le,
+    Operator.GREATER: gt,
+    Operator.GREATER_OR_EQUAL: ge,
+}
+
+
+def condition(table: Table, expression: Expression) -> ColumnElement[bool]:
+    """Turn a filter into a condition on the rows of a table, whose columns are called what the fields are."""
+    match expression:
+        case And(operands):
+            return and_(*(condition(table, operand) for operand in operands))
+        case Or(operands):
+            return or_(*(condition(table, operand) for operand in operands))
+        case Not(operand):
+            return not_(condition(table, operand))
+        case Comparison(field, operator, value):
+            return _comparison(table.c[field], operator, value)
+
+
+def agreed_field(table: Table, expression: Expression | None) -> str | None:
+    """Return a field that is one value in all that a filter lets through, and has an index with the id behind it."""
+    operands = expression.operands if isinstance(expression, And) else [expression]
+    equal = [each.field for each in operands if isinstance(each, Comparison) and each.operator is Operator.EQUAL]
+    return next((field for field in equal if _has_index(table.c[field])), None)
+
+
+def order_columns(table: Table, terms: Sequence[OrderTerm]) -> list[ColumnElement[Any]]:
+    """Return what to order by: the terms, and then the id, so that no two rows are in the same place."""
+    columns = ((_comparable(table.c[term.field]), term) for term in _with_id(terms))
+    return [column.desc() if term.descending else column.asc() for column, term in columns]
+
+
+def after(table: Table, terms: Sequence[OrderTerm], key: SortKey) -> ColumnElement[bool]:
+    """Make the condition for the rows that come after the place `key` in an order."""
+    places = [
+        (_comparable(table.c[term.field]), _parameter(table.c[term.field], value), term.descending)
+        for term, value in zip(_with_id(terms), key, strict=True)
+    ]
+    if _agree(places):
+        return _after(places)
+    # Says nothing new, but bounds the part of an index on the first column that is read.
+    column, value, descending = places[0]
+    return and_(column <= value if descending else column >= value, _after(places))
+
+
+def sort_key(columns: Sequence[Column[Any]], terms: Sequence[OrderTerm], row: Sequence[Any]) -> list[Value]:
+    """Return the place of a row in an order, as `after` takes it.
+
+    Args:
+        columns: The columns of the row, in their order.
+        terms: The order.
+        row: The values in wire form.
+    """
+    values = {column.name: value for column, value in zip(columns, row, strict=True)}
+    return [values[term.field] for term in _with_id(terms)]
+
+
+_Place: TypeAlias = tuple[ColumnElement[Any], ColumnElement[Any], bool]
+
+
+def _after(places: Sequence[_Place]) -> ColumnElement[bool]:
+    (column, value, descending), *rest = places
+    if _agree(places):
+        # A comparison of rows, which PostgreSQL can answer from one range of an index.
+        columns, values, _ = zip(*places, strict=True)
+        return _beyond(tuple_(*columns), tuple_(*values), descending=descending)
+    return or_(_beyond(column, value, descending=descending), and_(column == value, _after(rest)))
+
+
+def _agree(places: Sequence[_Place]) -> bool:
+    return len({descending for _, _, descending in places}) == 1
+
+
+def _beyond(left: ColumnElement[Any], right: ColumnElement[Any], *, descending: bool) -> ColumnElement[bool]:
+    return left < right if descending else left > right
+
+
+def _with_id(terms: Sequence[OrderTerm]) -> list[OrderTerm]:
+    """Add the id, in the direction of the last term: so an index on a field and the id has both orders by the field."""
+    if any(term.field == BY_ID.field for term in terms):
+        return [*terms]
+    return [*terms, OrderTerm(BY_ID.field, descending=bool(terms) and terms[-1].descending)]
+
+
+def _comparison(column: Column[Any], operator: Operator, value: Value) -> ColumnElement[bool]:
+    if operator is Operator.EQUAL and _has_index(column):
+        # Else PostgreSQL takes the field for constant, an order by it for none, and likes to walk along the ids: if the
+        # rows are the newest, through all others.
+        return _comparable(column) == any_(array([_parameter(column, value)]))
+    if operator in _COMPARISONS:
+        compared: ColumnElement[bool] = _COMPARISONS[operator](_comparable(column), _parameter(column, value))
+        return compared
+    return _text_condition(column, operator, str(value)) if isinstance(column.type, Text) else true()
+
+
+def _text_condition(column: Column[str], operator: Operator, value: str) -> ColumnElement[bool]:
+    match operator:
+        case Operator.PRESENT:
+            return column != literal("")
+        case Operator.STARTS_WITH:
+            return _comparable(column).startswith(value, autoescape=True)
+        case Operator.ENDS_WITH:
+            return _comparable(column).endswith(value, autoescape=True)
+        case Operator.CONTAINS:
+            return _comparable(column).contains(value, autoescape=True)
+    # The locale of the database says what lower case is, which "C" knows of ASCII only.
+    return column.icontains(value, autoescape=True)
+
+
+def _has_index(column: Column[Any]) -> bool:
+    """Whether there is an index on a column with the id behind it, which has equal rows in the order of their ids."""
+    table = column.table
+    keys = [table.primary_key.columns, *(index.columns for index in table.indexes)]
+    return any([each.name for each in key] == [column.name, BY_ID.field] for key in keys)
+
+
+def _comparable(column: Column[Any]) -> ColumnElement[Any]:
+    """Make text compare by code points, whatever the locale of the database."""
+    return column.collate("C") if isinstance(column.type, Text) else column
+
+
+def _parameter(column: Column[Any], value: Value) -> ColumnElement[Any]:
+    """Make a parameter from a value in wire form, of a type whose comparison an index on the column can serve."""
+    if isinstance(column.type, Instant):
+        return literal(_EPOCH + timedelta(microseconds=int(value)), DateTime(timezone=True))
+    # A caller may compare with a number that the column has no room for.
+    return literal(value, BigInteger() if isinstance(column.type, Integer) else column.type)

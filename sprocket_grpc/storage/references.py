@@ -1,0 +1,27 @@
+"""The SQL of references from one resource to another."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, ForeignKey, Table, bindparam, func, select
+
+from sprocket_grpc.errors import Violation
+from sprocket_grpc.storage.postgres.types import IDENTIFIERS
+
+
+def foreign_keys(table: Table) -> list[ForeignKey]:
+    """Return the foreign keys of a table, in the order of their columns' names."""
+    return sorted(table.foreign_keys, key=lambda key: key.parent.name)
+
+
+def existing(connection: Connection, key: ForeignKey, identifiers: Sequence[str]) -> set[str]:
+    """Return those of some ids that a foreign key may refer to, and keep their rows until the transaction ends."""
+    wanted = key.column == func.any(bindparam("ids", type_=IDENTIFIERS))
+    statement = select(key.column).where(wanted).order_by(key.column).with_for_update(read=True, key_share=True)
+    return set(connection.scalars(statement, {"ids": sorted(set(identifiers))}))
+
+
+def missing_reference(prefix: str, key: ForeignKey, identifier: str) -> Violation:
+    """Say that what a field refers to does not exist; columns are called what the fields of messages are."""
+    return Violation(
+        f"{prefix}.{key.parent.name}", f"there is no {key.column.table.name} with id {identifier}", identifier
+    )

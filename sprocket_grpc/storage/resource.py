@@ -1,0 +1,198 @@
+"""The SQL of the standard methods, for any table that has an id."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import uuid_utils
+from psycopg.errors import ForeignKeyViolation
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+
+from sprocket_grpc.errors import AbortedError, NotFoundError, ReferenceNotFoundError, ResourceInUseError
+from sprocket_grpc.storage.listing import ListedStore, Row
+from sprocket_grpc.storage.postgres.caller_setting import SET_CALLER
+from sprocket_grpc.storage.postgres.prepared import PreparedRead, Reader
+from sprocket_grpc.storage.postgres.types import IDENTIFIERS
+from sprocket_grpc.storage.references import existing, foreign_keys, missing_reference
+
+Values: TypeAlias = dict[str, Any]
+"""Fields of a resource by their names."""
+
+_RESERVE = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("id", type_=Text), 0)))
+
+
+class ResourceStore(ListedStore):
+    """Keeps one kind of resource."""
+
+    def __init__(self, table: Table, delete_users: Callable[[Connection, str], None] | None = None) -> None:
+        super().__init__(table)
+        self._delete_users = delete_users
+        identified = table.c.id == bindparam("id")
+        by_id = select(*self.columns).where(identified)
+        self._get = PreparedRead(by_id)
+        self._lock = by_id.with_for_update(key_share=True)
+        self._select_many = select(*self.columns).where(table.c.id == func.any(bindparam("ids", type_=IDENTIFIERS)))
+        self._delete = delete(table).where(identified).returning(table.c.id)
+
+    async def get(self, reader: Reader, identifier: str) -> Row:
+        """Read one row.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        rows = await reader.rows(self._get, {"id": identifier})
+        return self.found(rows[0] if rows else None, identifier)
+
+    def get_many(self, connection: Connection, identifiers: Sequence[str]) -> list[Row]:
+        """Read several rows, in the order of their ids here.
+
+        Raises:
+            NotFoundError: Some do not exist. It names them.
+        """
+        rows = {row[0]: row for row in connection.execute(self._select_many, {"ids": list(set(identifiers))})}
+        missing = [identifier for identifier in dict.fromkeys(identifiers) if identifier not in rows]
+        if missing:
+            raise NotFoundError(self.table.name, *missing)
+        return [rows[identifier] for identifier in identifiers]
+
+    def lock(self, connection: Connection, identifier: str) -> Row:
+        """Read one row, and keep others from changing it until the transaction ends.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        row = connection.execute(self._lock, {"id": identifier}).first()
+        return self.found(row, identifier)
+
+    def reserve(self, connection: Connection, identifier: str) -> None:
+        """Keep others that reserve the same id, too, from going on until the transaction ends; there need be no row."""
+        connection.execute(_RESERVE, {"id": identifier})
+
+    def insert(self, connection: Connection, values: Values) -> Row:
+        """Add a row in a single statement, with an id of its own unless one is given.
+
+        Raises:
+            ReferenceNotFoundError: It refers to rows that do not exist.
+        """
+        try:
+            row = self._insert(connection, self.identified(values))
+        except IntegrityError as error:
+            if not isinstance(error.orig, ForeignKeyViolation):
+                raise
+            row = None
+        if row is None:
+            self.require_references(connection, values)
+            raise AbortedError  # what was missing a moment ago is there now
+        return row
+
+    def insert_in_transaction(self, connection: Connection, values: Values) -> Row:
+        """Add a row as `insert` does, where a statement that fails would end the transaction.
+
+        Raises:
+            ReferenceNotFoundError: It refers to rows that do not exist.
+        """
+        self.require_references(connection, values)
+        row = self._insert(connection, self.identified(values))
+        if row is None:
+            raise AbortedError
+        return row
+
+    def update(self, connection: Connection, stored: Row, changes: Values) -> Row:
+        """Change fields of a row that is locked by this transaction.
+
+        Args:
+            connection: The connection that holds the lock.
+            stored: The row as it is.
+            changes: The fields to change, at least one.
+
+        Raises:
+            ReferenceNotFoundError: They refer to rows that do not exist.
+        """
+        self.require_references(connection, changes)
+        return self._update(connection, stored, changes)
+
+    def delete(self, connection: Connection, identifier: str) -> None:
+        """Delete a row.
+
+        Raises:
+            NotFoundError: There is none.
+            ResourceInUseError: Others refer to it.
+        """
+        try:
+            self.found(connection.execute(self._delete, {"id": identifier}).first(), identifier)
+        except IntegrityError as error:
+            if not isinstance(error.orig, ForeignKeyViolation):
+                raise
+            # PostgreSQL reports the table whose foreign key forbids it.
+            raise ResourceInUseError(self.table.name, identifier, str(error.orig.diag.table_name)) from error
+
+    def delete_with_users(self, connection: Connection, identifier: str) -> None:
+        """Delete a row, and before it all rows that refer to it.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        if self._delete_users is not None:
+            self._delete_users(connection, identifier)
+        self.delete(connection, identifier)
+
+    def require_references(self, connection: Connection, values: Values) -> None:
+        """Check that the rows that `values` refer to exist, and keep them until the transaction ends.
+
+        Raises:
+            ReferenceNotFoundError: Some do not. It names all of them.
+        """
+        references = [key for key in foreign_keys(self.table) if key.parent.name in values]
+        missing = [key for key in references if not existing(connection, key, [values[key.parent.name]])]
+        if missing:
+            raise ReferenceNotFoundError(
+                [missing_reference(self.table.name, key, values[key.parent.name]) for key in missing]
+            )
+
+    def found(self, row: Row | None, identifier: str) -> Row:
+        """Return the row.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        if row is None:
+            raise NotFoundError(self.table.name, identifier)
+        return row
+
+    def identified(self, values: Values) -> Values:
+        """Add an id to values that have none."""
+        return {"id": str(uuid_utils.uuid7()), **values}
+
+    def touched(self) -> Values:
+        """Return the new update time, later than the old one even if the clock was set back: etags depend on it."""
+        later = self.table.c.update_time + literal_column("interval '1 microsecond'")
+        return {"update_time": func.greatest(func.clock_timestamp(), later)}
+
+    def fields_of(self, changed: CTE, set_caller: ColumnElement[str] = SET_CALLER) -> Select[Any]:
+        """Make the SELECT of the resource's fields from rows that its statement writes in the name of the caller.
+
+        Triggers fire at the end of a statement, so they know the name by then.
+        """
+        return select(*(changed.c[column.name] for column in self.columns)).where(set_caller.is_not(None))
+
+    def _insert(self, connection: Connection, values: Values) -> Row | None:
+        created = insert(self.table).values(values).returning(*self.columns).cte("created")
+        return connection.execute(self.fields_of(created)).first()
+
+    def _update(self, connection: Connection, stored: Row, changes: Values) -> Row:
+        statement = update(self.table).where(self.table.c.id == stored[0]).values(**changes, **self.touched())
+        return connection.execute(statement.returning(*self.columns)).one()

@@ -1,0 +1,25 @@
+"""The SQL that tells whether a database has the schema that this version needs."""
+
+from sqlalchemy import Connection, text
+
+from sprocket_grpc.storage.tables import SCHEMA_REVISION
+
+
+def read_revision(connection: Connection) -> str | None:
+    """Return the revision of the schema, or None where no migration was ever run."""
+    if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
+        return None
+    revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return revision
+
+
+def find_problem(connection: Connection) -> str | None:
+    """Say, for a person, what is wrong with the schema, or None.
+
+    A newer one than this version knows is right: it was made to serve this version too (expand, contract).
+    """
+    revision = read_revision(connection)
+    if revision is not None and revision >= SCHEMA_REVISION:
+        return None
+    found = f"at revision {revision}" if revision else "empty"
+    return f"the schema is {found}, this version needs revision {SCHEMA_REVISION}: run `sprocket-grpc migrate`"

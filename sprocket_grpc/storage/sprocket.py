@@ -1,0 +1,220 @@
+"""The SQL of sprockets: each change counts in the factory and in its chart, in the same transaction."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    ForeignKey,
+    bindparam,
+    column,
+    delete,
+    func,
+    insert,
+    select,
+    true,
+)
+from sqlalchemy.sql.selectable import TableValuedAlias
+
+from sprocket_grpc.caller import Caller
+from sprocket_grpc.errors import AbortedError, NotFoundError, ReferenceNotFoundError, SprocketError, Violation
+from sprocket_grpc.storage import chart_writes
+from sprocket_grpc.storage.listing import Row
+from sprocket_grpc.storage.postgres.caller_setting import SET_CALLERS, callers_of
+from sprocket_grpc.storage.postgres.types import IDENTIFIERS, Identifier, Several
+from sprocket_grpc.storage.references import existing, foreign_keys, missing_reference
+from sprocket_grpc.storage.resource import ResourceStore, Values
+from sprocket_grpc.storage.tables import factory, sprocket, sprocket_type
+
+
+def _new(name: str) -> BindParameter[str]:
+    """Make a parameter. SQLAlchemy takes one with a column's own name for a value of every UPDATE it finds."""
+    return bindparam(f"new_{name}", type_=sprocket.c[name].type)
+
+
+def _several(name: str) -> BindParameter[Sequence[str]]:
+    """Make a parameter for a column of several."""
+    return bindparam(
+        f"{name}s", type_=IDENTIFIERS if isinstance(sprocket.c[name].type, Identifier) else Several("TEXT")
+    )
+
+
+def _table_of(name: str, columns: Sequence[str]) -> TableValuedAlias:
+    """Make a table whose columns are parameters."""
+    typed = (column(each, sprocket.c[each].type) for each in columns)
+    return func.unnest(*map(_several, columns)).table_valued(*typed).render_derived(name)
+
+
+# What a sprocket is made of: all but what PostgreSQL sets itself, the factory first.
+_SET_BY_POSTGRESQL = {"create_time", "update_time"}
+_FIELDS = ["factory_id", *(c.name for c in sprocket.c if c.name not in {"factory_id", *_SET_BY_POSTGRESQL})]
+
+# One statement is one round trip and one commit, so the factory's row is locked for as short as it can be.
+# Without the factory there is nothing to select from, and no sprocket is made.
+_COUNTED = (
+    chart_writes.actual_changed(by=1).where(factory.c.id == _new("factory_id")).returning(*factory.c).cte("counted")
+)
+_CREATED = (
+    insert(sprocket)
+    .from_select(_FIELDS, select(_COUNTED.c.id, *map(_new, _FIELDS[1:])))
+    .returning(*sprocket.c)
+    .cte("created")
+)
+
+# Several at once: first the factory is locked, and then their types, as all writes take their locks. What refers to a
+# type that is not there is left out, and as those that are there stay until the end, no foreign key can fail.
+_GIVEN = _table_of("given", _FIELDS[1:])
+_LOCKED = select(factory.c.id).where(factory.c.id == _new("factory_id")).with_for_update(key_share=True).cte("locked")
+_VALID = (
+    select(_LOCKED.c.id.label("factory_id"), *_GIVEN.c)
+    .select_from(_LOCKED.join(_GIVEN, true()).join(sprocket_type, sprocket_type.c.id == _GIVEN.c.sprocket_type_id))
+    .with_for_update(read=True, key_share=True, of=sprocket_type)
+    .cte("valid")
+)
+_NUMBER = select(func.count()).select_from(_VALID).scalar_subquery()
+_EACH_COUNTED = (
+    chart_writes.made_one_by_one(_NUMBER)
+    .where(factory.c.id == _new("factory_id"), _NUMBER > 0)
+    .returning(*factory.c)
+    .cte("counted")
+)
+_EACH_CREATED = (
+    insert(sprocket)
+    .from_select(_FIELDS, select(*(_VALID.c[name] for name in _FIELDS)))
+    .returning(*sprocket.c)
+    .cte("created")
+)
+
+# A batch, in arrays: a statement with a parameter for each field of each takes the driver longer than PostgreSQL.
+_BATCH = _table_of("batch", _FIELDS)
+_CREATE_BATCH = insert(sprocket).from_select(_FIELDS, select(_BATCH))
+
+# In the order of their ids, so that two of these cannot deadlock.
+_DOOMED = (
+    select(sprocket.c.id)
+    .where(sprocket.c.id == func.any(bindparam("ids", type_=IDENTIFIERS)))
+    .order_by(sprocket.c.id)
+    .with_for_update()
+    .cte("doomed")
+)
+_DELETE_MANY = (
+    delete(sprocket).where(sprocket.c.id.in_(select(_DOOMED.c.id))).returning(sprocket.c.id, sprocket.c.factory_id)
+)
+
+
+class SprocketStore(ResourceStore):
+    """Keeps sprockets, and counts them in their factories."""
+
+    def __init__(self) -> None:
+        super().__init__(sprocket)
+        self._create = self.fields_of(_CREATED).add_cte(chart_writes.recorded(_COUNTED))
+        self._create_batch = _CREATE_BATCH.returning(*self.columns)
+        self._create_each = self.fields_of(_EACH_CREATED, SET_CALLERS).add_cte(
+            chart_writes.recorded_one_by_one(_EACH_COUNTED, _NUMBER)
+        )
+
+    def delete(self, connection: Connection, identifier: str) -> None:
+        """Delete a sprocket and count it out of its factory, which takes a transaction.
+
+        In a single statement the count could be made from what the factory was before a move that it waited for.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        self.delete_many(connection, [identifier])
+
+    def insert_in_transaction(self, connection: Connection, values: Values) -> Row:
+        """Add a sprocket as `insert` does, where a statement that fails would end the transaction.
+
+        Raises:
+            ReferenceNotFoundError: It refers to rows that do not exist.
+        """
+        chart_writes.lock(connection, [values["factory_id"]])  # first, as `insert` does
+        return super().insert_in_transaction(connection, values)
+
+    def insert_each(
+        self, connection: Connection, several: Sequence[tuple[Values, Caller]]
+    ) -> list[Row | SprocketError]:
+        """Add sprockets of one factory in a single statement, each with its own entry and in the name of its caller.
+
+        Returns:
+            For each its row, or why it was not added: others are added all the same.
+        """
+        given = [self.identified(values) for values, _ in several]
+        parameters = _in_arrays(given, _FIELDS[1:]) | {
+            "new_factory_id": given[0]["factory_id"],
+            "callers": callers_of({new["id"]: caller for new, (_, caller) in zip(given, several, strict=True)}),
+        }
+        results: dict[str, Row | SprocketError] = {
+            row[0]: row for row in connection.execute(self._create_each, parameters)
+        }
+        if refused := [values for values in given if values["id"] not in results]:
+            results |= self._errors_of(connection, refused)
+        return [results[values["id"]] for values in given]
+
+    def insert_many(self, connection: Connection, several: Sequence[Values]) -> list[Row]:
+        """Add sprockets, all or none, and return them in their order.
+
+        Raises:
+            ReferenceNotFoundError: Some refer to rows that do not exist. It names them by their indexes.
+        """
+        chart_writes.lock(connection, (values["factory_id"] for values in several))
+        self._require_references_of(connection, several)
+        chart_writes.count(connection, Counter(values["factory_id"] for values in several))
+        identified = [self.identified(values) for values in several]
+        rows = connection.execute(self._create_batch, _in_arrays(identified, _FIELDS))
+        by_id = {row[0]: row for row in rows}
+        return [by_id[values["id"]] for values in identified]
+
+    def delete_many(self, connection: Connection, identifiers: Sequence[str]) -> None:
+        """Delete sprockets, all or none, and count them out of their factories.
+
+        Raises:
+            NotFoundError: Some do not exist. It names them.
+        """
+        left = connection.execute(_DELETE_MANY, {"ids": sorted(identifiers)}).all()
+        missing = set(identifiers) - {row.id for row in left}
+        if missing:
+            raise NotFoundError(sprocket.name, *(each for each in identifiers if each in missing))
+        leaving = Counter(row.factory_id for row in left)
+        chart_writes.count(connection, {factory_id: -number for factory_id, number in leaving.items()})
+
+    def _require_references_of(self, connection: Connection, several: Sequence[Values]) -> None:
+        missing = [
+            missing_reference(f"sprockets[{index}]", key, identifier)
+            for index, key, identifier in _missing_references(connection, several)
+        ]
+        if missing:
+            raise ReferenceNotFoundError(missing)
+
+    def _errors_of(self, connection: Connection, refused: Sequence[Values]) -> dict[str, SprocketError]:
+        """Say why sprockets could not be added, by their ids."""
+        missing: dict[str, list[Violation]] = {values["id"]: [] for values in refused}
+        for index, key, identifier in _missing_references(connection, refused):
+            missing[refused[index]["id"]].append(missing_reference(sprocket.name, key, identifier))
+        # What was missing a moment ago may be there now.
+        return {each: ReferenceNotFoundError(found) if found else AbortedError() for each, found in missing.items()}
+
+    def _insert(self, connection: Connection, values: Values) -> Row | None:
+        return connection.execute(self._create, {f"new_{name}": value for name, value in values.items()}).first()
+
+    def _update(self, connection: Connection, stored: Row, changes: Values) -> Row:
+        before: str = stored[self.columns.index(sprocket.c.factory_id)]
+        after: str = changes.get("factory_id", before)
+        if after != before:
+            chart_writes.count(connection, {before: -1, after: 1})
+        return super()._update(connection, stored, changes)
+
+
+def _in_arrays(several: Sequence[Values], names: Sequence[str]) -> dict[str, Any]:
+    return {f"{name}s": [values[name] for values in several] for name in names}
+
+
+def _missing_references(connection: Connection, several: Sequence[Values]) -> Iterator[tuple[int, ForeignKey, str]]:
+    """Find what sprockets refer to and is not there: the index of each such sprocket, and its key."""
+    for key in foreign_keys(sprocket):
+        wanted = [values[key.parent.name] for values in several]
+        there = existing(connection, key, wanted)
+        yield from ((index, key, each) for index, each in enumerate(wanted) if each not in there)

@@ -1,0 +1,202 @@
+"""The tables: what the contract promises, said to PostgreSQL."""
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    func,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from sprocket_grpc.storage.postgres.types import Identifier, Instant
+
+SCHEMA_REVISION = "0006"
+"""The migration that this version needs at least. Revisions are numbers, so later ones compare greater."""
+
+INTERNAL = {"internal": True}
+"""Marks a column that is no field of the resource."""
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _text(name: str, maximum: int, *, required: bool = True) -> tuple[Column[str], CheckConstraint]:
+    """Make a column for text of up to `maximum` characters, with the same bounds as a constraint.
+
+    What counts as white space is for the service to say: btrim knows the space only, so it never refuses
+    what the service let through.
+    """
+    bounds = f"char_length({name}) <= {maximum}" + (f" AND btrim({name}) <> ''" if required else "")
+    return Column(name, Text, nullable=False), CheckConstraint(bounds, name=name)
+
+
+def _measure(name: str) -> tuple[Column[float], CheckConstraint]:
+    """Make a column for a length in millimetres. NaN is greater than all else to PostgreSQL."""
+    return Column(name, Double, nullable=False), CheckConstraint(f"{name} > 0 AND {name} < 'Infinity'", name=name)
+
+
+def _count(name: str) -> tuple[Column[int], CheckConstraint]:
+    """Make a column for a number of sprockets."""
+    return Column(name, BigInteger, nullable=False), CheckConstraint(f"{name} >= 0", name=name)
+
+
+def _common() -> tuple[Column[Any], ...]:
+    """Make the columns that every resource has."""
+    return (
+        Column("id", Identifier, nullable=False),
+        Column("create_time", Instant, nullable=False, server_default=func.now()),
+        Column("update_time", Instant, nullable=False, server_default=func.now()),
+    )
+
+
+location = Table(
+    "location",
+    metadata,
+    *_common(),
+    *_text("display_name", 63),
+    *_text("address", 200),
+    *_text("address_2", 200, required=False),
+    *_text("city", 100),
+    *_text("administrative_area", 100, required=False),
+    *_text("postal_code", 20),
+    Column("country_code", Text, CheckConstraint("country_code ~ '^[A-Z]{2}$'", name="country_code"), nullable=False),
+    PrimaryKeyConstraint("id"),
+)
+
+sprocket_type = Table(
+    "sprocket_type",
+    metadata,
+    *_common(),
+    *_text("display_name", 63),
+    Column("teeth", Integer, CheckConstraint("teeth BETWEEN 1 AND 10000", name="teeth"), nullable=False),
+    *_measure("pitch_mm"),
+    *_measure("pitch_diameter_mm"),
+    *_measure("outside_diameter_mm"),
+    PrimaryKeyConstraint("id"),
+)
+
+factory = Table(
+    "factory",
+    metadata,
+    *_common(),
+    *_text("display_name", 63),
+    Column("location_id", Identifier, ForeignKey("location.id"), nullable=False, index=True),
+    *_count("sprocket_production_goal"),
+    *_count("sprocket_production_actual"),
+    # Where the chart stands. Kept here because the lock on this row is what orders the chart.
+    Column("chart_sequence", BigInteger, nullable=False, info=INTERNAL),
+    Column("chart_time_micros", BigInteger, nullable=False, info=INTERNAL),
+    PrimaryKeyConstraint("id"),
+)
+
+sprocket = Table(
+    "sprocket",
+    metadata,
+    *_common(),
+    *_text("display_name", 63, required=False),
+    Column("sprocket_type_id", Identifier, ForeignKey("sprocket_type.id"), nullable=False, index=True),
+    Column("factory_id", Identifier, ForeignKey("factory.id"), nullable=False),
+    # Begins with factory_id, so that the table can be partitioned or distributed by it.
+    PrimaryKeyConstraint("factory_id", "id"),
+    Index(None, "id"),
+    # One for each field that lists can be filtered or ordered by, with the id behind it: a page is one range of it.
+    Index(None, "sprocket_type_id", "id"),
+    Index(None, "create_time", "id"),
+    Index(None, "update_time", "id"),
+)
+Index("ix_sprocket_display_name_id", sprocket.c.display_name.collate("C"), sprocket.c.id)  # as lists compare text
+
+chart_entry = Table(
+    "chart_entry",
+    metadata,
+    Column("factory_id", Identifier, ForeignKey("factory.id", ondelete="CASCADE"), nullable=False),
+    Column("sequence", BigInteger, CheckConstraint("sequence > 0", name="sequence"), nullable=False),
+    # An integer, for a chart of a million entries is read a quarter faster than from timestamps.
+    Column("time_micros", BigInteger, nullable=False),
+    *_count("sprocket_production_goal"),
+    *_count("sprocket_production_actual"),
+    PrimaryKeyConstraint("factory_id", "sequence"),
+)
+
+page_token_key = Table(
+    "page_token_key",
+    metadata,
+    Column("id", Integer, Identity(always=True), nullable=False),
+    Column("key", LargeBinary, CheckConstraint("octet_length(key) = 32", name="key"), nullable=False),
+    PrimaryKeyConstraint("id"),
+    comment="The key with the greatest id seals page tokens; the others still open them.",
+)
+
+recorded_request = Table(
+    "recorded_request",
+    metadata,
+    Column("id", Identifier, nullable=False),
+    Column("create_time", Instant, nullable=False, server_default=func.now(), index=True),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("response", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("id"),
+    comment="What requests with a request_id were answered, so that a repeat is answered alike.",
+)
+
+audit_entry = Table(
+    "audit_entry",
+    metadata,
+    Column("id", Identifier, nullable=False),
+    Column("create_time", Instant, nullable=False),
+    Column("principal", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("resource_type", Text, nullable=False),
+    Column("resource_id", Identifier, nullable=False),
+    Column("before", JSONB, nullable=True),
+    Column("after", JSONB, nullable=True),
+    # The ids are in the order of the entries: they list them, and could partition them by time.
+    PrimaryKeyConstraint("id"),
+    Index(None, "resource_id", "id"),
+    comment="Every write of a resource. Written by triggers, and append-only.",
+)
+"""The triggers, and those that keep it append-only, are in its migration alone."""
+
+api_key = Table(
+    "api_key",
+    metadata,
+    Column("id", Identifier, nullable=False),
+    Column("create_time", Instant, nullable=False, server_default=func.now()),
+    *_text("name", 63),
+    Column(
+        "rights",
+        ARRAY(Text),
+        CheckConstraint("rights <@ '{read,write,admin}'::text[] AND cardinality(rights) > 0", name="rights"),
+        nullable=False,
+    ),
+    Column(
+        "secret_hash",
+        LargeBinary,
+        CheckConstraint("octet_length(secret_hash) = 32", name="secret_hash"),
+        nullable=False,
+    ),
+    Column("expire_time", Instant),
+    Column("revoke_time", Instant),
+    Column("last_use_time", Instant),
+    PrimaryKeyConstraint("id"),
+    comment="Who may call with an API key. The keys themselves are not kept.",
+)

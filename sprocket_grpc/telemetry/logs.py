@@ -1,0 +1,85 @@
+"""How log lines look: JSON for those who collect them, plain for a person at a terminal.
+
+A record may carry fields of its own: `log.info("...", extra={FIELDS: {"code": "OK"}})`.
+"""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Literal
+
+from sprocket_grpc.caller import current_caller
+from sprocket_grpc.telemetry.line_handler import LineHandler
+from sprocket_grpc.telemetry.trace_context import current_trace_id
+
+FIELDS = "fields"
+"""The key of `extra` under which a record carries fields."""
+
+_PLAIN = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+_encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
+
+
+def configure_logging(level: str, log_format: Literal["auto", "json", "text"]) -> None:
+    """Send all log records to standard error, in lines of a format.
+
+    Args:
+        level: The least that is logged.
+        log_format: `auto` means text on a terminal and JSON elsewhere.
+    """
+    is_plain = sys.stderr.isatty() if log_format == "auto" else log_format == "text"
+    handler = LineHandler()
+    handler.setFormatter(PlainLines(_PLAIN) if is_plain else JsonLines())
+    logging.basicConfig(level=level, handlers=[handler])
+    # Nobody asks for them, and they cost time with every record (Python's logging HOWTO, "Optimization").
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # noqa: SLF001  # the way that Python documents
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object per line: time, level, logger and message, then what else there is."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        line: dict[str, object] = {
+            "time": _rfc3339(record.created),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line.update(_fields(record))
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            line["stack"] = record.stack_info
+        return _encode(line)
+
+
+class PlainLines(logging.Formatter):
+    """A line to read, with the fields at its end; exceptions take several."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging names it
+        """Return the first line of a record."""
+        fields = " ".join(f"{key}={value}" for key, value in _fields(record).items() if value != "")
+        return f"{super().formatMessage(record)} {fields}".rstrip()
+
+
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    """Say what a record says, and which call it belongs to."""
+    own: dict[str, object] = getattr(record, FIELDS, {})
+    request_id, trace_id = current_caller().request_id, current_trace_id()
+    call: dict[str, object] = {"request_id": request_id} if request_id else {}
+    return {**call, "trace_id": trace_id, **own} if trace_id else {**call, **own}
+
+
+def _rfc3339(seconds: float) -> str:
+    whole = int(seconds)
+    return f"{_to_the_second(whole)}.{int((seconds - whole) * 1000):03}Z"
+
+
+@lru_cache(maxsize=2)
+def _to_the_second(seconds: int) -> str:
+    """Write a time that many lines have in common."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

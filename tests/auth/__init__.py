@@ -1,0 +1,1 @@
+"""Callers: API keys, tokens, and what each may do."""

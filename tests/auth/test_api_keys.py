@@ -1,0 +1,171 @@
+"""API keys: made, shown once, listed, expired, revoked; and request ids, which belong to their callers."""
+
+import asyncio
+import re
+import uuid
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+from sqlalchemy import Connection, text
+
+from sprocket.v1.location_pb2 import CreateLocationRequest, ListLocationsRequest
+from sprocket_grpc.auth import api_key as keys
+from sprocket_grpc.auth.api_key import ApiKeys
+from sprocket_grpc.config.settings import Settings
+from sprocket_grpc.storage import api_key
+from sprocket_grpc.storage.postgres.database import Database, create_plain_engine
+from tests.conformance.promises import refuses
+from tests.support.callers import Metadata, bearer, create_key
+from tests.support.command_line import run
+from tests.support.resources import location
+from tests.support.service import Service, running_service
+
+UNAUTHENTICATED = (grpc.StatusCode.UNAUTHENTICATED, "ERROR_REASON_UNAUTHENTICATED")
+
+
+@pytest.fixture
+async def guarded(database_url: str) -> AsyncIterator[Service]:
+    """A server that wants API keys."""
+    async with running_service(database_url, Settings(api_keys=True)) as running:
+        yield running
+
+
+async def list_locations(service: Service, metadata: Metadata) -> None:
+    await service.locations.ListLocations(ListLocationsRequest(), metadata=metadata)
+
+
+def change(url: str, statement: str) -> None:
+    with create_plain_engine(url).begin() as connection:
+        connection.execute(text(statement))
+
+
+# The command.
+
+
+async def test_a_key_is_made_used_listed_and_revoked(guarded: Service, database_url: str) -> None:
+    made = await asyncio.to_thread(
+        run, "api-key", "create", "dashboards", "--right", "read", "--expires", "90d", database_url=database_url
+    )
+    key = made.output.strip()
+    assert re.fullmatch("sprocket_[0-9a-f]{32}_[0-9a-f]{64}", key)
+    await list_locations(guarded, bearer(key))
+    listed = (await asyncio.to_thread(run, "api-key", "list", database_url=database_url)).output
+    assert re.search(r"^[0-9a-f-]{36}  until \S+ +read +last used never +dashboards$", listed.strip())
+    assert key.rpartition("_")[2] not in listed + made.errors
+    revoked = await asyncio.to_thread(run, "api-key", "revoke", listed.split()[0], database_url=database_url)
+    assert revoked.status == 0
+    await asyncio.sleep(keys.CACHE_SECONDS)  # what the contract of the command gives the servers
+    with refuses(*UNAUTHENTICATED):
+        await list_locations(guarded, bearer(key))
+    assert " revoked " in (await asyncio.to_thread(run, "api-key", "list", database_url=database_url)).output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (("create", "dashboards"), 2),
+        (("create", " ", "--right", "read"), 2),
+        (("create", "x" * 64, "--right", "read"), 2),
+        (("create", "dashboards", "--right", "own"), 2),
+        (("create", "dashboards", "--right", "read", "--expires", "soon"), 2),
+        (("create", "dashboards", "--right", "read", "--expires", "0d"), 2),
+        (("revoke", "dashboards"), 2),
+        (("revoke", str(uuid.UUID(int=1))), 1),
+    ],
+)
+def test_what_makes_no_sense_is_told(database_url: str, arguments: tuple[str, ...], status: int) -> None:
+    finished = run("api-key", *arguments, database_url=database_url)
+    assert finished.status == status
+    assert "Error: " in finished.errors
+    assert "Traceback" not in finished.errors
+
+
+def test_no_secret_is_in_the_database(database_url: str) -> None:
+    secret = create_key(database_url, "read").text.rpartition("_")[2]
+    with create_plain_engine(database_url).connect() as connection:
+        [row] = connection.execute(text("SELECT api_key::text FROM api_key")).all()
+    assert secret not in str(row)
+
+
+# What servers know.
+
+
+async def test_an_expired_key_is_refused(guarded: Service, database_url: str) -> None:
+    made = create_key(database_url, "read", hours=1)
+    change(database_url, "UPDATE api_key SET expire_time = now()")
+    with refuses(*UNAUTHENTICATED):
+        await list_locations(guarded, bearer(made.text))
+
+
+async def test_many_calls_look_a_key_up_once_and_a_revoked_one_again_in_time(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up, clock, read = [], [0.0], api_key.read
+
+    def counted(connection: Connection, identifier: str) -> api_key.ValidKey | None:
+        looked_up.append(identifier)
+        return read(connection, identifier)
+
+    monkeypatch.setattr(api_key, "read", counted)
+    database, made = Database(database_url), create_key(database_url, "read")
+    known = ApiKeys(database, lambda: clock[0])
+    assert all(await asyncio.gather(*(known.identify(made.text) for _ in range(50))))
+    assert len(looked_up) == 1
+    change(database_url, "UPDATE api_key SET revoke_time = now()")
+    clock[0] = keys.CACHE_SECONDS + 0.1
+    assert await known.identify(made.text) is None
+    await database.close()
+
+
+async def test_a_database_that_is_away_is_not_taken_for_a_bad_key(guarded: Service, database_url: str) -> None:
+    made = create_key(database_url, "read")
+    change(database_url, "ALTER TABLE api_key RENAME TO gone")
+    with refuses(grpc.StatusCode.UNAVAILABLE, "ERROR_REASON_DATABASE_UNAVAILABLE"):
+        await list_locations(guarded, bearer(made.text))
+    change(database_url, "ALTER TABLE gone RENAME TO api_key")
+    await list_locations(guarded, bearer(made.text))  # the failure is not remembered
+
+
+async def test_the_last_use_is_kept_once_a_minute(database_url: str) -> None:
+    database, made = Database(database_url), create_key(database_url, "read")
+    known = ApiKeys(database)
+    uses = []
+    for _ in range(2):
+        await known.identify(made.text)
+        await known.record_uses()
+        with create_plain_engine(database_url).connect() as connection:
+            uses.append(connection.scalar(text("SELECT last_use_time FROM api_key")))
+    assert uses[0] is not None
+    assert uses[0] == uses[1]
+    await database.close()
+
+
+async def test_strangers_who_try_ids_fill_no_memory(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "_MOST_CACHED", 5)
+    database = Database(database_url)
+    known = ApiKeys(database)
+    for number in range(20):
+        assert await known.identify(f"sprocket_{number:032x}_{'0' * 64}") is None
+    assert len(known._cache) == 5
+    await database.close()
+
+
+# Request ids.
+
+
+async def test_the_request_id_of_another_caller_is_like_a_new_one(guarded: Service, database_url: str) -> None:
+    callers = [bearer(create_key(database_url, "write", name=name).text) for name in ("one", "two")]
+    request = CreateLocationRequest(location=location(), request_id=str(uuid.uuid4()))
+    answers = [await guarded.locations.CreateLocation(request, metadata=each) for each in (*callers, *callers)]
+    assert answers[:2] == answers[2:]
+    assert answers[0].location.id != answers[1].location.id
+
+
+async def test_the_audit_log_names_the_key_and_the_call(guarded: Service, database_url: str) -> None:
+    caller = (*bearer(create_key(database_url, "write").text), ("x-request-id", "mine"))
+    await guarded.locations.CreateLocation(CreateLocationRequest(location=location()), metadata=caller)
+    with create_plain_engine(database_url).connect() as connection:
+        [entry] = connection.execute(text("SELECT principal, request_id, method FROM audit_entry"))
+    assert entry.principal.startswith("api-key:")
+    assert entry[1:] == ("mine", "/sprocket.v1.LocationService/CreateLocation")

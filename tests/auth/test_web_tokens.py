@@ -1,0 +1,256 @@
+"""Bearer tokens of an issuer: which hold, what they grant, and how its keys change."""
+
+import asyncio
+import base64
+import hmac
+import json
+import ssl
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import grpc
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+
+from sprocket.v1.location_pb2 import CreateLocationRequest, ListLocationsRequest
+from sprocket_grpc.auth.jwks import SHORTEST_REFRESH_SECONDS, KeySet
+from sprocket_grpc.auth.jwt import WebTokens
+from sprocket_grpc.config.settings import Settings
+from tests.conformance.promises import refuses
+from tests.support.callers import (
+    AUDIENCE,
+    ISSUER,
+    SigningKey,
+    bearer,
+    certificate,
+    key_set,
+    server_certificate,
+    signing_key,
+)
+from tests.support.resources import location
+from tests.support.service import Service, running_service
+
+UNAUTHENTICATED = (grpc.StatusCode.UNAUTHENTICATED, "ERROR_REASON_UNAUTHENTICATED")
+PERMISSION_DENIED = (grpc.StatusCode.PERMISSION_DENIED, "ERROR_REASON_PERMISSION_DENIED")
+
+KEYS = {algorithm: signing_key(algorithm, algorithm) for algorithm in ("RS256", "ES256", "EdDSA")}
+KEY = KEYS["ES256"]
+LONG_AGO, FAR_AHEAD = 1_000_000_000, 5_000_000_000
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    """The file with the issuer's keys."""
+    file = tmp_path / "keys.json"
+    file.write_text(key_set(*KEYS.values()))
+    return file
+
+
+@pytest.fixture
+async def guarded(database_url: str, published: Path) -> AsyncIterator[Service]:
+    """A server that wants tokens."""
+    settings = Settings(jwt_jwks=str(published), jwt_issuer=ISSUER, jwt_audience=AUDIENCE)
+    async with running_service(database_url, settings) as running:
+        yield running
+
+
+async def read(service: Service, token: str) -> None:
+    await service.locations.ListLocations(ListLocationsRequest(), metadata=bearer(token))
+
+
+async def write(service: Service, token: str) -> None:
+    await service.locations.CreateLocation(CreateLocationRequest(location=location()), metadata=bearer(token))
+
+
+@pytest.mark.parametrize("algorithm", KEYS)
+async def test_a_token_holds_under_each_algorithm_with_a_public_key(guarded: Service, algorithm: str) -> None:
+    await read(guarded, KEYS[algorithm].token())
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"scope": "openid sprocket.write email"},
+        {"scope": None, "scp": ["sprocket.write"]},
+        {"scope": ["sprocket.read", "sprocket.admin"]},
+        {"scope": "", "scp": "sprocket.read sprocket.write"},
+        {"aud": ["another", AUDIENCE]},
+    ],
+    ids=["a text", "a list", "scope as a list", "scp as a text", "several audiences"],
+)
+async def test_a_token_grants_what_its_issuer_says(guarded: Service, claims: dict[str, Any]) -> None:
+    await write(guarded, KEY.token(**claims))
+
+
+@pytest.mark.parametrize(("claim", "seconds"), [("nbf", 20), ("exp", -1)], ids=["ahead", "behind"])
+async def test_a_token_of_an_issuer_whose_clock_is_a_little_off_is_taken(
+    guarded: Service, claim: str, seconds: int
+) -> None:
+    claims: dict[str, Any] = {claim: int(time.time()) + seconds}
+    await write(guarded, KEY.token(**claims))
+
+
+@pytest.mark.parametrize(
+    "scope", ["", "openid", "write", "sprocket.writer", "SPROCKET.WRITE", 7, [["sprocket.write"]], None]
+)
+async def test_what_grants_nothing_of_ours_permits_nothing(guarded: Service, scope: object) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await read(guarded, KEY.token(scope=scope))
+    assert raised.value.code() in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED)
+
+
+async def test_a_token_to_read_does_not_write(guarded: Service) -> None:
+    await read(guarded, KEY.token(scope="sprocket.read"))
+    with refuses(*PERMISSION_DENIED):
+        await write(guarded, KEY.token(scope="sprocket.read"))
+
+
+def encoded(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).decode().rstrip("=")
+
+
+def with_header(**header: str) -> str:
+    """Return the two parts of a token that come before its signature."""
+    return ".".join(encoded(json.dumps(each).encode()) for each in (header, jwt_payload()))
+
+
+def unsigned() -> str:
+    return with_header(alg="none", kid="ES256") + "."
+
+
+def signed_with_the_public_key() -> str:
+    """Sign with what everyone knows, as if it were a shared secret."""
+    form = (serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    signed = with_header(alg="HS256", kid="RS256")
+    digest = hmac.digest(KEYS["RS256"].private.public_key().public_bytes(*form), signed.encode(), "sha256")
+    return f"{signed}.{encoded(digest)}"
+
+
+def jwt_payload() -> dict[str, Any]:
+    return dict(jwt.decode(KEY.token(), options={"verify_signature": False}))
+
+
+WRONG: dict[str, Callable[[], str]] = {
+    "another issuer": lambda: KEY.token(iss="https://login.example"),
+    "another audience": lambda: KEY.token(aud="sprockets"),
+    "expired": lambda: KEY.token(exp=LONG_AGO),
+    "not yet": lambda: KEY.token(nbf=FAR_AHEAD),
+    "no issuer": lambda: KEY.token("iss"),
+    "no audience": lambda: KEY.token("aud"),
+    "no end": lambda: KEY.token("exp"),
+    "nobody": lambda: KEY.token("sub"),
+    "an empty name": lambda: KEY.token(sub=""),
+    "a name that is no text": lambda: KEY.token(sub="a\nb"),
+    "an endless end": lambda: KEY.token(exp=float("inf")),
+    "an unknown key": lambda: signing_key("ES256", "unknown").token(),
+    "another key of the same id": lambda: signing_key("ES256", "ES256").token(),
+    "the key of another algorithm": lambda: signing_key("RS256", "ES256").token(),
+    "no signature": unsigned,
+    "a signature with the public key": signed_with_the_public_key,
+    "what is critical and unknown": lambda: KEY.token(headers={"crit": ["new"], "new": 1}),
+    "a deep header": lambda: encoded(b"[" * 3000) + ".e30.e30",
+    "a changed claim": lambda: ".".join(
+        [*KEY.token().split(".")[:1], KEY.token(sub="eve").split(".")[1], KEY.token().split(".")[2]]
+    ),
+}
+
+
+@pytest.mark.parametrize("label", WRONG)
+async def test_a_token_that_is_not_right_in_every_way_is_refused(guarded: Service, label: str) -> None:
+    with refuses(*UNAUTHENTICATED):
+        await read(guarded, WRONG[label]())
+
+
+# How keys change.
+
+
+def publish(file: Path, content: str) -> None:
+    file.write_text(content)
+
+
+def tokens_of(source: str, clock: list[float]) -> WebTokens:
+    return WebTokens(KeySet(source, lambda: clock[0]), ISSUER, AUDIENCE)
+
+
+async def test_a_new_key_is_found_when_it_is_used_and_an_old_one_is_forgotten(published: Path) -> None:
+    clock, new = [0.0], signing_key("ES256", "new")
+    tokens = tokens_of(str(published), clock)
+    assert await tokens.identify(KEY.token())
+    publish(published, key_set(new))
+    assert await tokens.identify(new.token()) is None  # the issuer was asked a moment ago
+    clock[0] += SHORTEST_REFRESH_SECONDS
+    assert await tokens.identify(new.token())
+    assert await tokens.identify(KEY.token()) is None
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"keys": []}', '{"keys": [{"kty": "oct", "k": "AAAA"}, 7]}', "\x00"]
+)
+async def test_keys_that_cannot_be_read_leave_the_last_good_ones(published: Path, content: str) -> None:
+    clock = [0.0]
+    tokens = tokens_of(str(published), clock)
+    assert await tokens.identify(KEY.token())
+    publish(published, content)
+    clock[0] += SHORTEST_REFRESH_SECONDS
+    assert await tokens.identify(signing_key("ES256", "unknown").token()) is None
+    assert await tokens.identify(KEY.token())
+
+
+@contextmanager
+def issuer(directory: Path, pages: dict[str, tuple[int, str]], asked: list[str]) -> Iterator[str]:
+    """Publish pages by https on this machine, and give the URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # its name
+            asked.append(self.path)
+            status, content = pages[self.path]
+            self.send_response(status)
+            self.send_header("Location", content)
+            self.end_headers()
+            self.wfile.write(content.encode())
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    root = certificate("root")
+    (directory / "ca.crt").write_bytes(root.pem)
+    files = server_certificate(root).write(directory)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files["tls_certificate"], files["tls_key"])
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"https://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+async def test_keys_are_fetched_by_https_once_for_all_who_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.crt"))
+    asked: list[str] = []
+    with issuer(tmp_path, {"/keys": (200, key_set(KEY))}, asked) as url:
+        tokens = tokens_of(f"{url}/keys", [0.0])
+        assert all(await asyncio.gather(*(tokens.identify(KEY.token()) for _ in range(20))))
+        unknown: SigningKey = signing_key("ES256", "unknown")
+        assert not any(await asyncio.gather(*(tokens.identify(unknown.token()) for _ in range(20))))
+    assert asked == ["/keys"]
+
+
+async def test_no_redirect_is_followed_and_no_stranger_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    pages = {"/old": (302, "/keys"), "/keys": (200, key_set(KEY))}
+    with issuer(tmp_path, pages, asked) as url:
+        assert await tokens_of(f"{url}/keys", [0.0]).identify(KEY.token()) is None
+        assert asked == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.crt"))
+        assert await tokens_of(f"{url}/old", [0.0]).identify(KEY.token()) is None
+    assert asked == ["/old"]

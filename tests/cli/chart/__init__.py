@@ -1,0 +1,1 @@
+"""`sprocket-grpc chart`."""

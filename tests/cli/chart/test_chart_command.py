@@ -1,0 +1,225 @@
+"""`sprocket-grpc chart`: what a person sees, what programs get, and what is said when something is wrong."""
+
+import json
+import subprocess
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
+from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.seed import seed
+from sprocket_grpc.testing.postgres import new_database
+from tests.support.chart_server import IDENTIFIER, chart_server, stretch
+from tests.support.charting import ESCAPE, LIVELY, chart, create, find, read_csv, stored
+from tests.support.command_line import COMMAND, ServeProcess, environment, run, serving
+
+
+@pytest.fixture(scope="module")
+def served(postgres: str, template: str) -> Iterator[ServeProcess]:
+    """A server with the sample data, which is only added to."""
+    with new_database(postgres, template) as url:
+        with create_plain_engine(url).begin() as connection:
+            seed(connection)
+        with serving(database_url=url) as served:
+            yield served
+
+
+@pytest.fixture(scope="module")
+def factories(served: ServeProcess) -> Iterator[FactoryServiceStub]:
+    with grpc.insecure_channel(served.address) as channel:
+        yield FactoryServiceStub(channel)
+
+
+# Drawings in the terminal.
+
+
+def test_a_pipe_gets_both_curves_in_80_columns_without_colours(served: ServeProcess) -> None:
+    finished = chart(served, LIVELY)
+    assert (finished.status, finished.errors) == (0, "")
+    title, headline, legend, *plot = finished.output.splitlines()
+    assert title == LIVELY
+    assert headline == "actual 30 of goal 32: 2 behind, last changed 2021-01-21 05:12:38 UTC"
+    assert legend == "sprockets   ▄▄▄▄ actual   ···· goal"
+    assert plot[-1].strip() == "time (UTC), 2021-01-21"
+    assert "05:00" in plot[-2]
+    assert [line.split("┤")[0] for line in plot if "┤" in line] == ["33", "32", "31", "30", "29", "28"]
+    assert {*"·▄▌"} <= set("".join(plot))
+    assert max(map(len, finished.output.splitlines())) == 80
+    assert ESCAPE not in finished.output
+
+
+def test_what_only_takes_ascii_gets_ascii(served: ServeProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    finished = chart(served, LIVELY)
+    assert finished.status == 0
+    assert finished.output.isascii()
+    assert "#### actual   .... goal" in finished.output
+
+
+def test_a_display_name_cannot_take_over_the_terminal() -> None:
+    with chart_server(([stretch("t", (1, 5, 6), end_of_history=True)], grpc.StatusCode.OK)) as server:
+        finished = run("chart", IDENTIFIER, "--server", server.address)
+    assert finished.output.startswith("Works \N{REPLACEMENT CHARACTER}[31m$1\nactual 6 of goal 5: 1 ahead")
+
+
+def test_what_was_in_force_at_the_beginning_is_drawn_from_there(served: ServeProcess) -> None:
+    finished = chart(served, LIVELY, "--since", "1h")
+    assert "30 of goal 32: 2 behind, last changed 2021-01-21 05:12:38 UTC" in finished.output
+    [goal, actual] = [line for line in finished.output.splitlines() if "·······" in line or "▄▄▄▄▄▄▄" in line]
+    assert goal.startswith("32┤") and actual.startswith("30┤")  # noqa: PT018  # one line of each
+
+
+# Pictures.
+
+
+def test_svg_is_well_formed_and_says_what_it_shows_and_is_the_same_every_time(
+    served: ServeProcess, tmp_path: Path
+) -> None:
+    paths = [tmp_path / "one.svg", tmp_path / "two.SVG"]
+    for path in paths:
+        assert chart(served, LIVELY, "--output", str(path)).output == f"wrote {path}\n"
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    texts = {"".join(each.itertext()) for each in ET.parse(paths[0]).iter("{http://www.w3.org/2000/svg}text")}  # noqa: S314  # our own
+    assert {LIVELY, "goal", "actual", "sprockets", "time (UTC), 2021-01-21", "05:00"} <= texts
+
+
+def test_png_is_one_whatever_the_name_of_the_factory(tmp_path: Path) -> None:
+    path = tmp_path / "chart.png"
+    with chart_server(([stretch("t", (1, 5, 6), (2, 7, 6), end_of_history=True)], grpc.StatusCode.OK)) as server:
+        finished = run("chart", IDENTIFIER, "--output", str(path), "--server", server.address)
+    assert (finished.status, finished.errors) == (0, "")
+    assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    assert server.requests[0].max_points == 2_000
+
+
+# Tables.
+
+
+def test_csv_and_json_hold_exactly_the_stored_entries(
+    served: ServeProcess, factories: FactoryServiceStub, tmp_path: Path
+) -> None:
+    as_csv, as_json = tmp_path / "chart.csv", tmp_path / "chart.json"
+    for path in (as_csv, as_json):
+        assert chart(served, LIVELY, "--output", str(path)).status == 0
+    rows = stored(factories, LIVELY)
+    assert len(rows) == 20
+    assert read_csv(as_csv) == rows
+    names, columns = {"factory_id": find(factories, LIVELY).id, "display_name": LIVELY}, zip(*rows, strict=True)
+    headers = ("time", "sprocket_production_goal", "sprocket_production_actual")
+    assert json.loads(as_json.read_text()) == names | dict(zip(headers, map(list, columns), strict=True))
+
+
+def test_stretches_are_put_together(tmp_path: Path) -> None:
+    stretches = [stretch("a", (1, 2, 3), (4, 5, 6)), stretch("b"), stretch("c", (7, 8, 9), end_of_history=True)]
+    path = tmp_path / "chart.json"
+    with chart_server((stretches, grpc.StatusCode.OK)) as server:
+        assert run("chart", IDENTIFIER, "--output", str(path), "--server", server.address).status == 0
+    assert json.loads(path.read_text())["sprocket_production_actual"] == [3, 6, 9]
+    assert server.requests[0].max_points == 0
+
+
+def test_since_begins_with_the_entry_that_was_in_force(
+    served: ServeProcess, factories: FactoryServiceStub, tmp_path: Path
+) -> None:
+    path = tmp_path / "chart.csv"
+    assert chart(served, LIVELY, "--since", "2021-01-21T06:10:00+01:00", "--output", str(path)).status == 0
+    rows = stored(factories, LIVELY)[-4:]
+    assert rows[0][0] == "2021-01-21T05:09:38.000000Z"
+    assert read_csv(path) == rows
+
+
+# Which factory.
+
+
+def test_a_factory_is_found_by_its_id_and_by_any_name(served: ServeProcess, factories: FactoryServiceStub) -> None:
+    name = "*Wërk \"7\" 'x' \\ OR *"
+    created = create(factories, name)
+    for word in (name, created.id, created.id.upper()):
+        finished = chart(served, word)
+        assert finished.output.startswith(f"{name}\nactual 0 of goal 7: 7 behind"), finished
+
+
+def test_an_ambiguous_name_is_refused_with_all_ids(served: ServeProcess, factories: FactoryServiceStub) -> None:
+    twins = [create(factories, "Twin") for _ in range(2)]
+    finished = chart(served, "Twin")
+    finished.assert_refused()
+    assert all(f"{each.id} (Twin)" in finished.errors for each in twins)
+
+
+def test_an_unknown_name_or_id_is_refused_with_what_is_near_and_how_to_list(served: ServeProcess) -> None:
+    finished = chart(served, "factory_2")
+    finished.assert_refused()
+    assert "did you mean 'Factory 2' or " in finished.errors
+    for unknown in (finished, chart(served, IDENTIFIER)):
+        unknown.assert_refused()
+        assert "`sprocket-grpc list factories`" in unknown.errors
+        assert len(unknown.errors.splitlines()) == 1
+
+
+# What else is refused.
+
+
+def test_a_server_that_does_not_answer_is_one_clear_line() -> None:
+    finished = run("chart", LIVELY, listen="127.0.0.1:1")
+    finished.assert_refused()
+    assert finished.errors == ("Error: 127.0.0.1:1 does not answer; is it running? `--server` names another address\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--output", "chart.gif"], "one of .svg, .png, .csv, .json"),
+        (["--output", "chart.csv", "--follow"], "--follow cannot be combined with --output"),
+        (["--since", "7q"], "90s, 30m, 12h, 7d or 4w"),
+        (["--since", "2999-01-01T00:00:00Z"], "not in the past"),
+        (["--since", "9999w"], None),
+        (["--since", "999999999w"], "too far in it"),
+        (["--since", "2026-02-30T00:00:00Z"], "2026-01-31T12:00:00Z"),
+    ],
+)
+def test_what_cannot_be_meant_is_a_usage_error(arguments: list[str], expected: str | None) -> None:
+    finished = run("chart", LIVELY, *arguments, "--server", "127.0.0.1:1")
+    assert finished.status == (2 if expected else 1)
+    assert (expected or "does not answer") in finished.errors
+
+
+def test_a_file_that_cannot_be_written_is_told_and_nothing_is_left(served: ServeProcess, tmp_path: Path) -> None:
+    for path in (tmp_path / "nowhere" / "chart.svg", Path("/dev/null/chart.csv")):
+        finished = chart(served, LIVELY, "--output", str(path))
+        finished.assert_refused()
+        assert f"cannot write {path}: " in finished.errors
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+def test_a_full_disk_is_told_behind_a_redirection_too(served: ServeProcess) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [*COMMAND, "chart", LIVELY, "--server", served.address]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False, env=environment({}), text=True)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "Error: cannot write to the standard output: No space left on device\n",
+    )
+
+
+def test_a_history_that_breaks_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "chart.csv"
+    path.write_text("before")
+    with chart_server(([stretch("t", (1, 5, 6))], grpc.StatusCode.NOT_FOUND)) as server:
+        finished = run("chart", IDENTIFIER, "--output", str(path), "--server", server.address)
+    finished.assert_refused()
+    assert [each.read_text() for each in tmp_path.iterdir()] == ["before"]
+
+
+@pytest.mark.parametrize(("library", "arguments"), [("plotext", []), ("matplotlib", ["--output", "chart.png"])])
+def test_a_missing_library_is_told_with_how_to_install_it(
+    library: str, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / f"{library}.py").write_text("raise ImportError")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    finished = run("chart", LIVELY, *arguments, "--server", "127.0.0.1:1")
+    finished.assert_refused()
+    assert finished.errors == f"Error: {library} is not installed; `pip install 'sprocket-grpc[chart]'` brings it\n"

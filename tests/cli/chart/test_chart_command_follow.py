@@ -1,0 +1,152 @@
+"""`sprocket-grpc chart --follow`: what is new, line by line or redrawn, through breaks."""
+
+import os
+import pty
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import grpc
+import pytest
+
+from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
+from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.seed import seed
+from tests.support.chart_server import IDENTIFIER, chart_server, stretch
+from tests.support.charting import ESCAPE, LIVELY, find, set_goal
+from tests.support.command_line import COMMAND, Finished, interruptible_environment, run, serving
+
+
+@contextmanager
+def following(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Run `chart --follow` with pipes, and let nothing be left of it."""
+    command = [*COMMAND, "chart", "--follow", *arguments]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=interruptible_environment(), text=True, **pipes) as process:  # type: ignore[call-overload]
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def interrupted(process: subprocess.Popen[str]) -> Finished:
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=10)
+    return Finished(process.returncode, output, errors)
+
+
+def next_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout
+    return process.stdout.readline()
+
+
+def test_a_pipe_gets_a_line_for_each_new_entry_also_after_a_restart_of_the_server(database_url: str) -> None:
+    with create_plain_engine(database_url).begin() as connection:
+        seed(connection)
+    with serving(database_url=database_url) as first, grpc.insecure_channel(first.address) as channel:
+        factories = FactoryServiceStub(channel)
+        identifier = find(factories, LIVELY).id
+        with following(LIVELY, "--server", first.address) as process:
+            assert next_line(process) == "2021-01-21T05:12:38.000000Z  actual 30 of goal 32: 2 behind\n"
+            set_goal(factories, identifier, 29)
+            assert next_line(process).endswith("Z  actual 30 of goal 29: 1 ahead\n")
+            first.signal(signal.SIGTERM)
+            assert first.end().status == 0
+            with serving(database_url=database_url, listen=first.address):
+                set_goal(factories, identifier, 30)
+                assert next_line(process).endswith("Z  actual 30 of goal 30: on goal\n")
+                status, output, errors = interrupted(process)
+    assert (status, output) == (0, "")
+    assert errors == f"{first.address} has gone away; trying again every few seconds\n"
+
+
+def test_a_broken_stream_is_continued_where_it_was_and_nothing_comes_twice() -> None:
+    streams = [
+        (
+            [stretch("one", (1, 5, 6), (2, 5, 7)), stretch("two", (3, 5, 4), end_of_history=True)],
+            grpc.StatusCode.UNAVAILABLE,
+        ),
+        ([], grpc.StatusCode.UNAVAILABLE),
+        ([stretch("three", (4, 5, 5), (5, 5, 9)), stretch("four", end_of_history=True)], None),
+    ]
+    with chart_server(*streams) as server, following(IDENTIFIER, "--server", server.address) as process:
+        lines = [next_line(process).split("  ")[1] for _ in range(3)]
+        assert interrupted(process).status == 0
+    assert lines == ["actual 4 of goal 5: 1 behind\n", "actual 5 of goal 5: on goal\n", "actual 9 of goal 5: 4 ahead\n"]
+    assert [each.resume_token for each in server.requests] == ["", "two", "two"]
+    assert [each.max_points for each in server.requests] == [6, 0, 0]
+    assert all(each.follow for each in server.requests)
+
+
+def test_with_since_the_lines_begin_with_the_history() -> None:
+    history = [stretch("a", (1, 5, 6)), stretch("b", (2, 5, 7), end_of_history=True)]
+    arguments = (IDENTIFIER, "--since", "1970-01-01T00:00:01Z")
+    with chart_server((history, None)) as server, following(*arguments, "--server", server.address) as process:
+        assert [next_line(process)[18:20] for _ in range(2)] == ["1.", "2."]
+        assert interrupted(process) == (0, "", "")
+    assert server.requests[0].start_time.seconds == 1
+    assert server.requests[0].max_points == 0
+
+
+@pytest.mark.parametrize(
+    ("end", "expected"),
+    [(grpc.StatusCode.OK, "too old a version to follow charts"), (grpc.StatusCode.NOT_FOUND, "NOT_FOUND")],
+)
+def test_a_stream_that_ends_for_good_is_told(end: grpc.StatusCode, expected: str) -> None:
+    with chart_server(([], end)) as server:
+        finished = run("chart", "--follow", IDENTIFIER, "--server", server.address)
+    finished.assert_refused()
+    assert expected in finished.errors
+
+
+def test_a_terminal_is_redrawn_and_keeps_the_last_drawing_after_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"TERM": "xterm", "COLUMNS": "72", "LINES": "20", "NO_COLOR": "1"}.items():
+        monkeypatch.setenv(name, value)
+    first = ([stretch("one", (1, 5, 6), end_of_history=True)], grpc.StatusCode.UNAVAILABLE)
+    second = ([stretch("two", (5, 5, 9), end_of_history=True)], None)
+    with chart_server(first, second) as server:
+        shown = watch(server.address, until="actual 9 of goal 5")
+    during, _, after = shown.partition("\x1b[?1049l")
+    assert during.startswith("\x1b[?1049h")
+    assert "actual 6 of goal 5: 1 ahead" in during
+    assert "has gone away; trying again" in during
+    assert "following; Ctrl-C ends" in during
+    assert "actual 9 of goal 5: 4 ahead" in after
+    assert ESCAPE not in after
+    assert max(map(len, after.splitlines())) == 72
+    assert f"{ESCAPE}[3" not in shown
+
+
+def open_terminal() -> tuple[int, int]:
+    """Open both ends of a pseudo-terminal."""
+    try:
+        return pty.openpty()
+    except OSError as error:
+        pytest.skip(f"this machine has no pseudo-terminals, as minimal containers may not: {error}")
+
+
+def watch(address: str, until: str) -> str:
+    """Follow in a terminal until a text is shown, then press Ctrl-C, and return all that the terminal got."""
+    ours, theirs = open_terminal()
+    command = [*COMMAND, "chart", "--follow", IDENTIFIER, "--server", address]
+    with subprocess.Popen(command, env=interruptible_environment(), stdout=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        while until not in shown.decode(errors="ignore"):
+            shown += os.read(ours, 4096)
+        process.send_signal(signal.SIGINT)
+        shown += rest(ours)
+        assert process.wait(10) == 0
+    os.close(ours)
+    return shown.decode().replace("\r\n", "\n")
+
+
+def rest(terminal: int) -> bytes:
+    read = b""
+    try:
+        while some := os.read(terminal, 4096):
+            read += some
+    except OSError:  # how Linux says that the other side is closed
+        pass
+    return read

@@ -1,0 +1,78 @@
+"""The parts of a drawing: what is kept when it is thinned, and what its axes say."""
+
+import pytest
+
+from sprocket_grpc.cli.chart.chart import Chart, Entry, drawing
+from sprocket_grpc.cli.chart.since import SinceType
+from sprocket_grpc.cli.chart.terminal import Canvas, draw
+from sprocket_grpc.cli.chart.ticks import number_ticks, time_ticks
+from sprocket_grpc.cli.chart.times import DAY, HOUR, SECOND, parse_rfc_3339
+from tests.support.charting import ESCAPE
+
+
+def test_thinning_keeps_the_ends_and_every_spike() -> None:
+    spiky = Chart(list(range(10_000)), [50] * 10_000, [50] * 10_000)
+    spiky.goal[1_234], spiky.actual[4_321], spiky.actual[7_777] = 99, 1, 80
+    thin = spiky.thinned(20)
+    assert len(thin) <= 120
+    assert (thin.time_micros[0], thin.time_micros[-1]) == (0, 9_999)
+    entries = set(zip(*thin.columns, strict=True))
+    assert {(1_234, 99, 50), (4_321, 50, 1), (7_777, 50, 80)} <= entries
+    assert spiky.thinned(2_000) is spiky
+
+
+def test_a_drawing_begins_where_it_should_and_ends_now() -> None:
+    entries = Chart([10, 20, 20, 30], [1, 2, 3, 4], [5, 6, 7, 8])
+    later = drawing("", entries, 25, 100)
+    assert (later.chart.time_micros, later.chart.goal, later.chart.actual) == ([25, 30], [3, 4], [7, 8])
+    assert (later.start, later.end) == (25, 100)
+    assert later.corners == ([25, 30, 30, 100], [3, 3, 4, 4], [7, 7, 8, 8])
+    assert drawing("", entries, 5, 100).chart.time_micros == [10, 20, 20, 30]
+    everything = Chart([0, 100], [1, 2], [3, 4])
+    ends = {now: drawing("", everything, None, now).end for now in (90, 102, 10**9)}
+    assert ends == {90: 101, 102: 102, 10**9: 105}
+    assert drawing("", Chart([0], [1], [2]), None, 50).end == SECOND
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "count", "expected"),
+    [(28, 33, 7, [28, 29, 30, 31, 32, 33]), (0, 1000, 5, [0, 500, 1000]), (7, 7, 5, [7]), (-3, 12, 4, [0, 5, 10])],
+)
+def test_numbers_are_marked_where_they_are_round(low: int, high: int, count: int, expected: list[int]) -> None:
+    assert number_ticks(low, high, count) == expected
+
+
+@pytest.mark.parametrize(
+    ("length", "labels"),
+    [
+        (SECOND // 2, ["10:00:00", "10:00:00.2", "10:00:00.4"]),
+        (100 * SECOND, ["10:00:00", "10:00:30", "10:01:00", "10:01:30"]),
+        (3 * HOUR, ["10:00", "11:00", "12:00", "13:00"]),
+        (2 * DAY, ["30 Jan 12:00", "31 Jan 00:00", "31 Jan 12:00", "01 Feb 00:00"]),
+        (30 * DAY, ["2026-02-02", "2026-02-09", "2026-02-16", "2026-02-23"]),
+        (200 * DAY, ["2026-03", "2026-05", "2026-07"]),
+        (3000 * DAY, ["2028", "2030", "2032", "2034"]),
+    ],
+)
+def test_times_are_marked_where_they_are_round(length: int, labels: list[str]) -> None:
+    start = parse_rfc_3339("2026-01-30T10:00:00Z")
+    assert [label for _, label in time_ticks(start, start + length, 4)] == labels
+
+
+@pytest.mark.parametrize(("text", "micros"), [("90s", 90 * SECOND), ("12h", 12 * HOUR), ("4w", 28 * DAY)])
+def test_since_is_a_duration(text: str, micros: int) -> None:
+    since = SinceType().convert(text, None, None)
+    assert since.start(10 * micros) == 9 * micros
+
+
+def test_a_gap_is_said_in_words() -> None:
+    assert [Entry(0, 30, actual).gap for actual in (32, 30, 25)] == ["2 ahead", "on goal", "5 behind"]
+
+
+def test_colours_are_only_used_where_they_are_wanted() -> None:
+    entries = Chart([0, SECOND], [1, 2], [2, 1])
+    lines = {
+        colour: "\n".join(draw(drawing("x", entries, None, SECOND), Canvas(colour=colour))) for colour in (True, False)
+    }
+    assert f"{ESCAPE}[38;5;6m▄▄▄▄" in lines[True]
+    assert ESCAPE not in lines[False]

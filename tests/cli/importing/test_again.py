@@ -1,0 +1,105 @@
+"""All of a file is written once, however often it is imported, and whatever is killed meanwhile."""
+
+import signal
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import text
+
+from sprocket_grpc.storage.postgres.database import create_plain_engine
+from tests.cli.importing.world import World
+from tests.support.client_commands import answer, call
+from tests.support.command_line import COMMAND, PATIENCE_SECONDS, environment, serving
+from tests.support.resources import MISSING_ID
+
+
+@contextmanager
+def importing(world: World, path: Path, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    """Begin to import sprockets, and go on when some are written and others are not."""
+    command = [*COMMAND, "import", "sprockets", str(path), *arguments]
+    variables = environment({"client_server": world.served.address})
+    with subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            end = time.monotonic() + PATIENCE_SECONDS
+            while world.written() < 500 and process.poll() is None and time.monotonic() < end:
+                time.sleep(0.01)
+            assert process.poll() is None
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_file_is_written_once_however_often_it_is_imported(world: World, tmp_path: Path) -> None:
+    path = world.sprockets(tmp_path / "s.csv", 1200, {7: MISSING_ID})
+    for created, found in ((1199, 0), (0, 1199), (0, 1199)):
+        finished = world.run("sprockets", path, "--on-error", "continue")
+        assert finished.output == f"{path}: {created} created, {found} already there, 1 refused\n"
+    assert world.written() == 1199
+
+
+def test_what_was_refused_and_would_not_be_any_more_does_not_bring_the_others_in_twice(
+    world: World, tmp_path: Path
+) -> None:
+    missing = str(uuid.uuid4())
+    path = world.sprockets(tmp_path / "s.csv", 600, {7: missing})
+    world.run("sprockets", path, "--on-error", "continue")
+    measures = ["--teeth", "5", "--pitch-mm", "1", "--pitch-diameter-mm", "5", "--outside-diameter-mm", "6"]
+    answer(world.served, "update", "sprocket-type", missing, "--display-name", "T", *measures, "--allow-missing")
+    finished = world.run("sprockets", path, "--on-error", "continue")
+    assert finished.status == 1
+    assert finished.output == f"{path}: 0 created, 100 already there, 0 refused, 500 unclear\n"
+    assert f"{path}:2: an earlier import wrote the lines up to 501, but not those it refused" in finished.errors
+    assert world.written() == 599
+
+
+def test_another_file_that_begins_alike_is_written(world: World, tmp_path: Path) -> None:
+    for count in (600, 601):
+        path = world.sprockets(tmp_path / "s.csv", count)
+        assert world.run("sprockets", path).output == f"{path}: {count} created, 0 already there, 0 refused\n"
+
+
+def test_an_import_that_was_killed_is_completed_without_duplicates(world: World, tmp_path: Path) -> None:
+    path = world.sprockets(tmp_path / "s.csv", 6000)
+    with importing(world, path) as process:
+        process.send_signal(signal.SIGKILL)
+        process.wait(PATIENCE_SECONDS)
+    assert 500 <= world.written() < 6000
+    finished = world.run("sprockets", path)
+    assert finished.status == 0
+    assert "6000" not in finished.output
+    assert world.written() == 6000
+    with create_plain_engine(world.url).connect() as connection:
+        names = connection.scalar(
+            text("SELECT count(DISTINCT display_name) FROM sprocket WHERE display_name LIKE 'S%'")
+        )
+    assert names == 6000 + 93
+
+
+def test_an_import_outlives_a_server_that_is_killed_and_started_again(own_world: World, tmp_path: Path) -> None:
+    path = own_world.sprockets(tmp_path / "s.csv", 6000)
+    with importing(own_world, path) as process:
+        own_world.served.signal(signal.SIGKILL)
+        own_world.served.process.wait(PATIENCE_SECONDS)
+        with serving(database_url=own_world.url, listen=own_world.served.address):
+            output, errors = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 0, errors
+    assert output.endswith(", 0 refused\n")
+    assert own_world.written() == 6000
+
+
+def test_an_import_that_is_only_tried_writes_nothing(world: World, tmp_path: Path) -> None:
+    path = world.sprockets(tmp_path / "s.csv", 600)
+    finished = world.run("sprockets", path, "--validate-only")
+    assert finished.output == f"{path}: 600 could be created, 0 already there, 0 refused\n"
+    assert world.written() == 0
+
+
+def test_an_import_without_a_server_is_one_clear_line(world: World, tmp_path: Path) -> None:
+    path = world.sprockets(tmp_path / "s.csv", 6)
+    finished = call(world.served, "import", "sprockets", str(path), "--server", "127.0.0.1:1", "--timeout", "0.5")
+    finished.assert_refused()
+    assert finished.errors.endswith("does not answer; is it running? `--server` names another address\n")

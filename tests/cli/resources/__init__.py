@@ -1,0 +1,1 @@
+"""`sprocket-grpc get`, `list`, `create`, `update`, `delete`."""

@@ -1,0 +1,42 @@
+"""`sprocket-grpc create` and the like at a server that is away for a moment: what is tried again, and what is not."""
+
+import grpc
+import pytest
+from google.rpc.status_pb2 import Status
+
+from tests.support.client_commands import LOCATION, failing_server, failure
+from tests.support.command_line import run
+
+UNAVAILABLE = failure(grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE", 0)
+
+
+@pytest.mark.parametrize(
+    "failures",
+    [
+        [UNAVAILABLE, UNAVAILABLE],
+        [failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED", 1)],
+        [failure(grpc.StatusCode.ABORTED, "CONFLICTING_CHANGE", 0)],
+    ],
+    ids=["unavailable", "rate limited", "in the way"],
+)
+def test_a_write_is_tried_again_with_the_same_request_id(failures: list[Status]) -> None:
+    with failing_server(*failures) as server:
+        finished = run("create", "location", *LOCATION, client_server=server.address)
+    assert finished.status == 0, finished
+    assert len(server.requests) == len(failures) + 1
+    assert len({each.request_id for each in server.requests}) == 1
+    assert server.requests[0].request_id
+
+
+def test_what_would_fail_again_is_not_tried_again() -> None:
+    with failing_server(failure(grpc.StatusCode.ABORTED, "ETAG_MISMATCH")) as server:
+        run("create", "location", *LOCATION, client_server=server.address).assert_refused()
+    assert len(server.requests) == 1
+
+
+def test_no_more_is_tried_than_there_is_time_for() -> None:
+    with failing_server(*[UNAVAILABLE] * 100) as server:
+        finished = run("create", "location", *LOCATION, "--timeout", "1", client_server=server.address)
+    finished.assert_refused()
+    assert 1 < len(server.requests) < 10
+    assert finished.errors == f"Error: {server.address} says UNAVAILABLE: as it was told\n"

@@ -1,0 +1,187 @@
+"""The access log: a line for every call that has ended, with nothing in it that was said in the call."""
+
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import grpc
+import pytest
+from sqlalchemy import text
+
+from sprocket.v1.factory_pb2 import GetFactoryChartRequest, GetFactoryRequest, ListFactoriesRequest
+from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
+from sprocket.v1.location_pb2 import CreateLocationRequest, ListLocationsRequest
+from sprocket.v1.location_pb2_grpc import LocationServiceStub
+from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.seed import seed
+from sprocket_grpc.testing.postgres import new_database
+from tests.support.callers import bearer, create_key
+from tests.support.command_line import ServeProcess, run, serving
+from tests.support.log_lines import ACCESS, access_line, log_lines, log_text
+from tests.support.resources import MISSING_ID, location
+
+TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+TRACEPARENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
+SECRET = "correct-horse"  # noqa: S105  # nobody's; it is looked for where it must not be  # pragma: allowlist secret
+
+# Enough that a stream of it does not fit into what gRPC keeps for a client that does not read.
+_LONG_CHART = text("""
+    WITH grown AS (
+        UPDATE factory SET chart_sequence = chart_sequence + 500000 WHERE id = :factory_id
+        RETURNING id, chart_sequence, chart_time_micros
+    )
+    INSERT INTO chart_entry SELECT id, n, chart_time_micros, n, n
+    FROM grown, generate_series(chart_sequence - 499999, chart_sequence) AS n
+""")
+
+
+@pytest.fixture(scope="module")
+def url(postgres: str, template: str) -> Iterator[str]:
+    with new_database(postgres, template) as url:
+        with create_plain_engine(url).begin() as connection:
+            seed(connection)
+        yield url
+
+
+@pytest.fixture(scope="module")
+def served(url: str) -> Iterator[ServeProcess]:
+    with serving(database_url=url) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def channel(served: ServeProcess) -> Iterator[grpc.Channel]:
+    with grpc.insecure_channel(served.address) as channel:
+        yield channel
+
+
+def test_a_call_is_one_line_that_says_who_what_how_and_how_much(served: ServeProcess, channel: grpc.Channel) -> None:
+    metadata = (("x-request-id", "one"), ("traceparent", TRACEPARENT))
+    request = ListFactoriesRequest(page_size=2)
+    response = FactoryServiceStub(channel).ListFactories(request, metadata=metadata)
+    line = access_line(served, "one")
+    assert line.pop("time").endswith("Z")
+    assert line.pop("duration_ms") > 0
+    assert line.pop("peer").startswith("ipv4:127.0.0.1:")
+    assert line == {
+        "level": "INFO",
+        "logger": ACCESS,
+        "message": "/sprocket.v1.FactoryService/ListFactories OK",
+        "method": "/sprocket.v1.FactoryService/ListFactories",
+        "code": "OK",
+        "principal": "anonymous",
+        "request_id": "one",
+        "trace_id": TRACE_ID,
+        "request_bytes": request.ByteSize(),
+        "response_bytes": response.ByteSize(),
+        "responses": 1,
+    }
+
+
+def test_a_call_that_fails_is_logged_with_its_code(served: ServeProcess, channel: grpc.Channel) -> None:
+    with pytest.raises(grpc.RpcError):
+        FactoryServiceStub(channel).GetFactory(GetFactoryRequest(id=MISSING_ID), metadata=(("x-request-id", "two"),))
+    line = access_line(served, "two")
+    assert (line["code"], line["responses"], line["response_bytes"]) == ("NOT_FOUND", 0, 0)
+
+
+def test_a_caller_who_is_known_is_named_also_when_it_may_not_call(database_url: str) -> None:
+    caller = bearer(create_key(database_url, "read", name="dashboards").text)
+    with (
+        serving(database_url=database_url, api_keys="true") as served,  # pragma: allowlist secret
+        grpc.insecure_channel(served.address) as channel,
+    ):
+        locations = LocationServiceStub(channel)
+        locations.ListLocations(ListLocationsRequest(), metadata=(*caller, ("x-request-id", "may")))
+        with pytest.raises(grpc.RpcError):
+            locations.CreateLocation(CreateLocationRequest(), metadata=(*caller, ("x-request-id", "may not")))
+        with pytest.raises(grpc.RpcError):
+            locations.ListLocations(ListLocationsRequest(), metadata=(("x-request-id", "unknown"),))
+        said = [access_line(served, request_id) for request_id in ("may", "may not", "unknown")]
+    codes, names = zip(*((line["code"], str(line["principal"])) for line in said), strict=True)
+    assert codes == ("OK", "PERMISSION_DENIED", "UNAUTHENTICATED")
+    assert names[0] == names[1]
+    assert "dashboards" in names[0]
+    assert names[2] == "anonymous"
+
+
+def test_a_stream_is_one_line_that_counts_its_responses(served: ServeProcess, channel: grpc.Channel) -> None:
+    factory_id = FactoryServiceStub(channel).ListFactories(ListFactoriesRequest()).factories[0].id
+    request = GetFactoryChartRequest(factory_id=factory_id)
+    responses = list(FactoryServiceStub(channel).GetFactoryChart(request, metadata=(("x-request-id", "three"),)))
+    line = access_line(served, "three")
+    assert (line["code"], line["responses"]) == ("OK", len(responses))
+    assert line["response_bytes"] == sum(response.ByteSize() for response in responses)
+
+
+@pytest.mark.parametrize("follow", [True, False], ids=["while it waits for news", "while its reader does not read"])
+def test_a_stream_that_its_client_leaves_is_logged_as_cancelled(
+    served: ServeProcess, channel: grpc.Channel, url: str, *, follow: bool
+) -> None:
+    factory_id = FactoryServiceStub(channel).ListFactories(ListFactoriesRequest()).factories[-1].id
+    if not follow:
+        with create_plain_engine(url).begin() as connection:
+            connection.execute(_LONG_CHART, {"factory_id": factory_id})
+    request = GetFactoryChartRequest(factory_id=factory_id, follow=follow)
+    request_id = f"left {follow}"
+    stream = FactoryServiceStub(channel).GetFactoryChart(request, metadata=(("x-request-id", request_id),))
+    next(stream)
+    time.sleep(0.3)  # until the server has filled what gRPC keeps, of which it shows nothing
+    stream.cancel()
+    assert access_line(served, request_id)["code"] == "CANCELLED"
+
+
+def test_what_is_said_in_a_call_is_not_logged(served: ServeProcess, channel: grpc.Channel) -> None:
+    metadata = (("x-request-id", "secret"), ("authorization", f"Bearer {SECRET}"), ("x-api-key", SECRET))
+    request = CreateLocationRequest(location=location(display_name=SECRET))
+    LocationServiceStub(channel).CreateLocation(request, metadata=metadata)
+    access_line(served, "secret")
+    assert SECRET not in log_text(served)
+
+
+def test_an_unexpected_error_is_one_line_with_its_traceback_and_the_call_it_belongs_to(
+    served: ServeProcess, channel: grpc.Channel, url: str
+) -> None:
+    with create_plain_engine(url).begin() as connection:
+        connection.execute(text("ALTER TABLE location ADD CONSTRAINT ck_surprise CHECK (display_name <> 'surprise')"))
+    metadata = (("x-request-id", "broken"), ("traceparent", TRACEPARENT))
+    request = CreateLocationRequest(location=location(display_name="surprise"))
+    with pytest.raises(grpc.RpcError):
+        LocationServiceStub(channel).CreateLocation(request, metadata=metadata)
+    assert access_line(served, "broken")["code"] == "INTERNAL"
+    [line] = [line for line in log_lines(served) if line["level"] == "ERROR"]
+    assert line["exception"].startswith("Traceback")
+    assert (line["request_id"], line["trace_id"]) == ("broken", TRACE_ID)
+
+
+def test_a_person_can_have_lines_to_read(url: str) -> None:
+    with serving(database_url=url, log_format="text") as served:
+        with grpc.insecure_channel(served.address) as channel:
+            metadata = (("x-request-id", "mine"),)
+            FactoryServiceStub(channel).ListFactories(ListFactoriesRequest(), metadata=metadata)
+        served.process.terminate()
+        [line] = [line for line in served.end().errors.splitlines() if ACCESS in line]
+    assert f"INFO {ACCESS}: /sprocket.v1.FactoryService/ListFactories OK " in line
+    assert " request_id=mine " in line
+
+
+def test_each_line_to_read_has_the_time_of_its_own_call_to_the_millisecond(url: str) -> None:
+    began = []
+    with serving(database_url=url, log_format="text") as served:
+        with grpc.insecure_channel(served.address) as channel:
+            for _ in range(5):
+                began.append(datetime.now())  # noqa: DTZ005  # log lines to read have the local time
+                FactoryServiceStub(channel).ListFactories(ListFactoriesRequest())
+                time.sleep(0.02)
+        served.process.terminate()
+        lines = [line for line in served.end().errors.splitlines() if ACCESS in line]
+    logged = [datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f") for line in lines]  # noqa: DTZ007  # as above
+    assert logged == sorted(set(logged))
+    for at, said in zip(began, logged, strict=True):
+        assert at - timedelta(milliseconds=1) <= said
+
+
+def test_commands_that_end_log_in_the_same_format(empty_database_url: str) -> None:
+    lines = run("migrate", database_url=empty_database_url, log_format="json").errors.splitlines()
+    assert lines
+    assert all(line.startswith('{"time":"') and '"logger":"alembic.runtime.migration"' in line for line in lines)

@@ -1,0 +1,125 @@
+"""The rate limit: so many calls for each caller, in this process or in a Redis that may be away."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import AsyncMock
+
+import grpc
+import pytest
+from google.rpc.error_details_pb2 import QuotaFailure, RetryInfo
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+from pydantic import SecretStr
+
+from sprocket.v1.factory_pb2 import GetFactoryChartRequest
+from sprocket.v1.location_pb2 import ListLocationsRequest
+from sprocket_grpc.caller import ANONYMOUS, Caller, set_caller
+from sprocket_grpc.config.settings import Settings
+from sprocket_grpc.errors import RateLimitedError
+from sprocket_grpc.interceptors.rate_limit import RateLimit
+from tests.conformance.promises import refuses
+from tests.support.errors import Failure
+from tests.support.resources import MISSING_ID
+from tests.support.service import Service, running_service
+
+LIMITED = grpc.StatusCode.RESOURCE_EXHAUSTED, "ERROR_REASON_RATE_LIMITED"
+
+
+async def call(service: Service) -> None:
+    await service.locations.ListLocations(ListLocationsRequest())
+
+
+async def refused_call(service: Service) -> Failure:
+    """Call until that is refused, within the one call that a limit of one allows and the next two."""
+    with refuses(*LIMITED) as failure:
+        for _ in range(3):  # a window that slides is an estimate, which lets one more through at times
+            await call(service)
+    return failure
+
+
+def delay_seconds(failure: Failure) -> float:
+    delay: float = failure.detail(RetryInfo).retry_delay.ToNanoseconds() / 1e9
+    return delay
+
+
+async def test_a_caller_with_no_calls_left_is_refused_and_told_who_and_when(database_url: str) -> None:
+    async with running_service(database_url, Settings(rate_limit="2/year")) as service:
+        for _ in range(2):
+            await call(service)
+        with refuses(*LIMITED) as failure:
+            await call(service)
+    assert failure.info.metadata == {"principal": ANONYMOUS, "limit": "2 per 1 year"}
+    assert [violation.subject for violation in failure.detail(QuotaFailure).violations] == [ANONYMOUS]
+    assert delay_seconds(failure) > 0
+
+
+async def test_after_the_delay_that_was_told_the_next_call_gets_through(database_url: str) -> None:
+    async with running_service(database_url, Settings(rate_limit="1/second")) as service:
+        await asyncio.sleep(delay_seconds(await refused_call(service)))
+        await call(service)
+
+
+async def test_a_stream_counts_as_a_call(database_url: str) -> None:
+    async with running_service(database_url, Settings(rate_limit="1/year")) as service:
+        await call(service)
+        with refuses(*LIMITED):
+            await anext(aiter(service.factories.GetFactoryChart(GetFactoryChartRequest(factory_id=MISSING_ID))))
+
+
+async def test_health_is_asked_without_a_limit(database_url: str) -> None:
+    async with running_service(database_url, Settings(rate_limit="1/year")) as service:
+        await refused_call(service)
+        health: Any = HealthStub(service.channel)
+        for _ in range(3):
+            assert (await health.Check(HealthCheckRequest())).status == HealthCheckResponse.SERVING
+
+
+async def test_every_caller_has_calls_of_its_own() -> None:
+    limit = RateLimit("1/year", None)
+    nothing_to_know: Any = SimpleNamespace()
+    for principal in ("one", "other"):
+        set_caller(Caller(principal))
+        await limit.around(nothing_to_know, handle=AsyncMock())
+        with pytest.raises(RateLimitedError, match=principal):
+            await limit.around(nothing_to_know, handle=AsyncMock())
+
+
+@asynccontextmanager
+async def address_that(answer: Callable[..., Any]) -> AsyncIterator[str]:
+    """Take connections on a port, and do this with each."""
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    try:
+        yield "127.0.0.1:{1}".format(*server.sockets[0].getsockname())
+    finally:
+        server.close()
+
+
+async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()  # until the other side gives up
+    writer.close()
+
+
+async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.close()
+
+
+@pytest.mark.parametrize("answer", [say_nothing, hang_up, None], ids=["hangs", "breaks", "nobody there"])
+async def test_while_redis_is_away_calls_get_through_and_the_log_says_so_once(
+    database_url: str, caplog: pytest.LogCaptureFixture, answer: Callable[..., Any] | None
+) -> None:
+    async with address_that(answer or hang_up) as address:
+        if answer:
+            await calls_get_through(database_url, address)
+    if answer is None:
+        await calls_get_through(database_url, address)
+    assert len([record for record in caplog.records if "not limited" in record.message]) == 1
+
+
+async def calls_get_through(database_url: str, redis_address: str) -> None:
+    url = SecretStr(f"redis://{redis_address}/0")
+    async with running_service(database_url, Settings(rate_limit="1/year", rate_limit_storage=url)) as service:
+        for _ in range(3):
+            await call(service)

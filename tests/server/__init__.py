@@ -1,0 +1,1 @@
+"""The server and the life of its process."""

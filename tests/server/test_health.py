@@ -1,0 +1,272 @@
+"""The health service: SERVING is said only while the database answers and its schema is what we need."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+from sqlalchemy import make_url
+
+from sprocket.v1.location_pb2 import ListLocationsRequest
+from sprocket_grpc.server import health as health_module
+from sprocket_grpc.storage import migrate
+from sprocket_grpc.storage.tables import SCHEMA_REVISION
+from sprocket_grpc.testing.postgres import execute
+from tests.support.errors import fails
+from tests.support.locks import open_transaction
+from tests.support.resources import create_location
+from tests.support.service import Service, running_service
+from tests.support.unread import unread_call
+
+SERVICES = [f"sprocket.v1.{kind}Service" for kind in ("Location", "SprocketType", "Factory", "Sprocket")]
+NAMES = ["", "readiness", *SERVICES]
+SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
+SERVICE_UNKNOWN = HealthCheckResponse.SERVICE_UNKNOWN
+
+
+@pytest.fixture(autouse=True)
+def _confirmed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health_module, "CONFIRM_SECONDS", 0)
+
+
+def health(service: Service) -> Any:  # the types know its blocking form only
+    return HealthStub(service.channel)
+
+
+async def statuses(service: Service, names: list[str] = NAMES) -> set[int]:
+    """Ask for each name, and return the different answers."""
+    requests = [HealthCheckRequest(service=name) for name in names]
+    return {response.status for response in await asyncio.gather(*map(health(service).Check, requests))}
+
+
+@contextlib.asynccontextmanager
+async def watch(service: Service, names: list[str]) -> AsyncIterator[list[Any]]:
+    """Watch several names, until the block ends."""
+    calls = [health(service).Watch(HealthCheckRequest(service=name)) for name in names]
+    try:
+        yield calls
+    finally:
+        for call in calls:
+            call.cancel()
+
+
+async def next_statuses(calls: list[Any]) -> list[int]:
+    """Wait for the next status of each."""
+    return [(await call.read()).status for call in calls]
+
+
+@contextlib.contextmanager
+def closed_database(postgres: str, url: str) -> Iterator[None]:
+    """Let nobody into a database, and those out who are in it, until the block ends."""
+    name = make_url(url).database
+    execute(postgres, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    try:
+        users = f"pg_stat_activity WHERE datname = '{name}'"
+        execute(postgres, f"SELECT pg_terminate_backend(pid) FROM {users}")  # noqa: S608  # our own name
+        yield
+    finally:
+        execute(postgres, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
+
+def set_revision(url: str, revision: str) -> None:
+    execute(url, f"UPDATE alembic_version SET version_num = '{revision}'")  # noqa: S608  # our own text
+
+
+# What is asked.
+
+
+async def test_the_server_and_each_of_its_services_are_serving(service: Service) -> None:
+    assert await statuses(service) == {SERVING}
+    async with watch(service, NAMES) as calls:
+        assert await next_statuses(calls) == [SERVING] * 6
+
+
+async def test_a_service_that_is_not_there_is_unknown(service: Service) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await health(service).Check(HealthCheckRequest(service="sprocket.v1.NoService"))
+    assert raised.value.code() is grpc.StatusCode.NOT_FOUND
+    async with watch(service, ["sprocket.v1.NoService"]) as calls:
+        assert await next_statuses(calls) == [SERVICE_UNKNOWN]
+
+
+# The schema.
+
+
+async def test_a_server_waits_for_its_schema_and_serves_without_a_restart(empty_database_url: str) -> None:
+    async with running_service(empty_database_url) as service, watch(service, NAMES) as calls:
+        assert await next_statuses(calls) == [NOT_SERVING] * 6
+        assert "`sprocket-grpc migrate`" in str(service.monitor.problem)
+        with fails(grpc.StatusCode.UNAVAILABLE):
+            await service.locations.ListLocations(ListLocationsRequest())
+        await asyncio.to_thread(migrate.upgrade, empty_database_url)
+        await service.monitor.check()
+        assert await next_statuses(calls) == [SERVING] * 6
+        assert await statuses(service) == {SERVING}
+        assert service.monitor.problem is None
+        await create_location(service)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["UPDATE alembic_version SET version_num = '0000'", "DELETE FROM alembic_version", "DROP TABLE alembic_version"],
+    ids=["an older revision", "no revision", "no table of revisions"],
+)
+async def test_a_schema_that_is_behind_is_not_serving(service: Service, database_url: str, statement: str) -> None:
+    execute(database_url, statement)
+    await service.monitor.check()
+    assert await statuses(service) == {NOT_SERVING}
+    assert SCHEMA_REVISION in str(service.monitor.problem)
+
+
+async def test_a_newer_schema_serves_older_servers_too(service: Service, database_url: str) -> None:
+    set_revision(database_url, "9999")
+    await service.monitor.check()
+    assert await statuses(service) == {SERVING}
+
+
+# The database.
+
+
+async def test_a_database_that_is_gone_is_told_and_one_that_is_back_is_used(
+    service: Service, database_url: str, postgres: str
+) -> None:
+    created = await create_location(service)
+    async with watch(service, NAMES) as calls:
+        assert await next_statuses(calls) == [SERVING] * 6
+        with closed_database(postgres, database_url):
+            for _ in range(2):  # on a connection that broke, and on one that cannot be made
+                with fails(grpc.StatusCode.UNAVAILABLE) as failure:
+                    await service.locations.ListLocations(ListLocationsRequest())
+                assert failure.info.reason == "ERROR_REASON_DATABASE_UNAVAILABLE"
+            await service.monitor.check()
+            assert await next_statuses(calls) == [NOT_SERVING] * 6
+            assert await statuses(service) == {NOT_SERVING}
+        assert await statuses(service, ["liveness"]) == {SERVING}  # to restart the process would not help
+        await service.monitor.check()
+        assert await next_statuses(calls) == [SERVING] * 6
+        assert list((await service.locations.ListLocations(ListLocationsRequest())).locations) == [created]
+
+
+async def test_of_many_broken_connections_only_the_first_is_noticed(
+    service: Service, database_url: str, postgres: str
+) -> None:
+    request = ListLocationsRequest(filter="city = Berlin")  # reads without one watch their connections
+
+    async def use_many_connections() -> None:
+        await asyncio.gather(*(service.locations.ListLocations(request) for _ in range(10)))
+
+    await use_many_connections()
+    with closed_database(postgres, database_url), fails(grpc.StatusCode.UNAVAILABLE):
+        await service.locations.ListLocations(request)
+    await use_many_connections()  # nobody asked for its health in between
+
+
+async def test_a_database_that_hangs_is_not_serving(
+    service: Service, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health_module, "ANSWER_TIMEOUT_SECONDS", 0.05)
+    async with open_transaction(database_url, "LOCK TABLE alembic_version"):
+        await service.monitor.check()
+        assert await statuses(service) == {NOT_SERVING}
+    monkeypatch.undo()
+    await service.monitor.check()
+    assert await statuses(service) == {SERVING}
+
+
+async def test_the_monitor_asks_at_intervals(service: Service, database_url: str) -> None:
+    async with watch(service, [""]) as calls:
+        assert await next_statuses(calls) == [SERVING]
+        watching = asyncio.create_task(service.monitor.watch(interval_seconds=0.01))
+        set_revision(database_url, "0000")
+        assert await next_statuses(calls) == [NOT_SERVING]
+        set_revision(database_url, SCHEMA_REVISION)
+        assert await next_statuses(calls) == [SERVING]
+        watching.cancel()
+
+
+# What flaps.
+
+
+def answers(monkeypatch: pytest.MonkeyPatch, service: Service, *problems: str | None) -> None:
+    """Let the database answer so, one time after the other."""
+    left = iter(problems)
+
+    async def answer(_: object) -> str | None:
+        return next(left)
+
+    monkeypatch.setattr(service.monitor._database, "run", answer)
+
+
+@pytest.mark.parametrize("steady", [None, "gone"])
+async def test_what_is_only_found_once_in_a_while_changes_nothing(
+    service: Service, monkeypatch: pytest.MonkeyPatch, steady: str | None
+) -> None:
+    other = None if steady else "gone"
+    answers(monkeypatch, service, steady, steady, *[other, steady] * 3)
+    await service.monitor.check()
+    async with watch(service, [""]) as [call]:
+        before = (await call.read()).status
+        assert before == (NOT_SERVING if steady else SERVING)
+        for _ in range(3):
+            await service.monitor.check()
+            assert await statuses(service) == {before}
+        service.monitor.servicer.end_watches()
+        assert [response async for response in ended(call)] == []
+
+
+async def ended(call: Any) -> AsyncIterator[Any]:
+    """Read a watch until the server ends it."""
+    try:
+        while True:
+            yield await call.read()
+    except grpc.aio.AioRpcError as error:
+        assert error.code() is grpc.StatusCode.UNAVAILABLE  # noqa: PT017  # to be told from an end that is none
+
+
+# The end.
+
+
+async def test_a_shutdown_is_told_to_those_who_watch_and_stays_told(service: Service) -> None:
+    async with watch(service, NAMES) as calls:
+        assert await next_statuses(calls) == [SERVING] * 6
+        service.monitor.drain()
+        assert await next_statuses(calls) == [NOT_SERVING] * 6
+        await service.monitor.check()  # which finds the database well
+        assert await statuses(service) == {NOT_SERVING}
+
+
+async def test_a_watch_whose_client_does_not_read_keeps_nobody_from_the_truth(service: Service) -> None:
+    with unread_call(service.address, "/grpc.health.v1.Health/Watch"):
+        await asyncio.sleep(0.5)  # until the server waits for it to read
+        service.monitor.drain()
+        assert await statuses(service) == {NOT_SERVING}
+
+
+async def test_an_answer_of_the_database_that_nobody_expects_is_a_problem_and_asked_for_again(
+    service: Service, database_url: str
+) -> None:
+    execute(database_url, "ALTER TABLE alembic_version RENAME TO elsewhere")
+    execute(database_url, "CREATE VIEW alembic_version AS SELECT (1 / 0)::text AS version_num")
+    await service.monitor.check()
+    assert service.monitor.problem == "the database does not let us look: division by zero"
+    assert await statuses(service) == {NOT_SERVING}
+    execute(database_url, "DROP VIEW alembic_version")
+    execute(database_url, "ALTER TABLE elsewhere RENAME TO alembic_version")
+    await service.monitor.check()
+    assert await statuses(service) == {SERVING}
+
+
+async def test_a_watch_tells_what_was_set_last_before_it_ends(service: Service) -> None:
+    async with watch(service, NAMES) as calls:
+        assert await next_statuses(calls) == [SERVING] * len(NAMES)
+        service.monitor.drain()
+        service.monitor.servicer.end_watches()  # in the same turn of the loop
+        assert await next_statuses(calls) == [NOT_SERVING] * len(NAMES)
+        for call in calls:
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await call.read()
+            assert raised.value.code() is grpc.StatusCode.UNAVAILABLE

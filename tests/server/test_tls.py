@@ -1,0 +1,210 @@
+"""TLS: renewed certificates, clients with certificates, and health for those who speak none."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from cryptography.x509 import DNSName, GeneralName, UniformResourceIdentifier
+
+from sprocket.v1.location_pb2 import CreateLocationRequest, ListLocationsRequest
+from sprocket_grpc.config.settings import Settings
+from sprocket_grpc.server.tls import TlsError, load_tls
+from tests.conformance.promises import refuses
+from tests.support.callers import Certificate, bearer, certificate, create_key, server_certificate
+from tests.support.command_line import run, serving
+from tests.support.errors import fails
+from tests.support.resources import location
+from tests.support.service import Service, running_service
+
+ROOT, OTHER_ROOT = certificate("root"), certificate("other root")
+PERMISSION_DENIED = (grpc.StatusCode.PERMISSION_DENIED, "ERROR_REASON_PERMISSION_DENIED")
+TRUSTING = grpc.ssl_channel_credentials(ROOT.pem)
+
+
+def showing(shown: Certificate) -> grpc.ChannelCredentials:
+    """Return what a client with a certificate connects with."""
+    return grpc.ssl_channel_credentials(ROOT.pem, shown.key_pem, shown.pem)
+
+
+async def read(service: Service) -> None:
+    await service.locations.ListLocations(ListLocationsRequest(), timeout=10)
+
+
+async def write(service: Service) -> None:
+    await service.locations.CreateLocation(CreateLocationRequest(location=location()), timeout=10)
+
+
+@asynccontextmanager
+async def connected(service: Service, root: Certificate) -> AsyncIterator[grpc.aio.Channel]:
+    """Connect anew, trusting one root."""
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    credentials = grpc.ssl_channel_credentials(root.pem)
+    async with grpc.aio.secure_channel(service.address, credentials, options) as channel:
+        yield channel
+
+
+async def answers(service: Service, root: Certificate) -> bool:
+    """Whether a new connection finds a certificate from this root."""
+    async with connected(service, root) as channel:
+        try:
+            await asyncio.wait_for(channel.channel_ready(), 2)
+        except TimeoutError:
+            return False
+        return True
+
+
+# The certificate of the server.
+
+
+async def test_a_renewed_certificate_is_shown_without_a_restart_and_a_broken_one_is_not(
+    database_url: str, tmp_path: Path
+) -> None:
+    settings = Settings.model_validate(server_certificate(ROOT).write(tmp_path))
+    async with running_service(database_url, settings, TRUSTING) as service:
+        await read(service)
+        server_certificate(OTHER_ROOT).write(tmp_path)
+        assert await answers(service, OTHER_ROOT)
+        (tmp_path / "tls.key").write_bytes(server_certificate(ROOT).key_pem)  # of another certificate
+        assert await answers(service, OTHER_ROOT)
+        (tmp_path / "tls.crt").unlink()
+        assert await answers(service, OTHER_ROOT)
+        server_certificate(ROOT).write(tmp_path)
+        assert await answers(service, ROOT)
+        await read(service)  # on the connection that was there before
+
+
+@pytest.mark.parametrize("broken", ["tls_certificate", "tls_key", "tls_client_ca"])
+def test_files_that_cannot_be_used_are_told_by_their_setting(tmp_path: Path, broken: str) -> None:
+    files = server_certificate(ROOT).write(tmp_path) | {"tls_client_ca": tmp_path / "ca.crt"}
+    files["tls_client_ca"].write_bytes(ROOT.pem)
+    assert load_tls(Settings.model_validate(files))
+    files[broken].write_text("nonsense")
+    with pytest.raises(TlsError, match=f"^SPROCKET_{broken.upper()}: expected "):
+        load_tls(Settings.model_validate(files))
+    files[broken].unlink()
+    with pytest.raises(TlsError, match=rf"^SPROCKET_{broken.upper()}: .*No such file"):
+        load_tls(Settings.model_validate(files))
+
+
+def test_a_key_of_another_certificate_is_refused(tmp_path: Path) -> None:
+    files = server_certificate(ROOT).write(tmp_path)
+    files["tls_key"].write_bytes(server_certificate(ROOT).key_pem)
+    with pytest.raises(TlsError, match=r"^SPROCKET_TLS_KEY: expected the key of "):
+        load_tls(Settings.model_validate(files))
+
+
+# The certificates of clients.
+
+
+@asynccontextmanager
+async def mutual(
+    url: str, directory: Path, shown: grpc.ChannelCredentials, **settings: object
+) -> AsyncIterator[Service]:
+    """A server that wants certificates of its clients, and a client that shows one."""
+    (directory / "ca.crt").write_bytes(ROOT.pem)
+    files = server_certificate(ROOT).write(directory) | {"tls_client_ca": directory / "ca.crt"}
+    async with running_service(url, Settings.model_validate(files | settings), shown) as service:
+        yield service
+
+
+URI, DNS = UniformResourceIdentifier("spiffe://example/b"), DNSName("b.example")
+
+
+@pytest.mark.parametrize(
+    ("names", "identity"),
+    [([DNS, URI], "spiffe://example/b"), ([DNS], "b.example"), ([], "The B")],
+    ids=["URI", "DNS", "common name"],
+)
+async def test_a_client_is_who_its_certificate_says_and_may_what_the_setting_says(
+    database_url: str, tmp_path: Path, names: list[GeneralName], identity: str
+) -> None:
+    shown = showing(certificate("The B", names, ROOT))
+    async with mutual(database_url, tmp_path, shown, tls_client_rights=f"{identity}=read") as service:
+        await read(service)
+        with refuses(*PERMISSION_DENIED):
+            await write(service)
+    async with mutual(database_url, tmp_path, shown, tls_client_rights="another=admin") as service:
+        with refuses(*PERMISSION_DENIED):
+            await read(service)
+
+
+async def test_a_client_with_a_foreign_certificate_or_none_gets_no_connection(
+    database_url: str, tmp_path: Path
+) -> None:
+    for shown in (TRUSTING, showing(certificate("b.example", [DNS], OTHER_ROOT))):
+        async with mutual(database_url, tmp_path, shown, tls_client_rights="b.example=admin") as service:
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await read(service)
+            assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_key_that_is_sent_counts_instead_of_the_certificate(database_url: str, tmp_path: Path) -> None:
+    shown = showing(certificate("b.example", [DNS], ROOT))
+    settings: dict[str, object] = {"api_keys": True, "tls_client_rights": "b.example=read"}
+    async with mutual(database_url, tmp_path, shown, **settings) as service:
+        request = CreateLocationRequest(location=location())
+        await service.locations.CreateLocation(request, metadata=bearer(create_key(database_url, "write").text))
+        with fails(grpc.StatusCode.UNAUTHENTICATED):
+            await service.locations.ListLocations(ListLocationsRequest(), metadata=bearer("nonsense"))
+        await read(service)
+
+
+# Health, and production.
+
+
+def assert_has_not(channel: Any, method: str) -> None:  # its types know no calls of bytes
+    """Check that a server does not have a method, not even for a caller that it would know."""
+    with pytest.raises(grpc.RpcError) as raised:
+        channel.unary_unary(method)(b"")
+    assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_a_server_in_production_is_asked_with_and_without_tls(database_url: str, tmp_path: Path) -> None:
+    (tmp_path / "ca.crt").write_bytes(ROOT.pem)
+    files = {name: str(path) for name, path in server_certificate(ROOT).write(tmp_path).items()}
+    keys = {"api_keys": "true"}  # pragma: allowlist secret
+    settings = {"environment": "production", "database_url": database_url, **keys, **files}
+    with serving(health_listen="127.0.0.1:0", **settings) as served:
+        [line] = [line for line in served.lines if line.startswith("health alone")]
+        for arguments in (
+            ["--server", line.rpartition(" ")[2]],
+            ["--server", served.address, "--tls-ca", str(tmp_path / "ca.crt")],
+        ):
+            asked = run("health", *arguments)
+            assert (asked.status, asked.output) == (0, "SERVING\n"), asked
+        assert run("health", "--server", served.address).status == 1
+        with grpc.insecure_channel(line.rpartition(" ")[2]) as channel:
+            assert_has_not(channel, "/sprocket.v1.LocationService/ListLocations")
+        with grpc.secure_channel(served.address, TRUSTING) as channel:
+            assert_has_not(channel, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
+    told = run("health", **settings)
+    assert "--tls-ca" in told.errors
+
+
+def test_production_refuses_all_that_is_not_safe_at_once(tmp_path: Path) -> None:
+    anywhere = "0.0.0.0:0"  # nothing is bound
+    finished = run("serve", environment="production", listen=anywhere, embedded_directory=str(tmp_path / "data"))
+    finished_lines = finished.errors.removeprefix("Error: ").splitlines()
+    assert finished.status == 1
+    assert [line.split()[0].rstrip(":,") for line in finished_lines] == [
+        "SPROCKET_DATABASE_URL",
+        "SPROCKET_API_KEYS",
+        "SPROCKET_TLS_CERTIFICATE",
+    ]
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("command", [["seed"], ["migrate"], ["api-key", "list"]], ids=" ".join)
+def test_production_has_neither_a_private_database_nor_sample_data(tmp_path: Path, command: list[str]) -> None:
+    finished = run(*command, environment="production", embedded_directory=str(tmp_path / "data"))
+    finished.assert_refused()
+    assert not (tmp_path / "data").exists()
+
+
+def test_seed_is_refused_in_production(database_url: str) -> None:
+    finished = run("seed", environment="production", database_url=database_url)
+    assert finished.errors == "Error: SPROCKET_ENVIRONMENT: production gets no sample data\n"

@@ -1,0 +1,1 @@
+"""What the RPCs do, where it is not the same for all resources."""

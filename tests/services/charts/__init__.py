@@ -1,0 +1,1 @@
+"""Charts, as their streams give them."""

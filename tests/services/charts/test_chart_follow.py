@@ -1,0 +1,175 @@
+"""Following charts live: every new entry arrives once and in order, and a silence is told from a stall."""
+
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+from sqlalchemy import Connection, text
+
+from sprocket.v1.factory_pb2 import Factory, UpdateFactoryRequest
+from sprocket_grpc.config.settings import Settings
+from tests.support.books import numbers_of, query
+from tests.support.errors import fails
+from tests.support.following import ManyFollowing, OneFollowing
+from tests.support.production import delete_factory, delete_sprocket, update_factory
+from tests.support.resources import create_factory, create_sprocket
+from tests.support.service import Service, running_service
+
+# Another factory with the same id: nobody sees the id missing, and its chart is longer.
+_REPLACE = [
+    "CREATE TEMPORARY TABLE former ON COMMIT DROP AS SELECT * FROM factory WHERE id = CAST(:factory_id AS uuid)",
+    "DELETE FROM factory WHERE id = CAST(:factory_id AS uuid)",
+    """
+    INSERT INTO factory (id, display_name, location_id, sprocket_production_goal, sprocket_production_actual,
+                         chart_sequence, chart_time_micros)
+    SELECT id, display_name, location_id, 0, 9, 3, 3 FROM former
+    """,
+    "INSERT INTO chart_entry SELECT id, n, n, 0, 6 + n FROM former, generate_series(1, 3) AS n",
+]
+
+
+@pytest.fixture
+async def service(database_url: str) -> AsyncIterator[Service]:
+    """A server that is quick to tell what is new, and that nothing is."""
+    settings = Settings(follow_tick_seconds=0.02, follow_progress_seconds=0.5)
+    async with running_service(database_url, settings) as running:
+        yield running
+
+
+def replace_factory(connection: Connection, factory_id: str) -> None:
+    """Delete a factory and create another one with its id, in a transaction."""
+    for statement in _REPLACE:
+        connection.execute(text(statement), {"factory_id": factory_id})
+
+
+async def create_sprockets(service: Service, factory_id: str, count: int) -> None:
+    """Create sprockets, one after the other."""
+    first = await create_sprocket(service, factory_id=factory_id)
+    for _ in range(count - 1):
+        await create_sprocket(service, factory_id=factory_id, sprocket_type_id=first.sprocket_type_id)
+
+
+async def test_new_entries_come_after_the_history_and_each_once(service: Service) -> None:
+    factory_id = (await create_factory(service)).id
+    await create_sprockets(service, factory_id, 2)
+    async with OneFollowing(service.channel, factory_id) as follower:
+        await follower.until_entries(3)
+        assert [response.end_of_history for response in follower.responses] == [True]
+        await create_sprockets(service, factory_id, 3)
+        await update_factory(service, factory_id, sprocket_production_goal=11)
+        await follower.until_entries(7)
+        assert follower.numbers == await numbers_of(service, factory_id)
+        assert [response.end_of_history for response in follower.responses].count(True) == 1
+
+
+async def test_every_response_has_a_token_with_which_another_stream_goes_on(service: Service) -> None:
+    factory_id = (await create_factory(service)).id
+    async with OneFollowing(service.channel, factory_id) as follower:
+        await follower.until_entries(1)
+        for _ in range(3):
+            await create_sprockets(service, factory_id, 1)
+            await follower.until_entries(len(follower.numbers) + 1)
+    chart = await numbers_of(service, factory_id)
+    seen = 0
+    for response in follower.responses:
+        seen += len(response.chart.time_micros)
+        async with OneFollowing(service.channel, factory_id, resume_token=response.resume_token) as another:
+            await another.until(lambda: any(each.end_of_history for each in another.responses))
+        assert another.numbers == chart[seen:]
+
+
+async def test_a_stream_without_news_shows_that_it_lives(service: Service) -> None:
+    factory_id = (await create_factory(service)).id
+    async with OneFollowing(service.channel, factory_id) as follower:
+        await follower.until_responses(4)
+        assert [len(response.chart.time_micros) for response in follower.responses] == [1, 0, 0, 0]
+        assert all(response.resume_token for response in follower.responses)
+
+
+async def test_what_is_only_tried_out_or_refused_is_no_news(service: Service) -> None:
+    made = await create_factory(service)
+    async with OneFollowing(service.channel, made.id) as follower:
+        await follower.until_responses(1)
+        tried = UpdateFactoryRequest(factory=Factory(id=made.id, sprocket_production_goal=99), validate_only=True)
+        await service.factories.UpdateFactory(tried)
+        with fails(grpc.StatusCode.INVALID_ARGUMENT):
+            await update_factory(service, made.id, sprocket_production_goal=-1)
+        await follower.until_responses(3)
+        assert follower.numbers == [(10, 0)]
+
+
+async def test_a_chart_that_goes_down_is_followed_too(service: Service) -> None:
+    sprocket = await create_sprocket(service)
+    async with OneFollowing(service.channel, sprocket.factory_id) as follower:
+        await follower.until_entries(2)
+        await delete_sprocket(service, sprocket.id)
+        await follower.until_entries(3)
+        assert follower.numbers == [(10, 0), (10, 1), (10, 0)]
+
+
+async def test_followers_of_other_charts_hear_nothing(service: Service) -> None:
+    busy, idle = (await create_factory(service)).id, (await create_factory(service)).id
+    async with OneFollowing(service.channel, busy) as first, OneFollowing(service.channel, idle) as second:
+        await second.until_responses(1)
+        await create_sprockets(service, busy, 3)
+        await first.until_entries(4)
+        assert second.numbers == [(10, 0)]
+
+
+async def test_many_charts_are_followed_in_one_stream_with_one_token(service: Service) -> None:
+    ids = [(await create_factory(service, sprocket_production_goal=n)).id for n in range(3)]
+    async with ManyFollowing(service.channel, ids) as follower:
+        await follower.until_entries(3)
+        for factory_id in (ids[2], ids[0]):
+            await create_sprockets(service, factory_id, 2)
+        await follower.until_entries(7)
+        token = follower.responses[-1].resume_token
+    assert follower.charts == {each: await numbers_of(service, each) for each in ids}
+    assert [response.end_of_history for response in follower.responses].count(True) == 1
+    await create_sprockets(service, ids[1], 1)
+    async with ManyFollowing(service.channel, ids, resume_token=token) as another:
+        await another.until_entries(1)
+        assert another.charts == {ids[1]: [(1, 1)]}
+
+
+async def test_a_factory_that_is_deleted_ends_its_streams_as_not_found(service: Service) -> None:
+    gone, left = (await create_factory(service)).id, (await create_factory(service)).id
+    async with (
+        OneFollowing(service.channel, gone) as first,
+        OneFollowing(service.channel, left) as second,
+        ManyFollowing(service.channel, [left, gone]) as third,
+    ):
+        for follower in (first, second, third):
+            await follower.until_responses(1)
+        await delete_factory(service, gone)
+        for follower in (first, third):
+            with fails(grpc.StatusCode.NOT_FOUND) as failure:
+                await follower.ended()
+            assert failure.info.metadata == {"resource_type": "sprocket.v1.Factory", "id": gone}
+        await create_sprockets(service, left, 1)
+        await second.until_entries(2)
+    async with ManyFollowing(service.channel, [left], resume_token=third.responses[-1].resume_token) as fourth:
+        await fourth.until_entries(1)
+        assert fourth.charts == {left: [(10, 1)]}
+
+
+async def test_several_factories_that_are_deleted_at_once_are_all_named(service: Service) -> None:
+    ids = [(await create_factory(service)).id for _ in range(3)]
+    async with ManyFollowing(service.channel, ids) as follower:
+        await follower.until_responses(1)
+        await query(service, "DELETE FROM factory")
+        with fails(grpc.StatusCode.NOT_FOUND) as failure:
+            await follower.ended()
+    assert set(failure.info.metadata["id"].split(",")) == set(ids)
+
+
+async def test_another_factory_with_the_same_id_is_not_followed(service: Service) -> None:
+    made = await create_factory(service)
+    async with OneFollowing(service.channel, made.id) as follower:
+        await follower.until_entries(1)
+        await service.database.run_in_transaction(replace_factory, made.id)
+        with fails(grpc.StatusCode.NOT_FOUND):
+            await follower.ended()
+    async with OneFollowing(service.channel, made.id) as follower:
+        await follower.until_entries(3)
+        assert follower.numbers == [(0, 7), (0, 8), (0, 9)]

@@ -1,0 +1,135 @@
+"""Followers of a busy chart, through a server that is killed and started again, and one that hands over to another."""
+
+import asyncio
+import uuid
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+import grpc
+from sqlalchemy import text
+
+from sprocket.v1.factory_pb2 import FactoryChart, GetFactoryChartRequest
+from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
+from sprocket.v1.sprocket_pb2 import CreateSprocketRequest, Sprocket
+from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
+from sprocket_grpc.storage.postgres.database import create_plain_engine
+from tests.support.processes import PATIENCE_SECONDS, ServerProcess, server_process
+from tests.support.resources import create_sprocket
+from tests.support.service import Service
+
+WRITERS, FOLLOWERS, SPROCKETS_OF_WRITER = 50, 20, 12
+ENTRIES = 2 + WRITERS * SPROCKETS_OF_WRITER
+
+_TABLE = text("""
+    SELECT time_micros, sprocket_production_goal, sprocket_production_actual FROM chart_entry
+    WHERE factory_id = CAST(:factory_id AS uuid) ORDER BY sequence
+""")
+
+
+@dataclass
+class Connection:
+    """The server that all clients are to use at the moment."""
+
+    channel: grpc.aio.Channel | None = None
+
+    async def use(self, server: ServerProcess) -> None:
+        """Let all clients go over to a server."""
+        former, self.channel = self.channel, grpc.aio.insecure_channel(server.address)
+        if former:
+            await former.close()
+
+
+@dataclass
+class Follower:
+    """A client that follows a chart, whatever happens to the servers.
+
+    Attributes:
+        factory_id: Whose chart.
+        chart: The entries that it has got, in the order of their arrival.
+        streams: How many streams it has opened.
+    """
+
+    factory_id: str
+    chart: FactoryChart = field(default_factory=FactoryChart)
+    streams: int = 0
+
+    async def run(self, connection: Connection) -> None:
+        """Follow until all entries are there."""
+        request = GetFactoryChartRequest(factory_id=self.factory_id, follow=True)
+        while len(self.chart.time_micros) < ENTRIES:
+            self.streams += 1
+            try:
+                await self._read(connection, request)
+            except (grpc.aio.AioRpcError, asyncio.CancelledError, grpc.aio.UsageError):
+                await asyncio.sleep(0.02)
+
+    async def _read(self, connection: Connection, request: GetFactoryChartRequest) -> None:
+        assert connection.channel
+        async for response in FactoryServiceStub(connection.channel).GetFactoryChart(request):
+            self.chart.MergeFrom(response.chart)  # which puts the columns together
+            request.resume_token = response.resume_token
+            if len(self.chart.time_micros) >= ENTRIES:
+                return
+
+
+async def write(connection: Connection, sprocket: Sprocket) -> None:
+    """Create sprockets one after the other, each until it has succeeded, and each once."""
+    for _ in range(SPROCKETS_OF_WRITER):
+        request = CreateSprocketRequest(sprocket=sprocket, request_id=str(uuid.uuid4()))
+        while not await created(connection, request):  # noqa: ASYNC110  # nobody tells when to try
+            await asyncio.sleep(0.02)
+
+
+async def created(connection: Connection, request: CreateSprocketRequest) -> bool:
+    """Try to create a sprocket."""
+    assert connection.channel
+    try:
+        await SprocketServiceStub(connection.channel).CreateSprocket(request, timeout=PATIENCE_SECONDS)
+    except (grpc.aio.AioRpcError, asyncio.CancelledError, grpc.aio.UsageError):
+        return False
+    return True
+
+
+def stored(url: str, factory_id: str) -> FactoryChart:
+    """Return the chart as the table has it."""
+    with create_plain_engine(url).connect() as connection:
+        times, goals, actuals = zip(*connection.execute(_TABLE, {"factory_id": factory_id}), strict=True)
+    return FactoryChart(time_micros=times, sprocket_production_goal=goals, sprocket_production_actual=actuals)
+
+
+async def arrived(followers: list[Follower], entries: int) -> None:
+    """Wait until a follower has got so many entries."""
+    while max(len(each.chart.time_micros) for each in followers) < entries:  # noqa: ASYNC110  # there is no event
+        await asyncio.sleep(0.005)
+
+
+async def test_20_followers_of_50_writers_get_the_chart_of_the_table_through_a_kill_a_restart_and_a_change_of_server(
+    service: Service, database_url: str
+) -> None:
+    first = await create_sprocket(service)
+    sprocket = Sprocket(factory_id=first.factory_id, sprocket_type_id=first.sprocket_type_id)
+    connection = Connection()
+    followers = [Follower(first.factory_id) for _ in range(FOLLOWERS)]
+    async with asyncio.timeout(3 * PATIENCE_SECONDS), AsyncExitStack() as stack:
+        killed = await started(stack, database_url)
+        other = await started(stack, database_url)
+        await connection.use(killed)
+        work = [asyncio.create_task(write(connection, sprocket)) for _ in range(WRITERS)]
+        work += [asyncio.create_task(each.run(connection)) for each in followers]
+        await arrived(followers, ENTRIES // 3)
+        killed.kill()
+        await connection.use(await started(stack, database_url))
+        await arrived(followers, 2 * ENTRIES // 3)
+        await connection.use(other)
+        await asyncio.gather(*work)
+    table = stored(database_url, first.factory_id).SerializeToString()
+    assert [each.chart.SerializeToString() for each in followers] == [table] * FOLLOWERS
+    assert all(each.streams >= 3 for each in followers)
+
+
+async def started(stack: AsyncExitStack, url: str) -> ServerProcess:
+    """Start a server, without standing in the way of the clients."""
+    context = server_process(url, follow_tick_seconds="0.02")
+    server = await asyncio.to_thread(context.__enter__)
+    stack.push(context.__exit__)
+    return server

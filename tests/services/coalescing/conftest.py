@@ -1,0 +1,37 @@
+"""What tests of creations that share commits have in common."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from sprocket_grpc.services.coalescing import Coalescing
+from tests.services.coalescing.hot import Hot, Waiter, hot_factory
+from tests.support.service import Service
+
+
+@pytest.fixture
+def collected(monkeypatch: pytest.MonkeyPatch) -> Waiter:
+    """Waits until exactly so many calls wait for others, collected or in a batch."""
+    waiting, wait = 0, Coalescing._wait
+
+    async def counted(self: Coalescing[Any, Any], key: Any, item: Any) -> None:
+        nonlocal waiting
+        waiting += 1
+        try:
+            await wait(self, key, item)
+        finally:
+            waiting -= 1
+
+    async def until(count: int) -> None:
+        async with asyncio.timeout(20):
+            while waiting != count:  # noqa: ASYNC110  # there is no event
+                await asyncio.sleep(0.005)
+
+    monkeypatch.setattr(Coalescing, "_wait", counted)
+    return until
+
+
+@pytest.fixture
+async def hot(service: Service) -> Hot:
+    return await hot_factory(service)

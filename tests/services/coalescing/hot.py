@@ -1,0 +1,91 @@
+"""A factory that gets many sprockets at once, and what holds its creations up."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from sprocket.v1.sprocket_pb2 import CreateSprocketRequest, Sprocket
+from tests.support.books import query
+from tests.support.locks import open_transaction, waiting_for
+from tests.support.resources import create_factory, create_sprocket_type
+from tests.support.service import Service
+
+LOCK_FACTORY = "SELECT FROM factory WHERE id = :id FOR NO KEY UPDATE"
+LOCK_TYPE = "SELECT FROM sprocket_type WHERE id = :id FOR UPDATE"
+
+Call: TypeAlias = "asyncio.Task[Sprocket]"
+Waiter: TypeAlias = Callable[[int], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Hot:
+    """A factory that gets many sprockets at once.
+
+    Attributes:
+        service: Who makes them.
+        factory_id: The factory.
+        type_id: The type of the sprockets, if no other is named.
+    """
+
+    service: Service
+    factory_id: str
+    type_id: str
+
+    def create(self, name: str = "", type_id: str = "", request_id: str = "", **options: Any) -> Call:
+        """Begin to create a sprocket."""
+        sprocket = Sprocket(display_name=name, factory_id=self.factory_id, sprocket_type_id=type_id or self.type_id)
+        request = CreateSprocketRequest(sprocket=sprocket, request_id=request_id)
+
+        async def call() -> Sprocket:
+            return (await self.service.sprockets.CreateSprocket(request, **options)).sprocket
+
+        return asyncio.create_task(call())
+
+    async def names(self) -> list[str]:
+        """Return the names of the sprockets that are there."""
+        statement = "SELECT display_name FROM sprocket WHERE factory_id = :id ORDER BY display_name"
+        return [name for (name,) in await query(self.service, statement, id=self.factory_id)]
+
+    async def commits(self) -> list[int]:
+        """Return how many sprockets each transaction made."""
+        statement = "SELECT count(*) FROM sprocket WHERE factory_id = :id GROUP BY xmin ORDER BY 1"
+        return [count for (count,) in await query(self.service, statement, id=self.factory_id)]
+
+
+async def hot_factory(service: Service) -> Hot:
+    return Hot(service, (await create_factory(service)).id, (await create_sprocket_type(service)).id)
+
+
+@asynccontextmanager
+async def busy(hot: Hot, url: str, **options: Any) -> AsyncIterator[Call]:
+    """Keep the factory's first creation, called `first`, under way until the block ends."""
+    async with open_transaction(url, LOCK_FACTORY, id=hot.factory_id) as transaction:
+        first = hot.create("first", **options)
+        await waiting_for(transaction)
+        yield first
+
+
+@asynccontextmanager
+async def batch_under_way(hot: Hot, url: str, collected: Waiter, calls: int) -> AsyncIterator[list[Call]]:
+    """Keep a batch of calls, called `0` and so on, under way until the block ends."""
+    kind = await create_sprocket_type(hot.service)
+    async with open_transaction(url, LOCK_TYPE, id=kind.id) as transaction:
+        async with busy(hot, url) as first:
+            batch = [hot.create(str(number), kind.id) for number in range(calls)]
+            await collected(calls)
+        await first
+        await waiting_for(transaction)
+        yield batch
+
+
+async def cancel(*calls: Call) -> None:
+    for call in calls:
+        call.cancel()
+    await asyncio.wait(calls)
+    assert all(call.cancelled() for call in calls)
+
+
+async def answers(calls: Sequence[Call]) -> list[Sprocket]:
+    return list(await asyncio.gather(*calls))

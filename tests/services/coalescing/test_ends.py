@@ -1,0 +1,102 @@
+"""Creates of sprockets that share a commit and end before their time: cancelled, or out of it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import grpc
+import pytest
+
+from tests.services.coalescing.hot import Hot, Waiter, answers, batch_under_way, busy, cancel
+from tests.support.books import assert_books_agree, query
+from tests.support.service import Service
+
+
+async def blocked(service: Service, beginning: str) -> bool:
+    """Whether a statement of the service that begins so waits for a lock."""
+    statement = """
+        SELECT FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock' AND starts_with(query, :beginning)
+    """
+    return bool(await query(service, statement, beginning=beginning))
+
+
+async def nothing_blocked(service: Service) -> bool:
+    return not await blocked(service, "")
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(20):
+        while not await condition():  # noqa: ASYNC110  # there is no event
+            await asyncio.sleep(0.01)
+
+
+async def test_a_call_cancelled_while_it_collects_has_no_effect(hot: Hot, database_url: str, collected: Waiter) -> None:
+    async with busy(hot, database_url) as first:
+        others = [hot.create(str(number)) for number in range(5)]
+        await collected(5)
+        await cancel(others.pop(2))
+        await collected(4)
+    await answers([first, *others])
+    assert await hot.names() == ["0", "1", "3", "4", "first"]
+    await assert_books_agree(hot.service)
+
+
+async def test_a_deadline_that_passes_while_a_call_collects_leaves_no_trace(
+    hot: Hot, database_url: str, collected: Waiter
+) -> None:
+    async with busy(hot, database_url) as first:
+        late, other = hot.create("late", timeout=1), hot.create("other")
+        await collected(2)
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await late
+        await collected(1)
+    assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    await answers([first, other])
+    assert await hot.names() == ["first", "other"]
+    await assert_books_agree(hot.service)
+
+
+async def test_calls_that_all_go_while_they_collect_leave_nothing_behind(
+    hot: Hot, database_url: str, collected: Waiter
+) -> None:
+    async with busy(hot, database_url) as first:
+        others = [hot.create() for _ in range(3)]
+        await collected(3)
+        await cancel(*others)
+        await collected(0)
+    await first
+    await hot.create("next")
+    assert await hot.names() == ["first", "next"]
+
+
+async def test_a_first_call_that_is_cancelled_does_not_take_the_others_along(
+    hot: Hot, database_url: str, collected: Waiter
+) -> None:
+    async with busy(hot, database_url) as first:
+        others = [hot.create(str(number)) for number in range(3)]
+        await collected(3)
+        await cancel(first)
+        await until(lambda: blocked(hot.service, "WITH locked"))
+    await answers(others)
+    assert await hot.names() == ["0", "1", "2"]
+    await assert_books_agree(hot.service)
+
+
+async def test_a_call_that_is_cancelled_while_its_batch_is_under_way_does_not_stop_the_others(
+    hot: Hot, database_url: str, collected: Waiter
+) -> None:
+    async with batch_under_way(hot, database_url, collected, 3) as batch:
+        await cancel(batch[0])
+        await collected(2)
+    assert [each.display_name for each in await answers(batch[1:])] == ["1", "2"]
+    assert await hot.names() == ["0", "1", "2", "first"]
+    await assert_books_agree(hot.service)
+
+
+async def test_a_batch_is_stopped_when_all_its_calls_have_gone(hot: Hot, database_url: str, collected: Waiter) -> None:
+    async with batch_under_way(hot, database_url, collected, 3) as batch:
+        await cancel(*batch)
+        await until(lambda: nothing_blocked(hot.service))  # while what it waited for is still locked
+        await hot.create("next")
+    assert await hot.names() == ["first", "next"]
+    await assert_books_agree(hot.service)

@@ -1,0 +1,187 @@
+"""Creates of sprockets for one factory at once share commits, and one that fails does not harm the others."""
+
+import asyncio
+from collections import Counter
+from contextlib import AsyncExitStack
+
+import grpc
+import pytest
+from sqlalchemy import event
+
+from sprocket_grpc.config.settings import Settings
+from sprocket_grpc.services import coalescing
+from tests.services.coalescing.hot import Hot, Waiter, answers, batch_under_way, busy, hot_factory
+from tests.support.books import assert_books_agree, numbers_of, query
+from tests.support.errors import fails
+from tests.support.locks import open_transaction, waiting_for
+from tests.support.production import get_factory
+from tests.support.resources import MISSING_ID, create_sprocket_type
+from tests.support.service import running_service
+
+# All at once.
+
+
+async def test_sixty_four_at_once_each_get_their_own_sprocket_and_entry_in_few_commits(hot: Hot) -> None:
+    made = await answers([hot.create(f"{number:02}") for number in range(64)])
+    assert [each.display_name for each in made] == [f"{number:02}" for number in range(64)]
+    assert len({each.id for each in made}) == 64
+    assert (await get_factory(hot.service, hot.factory_id)).sprocket_production_actual == 64
+    assert await numbers_of(hot.service, hot.factory_id) == [(10, number) for number in range(65)]
+    await assert_books_agree(hot.service)
+    assert len(await hot.commits()) < 64
+
+
+async def test_what_collects_while_a_commit_is_under_way_goes_with_the_next(
+    hot: Hot, database_url: str, collected: Waiter
+) -> None:
+    async with busy(hot, database_url) as first:
+        others = [hot.create(f"{number:02}") for number in range(40)]
+        await collected(40)
+    made = await answers([first, *others])
+    assert [each.display_name for each in made] == ["first", *(f"{number:02}" for number in range(40))]
+    assert await hot.commits() == [1, 40]
+    assert await numbers_of(hot.service, hot.factory_id) == [(10, number) for number in range(42)]
+    await assert_books_agree(hot.service)
+
+
+async def test_a_batch_is_bounded(
+    hot: Hot, database_url: str, collected: Waiter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coalescing, "LARGEST_BATCH", 3)
+    async with busy(hot, database_url) as first:
+        others = [hot.create() for _ in range(7)]
+        await collected(7)
+    await answers([first, *others])
+    assert await hot.commits() == [1, 1, 3, 3]
+    await assert_books_agree(hot.service)
+
+
+async def test_the_books_agree_when_two_servers_make_sprockets_of_one_factory(hot: Hot, database_url: str) -> None:
+    async with running_service(database_url) as other:
+        elsewhere = Hot(other, hot.factory_id, hot.type_id)
+        calls = [
+            at.create(type_id=type_id) for _ in range(50) for at in (hot, elsewhere) for type_id in ("", MISSING_ID)
+        ]
+        await asyncio.wait(calls)
+    assert Counter(type(call.exception()) for call in calls) == {type(None): 100, grpc.aio.AioRpcError: 100}
+    assert await numbers_of(hot.service, hot.factory_id) == [(10, number) for number in range(101)]
+    await assert_books_agree(hot.service)
+
+
+async def test_a_creation_alone_is_one_statement_and_so_is_a_batch(
+    hot: Hot, database_url: str, collected: Waiter
+) -> None:
+    statements: list[str] = []
+    engine = hot.service.database._engine.sync_engine
+    event.listen(engine, "before_cursor_execute", lambda *parts: statements.append(parts[2]))
+    async with busy(hot, database_url) as first:
+        others = [hot.create() for _ in range(5)]
+        await collected(5)
+    await answers([first, *others])
+    assert len(statements) == 2
+
+
+# One among others.
+
+
+@pytest.mark.parametrize("count", [1, 2, 20])
+async def test_a_type_that_does_not_exist_fails_its_own_call_only(
+    hot: Hot, database_url: str, collected: Waiter, count: int
+) -> None:
+    async with busy(hot, database_url):
+        good = [hot.create(f"good {number:02}") for number in range(10)]
+        bad = [hot.create("bad", MISSING_ID) for _ in range(count)]
+        await collected(10 + count)
+    assert [each.display_name for each in await answers(good)] == [f"good {number:02}" for number in range(10)]
+    for call in bad:
+        with fails(grpc.StatusCode.FAILED_PRECONDITION) as failure:
+            await call
+        assert failure.info.metadata["fields"] == "sprocket.sprocket_type_id"
+    assert await hot.commits() == [1, 10]
+    await assert_books_agree(hot.service)
+
+
+async def test_where_all_refer_to_nothing_the_chart_has_no_entry(
+    hot: Hot, database_url: str, collected: Waiter
+) -> None:
+    async with busy(hot, database_url) as first:
+        bad = [hot.create("bad", MISSING_ID) for _ in range(3)]
+        await collected(3)
+    await asyncio.wait([first, *bad])
+    assert await numbers_of(hot.service, hot.factory_id) == [(10, 0), (10, 1)]
+    [(untouched,)] = await query(
+        hot.service,
+        "SELECT f.xmin = sprocket.xmin FROM factory AS f JOIN sprocket ON factory_id = f.id WHERE f.id = :id",
+        id=hot.factory_id,
+    )
+    assert untouched
+    await assert_books_agree(hot.service)
+
+
+async def test_a_type_deleted_meanwhile_fails_its_own_calls_only(
+    hot: Hot, database_url: str, collected: Waiter
+) -> None:
+    kind = await create_sprocket_type(hot.service)
+    async with AsyncExitStack() as stack:
+        delete = "DELETE FROM sprocket_type WHERE id = :id"
+        deletion = await stack.enter_async_context(open_transaction(database_url, delete, id=kind.id))
+        async with busy(hot, database_url) as first:
+            good, bad = hot.create("good"), hot.create("bad", kind.id)
+            await collected(2)
+        await first
+        await waiting_for(deletion)
+        await deletion.commit()
+        assert (await good).display_name == "good"
+        with fails(grpc.StatusCode.FAILED_PRECONDITION) as failure:
+            await bad
+        assert failure.info.metadata["fields"] == "sprocket.sprocket_type_id"
+    await assert_books_agree(hot.service)
+
+
+async def test_a_factory_deleted_meanwhile_fails_all_its_calls(hot: Hot, database_url: str, collected: Waiter) -> None:
+    delete = "DELETE FROM factory WHERE id = :id"
+    async with open_transaction(database_url, delete, id=hot.factory_id) as deletion:
+        calls = [hot.create()]
+        await waiting_for(deletion)
+        calls += [hot.create(), hot.create(type_id=MISSING_ID)]
+        await collected(2)
+        await deletion.commit()
+    for call, fields in zip(calls, ["factory_id", "factory_id", "factory_id,sprocket.sprocket_type_id"], strict=True):
+        with fails(grpc.StatusCode.FAILED_PRECONDITION) as failure:
+            await call
+        assert failure.info.metadata["fields"] == f"sprocket.{fields}"
+    assert await hot.names() == []
+
+
+async def test_a_batch_that_is_lost_with_its_connection_fails_each_call_and_the_next_goes_on(
+    hot: Hot, database_url: str, collected: Waiter
+) -> None:
+    async with batch_under_way(hot, database_url, collected, 3) as batch:
+        await query(
+            hot.service,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        )
+        for call in batch:
+            with fails(grpc.StatusCode.UNAVAILABLE):
+                await call
+    assert await hot.names() == ["first"]
+    await hot.create("next")
+    await assert_books_agree(hot.service)
+
+
+# Other factories.
+
+
+async def test_a_busy_factory_holds_one_connection_and_no_other_factory_up(
+    database_url: str, collected: Waiter
+) -> None:
+    async with running_service(database_url, Settings(pool_size=2, pool_timeout_seconds=0.5)) as service:
+        hot, other = await hot_factory(service), await hot_factory(service)
+        async with busy(hot, database_url) as first:
+            waiting = [hot.create() for _ in range(20)]
+            await collected(20)
+            await answers([other.create() for _ in range(20)])
+            await asyncio.sleep(0.6)  # longer than a call waits for a connection
+        await answers([first, *waiting])
+        await assert_books_agree(service)

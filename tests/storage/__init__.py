@@ -1,0 +1,1 @@
+"""The database: schema, statements, connections, and what happens when it is unavailable."""

@@ -1,0 +1,212 @@
+"""The migrations: up and down, two at once, while a table is in use, and what the check finds."""
+
+import multiprocessing
+import re
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing.synchronize import Barrier
+
+import pytest
+from sqlalchemy import Connection, make_url, text
+
+from sprocket_grpc.storage import migrate
+from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.tables import SCHEMA_REVISION, metadata
+from sprocket_grpc.testing.postgres import execute
+from tests import ROOT
+from tests.support.waiting import wait_until_blocked
+
+VERSIONS = ROOT / "migrations" / "versions"
+
+CATALOGUE = """
+SELECT 'relation', relname::text, relkind::text, obj_description(oid)
+FROM pg_class WHERE relnamespace = 'public'::regnamespace
+UNION ALL
+SELECT 'column', attrelid::regclass::text, attname::text,
+       concat_ws(' ', format_type(atttypid, atttypmod), attnotnull, attidentity, pg_get_expr(adbin, adrelid))
+FROM pg_attribute
+JOIN pg_class ON pg_class.oid = attrelid AND relkind = 'r' AND relnamespace = 'public'::regnamespace
+LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+WHERE attnum > 0 AND NOT attisdropped
+UNION ALL
+SELECT 'constraint', conrelid::regclass::text, conname::text, pg_get_constraintdef(oid)
+FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+UNION ALL
+SELECT 'index', tablename::text, indexname::text, indexdef FROM pg_indexes WHERE schemaname = 'public'
+"""
+
+PROGRAMS = """
+SELECT 'trigger', tgrelid::regclass::text, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+UNION ALL
+SELECT 'function', proname::text, pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+"""
+"""What only migrations make, and tables.py says nothing of."""
+
+DAMAGES = {
+    "missing index": "DROP INDEX ix_sprocket_sprocket_type_id",
+    "missing column": "ALTER TABLE location DROP COLUMN address_2",
+    "missing table": "DROP TABLE page_token_key",
+    "missing foreign key": "ALTER TABLE factory DROP CONSTRAINT fk_factory_location_id",
+    "missing default": "ALTER TABLE location ALTER COLUMN create_time DROP DEFAULT",
+    "extra column": "ALTER TABLE location ADD COLUMN planet text",
+    "extra table": "CREATE TABLE planet (id int)",
+    "extra index": "CREATE INDEX extra ON location (city)",
+    "other type": "ALTER TABLE chart_entry ALTER COLUMN time_micros TYPE int",
+    "nullable": "ALTER TABLE location ALTER COLUMN city DROP NOT NULL",
+}
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Connection]:
+    """A connection, whose transaction is rolled back in the end."""
+    with create_plain_engine(url).connect() as connection:
+        yield connection
+
+
+def catalogue(url: str) -> set[tuple[str, ...]]:
+    """Describe everything in the schema but what belongs to alembic."""
+    with connected(url) as connection:
+        rows = {tuple(map(str, row)) for row in connection.execute(text(CATALOGUE))}
+    return {row for row in rows if "alembic_version" not in "".join(row)}
+
+
+def programs(url: str) -> set[tuple[str, ...]]:
+    """Describe all triggers and functions."""
+    with connected(url) as connection:
+        return {tuple(map(str, row)) for row in connection.execute(text(PROGRAMS))}
+
+
+def revision(url: str) -> str:
+    with connected(url) as connection:
+        return str(connection.scalar(text("SELECT string_agg(version_num, ',') FROM alembic_version")))
+
+
+# Up and down.
+
+
+def test_what_goes_up_comes_down_without_a_trace_and_goes_up_again(empty_database_url: str) -> None:
+    migrate.upgrade(empty_database_url)
+    migrate.check(empty_database_url)
+    first = catalogue(empty_database_url) | programs(empty_database_url)
+    migrate.downgrade(empty_database_url, "base")
+    assert catalogue(empty_database_url) | programs(empty_database_url) == set()
+    migrate.upgrade(empty_database_url)
+    migrate.check(empty_database_url)
+    assert catalogue(empty_database_url) | programs(empty_database_url) == first
+
+
+def test_migrating_again_changes_nothing(database_url: str) -> None:
+    with connected(database_url) as connection:
+        key = connection.scalar(text("SELECT key FROM page_token_key"))
+    migrate.upgrade(database_url)
+    migrate.downgrade(database_url, SCHEMA_REVISION)
+    with connected(database_url) as connection:
+        assert connection.scalars(text("SELECT key FROM page_token_key")).all() == [key]
+
+
+def test_the_migrations_make_what_the_models_say_checks_included(database_url: str, empty_database_url: str) -> None:
+    with create_plain_engine(empty_database_url).begin() as connection:
+        metadata.create_all(connection)
+    # the primary key of a table keeps the order of its columns, which the comparison of sets would not see
+    assert catalogue(database_url) == catalogue(empty_database_url)
+
+
+def test_each_database_gets_a_page_token_key_of_its_own(database_url: str, empty_database_url: str) -> None:
+    migrate.upgrade(empty_database_url)
+    keys = set()
+    for url in (database_url, empty_database_url):
+        with connected(url) as connection:
+            keys.add(bytes(connection.scalars(text("SELECT key FROM page_token_key")).one()))
+    assert len(keys) == 2
+
+
+# Revisions.
+
+
+def test_the_schema_revision_is_the_newest_script(database_url: str) -> None:
+    assert max(path.name for path in VERSIONS.glob("*.py"))[:4] == SCHEMA_REVISION
+    assert revision(database_url) == SCHEMA_REVISION
+
+
+def test_revisions_are_numbered_without_a_gap_in_files_that_say_what_they_do() -> None:
+    scripts = sorted(VERSIONS.glob("*.py"))
+    for number, script in enumerate(scripts, start=1):
+        assert re.fullmatch(rf"{number:04}_[a-z]+(_[a-z0-9]+)+\.py", script.name)
+        before = f'"{number - 1:04}"' if number > 1 else "None"
+        assert f'\nrevision = "{number:04}"\ndown_revision = {before}\n' in script.read_text()
+
+
+@pytest.mark.parametrize("wanted", ["0099", "nonsense"])
+def test_an_unknown_revision_is_told_by_name_and_changes_nothing(database_url: str, wanted: str) -> None:
+    for change in (migrate.upgrade, migrate.downgrade):
+        with pytest.raises(migrate.MigrationError, match=f"revision.*'{wanted}'"):
+            change(database_url, wanted)
+    migrate.check(database_url)
+
+
+def test_a_database_of_a_newer_version_is_told_by_its_revision_and_left_alone(database_url: str) -> None:
+    execute(database_url, "UPDATE alembic_version SET version_num = '9999'")
+    before = catalogue(database_url)
+    with pytest.raises(migrate.MigrationError, match=r"revision.*'9999'"):
+        migrate.upgrade(database_url)
+    assert (catalogue(database_url), revision(database_url)) == (before, "9999")
+
+
+# Others at work.
+
+
+def _meet(barrier: Barrier) -> None:
+    barrier.wait()
+
+
+def test_of_two_migrations_at_once_one_does_the_work_and_both_succeed(empty_database_url: str) -> None:
+    processes = multiprocessing.get_context("spawn")  # alembic keeps one migration per process
+    execute(empty_database_url, "CREATE TABLE alembic_version (version_num varchar(32) CONSTRAINT pkc PRIMARY KEY)")
+    with ProcessPoolExecutor(2, processes, _meet, (processes.Barrier(2),)) as pool:
+        with connected(empty_database_url) as connection:
+            # nobody gets to read the revision before both have begun
+            connection.execute(text("LOCK TABLE alembic_version"))
+            both = [pool.submit(migrate.upgrade, empty_database_url) for _ in range(2)]
+            wait_until_blocked(empty_database_url, 1)  # the other waits for its turn, which is no lock
+        for each in both:
+            each.result()
+    assert revision(empty_database_url) == SCHEMA_REVISION
+    migrate.check(empty_database_url)
+
+
+def test_a_migration_gives_up_on_a_table_that_stays_locked_and_changes_nothing(database_url: str) -> None:
+    before = catalogue(database_url)
+    with connected(database_url) as reader:
+        reader.execute(text("LOCK TABLE location IN ACCESS SHARE MODE"))
+        with pytest.raises(migrate.MigrationError, match="lock timeout"):
+            migrate.downgrade(database_url, "base")
+    assert (catalogue(database_url), revision(database_url)) == (before, SCHEMA_REVISION)
+
+
+def test_an_account_that_may_not_make_tables_is_told_so(empty_database_url: str) -> None:
+    account = f"test_{uuid.uuid4().hex}"
+    execute(empty_database_url, f"CREATE ROLE {account} LOGIN")
+    url = make_url(empty_database_url).set(username=account).render_as_string(hide_password=False)
+    try:
+        with pytest.raises(migrate.MigrationError, match="permission denied"):
+            migrate.upgrade(url)
+    finally:
+        execute(empty_database_url, f"DROP ROLE {account}")
+
+
+# The check.
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_the_check_finds_a_schema_that_was_changed_by_hand(database_url: str, damage: str) -> None:
+    execute(database_url, damage)
+    with pytest.raises(migrate.MigrationError):
+        migrate.check(database_url)
+
+
+def test_the_check_finds_a_schema_that_is_behind_and_changes_nothing(empty_database_url: str) -> None:
+    with pytest.raises(migrate.MigrationError, match="not up to date"):
+        migrate.check(empty_database_url)
+    assert catalogue(empty_database_url) == set()

@@ -1,0 +1,226 @@
+"""What PostgreSQL does for each call while there is much: it reads one range of an index, and no table as a whole."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeAlias
+
+import pytest
+from sqlalchemy import Connection, event, text
+
+from sprocket.v1.factory_pb2 import FollowFactoryChartsRequest, GetFactoryChartRequest
+from sprocket.v1.sprocket_pb2 import (
+    BatchGetSprocketsRequest,
+    DeleteSprocketRequest,
+    GetSprocketRequest,
+    ListSprocketsRequest,
+)
+from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.testing.postgres import new_database
+from tests.support.production import update_sprocket
+from tests.support.resources import create_sprocket
+from tests.support.service import Service, running_service
+
+LARGE = {"sprocket", "chart_entry"}
+ROWS = 40_000
+MOST_SORTED = ROWS // 10
+
+# Ids in the order of their numbers: 1 is the location, 2 are types, 3 factories and 4 sprockets.
+FILL = [
+    """
+    CREATE FUNCTION test_id(kind int, number bigint) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$
+        SELECT ('01937f2e-7d1c-7a4' || kind || '-8000-' || lpad(to_hex(number), 12, '0'))::uuid
+    $$
+    """,
+    "INSERT INTO location SELECT test_id(1, 1), now(), now(), 'A', 'A', '', 'A', '', 'A', 'US'",
+    "INSERT INTO sprocket_type SELECT test_id(2, n), now(), now(), 'A', 5, 1, 5, 6 FROM generate_series(1, 40) AS n",
+    """
+    INSERT INTO factory SELECT test_id(3, n), now(), now(), 'A', test_id(1, 1), 1, 10000, 10000, 10000
+    FROM generate_series(1, 4) AS n
+    """,
+    "ALTER TABLE sprocket DISABLE TRIGGER USER",  # the audit log is not what is looked at
+    """
+    INSERT INTO sprocket (id, create_time, update_time, display_name, sprocket_type_id, factory_id)
+    SELECT test_id(4, n), to_timestamp(n), to_timestamp(n), 'Cog ' || n, test_id(2, 1 + n / 4 % 40),
+           test_id(3, 1 + n % 4)
+    FROM generate_series(1, 40000) AS n
+    """,
+    "ALTER TABLE sprocket ENABLE TRIGGER USER",
+    """
+    INSERT INTO chart_entry SELECT test_id(3, f), n, n, 1, n
+    FROM generate_series(1, 4) AS f, generate_series(1, 10000) AS n
+    """,
+]
+
+A_TYPE, A_FACTORY, A_SPROCKET = (f"01937f2e-7d1c-7a4{kind}-8000-000000000002" for kind in (2, 3, 4))
+
+Node: TypeAlias = "dict[str, Any]"
+Call: TypeAlias = Callable[[Service], Awaitable[object]]
+
+
+class Plan(NamedTuple):
+    """What PostgreSQL does for a statement."""
+
+    statement: str
+    root: Node
+
+    def nodes(self) -> Iterator[Node]:
+        """Return all steps."""
+        waiting = [self.root]
+        while waiting:
+            node = waiting.pop()
+            yield node
+            waiting += node.get("Plans", [])
+
+    def of_large_tables(self) -> list[Node]:
+        """Return the steps that read a large table."""
+        return [node for node in self.nodes() if node.get("Relation Name") in LARGE and "Scan" in node["Node Type"]]
+
+
+@pytest.fixture(scope="module")
+def large_database_url(postgres: str, template: str) -> Iterator[str]:
+    """A database with many sprockets and chart entries, in which no test changes much."""
+    with new_database(postgres, template) as url:
+        engine = create_plain_engine(url).execution_options(isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            for statement in [*FILL, "VACUUM ANALYZE"]:
+                connection.execute(text(statement))
+        yield url
+
+
+@pytest.fixture
+async def large(large_database_url: str) -> AsyncIterator[Service]:
+    async with running_service(large_database_url) as running:
+        yield running
+
+
+@contextmanager
+def listening(service: Service) -> Iterator[list[tuple[str, Any]]]:
+    """Take down the statements that a service sends, with their parameters."""
+    heard: list[tuple[str, Any]] = []
+
+    def hear(_: object, __: object, statement: str, parameters: object, *___: object) -> None:
+        heard.append((statement, parameters))
+
+    engine = service.database._engine.sync_engine
+    event.listen(engine, "before_cursor_execute", hear)
+    try:
+        yield heard
+    finally:
+        event.remove(engine, "before_cursor_execute", hear)
+
+
+async def plans_of(service: Service, call: Call) -> list[Plan]:
+    """Make a call, and ask PostgreSQL for its plan for each of the statements, as they were."""
+    with listening(service) as heard:
+        await call(service)
+    explained = [
+        each for each in heard if each[0].lstrip().split()[0] in ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE")
+    ]
+
+    def work(connection: Connection) -> list[Plan]:
+        results = [connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {each[0]}", each[1]) for each in explained]
+        return [Plan(each[0], result.scalar_one()[0]["Plan"]) for each, result in zip(explained, results, strict=True)]
+
+    return await service.database.run(work)
+
+
+def assert_bounded(plans: list[Plan], *, all_in_the_index: bool = True) -> None:
+    """Check that no table is read or sorted as a whole, and that nothing is read only to be left out."""
+    assert any(plan.of_large_tables() for plan in plans)
+    for plan in plans:
+        for node in plan.of_large_tables():
+            assert node["Node Type"] != "Seq Scan", plan
+            assert not all_in_the_index or "Filter" not in node, plan
+        for node in plan.nodes():
+            assert node["Node Type"] != "Sort" or node["Plan Rows"] < MOST_SORTED, plan
+
+
+def listing(condition: str = "", order: str = "") -> Call:
+    """List two pages."""
+
+    async def call(service: Service) -> None:
+        request = ListSprocketsRequest(filter=condition, order_by=order)
+        first = await service.sprockets.ListSprockets(request)
+        assert len(first.sprockets) > 0
+        if first.next_page_token:
+            request.page_token = first.next_page_token
+            await service.sprockets.ListSprockets(request)
+
+    return call
+
+
+FIELDS = ["id", "create_time", "update_time", "display_name", "sprocket_type_id", "factory_id"]
+FILTERS = {
+    f"id = {A_SPROCKET}": "",
+    f"id > {A_SPROCKET}": "",
+    f"factory_id = {A_FACTORY}": "",
+    f"factory_id = {A_FACTORY} AND id > {A_SPROCKET}": "",
+    f"sprocket_type_id = {A_TYPE}": "",
+    'display_name = "Cog 7"': "",
+    "create_time = 1970-01-01T00:10:00Z": "",
+    "create_time > 1970-01-01T00:10:00Z": "create_time",
+    "update_time < 1970-01-01T00:10:00Z": "update_time",
+    'display_name = "Cog 77*"': "display_name",
+}
+
+
+@pytest.mark.parametrize("field", FIELDS)
+async def test_a_list_in_the_order_of_any_field_is_a_range_of_an_index(large: Service, field: str) -> None:
+    assert_bounded(await plans_of(large, listing(order=field)))
+
+
+@pytest.mark.parametrize("field", FIELDS)
+async def test_a_list_in_the_opposite_order_is_a_range_of_the_same_index(large: Service, field: str) -> None:
+    assert_bounded(await plans_of(large, listing(order=f"{field} desc")))
+
+
+@pytest.mark.parametrize(("condition", "order"), FILTERS.items())
+async def test_a_filter_by_any_field_reads_what_it_lets_through(large: Service, condition: str, order: str) -> None:
+    text_pattern = "*" in condition  # PostgreSQL looks at the pattern once more
+    assert_bounded(await plans_of(large, listing(condition, order)), all_in_the_index=not text_pattern)
+
+
+async def _get(service: Service) -> None:
+    await service.sprockets.GetSprocket(GetSprocketRequest(id=A_SPROCKET))
+
+
+async def _batch_get(service: Service) -> None:
+    await service.sprockets.BatchGetSprockets(BatchGetSprocketsRequest(ids=[A_SPROCKET]))
+
+
+async def _create_change_and_delete(service: Service) -> None:
+    sprocket = await create_sprocket(service, factory_id=A_FACTORY, sprocket_type_id=A_TYPE)
+    await update_sprocket(service, sprocket.id, factory_id=A_FACTORY[:-1] + "1", display_name="Other")
+    await service.sprockets.DeleteSprocket(DeleteSprocketRequest(id=sprocket.id))
+
+
+async def _chart_range(service: Service) -> None:
+    request = GetFactoryChartRequest(factory_id=A_FACTORY)
+    request.start_time.nanos, request.end_time.nanos = 5_000_000, 6_000_000
+    responses = [response async for response in service.factories.GetFactoryChart(request)]
+    assert sum(len(each.chart.time_micros) for each in responses) == 1000
+
+
+async def _chart_follow(service: Service) -> None:
+    stream = service.factories.GetFactoryChart(GetFactoryChartRequest(factory_id=A_FACTORY, follow=True))
+    async for response in stream:
+        if response.end_of_history:
+            break
+    await create_sprocket(service, factory_id=A_FACTORY, sprocket_type_id=A_TYPE)
+    await anext(aiter(stream))
+    stream.cancel()
+
+
+async def _follow_charts(service: Service) -> None:
+    stream = service.factories.FollowFactoryCharts(FollowFactoryChartsRequest(factory_ids=[A_FACTORY]))
+    async for response in stream:
+        if response.end_of_history:
+            break
+    stream.cancel()
+
+
+@pytest.mark.parametrize(
+    "call", [_get, _batch_get, _create_change_and_delete, _chart_range, _chart_follow, _follow_charts]
+)
+async def test_any_other_call_reads_what_it_needs(large: Service, call: Call) -> None:
+    assert_bounded(await plans_of(large, call), all_in_the_index=False)

@@ -1,0 +1,240 @@
+"""Point reads and pages go to the driver without SQLAlchemy, and still do what it does when something goes wrong."""
+
+import asyncio
+
+import grpc
+import pytest
+from sqlalchemy import event, make_url, text
+from sqlalchemy.util import await_only, greenlet_spawn
+
+from sprocket.v1.factory_pb2 import GetFactoryRequest, GetFactoryResponse
+from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
+from sprocket_grpc.config.settings import Settings
+from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.postgres.prepared import PreparedRead
+from tests.support.books import query
+from tests.support.errors import fails
+from tests.support.locks import open_transaction, waiting_for
+from tests.support.production import get_factory, update_factory
+from tests.support.resources import create_factory
+from tests.support.service import Service, running_service
+
+LOCK_ALL = "LOCK TABLE factory IN ACCESS EXCLUSIVE MODE"
+STILL_THERE = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(:backends)"
+OTHERS = text("""
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+""")
+KILL_SOME = text("SELECT pg_terminate_backend(pid) FROM unnest(CAST(:backends AS int[])) AS pid")
+KILL_ALL = text("""
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+""")
+
+
+async def until_nobody_is_connected(url: str) -> None:
+    """Wait until all connections to a database but our own have ended, and fail if they do not."""
+    engine = create_plain_engine(url).execution_options(isolation_level="AUTOCOMMIT")  # a transaction looks but once
+    async with asyncio.timeout(10):
+        with engine.connect() as connection:
+            while connection.scalar(OTHERS):  # noqa: ASYNC110  # there is no event
+                await asyncio.sleep(0.01)
+
+
+async def test_connections_that_are_lost_between_reads_fail_none(service: Service, database_url: str) -> None:
+    made = await create_factory(service)
+    await asyncio.gather(*(get_factory(service, made.id) for _ in range(20)))  # so that there are several connections
+    with create_plain_engine(database_url).connect() as connection:
+        connection.execute(KILL_ALL)
+    for _ in range(20):
+        assert await get_factory(service, made.id) == made
+
+
+async def test_a_write_gets_no_connection_that_was_lost_while_it_was_kept_for_reads(database_url: str) -> None:
+    async with running_service(database_url, Settings(pool_size=1)) as service:
+        made = await create_factory(service)
+        await get_factory(service, made.id)
+        with create_plain_engine(database_url).connect() as connection:
+            connection.execute(KILL_ALL)
+        await until_nobody_is_connected(database_url)
+        await asyncio.sleep(0.05)  # until the service has heard of it
+        assert (await update_factory(service, made.id, sprocket_production_goal=7)).sprocket_production_goal == 7
+
+
+async def test_a_server_that_ends_leaves_no_connection_behind(database_url: str) -> None:
+    async with running_service(database_url) as service:
+        made = await create_factory(service)
+        await asyncio.gather(*(get_factory(service, made.id) for _ in range(20)))
+    await until_nobody_is_connected(database_url)
+
+
+async def test_a_read_that_loses_its_connection_is_read_again_on_another(service: Service, database_url: str) -> None:
+    made = await create_factory(service)
+    async with open_transaction(database_url, LOCK_ALL) as transaction:
+        reading = [asyncio.create_task(get_factory(service, made.id)) for _ in range(3)]
+        backends = await waiting_for(transaction, 3)
+        await transaction.execute(KILL_SOME, {"backends": backends})
+        while set(await waiting_for(transaction, 3)) & set(backends):  # noqa: ASYNC110  # there is no event
+            await asyncio.sleep(0.01)
+    assert await asyncio.gather(*reading) == [made] * 3
+
+
+async def test_a_lost_connection_that_is_given_back_leaves_those_alone_that_have_its_socket_number_now(
+    service: Service, database_url: str
+) -> None:
+    kept = service.database._direct
+    lost = [await kept._take() for _ in range(4)]
+    with create_plain_engine(database_url).connect() as connection:
+        connection.execute(KILL_ALL)
+    while not all(each.is_lost for each in lost):  # noqa: ASYNC110  # there is no event
+        await asyncio.sleep(0.01)
+    others = [await kept._take() for _ in range(4)]
+    assert {each._socket for each in lost} & {each._socket for each in others}
+    for each in lost:
+        await greenlet_spawn(each.give_back)
+    async with asyncio.timeout(10):
+        assert [await each.rows(PreparedRead(text("SELECT 1")), {}) for each in others] == [[(1,)]] * 4
+    for each in others:
+        await greenlet_spawn(each.give_back)
+
+
+async def test_without_the_database_a_read_is_unavailable(service: Service, database_url: str) -> None:
+    made = await create_factory(service)
+    with create_plain_engine(database_url).begin() as connection:
+        connection.execute(text("ALTER TABLE factory RENAME TO elsewhere"))
+    with fails(grpc.StatusCode.UNAVAILABLE):
+        await get_factory(service, made.id)
+    with create_plain_engine(database_url).begin() as connection:
+        connection.execute(text("ALTER TABLE elsewhere RENAME TO factory"))
+    assert await get_factory(service, made.id) == made
+
+
+async def test_a_read_whose_deadline_passes_takes_its_connection_along(service: Service, database_url: str) -> None:
+    made = await create_factory(service)
+    get = FactoryServiceStub(service.channel).GetFactory
+    async with open_transaction(database_url, LOCK_ALL) as transaction:
+        reading = [asyncio.create_task(_code(get(GetFactoryRequest(id=made.id), timeout=3))) for _ in range(3)]
+        backends = await waiting_for(transaction, 3)
+        assert await asyncio.gather(*reading) == [grpc.StatusCode.DEADLINE_EXCEEDED] * 3
+        # Before the lock is let go, for a read that gets it succeeds, and keeps its connection.
+        while await query(service, STILL_THERE, backends=backends) != [(0,)]:  # noqa: ASYNC110  # there is no event
+            await asyncio.sleep(0.05)
+    for _ in range(20):
+        assert await get_factory(service, made.id) == made
+
+
+async def _code(call: "grpc.aio.UnaryUnaryCall[GetFactoryRequest, GetFactoryResponse]") -> grpc.StatusCode:
+    return await call.code()
+
+
+async def test_a_read_that_the_database_stops_is_not_tried_again(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with create_plain_engine(database_url).begin() as connection:
+        connection.execute(text(f"ALTER DATABASE {make_url(database_url).database} SET statement_timeout = '200ms'"))
+    async with running_service(database_url) as service:
+        made = await create_factory(service)
+        async with open_transaction(database_url, LOCK_ALL):
+            monkeypatch.setattr("sqlalchemy.Connection.execute", None)
+            with fails(grpc.StatusCode.DEADLINE_EXCEEDED):
+                await get_factory(service, made.id)
+
+
+async def test_those_who_watch_statements_see_reads_too(service: Service) -> None:
+    made = await create_factory(service)
+    seen: list[str] = []
+
+    def see(*arguments: object) -> None:
+        seen.append(str(arguments[2]))
+
+    event.listen(service.database.engine, "before_cursor_execute", see)
+    assert await get_factory(service, made.id) == made
+    [statement] = seen
+    assert "FROM factory" in statement
+
+
+async def test_without_anybody_watching_it_is_the_driver_that_reads(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await create_factory(service)
+    monkeypatch.setattr("sqlalchemy.Connection.execute", None)
+    assert await get_factory(service, made.id) == made
+
+
+async def test_when_one_connection_is_lost_those_kept_for_reads_are_given_up_too(
+    service: Service, database_url: str
+) -> None:
+    made = await create_factory(service)
+    before = await _backends_of_reads(service, database_url, made.id)
+    async with open_transaction(database_url, LOCK_ALL) as transaction:
+        writing = asyncio.create_task(update_factory(service, made.id, sprocket_production_goal=7))
+        await transaction.execute(KILL_SOME, {"backends": await waiting_for(transaction)})
+        with fails(grpc.StatusCode.UNAVAILABLE):
+            await writing
+    assert not before & await _backends_of_reads(service, database_url, made.id)
+
+
+async def _backends_of_reads(service: Service, database_url: str, identifier: str) -> set[int]:
+    async with open_transaction(database_url, LOCK_ALL) as transaction:
+        reading = [asyncio.create_task(get_factory(service, identifier)) for _ in range(3)]
+        backends = await waiting_for(transaction, 3)
+    await asyncio.gather(*reading)
+    return set(backends)
+
+
+async def test_reads_and_writes_can_share_a_single_connection(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_service(database_url, Settings(pool_size=1, pool_timeout_seconds=5)) as service:
+        made = await create_factory(service)
+        backends: set[object] = set()
+        for goal in (1, 2, 3):
+            assert await get_factory(service, made.id) == made
+            made = await update_factory(service, made.id, sprocket_production_goal=goal)
+            backends.update(await query(service, "SELECT pg_backend_pid()"))
+        assert len(backends) == 1
+        monkeypatch.setattr("sqlalchemy.Connection.execute", None)
+        assert await get_factory(service, made.id) == made
+        assert (service.database.used, service.database.idle) == (0, 1)
+
+
+BACKEND = PreparedRead(text("SELECT pg_backend_pid()"))
+
+
+async def test_a_connection_that_was_being_made_as_another_turned_out_to_lead_nowhere_is_not_kept(
+    service: Service,
+) -> None:
+    database = service.database
+    await asyncio.gather(*(database.rows(BACKEND, {}) for _ in range(3)))
+    await database._direct.close()
+    other = await greenlet_spawn(database.engine.connect)
+    made, go_on = asyncio.Event(), asyncio.Event()
+
+    def hold(*_: object) -> None:
+        made.set()
+        await_only(go_on.wait())
+
+    event.listen(database.engine, "connect", hold)
+    reading = [asyncio.create_task(database.rows(BACKEND, {})) for _ in range(9)]
+    await made.wait()
+    await greenlet_spawn(database.engine.pool._invalidate, other.connection, RuntimeError("not a primary any more"))
+    go_on.set()
+    before = await asyncio.gather(*reading)
+    event.remove(database.engine, "connect", hold)
+    await greenlet_spawn(other.close)
+    assert await database.rows(BACKEND, {}) not in before
+
+
+async def test_a_change_that_is_undone_does_not_cost_the_connection_on_which_reads_are_prepared(
+    database_url: str,
+) -> None:
+    async with running_service(database_url, Settings(pool_size=1)) as service:
+        database = service.database
+        first = await database.rows(BACKEND, {})
+        for _ in range(
+            6
+        ):  # from the sixth time on the driver has prepared what it runs, and forgets all when it undoes
+            await database.run_in_transaction(lambda connection: connection.scalar(text("SELECT 1")))
+        assert await database.rows(BACKEND, {}) == first
+        await database.run_and_undo(lambda connection: connection.scalar(text("SELECT 1")))
+        assert await database.rows(BACKEND, {}) == first

@@ -1,0 +1,282 @@
+"""Filters and orders as PostgreSQL carries them out: as a plain model in Python does."""
+
+import operator
+import random
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any, TypeAlias
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, Table, select, text
+
+from sprocket_grpc.query.filter import MAXIMUM_LENGTH, parse_filter
+from sprocket_grpc.query.kinds import Kind
+from sprocket_grpc.query.order import parse_order_by
+from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.query_sql import after, condition, order_columns, sort_key
+from sprocket_grpc.storage.resource import ResourceStore
+from sprocket_grpc.storage.tables import location, sprocket_type
+from sprocket_grpc.testing.postgres import new_database
+
+Row: TypeAlias = Mapping[str, Any]
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+FIRST = (datetime(1, 1, 1, tzinfo=UTC) - EPOCH) // MICROSECOND
+LAST = (datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC) - EPOCH) // MICROSECOND
+NOON = (datetime(2026, 2, 28, 12, tzinfo=UTC) - EPOCH) // MICROSECOND
+
+# Few values of each kind, so that there are ties in every field. What is lower case beyond ASCII is for the
+# locale of the database to say, so these have none but the one.
+TEXTS = [
+    "a",
+    "A",
+    "ab",
+    "aB c",
+    "b",
+    "Z",
+    "~",
+    "%",
+    "a%b",
+    "_",
+    "a_b",
+    "\\",
+    "a\\b",
+    "/",
+    "*",
+    "a*",
+    "*b",
+    "a*b",
+    '"x"',
+]
+TEXTS += ["it's", " a", "é", "e\u0301", "€", "字", "\uffff", "🏭", "🏭b", "AND", "city"]
+INTEGERS = [1, 2, 10, 9_999]
+NUMBERS = [5e-324, 0.1, 0.30000000000000004, 1.0, 12.7, 1e16, 1.7976931348623157e308]
+TIMES = [-(2**40) - 1, 0, NOON, NOON + 1, NOON + 1_000_000, 2**52 + 1]
+IDS = [str(uuid.UUID(int=number)) for number in (0, 1, 2**64, 2**127, 2**128 - 1)]
+BEYOND: Mapping[Kind, Sequence[Any]] = {
+    Kind.TEXT: ["", "c", "y", "ä"],
+    Kind.INTEGER: [0, -1, 2**31, 2**63 - 1, -(2**63)],
+    Kind.NUMBER: [0.0, -0.0, -1.5, 0.3, 1e-300],
+    Kind.TIME: [FIRST, LAST],
+    Kind.IDENTIFIER: IDS,
+}
+"""What filters ask for beside what is stored."""
+
+
+@dataclass(frozen=True)
+class Stock:
+    """The rows of a table, and the fields that the tests filter and order them by."""
+
+    table: Table
+    kinds: Mapping[str, Kind]
+    rows: Sequence[Row]
+
+
+def made(table: Table, fixed: Row, drawn: Mapping[str, tuple[Kind, Sequence[Any]]]) -> Stock:
+    """Draw rows, the same ones every time."""
+    draw = random.Random(table.name)  # noqa: S311  # no secret
+    drawn = {"create_time": (Kind.TIME, TIMES), "update_time": (Kind.TIME, TIMES), **drawn}
+    ids = [*IDS, *(str(uuid.UUID(int=draw.getrandbits(128))) for _ in range(35))]
+    rows = [{"id": id_, **fixed, **{name: draw.choice(pool) for name, (_, pool) in drawn.items()}} for id_ in ids]
+    return Stock(table, {"id": Kind.IDENTIFIER} | {name: kind for name, (kind, _) in drawn.items()}, rows)
+
+
+STOCKS = [
+    made(
+        location,
+        {"address": "x", "administrative_area": "", "postal_code": "x", "country_code": "US"},
+        {
+            "display_name": (Kind.TEXT, [name for name in TEXTS if name.strip()]),
+            "address_2": (Kind.TEXT, ["", " ", *TEXTS]),
+            "city": (Kind.TEXT, TEXTS[:5]),
+        },
+    ),
+    made(
+        sprocket_type,
+        {"pitch_diameter_mm": 1.0, "outside_diameter_mm": 1.0},
+        {
+            "display_name": (Kind.TEXT, TEXTS),
+            "teeth": (Kind.INTEGER, INTEGERS),
+            "pitch_mm": (Kind.NUMBER, NUMBERS),
+        },
+    ),
+]
+BY_TABLE = pytest.mark.parametrize("stock", STOCKS, ids=lambda stock: stock.table.name)
+
+
+@pytest.fixture(scope="module")
+def connection(postgres: str, template: str) -> Iterator[Connection]:
+    """A connection to a database that holds the stocks."""
+    with new_database(postgres, template) as url, create_plain_engine(url).connect() as connection:
+        for stock in STOCKS:
+            names = ", ".join(stock.rows[0])
+            values = ", ".join(f":{name}" for name in stock.rows[0])
+            statement = text(f"INSERT INTO {stock.table.name} ({names}) VALUES ({values})")  # noqa: S608  # our names
+            connection.execute(statement, [stored(stock, row) for row in stock.rows])
+        yield connection
+
+
+def stored(stock: Stock, row: Row) -> dict[str, Any]:
+    return {name: instant(value) if stock.kinds.get(name) is Kind.TIME else value for name, value in row.items()}
+
+
+def instant(micros: int) -> datetime:
+    return EPOCH + micros * MICROSECOND
+
+
+@dataclass(frozen=True)
+class Said:
+    """A part of a filter as it is written, and what it says."""
+
+    written: str
+    holds: Callable[[Row], bool]
+
+
+COMPARED: Mapping[str, Callable[[Any, Any], bool]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+TEXT_COMPARED: Mapping[tuple[str, str], Callable[[str, str], bool]] = {
+    ("=*", ""): str.endswith,
+    ("=", "*"): str.startswith,
+    ("=*", "*"): str.__contains__,
+    ("!=*", ""): lambda held, value: not held.endswith(value),
+    ("!=", "*"): lambda held, value: not held.startswith(value),
+    ("!=*", "*"): lambda held, value: value not in held,
+    (":", ""): lambda held, value: value.lower() in held.lower(),
+}
+"""What stands before and after a value, with the comparator and without the quotes, and what that means."""
+
+
+def said(written: str, field: str, compared: Callable[[Any, Any], bool], value: Any) -> Said:
+    return Said(written, lambda row: compared(row[field], value))
+
+
+def text_comparisons(field: str, value: str, quote: str) -> Iterator[Said]:
+    escaped = value.replace("\\", "\\\\").replace("*", "\\*").replace(quote, f"\\{quote}")
+    for comparator, compared in COMPARED.items():
+        yield said(f"{field} {comparator} {quote}{escaped}{quote}", field, compared, value)
+    for (before, trailing), compared in TEXT_COMPARED.items():
+        comparator, leading = before.rstrip("*"), before[len(before.rstrip("*")) :]
+        yield said(f"{field}{comparator}{quote}{leading}{escaped}{trailing}{quote}", field, compared, value)
+    if field == "display_name":
+        yield said(f"{quote}{escaped}{quote}", field, TEXT_COMPARED[":", ""], value)
+
+
+def value_written(draw: random.Random, kind: Kind, value: Any) -> str:
+    written = repr(value) if kind in (Kind.INTEGER, Kind.NUMBER) else str(value)
+    if kind is Kind.TIME:
+        offset = timedelta(minutes=0 if value in (FIRST, LAST) else draw.randint(-1439, 1439))
+        written = instant(value).astimezone(timezone(offset)).isoformat()
+    return draw.choice([written, f'"{written}"'])
+
+
+def comparisons(stock: Stock) -> Iterator[Said]:
+    """Compare every field in every way with what is stored and with what is not."""
+    draw = random.Random(stock.table.name)  # noqa: S311  # no secret
+    for field, kind in stock.kinds.items():
+        yield said(f"{field}:*", field, operator.ne, "")
+        for value in [*dict.fromkeys(row[field] for row in stock.rows), *BEYOND[kind]]:
+            if kind is Kind.TEXT:
+                yield from text_comparisons(field, value, draw.choice("\"'"))
+                continue
+            for comparator, compared in [*COMPARED.items(), (":", operator.eq)]:
+                space = draw.choice(["", " ", "\t\n"])
+                written = f"{field}{space}{comparator}{space}{value_written(draw, kind, value)}"
+                yield said(written, field, compared, value)
+
+
+@st.composite
+def conjunctions(draw: st.DrawFn, groups: st.SearchStrategy[list[list[Said]]]) -> Said:
+    """Terms joined without a parenthesis, so that what binds tighter shows."""
+    drawn = draw(groups)
+    joined = draw(st.sampled_from([" AND ", " "])).join(" OR ".join(term.written for term in group) for group in drawn)
+    return Said(joined, lambda row: all(any(term.holds(row) for term in group) for group in drawn))
+
+
+def joined(terms: st.SearchStrategy[Said]) -> st.SearchStrategy[Said]:
+    return conjunctions(st.lists(st.lists(terms, min_size=1, max_size=3), min_size=1, max_size=3))
+
+
+def negations(terms: st.SearchStrategy[Said]) -> st.SearchStrategy[Said]:
+    def negated(sign: str, term: Said) -> Said:
+        return Said(sign + term.written, lambda row: not term.holds(row))
+
+    return st.builds(negated, st.sampled_from(["NOT ", "-"]), terms)
+
+
+def parentheses(terms: st.SearchStrategy[Said]) -> st.SearchStrategy[Said]:
+    return joined(terms).map(lambda inner: Said(f"({inner.written})", inner.holds))
+
+
+def filters(stock: Stock) -> st.SearchStrategy[Said]:
+    simple = st.sampled_from(list(comparisons(stock)))
+    nested = st.recursive(simple, lambda terms: negations(terms) | parentheses(terms), max_leaves=5)
+    return joined(nested).filter(lambda whole: len(whole.written) <= MAXIMUM_LENGTH)
+
+
+def orders(stock: Stock) -> st.SearchStrategy[list[tuple[str, str]]]:
+    term = st.tuples(st.sampled_from(sorted(stock.kinds)), st.sampled_from(["", " asc", " desc"]))
+    return st.lists(term, unique_by=operator.itemgetter(0), max_size=4)
+
+
+FILTERS = {stock.table.name: filters(stock) for stock in STOCKS}
+ORDERS = {stock.table.name: orders(stock) for stock in STOCKS}
+SIZES = st.sampled_from([1, 7, 39, 40, 41])
+
+
+def selected(connection: Connection, stock: Stock, written: str) -> list[str]:
+    expression = parse_filter(written, stock.kinds)
+    assert expression is not None
+    return sorted(connection.scalars(select(stock.table.c.id).where(condition(stock.table, expression))))
+
+
+def modelled(stock: Stock, whole: Said) -> list[str]:
+    return sorted(row["id"] for row in stock.rows if whole.holds(row))
+
+
+@BY_TABLE
+def test_every_comparison_selects_what_the_model_selects(connection: Connection, stock: Stock) -> None:
+    for comparison in comparisons(stock):
+        found = selected(connection, stock, comparison.written)
+        assert found == modelled(stock, comparison), comparison.written
+
+
+@BY_TABLE
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_a_filter_selects_what_the_model_selects(connection: Connection, stock: Stock, data: st.DataObject) -> None:
+    whole = data.draw(FILTERS[stock.table.name])
+    assert selected(connection, stock, whole.written) == modelled(stock, whole)
+
+
+@BY_TABLE
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_pages_in_any_order_are_what_the_model_sorts(connection: Connection, stock: Stock, data: st.DataObject) -> None:
+    order = data.draw(ORDERS[stock.table.name])
+    ends_downwards = bool(order) and order[-1][1] == " desc"
+    expected = sorted(stock.rows, key=operator.itemgetter("id"), reverse=ends_downwards)
+    for field, direction in reversed(order):
+        expected.sort(key=operator.itemgetter(field), reverse=direction == " desc")
+    paged = pages(connection, stock, ",".join(map("".join, order)), data.draw(SIZES))
+    assert list(paged) == [row["id"] for row in expected]
+
+
+def pages(connection: Connection, stock: Stock, order_by: str, size: int) -> Iterator[str]:
+    terms = parse_order_by(order_by, stock.kinds)
+    columns = ResourceStore(stock.table).columns
+    statement = select(*columns).order_by(*order_columns(stock.table, terms)).limit(size)
+    page = connection.execute(statement).all()
+    while page:
+        yield from (row.id for row in page)
+        key = sort_key(columns, terms, page[-1])
+        page = connection.execute(statement.where(after(stock.table, terms, key))).all()

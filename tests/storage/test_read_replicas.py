@@ -1,0 +1,296 @@
+"""Reads on a standby: all calls without side effects go there while it is fresh enough, and nobody has to notice."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import pytest
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.descriptor_pb2 import MethodOptions
+from pydantic import SecretStr
+from sqlalchemy import Connection, event, text
+
+from sprocket.v1.location_pb2 import GetLocationRequest, Location, UpdateLocationRequest
+from sprocket_grpc.config.database_url import normalise
+from sprocket_grpc.config.settings import Settings
+from sprocket_grpc.storage import migrate
+from sprocket_grpc.storage.postgres.database import Database
+from sprocket_grpc.storage.postgres.read_router import Replicas
+from tests.conformance.rpcs import METHODS, call, path, valid_requests
+from tests.support.books import numbers_of
+from tests.support.cable import cable_to, only_on_linux
+from tests.support.following import OneFollowing
+from tests.support.postgresql import PostgresServer, new_postgres, new_standby
+from tests.support.resources import create_factory, create_location, create_sprocket
+from tests.support.service import Service, running_service
+from tests.support.waiting import wait_until
+
+LAG_SECONDS = 1.0
+A_LONG_TIME = 3600.0
+
+_CATCHES_UP = "SELECT pg_last_wal_replay_lsn() >= '{}'::pg_lsn"
+_LOOKS_AT_LOG = "_lsn()"
+
+
+@pytest.fixture(scope="module")
+def primary() -> Iterator[PostgresServer]:
+    with new_postgres() as running:
+        migrate.upgrade(running.url)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def standby(primary: PostgresServer) -> Iterator[PostgresServer]:
+    with new_standby(primary) as running:
+        yield running
+
+
+@asynccontextmanager
+async def reading_from(
+    primary: PostgresServer, *standbys: str, lag_seconds: float = A_LONG_TIME, fresh: int = 1
+) -> AsyncIterator[Service]:
+    """Run a service that reads from standbys, once so many of them are fresh enough."""
+    read_url = SecretStr(normalise(f"postgresql://postgres@{','.join(standbys)}/postgres"))
+    settings = Settings(
+        database_url=SecretStr(primary.url),
+        database_read_url=read_url,
+        database_read_maximum_lag_seconds=lag_seconds,
+    )
+    async with running_service(primary.url, settings) as service:
+        await until_fresh(service, fresh)
+        yield service
+
+
+async def until_fresh(service: Service, count: int) -> None:
+    """Wait until so many standbys are fresh enough."""
+    await asyncio.to_thread(wait_until, lambda: service.replicas.fresh == count)
+
+
+def catch_up(primary: PostgresServer, standby: PostgresServer) -> None:
+    """Wait until the standby shows all that the primary does."""
+    [(written,)] = primary.query("SELECT pg_current_wal_lsn()")
+    wait_until(lambda: standby.query(_CATCHES_UP.format(written)) == [(True,)])
+
+
+@contextmanager
+def standing_still(primary: PostgresServer, standby: PostgresServer) -> Iterator[None]:
+    """Let a standby show all that the primary does now, and nothing newer until the block ends."""
+    catch_up(primary, standby)
+    standby.query("SELECT pg_wal_replay_pause()")
+    try:
+        wait_until(lambda: standby.query("SELECT pg_get_wal_replay_pause_state()") == [("paused",)])
+        yield
+    finally:
+        standby.query("SELECT pg_wal_replay_resume()")
+
+
+@contextmanager
+def statements_on(database: Database) -> Iterator[list[str]]:
+    """Collect what a database is asked, but for how far its log has got, until the block ends."""
+    asked: list[str] = []
+
+    def record(*arguments: object) -> None:
+        if _LOOKS_AT_LOG not in str(arguments[2]):
+            asked.append(str(arguments[2]))
+
+    event.listen(database._single, "before_cursor_execute", record)
+    try:
+        yield asked
+    finally:
+        event.remove(database._single, "before_cursor_execute", record)
+
+
+def is_standby(connection: Connection) -> bool:
+    answer: bool = connection.execute(text("SELECT pg_is_in_recovery()")).scalar_one()
+    return answer
+
+
+async def get_name(service: Service, identifier: str) -> str:
+    return (await service.locations.GetLocation(GetLocationRequest(id=identifier))).location.display_name
+
+
+async def rename(service: Service, identifier: str, name: str) -> None:
+    location = Location(id=identifier, display_name=name)
+    await service.locations.UpdateLocation(UpdateLocationRequest(location=location))
+
+
+# What goes where.
+
+
+def reads(method: MethodDescriptor) -> bool:
+    """Whether the contract says that a method has no side effects."""
+    return method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
+
+
+def follows(method: MethodDescriptor) -> bool:
+    """Whether a method goes on after what is stored, with what the primary has first."""
+    return method.name.startswith("Follow")
+
+
+async def test_what_the_contract_marks_as_without_side_effects_is_read_on_the_standby_and_nothing_else_is(
+    primary: PostgresServer, standby: PostgresServer
+) -> None:
+    async with reading_from(primary, standby.address) as service:
+        [replica] = service.replicas._standbys
+        requests = await valid_requests(service)
+        await numbers_of(service, (await create_factory(service)).id)  # makes a token, whose key is on the primary
+        catch_up(primary, standby)
+        for method in sorted(METHODS, key=lambda method: "Delete" in method.name):
+            with statements_on(service.database) as on_primary, statements_on(replica.database) as on_standby:
+                await call(service, method, requests[path(method)])
+            assert bool(on_standby) == reads(method), path(method)
+            assert bool(on_primary) != reads(method) or follows(method), path(method)
+
+
+async def test_standbys_are_read_in_turn_and_a_host_that_is_none_never(
+    primary: PostgresServer, standby: PostgresServer
+) -> None:
+    hosts = (primary.address, standby.address, f"localhost:{standby.port}")
+    async with reading_from(primary, *hosts, fresh=2) as service:
+        identifier = (await create_location(service)).id
+        catch_up(primary, standby)
+        asked = []
+        for each in service.replicas._standbys:
+            with statements_on(each.database) as statements:
+                for _ in range(4):
+                    await get_name(service, identifier)
+            asked.append(len(statements))
+    assert asked == [0, 2, 2]
+
+
+# How old it may be.
+
+
+async def test_nothing_older_than_the_maximum_lag_is_read_and_a_standby_that_catches_up_is_used_again(
+    primary: PostgresServer, standby: PostgresServer
+) -> None:
+    async with reading_from(primary, standby.address, lag_seconds=LAG_SECONDS) as service:
+        identifier = (await create_location(service, display_name="old")).id
+        with standing_still(primary, standby):
+            await rename(service, identifier, "new")
+            await asyncio.sleep(LAG_SECONDS)
+            assert await get_name(service, identifier) == "new"
+            assert service.replicas.fresh == 0
+        await until_fresh(service, 1)
+        assert await service.replicas.run(is_standby)
+        catch_up(primary, standby)
+        assert await get_name(service, identifier) == "new"
+
+
+async def test_what_a_standby_shows_may_be_old_within_the_maximum_lag(
+    primary: PostgresServer, standby: PostgresServer
+) -> None:
+    async with reading_from(primary, standby.address) as service:
+        identifier = (await create_location(service, display_name="old")).id
+        with standing_still(primary, standby):
+            await rename(service, identifier, "new")
+            assert await get_name(service, identifier) == "old"  # the README says so
+
+
+async def test_what_a_standby_does_not_have_yet_is_found_all_the_same(
+    primary: PostgresServer, standby: PostgresServer
+) -> None:
+    async with reading_from(primary, standby.address) as service:
+        with standing_still(primary, standby):
+            identifier = (await create_location(service, display_name="new")).id
+            assert await service.replicas.run(is_standby)
+            assert await get_name(service, identifier) == "new"
+            factory = await create_factory(service)
+            assert await numbers_of(service, factory.id) == [(10, 0)]
+
+
+async def test_a_stream_goes_on_from_an_old_history_with_what_the_primary_has_without_a_gap(
+    primary: PostgresServer, standby: PostgresServer
+) -> None:
+    async with reading_from(primary, standby.address) as service:
+        first = await create_sprocket(service)
+        keys = {"factory_id": first.factory_id, "sprocket_type_id": first.sprocket_type_id}
+        with standing_still(primary, standby):
+            for _ in range(3):
+                await create_sprocket(service, **keys)
+            assert await numbers_of(service, first.factory_id) == [(10, 0), (10, 1)]
+            async with OneFollowing(service.channel, first.factory_id) as stream:
+                await stream.until_entries(5)
+                await create_sprocket(service, **keys)
+                await stream.until_entries(6)
+            assert stream.numbers == [(10, n) for n in range(6)]
+            token = stream.responses[-1].resume_token
+            async with OneFollowing(service.channel, first.factory_id, resume_token=token) as stream:
+                await create_sprocket(service, **keys)  # the standby does not know how far the stream was
+                await stream.until_entries(1)
+            assert stream.numbers == [(10, 6)]
+
+
+# A standby that fails.
+
+
+async def read_until(service: Service, identifier: str, ends: Callable[[], bool]) -> None:
+    """Read again and again, and see that it always succeeds."""
+    while not ends():
+        assert await get_name(service, identifier) == "here"
+
+
+async def test_a_standby_that_is_killed_is_not_noticed_by_those_who_read_and_used_again_when_it_is_back(
+    primary: PostgresServer, standby: PostgresServer
+) -> None:
+    async with reading_from(primary, standby.address) as service:
+        identifier = (await create_location(service, display_name="here")).id
+        catch_up(primary, standby)
+        back = asyncio.Event()
+        readers = [asyncio.create_task(read_until(service, identifier, back.is_set)) for _ in range(10)]
+        begun = service.replicas.begin()
+        assert await begun.run(is_standby)
+        await asyncio.to_thread(standby.kill)
+        await until_fresh(service, 0)
+        assert not await begun.run(is_standby)
+        await asyncio.to_thread(standby.start)
+        await until_fresh(service, 1)
+        back.set()
+        await asyncio.gather(*readers)
+        assert await service.replicas.run(is_standby)
+        assert not await begun.run(is_standby)  # what was read on the primary would seem to be gone
+
+
+@only_on_linux
+async def test_a_standby_that_is_cut_off_delays_reads_for_seconds_and_fails_none(
+    primary: PostgresServer, standby: PostgresServer
+) -> None:
+    async with (
+        cable_to(standby.port) as cable,
+        reading_from(primary, f"127.0.0.1:{cable.port}", lag_seconds=LAG_SECONDS) as service,
+    ):
+        identifier = (await create_location(service, display_name="here")).id
+        catch_up(primary, standby)
+        assert await asyncio.gather(*(get_name(service, identifier) for _ in range(30))) == ["here"] * 30
+        cable.cut()
+        assert await asyncio.gather(*(get_name(service, identifier) for _ in range(30))) == ["here"] * 30
+        assert service.replicas.fresh == 0
+        cable.mend()
+        await until_fresh(service, 1)
+
+
+async def test_a_standby_that_is_away_from_the_start_does_no_harm(
+    primary: PostgresServer, standby: PostgresServer
+) -> None:
+    async with reading_from(primary, "127.0.0.1:1", standby.address) as service:
+        identifier = (await create_location(service, display_name="here")).id
+        assert await get_name(service, identifier) == "here"
+
+
+async def test_an_answer_of_a_standby_that_nobody_expects_does_not_end_the_watch(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    odd = text("DO $$ BEGIN RAISE EXCEPTION 'odd' USING ERRCODE = 'XX000'; END $$")
+    monkeypatch.setattr(
+        "sprocket_grpc.storage.postgres.read_router.read_replayed", lambda connection: connection.execute(odd)
+    )
+    monkeypatch.setattr("sprocket_grpc.storage.postgres.read_router._AWAY_SECONDS", 0.05)
+    primary, standby = Database(database_url, pool_size=1), Database(database_url, pool_size=1)
+    watching = asyncio.create_task(Replicas(primary, [standby], 0.1).watch(primary))
+    while caplog.text.count("does not say how far it is") < 2:  # there is no event
+        assert not watching.done()
+        await asyncio.sleep(0.01)
+    watching.cancel()
+    await asyncio.wait([watching])
+    await primary.close()
+    await standby.close()

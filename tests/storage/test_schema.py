@@ -1,0 +1,170 @@
+"""The schema: PostgreSQL itself refuses what the contract forbids, and has the indexes that the service needs."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import IntegrityError
+
+from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.testing.postgres import new_database
+from tests.support.resources import MISSING_ID
+from tests.support.schema_rows import COLUMNS, EXTREMES, FORBIDDEN, OPTIONAL, REFERENCES, RESOURCES, ROWS, UNIQUE, Row
+
+
+@pytest.fixture(scope="module")
+def filled_database_url(postgres: str, template: str) -> Iterator[str]:
+    """A database with one row of everything, which no test of this file changes."""
+    with new_database(postgres, template) as url:
+        with create_plain_engine(url).begin() as filling:
+            for table, row in ROWS.items():
+                insert(filling, table, row)
+        yield url
+
+
+@pytest.fixture
+def connection(filled_database_url: str) -> Iterator[Connection]:
+    """A connection whose transaction is rolled back in the end."""
+    with create_plain_engine(filled_database_url).connect() as connection:
+        yield connection
+
+
+def insert(connection: Connection, table: str, row: Row) -> None:
+    names, values = ", ".join(row), ", ".join(f":{name}" for name in row)
+    connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({values})"), row)  # noqa: S608  # our own names
+
+
+def another(table: str) -> Row:
+    """Make a row that goes beside the one that is there."""
+    return ROWS[table] | {"chart_entry": {"sequence": 2}, "page_token_key": {}}.get(table, {"id": MISSING_ID})
+
+
+def forbidden() -> Iterator[Any]:
+    for table, columns in FORBIDDEN.items():
+        for column, values in columns.items():
+            for value in values:
+                shown = repr(value) if len(repr(value)) < 20 else f"{len(value)} characters"
+                yield pytest.param(table, column, value, id=f"{table}.{column}={shown}")
+
+
+def refused_by(connection: Connection, table: str, row: Row) -> psycopg.Error:
+    """Insert a row, which must fail, and return how."""
+    with pytest.raises(IntegrityError) as raised:
+        insert(connection, table, row)
+    assert isinstance(raised.value.orig, psycopg.Error)
+    return raised.value.orig
+
+
+# Constraints.
+
+
+@pytest.mark.parametrize("table", ROWS)
+def test_what_the_contract_allows_is_stored(connection: Connection, table: str) -> None:
+    insert(connection, table, another(table) | EXTREMES.get(table, {}))
+
+
+@pytest.mark.parametrize(("table", "column", "value"), list(forbidden()))
+def test_a_value_out_of_range_is_refused(connection: Connection, table: str, column: str, value: object) -> None:
+    error = refused_by(connection, table, another(table) | {column: value})
+    assert error.diag.constraint_name == f"ck_{table}_{column}"
+
+
+@pytest.mark.parametrize(("table", "column"), COLUMNS)
+def test_null_is_refused_in_every_column(connection: Connection, table: str, column: str) -> None:
+    error = refused_by(connection, table, another(table) | {column: None})
+    assert (error.sqlstate, error.diag.column_name) == ("23502", column)
+
+
+def test_every_column_but_the_optional_ones_is_tried_with_null(connection: Connection) -> None:
+    query = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'"
+    columns = {(table, name) for table, name in connection.execute(text(query)) if table != "alembic_version"}
+    assert columns == {*COLUMNS, *OPTIONAL, ("page_token_key", "id")}  # which only PostgreSQL sets
+
+
+@pytest.mark.parametrize(("table", "column", "_"), REFERENCES)
+def test_a_reference_to_nothing_is_refused(connection: Connection, table: str, column: str, _: str) -> None:
+    error = refused_by(connection, table, another(table) | {column: MISSING_ID})
+    assert error.diag.constraint_name == f"fk_{table}_{column}"
+
+
+@pytest.mark.parametrize(("table", "column", "referred"), REFERENCES[:3])
+def test_what_is_referred_to_cannot_be_deleted(connection: Connection, table: str, column: str, referred: str) -> None:
+    with pytest.raises(IntegrityError) as raised:
+        connection.execute(text(f"DELETE FROM {referred}"))  # noqa: S608  # our own name
+    assert f'"fk_{table}_{column}"' in str(raised.value)
+
+
+def test_a_chart_goes_with_its_factory(connection: Connection) -> None:
+    connection.execute(text("DELETE FROM sprocket"))
+    connection.execute(text("DELETE FROM factory"))
+    assert connection.scalar(text("SELECT count(*) FROM chart_entry")) == 0
+
+
+@pytest.mark.parametrize("table", UNIQUE)
+def test_a_key_is_taken_once(connection: Connection, table: str) -> None:
+    assert refused_by(connection, table, ROWS[table]).diag.constraint_name == f"pk_{table}"
+
+
+# Names and indexes.
+
+INDEXES = """
+SELECT indrelid::regclass::text, indexrelid::regclass::text, indisprimary,
+       array(SELECT pg_get_indexdef(indexrelid, position, true) FROM generate_series(1, indnkeyatts) position)
+FROM pg_index JOIN pg_class ON pg_class.oid = indrelid
+WHERE relnamespace = 'public'::regnamespace AND relname <> 'alembic_version' AND indisvalid AND indpred IS NULL
+"""
+CONSTRAINTS = """
+SELECT contype::text, conrelid::regclass::text, conname::text,
+       array(SELECT attname::text FROM unnest(conkey) WITH ORDINALITY AS key (number, position)
+             JOIN pg_attribute ON attrelid = conrelid AND attnum = number ORDER BY position)
+FROM pg_constraint
+WHERE connamespace = 'public'::regnamespace AND conrelid <> 'alembic_version'::regclass AND contype <> 'n'
+"""
+KINDS = {"p": "pk", "f": "fk", "u": "uq", "c": "ck"}
+
+
+def indexes(connection: Connection) -> list[tuple[str, list[str]]]:
+    """Return the table and the columns of every index."""
+    return [(table, columns) for table, _, _, columns in connection.execute(text(INDEXES))]
+
+
+def has_index(connection: Connection, table: str, columns: list[str]) -> bool:
+    """Whether an index begins with columns."""
+    return any(table == indexed and columns == keys[: len(columns)] for indexed, keys in indexes(connection))
+
+
+def test_every_foreign_key_has_an_index(connection: Connection) -> None:
+    keys = [(table, columns) for kind, table, _, columns in connection.execute(text(CONSTRAINTS)) if kind == "f"]
+    assert sorted((table, columns[0]) for table, columns in keys) == sorted((t, c) for t, c, _ in REFERENCES)
+    assert [key for key in keys if not has_index(connection, *key)] == []
+
+
+@pytest.mark.parametrize("table", [*RESOURCES, "audit_entry"])
+def test_every_list_has_an_index_in_its_order(connection: Connection, table: str) -> None:
+    assert has_index(connection, table, ["id"])
+
+
+def test_a_chart_has_an_index_in_its_order(connection: Connection) -> None:
+    assert has_index(connection, "chart_entry", ["factory_id", "sequence"])
+
+
+def test_the_audit_log_has_an_index_on_the_entries_of_a_resource_in_their_order(connection: Connection) -> None:
+    assert has_index(connection, "audit_entry", ["resource_id", "id"])
+
+
+def test_the_keys_of_the_tables_that_grow_begin_with_the_factory(connection: Connection) -> None:
+    keys = {table: columns for kind, table, _, columns in connection.execute(text(CONSTRAINTS)) if kind in "pu"}
+    assert [keys["sprocket"][0], keys["chart_entry"][0]] == ["factory_id", "factory_id"]
+
+
+def test_constraints_are_called_by_kind_table_and_columns(connection: Connection) -> None:
+    for kind, table, name, columns in connection.execute(text(CONSTRAINTS)):
+        parts = [KINDS[kind], table] + ([] if kind == "p" else columns)
+        assert name == "_".join(parts)
+
+
+def test_indexes_are_called_by_table_and_columns(connection: Connection) -> None:
+    for table, name, is_primary, columns in connection.execute(text(INDEXES)):
+        assert name == (f"pk_{table}" if is_primary else "_".join(["ix", table, *columns]))

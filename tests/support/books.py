@@ -1,0 +1,108 @@
+"""Looks into the books of a service: whether its sprockets, counters and charts agree; and fills long charts."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, text
+
+from sprocket.v1.factory_pb2 import GetFactoryChartRequest
+from tests.support.service import Service
+
+_FACTORIES = text("""
+    SELECT sprocket_production_goal, sprocket_production_actual,
+           (SELECT count(*) FROM sprocket WHERE factory_id = factory.id),
+           ARRAY(SELECT sequence FROM chart_entry WHERE factory_id = factory.id ORDER BY sequence),
+           ARRAY(SELECT time_micros FROM chart_entry WHERE factory_id = factory.id ORDER BY sequence),
+           ARRAY(SELECT sprocket_production_goal FROM chart_entry WHERE factory_id = factory.id ORDER BY sequence),
+           ARRAY(SELECT sprocket_production_actual FROM chart_entry WHERE factory_id = factory.id ORDER BY sequence)
+    FROM factory
+""")
+
+_FILL = [
+    "DELETE FROM chart_entry WHERE factory_id = :factory_id",
+    """
+    INSERT INTO chart_entry SELECT CAST(:factory_id AS uuid), n, n, 9223372036854775807 - n, 3 * n
+    FROM generate_series(1, :entries) AS n
+    """,
+    """
+    UPDATE factory SET chart_sequence = :entries, chart_time_micros = :entries,
+        sprocket_production_goal = 9223372036854775807 - :entries, sprocket_production_actual = 3 * :entries
+    WHERE id = :factory_id
+    """,
+]
+
+
+class Chart(NamedTuple):
+    """A chart as a client gets it, put together.
+
+    Attributes:
+        times: When each entry was added, in microseconds since 1970.
+        numbers: The goal and the actual of each entry.
+    """
+
+    times: list[int]
+    numbers: list[tuple[int, int]]
+
+
+class Book(NamedTuple):
+    """All that the database holds about the production of one factory: each list has an item per chart entry."""
+
+    goal: int
+    actual: int
+    sprockets: int
+    sequences: list[int]
+    times: list[int]
+    goals: list[int]
+    actuals: list[int]
+
+    def assert_in_order(self) -> None:
+        """Check that all its parts say the same, and that the chart is one: gapless, in order, each entry a change."""
+        assert self.actual == self.sprockets == self.actuals[-1]
+        assert self.goal == self.goals[-1]
+        assert self.sequences == list(range(1, len(self.sequences) + 1))
+        assert self.times == sorted(self.times)
+        numbers = list(zip(self.goals, self.actuals, strict=True))
+        assert all(later != earlier for earlier, later in pairwise(numbers))
+
+
+async def query(service: Service, statement: str, **parameters: Any) -> Sequence[Any]:
+    """Run a statement on the service's database, and return its rows, if it has any."""
+
+    def work(connection: Connection) -> Sequence[Any]:
+        result = connection.execute(text(statement), parameters)
+        return result.all() if result.returns_rows else []
+
+    return await service.database.run(work)
+
+
+async def fill_chart(service: Service, factory_id: str, entries: int) -> None:
+    """Give a factory a chart of as many entries, whose numbers are large and all different."""
+    for statement in _FILL:
+        await query(service, statement, factory_id=factory_id, entries=entries)
+
+
+async def read_chart(service: Service, factory_id: str) -> Chart:
+    """Read a chart, and put its stretches together."""
+    chart = Chart([], [])
+    async for response in service.factories.GetFactoryChart(GetFactoryChartRequest(factory_id=factory_id)):
+        stretch = response.chart
+        chart.times.extend(stretch.time_micros)
+        goals, actuals = stretch.sprocket_production_goal, stretch.sprocket_production_actual
+        chart.numbers.extend(zip(goals, actuals, strict=True))
+    return chart
+
+
+async def numbers_of(service: Service, factory_id: str) -> list[tuple[int, int]]:
+    """Read the goal and the actual of each entry of a chart."""
+    return (await read_chart(service, factory_id)).numbers
+
+
+async def assert_books_agree(service: Service) -> None:
+    """Check every factory: rows, counter and chart say the same, and the chart is in order."""
+
+    def work(connection: Connection) -> list[Book]:
+        return [Book(*row) for row in connection.execute(_FACTORIES)]
+
+    for book in await service.database.run(work):
+        book.assert_in_order()

@@ -1,0 +1,134 @@
+"""Clients that create sprockets without a pause, whatever happens, and keep books of what they are told."""
+
+import asyncio
+import time
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+
+from sprocket.v1.sprocket_pb2 import CreateSprocketRequest, Sprocket
+from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
+from sprocket_grpc.storage import migrate
+from tests.support.books import assert_books_agree, query
+from tests.support.resources import create_factory, create_sprocket_type
+from tests.support.service import running_service
+
+PATIENCE_SECONDS = 60
+
+SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
+
+
+class Load:
+    """Clients at work on one factory.
+
+    Attributes:
+        factory_id: The factory.
+        acknowledged: The ids of the sprockets that were created, as far as the clients were told.
+        failures: How many calls failed, by their status.
+        retried: How many calls succeeded after they had failed at first.
+        longest: How long the longest call took, in seconds.
+        health: What the server last said of its health; 0 while it has said nothing.
+    """
+
+    def __init__(self, address: str, factory_id: str, type_id: str) -> None:
+        self._address = address
+        self._sprocket = Sprocket(factory_id=factory_id, sprocket_type_id=type_id)
+        self._ends = False
+        self.factory_id = factory_id
+        self.acknowledged: list[str] = []
+        self.failures: Counter[grpc.StatusCode] = Counter()
+        self.retried = 0
+        self.longest = 0.0
+        self.health = 0
+
+    async def until_acknowledged(self, more: int) -> None:
+        """Wait until so many more sprockets have been created."""
+        enough = len(self.acknowledged) + more
+        await self._until(lambda: len(self.acknowledged) >= enough)
+
+    async def until_failures(self, count: int) -> None:
+        """Wait until so many calls have failed."""
+        await self._until(lambda: self.failures.total() >= count)
+
+    async def until_health(self, health: int) -> None:
+        """Wait until the server says this of its health."""
+        await self._until(lambda: self.health == health)
+
+    async def _until(self, condition: Any) -> None:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not condition():  # noqa: ASYNC110  # there is no event
+                await asyncio.sleep(0.01)
+
+    async def run(self, clients: int) -> None:
+        """Let the clients work until told to stop; each repeats a call until it succeeds."""
+        async with grpc.aio.insecure_channel(self._address) as channel:
+            watching = asyncio.create_task(self._watch(channel))
+            await asyncio.gather(*(self._client(channel) for _ in range(clients)))
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
+
+    def stop(self) -> None:
+        """Let each client finish the sprocket that it is at."""
+        self._ends = True
+
+    async def _client(self, channel: grpc.aio.Channel) -> None:
+        create: Any = SprocketServiceStub(channel).CreateSprocket
+        while not self._ends:
+            request, failed = CreateSprocketRequest(sprocket=self._sprocket, request_id=str(uuid.uuid4())), False
+            while not await self._call(create, request):
+                failed = True
+                await asyncio.sleep(0.05)
+            self.retried += failed
+
+    async def _call(self, create: Any, request: CreateSprocketRequest) -> bool:
+        began = time.monotonic()
+        try:
+            self.acknowledged.append((await create(request)).sprocket.id)
+        except grpc.aio.AioRpcError as error:
+            self.failures[error.code()] += 1
+            return False
+        finally:
+            self.longest = max(self.longest, time.monotonic() - began)
+        return True
+
+    async def _watch(self, channel: grpc.aio.Channel) -> None:
+        health: Any = HealthStub(channel)  # the types know its blocking form only
+        async for response in health.Watch(HealthCheckRequest()):
+            self.health = response.status
+
+
+async def prepare(url: str) -> tuple[str, str]:
+    """Bring a database up to date, and return the ids of a factory and a sprocket type in it."""
+    await asyncio.to_thread(migrate.upgrade, url)
+    async with running_service(url) as service:
+        return (await create_factory(service)).id, (await create_sprocket_type(service)).id
+
+
+@asynccontextmanager
+async def load_on(address: str, factory_id: str, type_id: str, clients: int = 20) -> AsyncIterator[Load]:
+    """Put load on a server until the block ends, and all clients have had their last sprocket."""
+    load = Load(address, factory_id, type_id)
+    running = asyncio.create_task(load.run(clients))
+    try:
+        await load.until_acknowledged(50)
+        yield load
+        load.stop()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await running
+    finally:
+        running.cancel()
+
+
+async def assert_nothing_was_lost(url: str, load: Load) -> None:
+    """Check that what was acknowledged is there, once, and nothing else: no call was left without a success."""
+    async with running_service(url) as service:
+        rows = await query(service, "SELECT id FROM sprocket WHERE factory_id = :id", id=load.factory_id)
+        await assert_books_agree(service)
+    assert sorted(str(identifier) for (identifier,) in rows) == sorted(load.acknowledged)

@@ -1,0 +1,40 @@
+"""Reads what a server process logs, while it runs."""
+
+import asyncio
+import json
+import os
+from typing import Any
+
+import pytest
+
+from tests.support.command_line import ServeProcess
+from tests.support.waiting import wait_until
+
+ACCESS = "sprocket_grpc.access"
+
+
+def log_text(served: ServeProcess) -> str:
+    """Return all that the process has written to standard error so far, without moving where it writes next."""
+    return os.pread(served.errors.fileno(), 1 << 24, 0).decode()
+
+
+def log_lines(served: ServeProcess) -> list[dict[str, Any]]:
+    """Return its log so far; every complete line has to be a JSON object."""
+    return [json.loads(line) for line in log_text(served).splitlines(keepends=True) if line.endswith("\n")]
+
+
+def access_line(served: ServeProcess, request_id: str) -> dict[str, Any]:
+    """Wait for the one line of the access log about a call."""
+
+    def found() -> list[dict[str, Any]]:
+        return [line for line in log_lines(served) if line["logger"] == ACCESS and line["request_id"] == request_id]
+
+    wait_until(lambda: bool(found()))
+    [line] = found()
+    return line
+
+
+async def until_ended(caplog: pytest.LogCaptureFixture, call: str) -> None:
+    """Wait until a call has ended, which its client hears of a moment earlier if it failed."""
+    while f"{call}\n" not in caplog.text:  # noqa: ASYNC110  # there is no event
+        await asyncio.sleep(0.01)

@@ -1,0 +1,215 @@
+"""Draws requests of every kind, with few ids and values, so that they meet often."""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from hypothesis import strategies as st
+
+from tests.support.model.lists import ALL_PASS, COMPARISONS, Filter, value
+from tests.support.model.rules import REFERENCES, RULES
+from tests.support.model.state import Model
+from tests.support.resources import CASES, Case
+
+Draw: TypeAlias = Callable[[st.SearchStrategy[Any]], Any]
+
+UNKNOWN_IDS = ["01937f2e-7d1c-7a40-8a53-0c7f5b1b9d55", "01937f2e-7d1c-7a40-8a53-0c7f5b1b9d56"]
+"""Nothing has these at first; updates with allow_missing create them."""
+
+MALFORMED_IDS = ["", "1", "01937F2E-7D1C-7A40-8A53-0C7F5B1B9D55"]
+REQUEST_IDS = ["01937f2e-7d1c-7a40-8a53-0c7f5b1b9d57", "01937f2e-7d1c-7a40-8a53-0c7f5b1b9d58"]
+
+VALUES: dict[str, tuple[list[Any], list[Any]]] = {
+    "display_name": (["a", "ab", "B", "x" * 63], ["", " ", "a\0", "x" * 64]),
+    "address": (["1 Main St", "2 Elm St"], ["", "x" * 201]),
+    "address_2": (["", "Floor 1"], ["x" * 201]),
+    "city": (["a", "b"], ["\t", "x" * 101]),
+    "administrative_area": (["", "IL"], ["x" * 101]),
+    "postal_code": (["62701", "62702"], ["", "x" * 21]),
+    "country_code": (["US", "DE"], ["", "us", "USA"]),
+    "teeth": ([5, 10_000], [0, -1, 10_001]),
+    "pitch_mm": ([1.0, 0.1], [0.0, -1.0]),
+    "pitch_diameter_mm": ([5.0], [float("nan"), 0.0]),
+    "outside_diameter_mm": ([6.0, 7.5], [float("inf")]),
+    "sprocket_production_goal": ([0, 1, 2], [-1]),
+}
+"""Values that are right for each field, and values that are wrong for most."""
+
+ORDERS = ["", "id", "id desc", "display_name", "display_name desc", "create_time desc, display_name"]
+ORDERS += ["display_name desc, update_time", "update_time desc", "nothing", "display_name up"]
+NO_FILTERS = [Filter(text, None) for text in ("nothing = 1", "display_name =", "(", "create_time > noon")]
+
+
+@st.composite
+def drawn(draw: Draw, make: Callable[..., Any], *arguments: Any) -> Any:
+    """Draw in one go what a function below makes, so that a report shows just that."""
+    return make(draw, *arguments)
+
+
+def sometimes(draw: Draw, one_in: int) -> bool:
+    """Decide whether to do what is not done often; shrinks to not doing it."""
+    # Not the end of the range, which hypothesis draws too often.
+    return bool(draw(st.integers(1, one_in)) == one_in // 2 + 1)
+
+
+def identifier(draw: Draw, model: Model, kind: str) -> str:
+    """Draw an id: mostly of one that there is."""
+    if sometimes(draw, 30):
+        return str(draw(st.sampled_from(MALFORMED_IDS)))
+    there = list(model.stored[kind])
+    return str(draw(st.sampled_from([*there * 4, *UNKNOWN_IDS])))
+
+
+def message(draw: Draw, model: Model, case: Case) -> Any:
+    """Draw a message with all its fields set, mostly rightly."""
+    result = getattr(case.pb, case.kind)()
+    for name in RULES[case.name]:
+        setattr(result, name, _value(draw, model, case, name))
+    return result
+
+
+def _value(draw: Draw, model: Model, case: Case, name: str) -> Any:
+    if name in REFERENCES[case.name]:
+        return identifier(draw, model, REFERENCES[case.name][name])
+    right, wrong = VALUES[name]
+    return draw(st.sampled_from(wrong if sometimes(draw, 40) else right))
+
+
+def write(draw: Draw, case: Case, verb: str, **fields: Any) -> Any:
+    """Complete the request of a write by what all writes have."""
+    noun = case.kinds if verb.startswith("Batch") else case.kind
+    request = getattr(case.pb, f"{verb}{noun}Request")(**fields)
+    request.validate_only = sometimes(draw, 5)
+    if sometimes(draw, 4):
+        request.request_id = draw(st.sampled_from([*REQUEST_IDS * 5, "1"]))
+    return request
+
+
+def etag(draw: Draw, model: Model, case: Case, key: str) -> str:
+    """Draw an etag: none, the right one, an old one, or one that is none."""
+    row = model.stored[case.name].get(key)
+    right = [row.etag] * 3 if row else []
+    old = sorted(model.etags.get(key, ()))
+    return str(draw(st.sampled_from(["", "", *right, *old[:2], '"0"', "0"])))
+
+
+def create(draw: Draw, model: Model, case: Case) -> Any:
+    """Draw a creation; what is output only has no effect."""
+    drawn = message(draw, model, case)
+    if sometimes(draw, 5):
+        drawn.id, drawn.etag = "1", "1"
+    return write(draw, case, "Create", **{case.name: drawn})
+
+
+def update(draw: Draw, model: Model, case: Case) -> Any:
+    """Draw an update, of some or all fields."""
+    drawn = message(draw, model, case)
+    drawn.id = identifier(draw, model, case.name)
+    for name in RULES[case.name]:
+        if sometimes(draw, 8):
+            drawn.ClearField(name)
+    if sometimes(draw, 2):
+        drawn.etag = etag(draw, model, case, drawn.id)
+    request = write(draw, case, "Update", **{case.name: drawn})
+    request.allow_missing = sometimes(draw, 2)
+    request.update_mask.paths.extend(_mask(draw, case))
+    return request
+
+
+def _mask(draw: Draw, case: Case) -> list[str]:
+    own = list(RULES[case.name])
+    some = st.lists(st.sampled_from([*own * 2, "etag", "update_time"]), max_size=3)
+    odd = st.sampled_from([["nothing"], ["*", own[0]], [own[-1], "nothing"]])
+    return list(draw(odd if sometimes(draw, 20) else st.just(["*"]) | some))
+
+
+def delete(draw: Draw, model: Model, case: Case) -> Any:
+    """Draw a deletion."""
+    key = identifier(draw, model, case.name)
+    request = write(draw, case, "Delete", id=key, allow_missing=sometimes(draw, 2))
+    if sometimes(draw, 2):
+        request.etag = etag(draw, model, case, key)
+    if case.name != "sprocket":
+        request.force = sometimes(draw, 2)
+    return request
+
+
+def batch_get(draw: Draw, model: Model, case: Case) -> Any:
+    """Draw a request for several, some of them twice."""
+    return getattr(case.pb, f"BatchGet{case.kinds}Request")(ids=_identifiers(draw, model, case.name))
+
+
+def batch_create(draw: Draw, model: Model) -> Any:
+    """Draw a creation of several sprockets."""
+    several = [message(draw, model, CASES[3]) for _ in range(_size(draw))]
+    return write(draw, CASES[3], "BatchCreate", sprockets=several)
+
+
+def batch_delete(draw: Draw, model: Model) -> Any:
+    """Draw a deletion of several sprockets."""
+    several = _identifiers(draw, model, "sprocket")
+    return write(draw, CASES[3], "BatchDelete", ids=several if sometimes(draw, 5) else list(dict.fromkeys(several)))
+
+
+def _identifiers(draw: Draw, model: Model, kind: str) -> list[str]:
+    there = list(model.stored[kind]) or UNKNOWN_IDS
+    several = [draw(st.sampled_from(there)) for _ in range(_size(draw))]
+    return [*several, identifier(draw, model, kind)] if sometimes(draw, 4) else several
+
+
+def _size(draw: Draw) -> int:
+    return 0 if sometimes(draw, 20) else int(draw(st.integers(1, 4)))
+
+
+def listing(draw: Draw, model: Model, case: Case) -> tuple[Any, Filter]:
+    """Draw a list, and the filter it has."""
+    chosen = draw(st.sampled_from(NO_FILTERS)) if sometimes(draw, 15) else _filter(draw, model, case)
+    order = draw(st.sampled_from(ORDERS))
+    request = getattr(case.pb, f"List{case.kinds}Request")(filter=chosen.text, order_by=order)
+    request.page_size = draw(st.sampled_from([1, 2, 1, 3, 0, 5_000, 2, -1, 1, 2, 3]))
+    request.show_total_size = sometimes(draw, 2)
+    return request, chosen
+
+
+def _filter(draw: Draw, model: Model, case: Case) -> Filter:
+    match draw(st.integers(0, 7)):
+        case 1 | 2:
+            return _comparison(draw, model, case)
+        case 3:
+            first = _comparison(draw, model, case)
+            return Filter(f"NOT {first.text}", lambda row: not _passes(first, row))
+        case 4:
+            return Filter("display_name = a*", lambda row: row.display_name.startswith("a"))
+        case 5:
+            return Filter("b", lambda row: "b" in row.display_name.lower())
+        case 6:
+            one, two, three = (_comparison(draw, model, case) for _ in range(3))
+            return Filter(
+                f"{one.text} AND {two.text} OR {three.text}",  # OR binds tighter
+                lambda row: _passes(one, row) and (_passes(two, row) or _passes(three, row)),
+            )
+    return ALL_PASS
+
+
+def _passes(chosen: Filter, row: Any) -> bool:
+    return chosen.test is not None and chosen.test(row)
+
+
+def _comparison(draw: Draw, model: Model, case: Case) -> Filter:
+    """Compare a field with what the field of some row holds, or would hold."""
+    rows = list(model.stored[case.name].values())
+    row = draw(st.sampled_from(rows)) if rows else getattr(case.pb, case.kind)(id=UNKNOWN_IDS[0])
+    name = draw(st.sampled_from([*RULES[case.name], "id", "create_time", "update_time"]))
+    operator = draw(st.sampled_from(sorted(COMPARISONS)))
+    if name in REFERENCES[case.name]:
+        setattr(row := type(row).FromString(row.SerializeToString()), name, getattr(row, name) or UNKNOWN_IDS[0])
+    right = value(name, row)
+    return Filter(
+        f"{name} {operator} {_written(row, name)}", lambda other: COMPARISONS[operator](value(name, other), right)
+    )
+
+
+def _written(row: Any, name: str) -> str:
+    found = getattr(row, name)
+    if name in ("create_time", "update_time"):
+        return str(found.ToJsonString())
+    return f'"{found}"' if isinstance(found, str) else repr(found)

@@ -1,0 +1,92 @@
+"""Servers and clients as processes of their own, as they run in production."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from multiprocessing.synchronize import Barrier
+from typing import IO, TYPE_CHECKING
+
+import grpc
+
+from sprocket.v1.sprocket_pb2 import CreateSprocketRequest, Sprocket
+from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
+
+if TYPE_CHECKING:  # a client process starts faster without a server's modules
+    from tests.support.service import Service
+
+PATIENCE_SECONDS = 30
+_ANNOUNCEMENT = " listens on "
+
+
+@dataclass(frozen=True)
+class ServerProcess:
+    """A running server.
+
+    Attributes:
+        address: Where it listens.
+        process: Its process.
+    """
+
+    address: str
+    process: subprocess.Popen[str]
+
+    def kill(self) -> None:
+        """End it on the spot, as kill -9 does."""
+        self.process.kill()
+        self.process.wait(PATIENCE_SECONDS)
+
+
+@contextmanager
+def server_process(url: str, **settings: str) -> Iterator[ServerProcess]:
+    """Run `sprocket-grpc serve` on a free port until the block ends, and see that SIGTERM ends it with status 0.
+
+    Args:
+        url: Its database, migrated.
+        settings: Other settings: `pool_size="1"` is SPROCKET_POOL_SIZE.
+    """
+    command = [sys.executable, "-m", "sprocket_grpc", "serve"]
+    environment = _environment(database_url=url, listen="127.0.0.1:0", **settings)
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        try:
+            yield ServerProcess(_announced_address(process.stdout), process)
+            if process.poll() != -signal.SIGKILL:  # the test did that
+                process.terminate()
+                assert process.wait(PATIENCE_SECONDS) == 0
+        finally:
+            process.kill()
+
+
+@asynccontextmanager
+async def connected_to(server: ServerProcess, service: "Service") -> AsyncIterator["Service"]:
+    """Give the service as a client of a server process sees it, whose database `service` uses too."""
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        yield replace(service, address=server.address, channel=channel)
+
+
+def create_sprockets(start: Barrier, address: str, factory_id: str, type_id: str, count: int) -> None:
+    """Create sprockets, ten at a time, when all others are ready too: the work of a client process."""
+    request = CreateSprocketRequest(sprocket=Sprocket(factory_id=factory_id, sprocket_type_id=type_id))
+    with grpc.insecure_channel(address) as channel, ThreadPoolExecutor(10) as executor:
+        stub = SprocketServiceStub(channel)
+        start.wait(PATIENCE_SECONDS)
+        for call in [executor.submit(stub.CreateSprocket, request) for _ in range(count)]:
+            call.result()
+
+
+def _environment(**settings: str) -> dict[str, str]:
+    """Return our environment with these settings and no others."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("SPROCKET_")}
+    return ours | {f"SPROCKET_{name.upper()}": value for name, value in settings.items()}
+
+
+def _announced_address(output: IO[str]) -> str:
+    for line in output:
+        if _ANNOUNCEMENT in line:
+            return line.partition(_ANNOUNCEMENT)[2].partition(",")[0]
+    raise AssertionError("the server ended without saying where it listens")

@@ -1,0 +1,138 @@
+"""The four resources, each as one `Case`, so that one suite can hold all of them to the same promises."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sprocket.v1 import factory_pb2, location_pb2, sprocket_pb2, sprocket_type_pb2
+from sprocket.v1.factory_pb2 import Factory
+from sprocket.v1.location_pb2 import Location
+from sprocket.v1.sprocket_pb2 import Sprocket
+from sprocket.v1.sprocket_type_pb2 import SprocketType
+from tests.support.service import Service
+
+MISSING_ID = "01937f2e-7d1c-7a40-8a53-0c7f5b1b9d55"
+"""An id that nothing has."""
+
+
+def location(**fields: Any) -> Location:
+    """Make a valid location, with some fields set otherwise."""
+    valid: dict[str, Any] = {"display_name": "Springfield", "address": "123 Main St", "city": "Springfield"}
+    return Location(**valid | {"postal_code": "62701", "country_code": "US"} | fields)
+
+
+def sprocket_type(**fields: Any) -> SprocketType:
+    """Make a valid sprocket type, with some fields set otherwise."""
+    valid: dict[str, Any] = {"display_name": "Five", "teeth": 5, "pitch_mm": 1.0, "pitch_diameter_mm": 5.0}
+    return SprocketType(**valid | {"outside_diameter_mm": 6.0} | fields)
+
+
+async def create_location(service: Service, **fields: Any) -> Location:
+    """Create a location."""
+    request = location_pb2.CreateLocationRequest(location=location(**fields))
+    return (await service.locations.CreateLocation(request)).location
+
+
+async def create_sprocket_type(service: Service, **fields: Any) -> SprocketType:
+    """Create a sprocket type."""
+    request = sprocket_type_pb2.CreateSprocketTypeRequest(sprocket_type=sprocket_type(**fields))
+    return (await service.sprocket_types.CreateSprocketType(request)).sprocket_type
+
+
+async def factory(service: Service, **fields: Any) -> Factory:
+    """Make a valid factory, with some fields set otherwise, at a new location unless one is named."""
+    location_id = fields.pop("location_id", None) or (await create_location(service)).id
+    valid: dict[str, Any] = {"display_name": "Works", "location_id": location_id, "sprocket_production_goal": 10}
+    return Factory(**valid | fields)
+
+
+async def create_factory(service: Service, **fields: Any) -> Factory:
+    """Create a factory."""
+    request = factory_pb2.CreateFactoryRequest(factory=await factory(service, **fields))
+    return (await service.factories.CreateFactory(request)).factory
+
+
+async def sprocket(service: Service, **fields: Any) -> Sprocket:
+    """Make a valid sprocket, with some fields set otherwise, of a new type and factory unless they are named."""
+    type_id = fields.pop("sprocket_type_id", None) or (await create_sprocket_type(service)).id
+    factory_id = fields.pop("factory_id", None) or (await create_factory(service)).id
+    valid: dict[str, Any] = {"display_name": "Cog", "sprocket_type_id": type_id, "factory_id": factory_id}
+    return Sprocket(**valid | fields)
+
+
+async def create_sprocket(service: Service, **fields: Any) -> Sprocket:
+    """Create a sprocket."""
+    request = sprocket_pb2.CreateSprocketRequest(sprocket=await sprocket(service, **fields))
+    return (await service.sprockets.CreateSprocket(request)).sprocket
+
+
+@dataclass(frozen=True)
+class Case:
+    """A resource, as the conformance suite needs it.
+
+    Attributes:
+        name: The field that holds it in requests, such as `sprocket_type`.
+        plural: The field that holds several in a list's response, such as `sprocket_types`.
+        pb: The module of its messages.
+        kind: The name of its message, such as `SprocketType`.
+        kinds: The same in plural, as in the name of its List method.
+        message: Makes a valid one that can be created, with some fields set otherwise.
+    """
+
+    name: str
+    plural: str
+    pb: Any
+    kind: str
+    kinds: str
+    message: Callable[..., Awaitable[Any]]
+
+    def method(self, service: Service, verb: str) -> Callable[[Any], Awaitable[Any]]:
+        """Return the method of a verb, such as `Create`, as a client calls it."""
+        noun = self.kinds if verb in ("List", "BatchGet") else self.kind
+        method: Callable[[Any], Awaitable[Any]] = getattr(getattr(service, self.plural), verb + noun)
+        return method
+
+    def request(self, verb: str, **fields: Any) -> Any:
+        """Make the request of a verb."""
+        noun = self.kinds if verb in ("List", "BatchGet") else self.kind
+        return getattr(self.pb, f"{verb}{noun}Request")(**fields)
+
+    async def create(self, service: Service, **fields: Any) -> Any:
+        """Create a valid one, with some fields set otherwise, and return it as the server answered."""
+        request = self.request("Create", **{self.name: await self.message(service, **fields)})
+        return getattr(await self.method(service, "Create")(request), self.name)
+
+    async def get(self, service: Service, identifier: str) -> Any:
+        """Get one."""
+        return getattr(await self.method(service, "Get")(self.request("Get", id=identifier)), self.name)
+
+    async def update(self, service: Service, message: Any, paths: list[str] | None = None) -> Any:
+        """Update one; without `paths` there is no mask."""
+        request = self.request("Update", **{self.name: message})
+        request.update_mask.paths.extend(paths or [])
+        return getattr(await self.method(service, "Update")(request), self.name)
+
+    async def delete(self, service: Service, identifier: str) -> None:
+        """Delete one."""
+        await self.method(service, "Delete")(self.request("Delete", id=identifier))
+
+    async def page(self, service: Service, **fields: Any) -> tuple[list[Any], str]:
+        """List one page, and return it with the token of the next."""
+        response = await self.method(service, "List")(self.request("List", **fields))
+        return list(getattr(response, self.plural)), response.next_page_token
+
+
+async def _location(_: Service, **fields: Any) -> Location:
+    return location(**fields)
+
+
+async def _sprocket_type(_: Service, **fields: Any) -> SprocketType:
+    return sprocket_type(**fields)
+
+
+CASES = [
+    Case("location", "locations", location_pb2, "Location", "Locations", _location),
+    Case("sprocket_type", "sprocket_types", sprocket_type_pb2, "SprocketType", "SprocketTypes", _sprocket_type),
+    Case("factory", "factories", factory_pb2, "Factory", "Factories", factory),
+    Case("sprocket", "sprockets", sprocket_pb2, "Sprocket", "Sprockets", sprocket),
+]

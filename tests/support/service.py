@@ -1,0 +1,98 @@
+"""A server in the process of the tests, and a client that talks to it through a real channel."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import grpc
+
+from sprocket.v1.audit_pb2_grpc import AuditServiceStub
+from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
+from sprocket.v1.location_pb2_grpc import LocationServiceStub
+from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
+from sprocket.v1.sprocket_type_pb2_grpc import SprocketTypeServiceStub
+from sprocket_grpc.config.settings import Settings
+from sprocket_grpc.server.dependencies import open_parts
+from sprocket_grpc.server.health import HealthMonitor
+from sprocket_grpc.services.charts.followers import Following
+from sprocket_grpc.storage.postgres.database import Database
+from sprocket_grpc.storage.postgres.read_router import Replicas
+from sprocket_grpc.testing.server import running_server
+
+if TYPE_CHECKING:  # the typed clients are in the stubs only
+    from sprocket.v1.audit_pb2_grpc import AuditServiceAsyncStub
+    from sprocket.v1.factory_pb2_grpc import FactoryServiceAsyncStub
+    from sprocket.v1.location_pb2_grpc import LocationServiceAsyncStub
+    from sprocket.v1.sprocket_pb2_grpc import SprocketServiceAsyncStub
+    from sprocket.v1.sprocket_type_pb2_grpc import SprocketTypeServiceAsyncStub
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running service as a client sees it.
+
+    Attributes:
+        address: Where it listens.
+        channel: A channel to it.
+        database: The database it uses, to look behind the curtain.
+        monitor: Its health monitor.
+        following: What notices new entries of charts for it.
+        replicas: The standbys that it reads from.
+    """
+
+    address: str
+    channel: grpc.aio.Channel
+    database: Database
+    monitor: HealthMonitor
+    following: Following
+    replicas: Replicas
+
+    @property
+    def locations(self) -> "LocationServiceAsyncStub":
+        """The client of locations."""
+        return LocationServiceStub(self.channel)
+
+    @property
+    def sprocket_types(self) -> "SprocketTypeServiceAsyncStub":
+        """The client of sprocket types."""
+        return SprocketTypeServiceStub(self.channel)
+
+    @property
+    def factories(self) -> "FactoryServiceAsyncStub":
+        """The client of factories."""
+        return FactoryServiceStub(self.channel)
+
+    @property
+    def sprockets(self) -> "SprocketServiceAsyncStub":
+        """The client of sprockets."""
+        return SprocketServiceStub(self.channel)
+
+    @property
+    def audit(self) -> "AuditServiceAsyncStub":
+        """The client of the audit log."""
+        return AuditServiceStub(self.channel)
+
+
+@asynccontextmanager
+async def running_service(
+    url: str, settings: Settings | None = None, credentials: grpc.ChannelCredentials | None = None
+) -> AsyncIterator[Service]:
+    """Run a server on a free port until the block ends.
+
+    Args:
+        url: Its database.
+        settings: Its settings, but for the address. The defaults if None.
+        credentials: With what a client connects, if the server speaks TLS.
+    """
+    settings = (settings or Settings()).model_copy(update={"listen": "127.0.0.1:0"})
+    async with (
+        open_parts(settings, url) as parts,
+        running_server(parts) as address,
+        _connected(address, credentials) as channel,
+    ):
+        yield Service(address, channel, parts.database, parts.monitor, parts.following, parts.replicas)
+
+
+def _connected(address: str, credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
+    return grpc.aio.secure_channel(address, credentials) if credentials else grpc.aio.insecure_channel(address)

@@ -1,0 +1,179 @@
+"""Every setting with its default, what it takes, what it refuses, and what it makes no sense without."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from sprocket_grpc.config.settings import SettingsError, load_settings
+
+SECRET = "correct-horse"  # noqa: S105  # nobody's; it is looked for where it must not be  # pragma: allowlist secret
+URL = f"postgresql://someone:{SECRET}@db.example:5432/sprockets"
+
+DEFAULTS = {
+    "api_keys": False,
+    "call_timeout_seconds": 30,
+    "concurrency_limit": 500,
+    "connection_age_grace_seconds": 60,
+    "connection_age_seconds": 600,
+    "database_prepared_statements": True,
+    "database_read_maximum_lag_seconds": 5,
+    "database_read_url": None,
+    "database_url": None,
+    "database_wait_seconds": 30,
+    "drain_seconds": None,
+    "embedded_binaries": None,
+    "embedded_directory": None,
+    "environment": "development",
+    "follow_progress_seconds": 10,
+    "follow_tick_seconds": 0.2,
+    "health_interval_seconds": 5,
+    "health_listen": None,
+    "jwt_audience": None,
+    "jwt_issuer": None,
+    "jwt_jwks": None,
+    "listen": "127.0.0.1:50051",
+    "log_format": "auto",
+    "log_level": "INFO",
+    "message_bytes_maximum": 4 << 20,
+    "metrics_listen": None,
+    "otlp_endpoint": None,
+    "page_size_default": 50,
+    "page_size_maximum": 1000,
+    "page_token_keys": None,
+    "pool_size": 10,
+    "pool_timeout_seconds": 5,
+    "rate_limit": None,
+    "rate_limit_storage": None,
+    "reflection": None,
+    "request_id_hours": 24,
+    "shutdown_grace_seconds": 10,
+    "stream_limit": 10_000,
+    "tls_certificate": None,
+    "tls_client_ca": None,
+    "tls_client_rights": None,
+    "tls_key": None,
+    "trace_sample_ratio": 0.05,
+}
+
+ACCEPTED: dict[str, dict[str, object]] = {
+    "API_KEYS": {"true": True, "false": False},
+    "CALL_TIMEOUT_SECONDS": {"0.1": 0.1, "3600": 3600},
+    "CONCURRENCY_LIMIT": {"1": 1, "100000": 100_000},
+    "CONNECTION_AGE_GRACE_SECONDS": {"0.1": 0.1, "86400": 86400},
+    "CONNECTION_AGE_SECONDS": {"0.1": 0.1, "604800": 604800},
+    "DATABASE_PREPARED_STATEMENTS": {"true": True, "false": False},
+    "DATABASE_READ_MAXIMUM_LAG_SECONDS": {"0.1": 0.1, "3600": 3600},
+    "DATABASE_READ_URL": {"postgresql://a/b": SecretStr("postgresql+psycopg://a/b")},
+    "DATABASE_WAIT_SECONDS": {"0": 0, "0.5": 0.5, "3600": 3600},
+    "DRAIN_SECONDS": {"0": 0, "3600": 3600},
+    "EMBEDDED_BINARIES": {"/opt/postgresql/bin": Path("/opt/postgresql/bin")},
+    "EMBEDDED_DIRECTORY": {"/data/postgresql": Path("/data/postgresql")},
+    "ENVIRONMENT": {text: text for text in ("development", "production")},
+    "FOLLOW_PROGRESS_SECONDS": {"0.1": 0.1, "3600": 3600},
+    "FOLLOW_TICK_SECONDS": {"0.01": 0.01, "60": 60},
+    "HEALTH_INTERVAL_SECONDS": {"0.1": 0.1, "3600": 3600},
+    "HEALTH_LISTEN": {text: text for text in ("0.0.0.0:1", "[::]:0")},
+    "JWT_AUDIENCE": {"sprocket": "sprocket"},
+    "JWT_ISSUER": {"https://login.example/": "https://login.example/"},
+    "JWT_JWKS": {text: text for text in ("/run/keys.json", "keys.json", "https://login.example/keys?v=2")},
+    "LISTEN": {text: text for text in ("0.0.0.0:1", "[::]:65535", "[::1]:50051", "localhost:0", "a.b-c.example:80")},
+    "LOG_FORMAT": {text: text for text in ("auto", "json", "text")},
+    "LOG_LEVEL": {text: text for text in ("DEBUG", "INFO", "WARNING", "ERROR")},
+    "MESSAGE_BYTES_MAXIMUM": {"1024": 1024, "67108864": 64 << 20},
+    "METRICS_LISTEN": {text: text for text in ("0.0.0.0:9464", "[::]:0")},
+    "OTLP_ENDPOINT": {
+        text: text for text in ("http://127.0.0.1:4317", "https://collector.example:443", "http://[::1]:1")
+    },
+    "PAGE_SIZE_DEFAULT": {"1": 1, "1000": 1000},
+    "PAGE_SIZE_MAXIMUM": {"50": 50, "1000": 1000},
+    "POOL_SIZE": {"1": 1, "1000": 1000},
+    "POOL_TIMEOUT_SECONDS": {"0.01": 0.01, "3600": 3600},
+    "PAGE_TOKEN_KEYS": {keys: SecretStr(keys) for keys in ("a" * 32, f"{'a' * 40},{'b' * 32}")},
+    "RATE_LIMIT": {text: text for text in ("1/second", "100/minute", "5000/10 minutes", "7 per day")},
+    "RATE_LIMIT_STORAGE": {
+        url: SecretStr(url) for url in ("redis://cache", "rediss://:pw@cache:6379/1", "redis://[::1]:6379")
+    },
+    "REFLECTION": {"true": True, "false": False},
+    "REQUEST_ID_HOURS": {"1": 1, "8760": 8760},
+    "SHUTDOWN_GRACE_SECONDS": {"0": 0, "3600": 3600},
+    "STREAM_LIMIT": {"1": 1, "1000000": 1_000_000},
+    "TLS_CERTIFICATE": {"/run/tls.crt": Path("/run/tls.crt")},
+    "TLS_CLIENT_CA": {"/run/ca.crt": Path("/run/ca.crt")},
+    "TLS_CLIENT_RIGHTS": {
+        "spiffe://example/a=b,c=read": {"spiffe://example/a=b,c": "read"},
+        " a.example = write; The Boss=admin ": {"a.example": "write", "The Boss": "admin"},
+    },
+    "TLS_KEY": {"/run/tls.key": Path("/run/tls.key")},
+    "TRACE_SAMPLE_RATIO": {"0": 0, "0.01": 0.01, "1": 1},
+}
+
+# What a setting makes no sense without.
+BESIDE = {
+    "DATABASE_READ_URL": {"DATABASE_URL": URL},
+    "JWT_AUDIENCE": {"JWT_ISSUER": "https://login.example/", "JWT_JWKS": "keys.json"},
+    "JWT_ISSUER": {"JWT_AUDIENCE": "sprocket", "JWT_JWKS": "keys.json"},
+    "JWT_JWKS": {"JWT_AUDIENCE": "sprocket", "JWT_ISSUER": "https://login.example/"},
+    "TLS_CERTIFICATE": {"TLS_KEY": "tls.key"},
+    "TLS_CLIENT_CA": {"TLS_CERTIFICATE": "tls.crt", "TLS_KEY": "tls.key"},
+    "TLS_CLIENT_RIGHTS": {"TLS_CLIENT_CA": "ca.crt", "TLS_CERTIFICATE": "tls.crt", "TLS_KEY": "tls.key"},
+    "TLS_KEY": {"TLS_CERTIFICATE": "tls.crt"},
+}
+
+REFUSED = {
+    "API_KEYS": ["on the table", "2"],
+    "CALL_TIMEOUT_SECONDS": ["0", "-1", "3601", "nan", "inf", "long"],
+    "CONCURRENCY_LIMIT": ["0", "-1", "100001", "1.5", "many"],
+    "CONNECTION_AGE_GRACE_SECONDS": ["0", "-1", "86401", "nan", "inf", "short"],
+    "CONNECTION_AGE_SECONDS": ["0", "-1", "604801", "nan", "inf", "old"],
+    "DATABASE_PREPARED_STATEMENTS": ["sometimes"],
+    "DATABASE_READ_MAXIMUM_LAG_SECONDS": ["0", "0.09", "3601", "nan", "inf", "little"],
+    "DATABASE_READ_URL": ["db.example", "mysql://db.example/sprockets"],
+    "DATABASE_WAIT_SECONDS": ["-1", "3601", "nan", "inf", "soon"],
+    "DRAIN_SECONDS": ["-1", "3601", "nan", "inf", "later"],
+    "ENVIRONMENT": ["Production", "test"],
+    "FOLLOW_PROGRESS_SECONDS": ["0", "-1", "3601", "nan", "inf", "rarely"],
+    "FOLLOW_TICK_SECONDS": ["0", "-1", "61", "nan", "inf", "often"],
+    "HEALTH_INTERVAL_SECONDS": ["0", "-1", "3601", "nan", "inf", "often"],
+    "HEALTH_LISTEN": ["50052", "host:65536"],
+    "JWT_JWKS": ["http://login.example/keys", "ftp://a.example/b", "https://", "file:///keys.json"],
+    "LISTEN": ["50051", ":50051", "host:", "host:65536", "host:http", "::1:50051", "a b:1", "http://host:1", "a:1:2"],
+    "LOG_FORMAT": ["xml", "JSON"],
+    "LOG_LEVEL": ["CHATTY", "20"],
+    "MESSAGE_BYTES_MAXIMUM": ["0", "1023", "67108865", "1.5", "4MB"],
+    "METRICS_LISTEN": ["9464", "host:65536"],
+    "OTLP_ENDPOINT": ["collector:4317", "http://", "http://collector", "grpc://collector:4317", "http://a:1/v1/traces"],
+    "PAGE_SIZE_DEFAULT": ["0", "-1", "1001", "1.5", "many"],
+    "PAGE_SIZE_MAXIMUM": ["0", "-1", "1001", "1.5", "all"],
+    "POOL_SIZE": ["0", "-1", "1001", "1.5", "large"],
+    "POOL_TIMEOUT_SECONDS": ["0", "-1", "3601", "nan", "inf", "never"],
+    "PAGE_TOKEN_KEYS": ["a" * 31, f"{'a' * 32},", f"{'a' * 32},b"],
+    "RATE_LIMIT": ["0/second", "-1/second", "100", "100/blink", "1.5/second", "1/second;9/hour", "few"],
+    "RATE_LIMIT_STORAGE": [
+        "cache:6379",
+        "memory://",
+        "redis:/cache",
+        "redis://cache:port",
+        "redis://:pw@",
+        "mongodb://a",
+    ],
+    "REFLECTION": ["perhaps"],
+    "REQUEST_ID_HOURS": ["0", "-1", "8761", "1.5", "for ever"],
+    "SHUTDOWN_GRACE_SECONDS": ["-1", "3601", "nan", "inf", "long"],
+    "STREAM_LIMIT": ["0", "-1", "1000001", "1.5", "many"],
+    "TLS_CLIENT_RIGHTS": ["a", "=read", "a=", "a=read;", "a=own", "a=read;a=admin", "a=sprocket.read"],
+    "TRACE_SAMPLE_RATIO": ["-0.1", "1.1", "nan", "inf", "5%"],
+}
+
+
+def refusal() -> list[str]:
+    """Load the settings, and return the lines of the refusal."""
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+    return str(raised.value).splitlines()
+
+
+def set_beside(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Set what a setting makes no sense without."""
+    for each, value in BESIDE.get(name.upper(), {}).items():
+        monkeypatch.setenv(f"SPROCKET_{each}", value)

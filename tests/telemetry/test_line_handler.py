@@ -1,0 +1,125 @@
+"""Log lines are written together where they come together, and none is late or lost."""
+
+import asyncio
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from sprocket_grpc.telemetry.line_handler import WITHIN_SECONDS, LineHandler
+
+LOGS_AND_ENDS = """
+import asyncio, logging
+from sprocket_grpc.telemetry.logs import configure_logging
+configure_logging("INFO", "text")
+async def main(): logging.info("the last words")
+asyncio.run(main())
+"""
+
+
+class Stream:
+    """Takes down what is written at once."""
+
+    def __init__(self) -> None:
+        self.writes: list[str] = []
+
+    def write(self, text: str) -> None:
+        self.writes.append(text)
+
+    def flush(self) -> None:
+        """Do nothing: it is there."""
+
+
+@pytest.fixture
+def stream() -> Stream:
+    return Stream()
+
+
+@pytest.fixture
+def log(stream: Stream) -> Iterator[logging.Logger]:
+    logger = logging.Logger("lines")  # noqa: LOG001  # of nobody else
+    handler = LineHandler()
+    handler.setStream(stream)
+    logger.addHandler(handler)
+    yield logger
+    handler.close()
+
+
+async def test_lines_of_a_moment_are_written_in_one_go_and_in_their_order(log: logging.Logger, stream: Stream) -> None:
+    for number in range(3):
+        log.info("%d", number)
+    assert stream.writes == []
+    await asyncio.sleep(10 * WITHIN_SECONDS)
+    log.info("later")
+    await asyncio.sleep(10 * WITHIN_SECONDS)
+    assert stream.writes == ["0\n1\n2\n", "later\n"]
+
+
+async def test_a_warning_is_written_at_once_behind_what_came_before_it(log: logging.Logger, stream: Stream) -> None:
+    log.info("before")
+    log.warning("now")
+    assert stream.writes == ["before\nnow\n"]
+
+
+def test_without_an_event_loop_every_line_is_written_at_once(log: logging.Logger, stream: Stream) -> None:
+    log.info("first")
+    log.info("second")
+    assert stream.writes == ["first\n", "second\n"]
+
+
+async def test_lines_of_other_threads_wait_for_nothing(log: logging.Logger, stream: Stream) -> None:
+    log.info("of the loop")
+    await asyncio.to_thread(log.info, "of a thread")
+    assert stream.writes == ["of the loop\nof a thread\n"]
+
+
+def test_what_waits_for_the_next_loop_is_written_with_its_lines(log: logging.Logger, stream: Stream) -> None:
+    async def say(word: str) -> None:
+        log.info(word)
+        await asyncio.sleep(0)
+
+    async def wait() -> None:
+        await say("second")
+        await asyncio.sleep(10 * WITHIN_SECONDS)
+
+    asyncio.run(say("first"))
+    asyncio.run(wait())
+    assert stream.writes == ["first\nsecond\n"]
+
+
+def test_nothing_is_lost_when_the_process_ends() -> None:
+    ended = subprocess.run([sys.executable, "-c", LOGS_AND_ENDS], capture_output=True, text=True, check=True)
+    assert "the last words" in ended.stderr
+
+
+WRITES_MUCH = """
+import asyncio, logging, sys
+from sprocket_grpc.telemetry.logs import configure_logging
+configure_logging("INFO", "json")
+async def main():
+    for _ in range(30):
+        for _ in range(100):
+            logging.info(sys.argv[1] * 300)
+        await asyncio.sleep(0.03)
+asyncio.run(main())
+"""
+
+
+def test_lines_of_several_processes_come_whole_through_a_pipe_that_is_read_slowly() -> None:
+    reading, writing = os.pipe()
+    writers = [subprocess.Popen([sys.executable, "-c", WRITES_MUCH, name], stderr=writing) for name in "abc"]
+    os.close(writing)
+    said = bytearray()
+    while part := os.read(reading, 1000):
+        said += part
+        time.sleep(0.0003)  # so that the pipe is full, and all of them wait
+    os.close(reading)
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    messages = Counter(json.loads(line)["message"] for line in said.splitlines())
+    assert messages == {name * 300: 3000 for name in "abc"}

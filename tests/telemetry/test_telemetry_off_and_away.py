@@ -1,0 +1,89 @@
+"""What nobody turned on costs nothing, and a collector that is away does not matter."""
+
+import signal
+import socket
+from typing import Any
+
+import grpc
+import pytest
+
+from sprocket.v1.location_pb2 import ListLocationsRequest
+from sprocket.v1.location_pb2_grpc import LocationServiceStub
+from tests.support.collector import Collector, collecting
+from tests.support.command_line import PATIENCE_SECONDS, ServeProcess, serving
+from tests.support.log_lines import log_lines, log_text
+from tests.support.ports import free_address
+from tests.support.waiting import wait_until
+
+COLLECTOR = "sprocket_grpc.telemetry.otlp"
+ANY_PORT = "127.0.0.1:0"
+
+
+def list_locations(served: ServeProcess) -> None:
+    """Make a call that always works."""
+    with grpc.insecure_channel(served.address) as channel:
+        LocationServiceStub(channel).ListLocations(ListLocationsRequest())
+
+
+def told(served: ServeProcess) -> list[dict[str, Any]]:
+    """Return what the log says of the collector."""
+    return [line for line in log_lines(served) if line["logger"] == COLLECTOR]
+
+
+def has_got(collector: Collector, served: ServeProcess) -> bool:
+    """Make a call, and return whether the collector has got traces and metrics."""
+    list_locations(served)
+    return bool(collector.traces and collector.metrics)
+
+
+@pytest.mark.parametrize("is_on", [False, True], ids=["off", "on"])
+def test_libraries_of_what_is_off_are_not_even_imported(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, *, is_on: bool
+) -> None:
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")  # tells of every import
+    settings = {"metrics_listen": ANY_PORT} if is_on else {}
+    with serving(database_url=database_url, **settings) as served:
+        list_locations(served)
+        imported = log_text(served)
+    assert "sqlalchemy" in imported
+    assert ("opentelemetry" in imported) is is_on
+    assert ("prometheus_client" in imported) is is_on
+    assert "opentelemetry.exporter.otlp" not in imported
+
+
+def test_a_collector_that_is_away_is_told_of_once_and_so_is_its_return(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+    monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "50")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.2")
+    address = free_address()
+    settings = {"otlp_endpoint": f"http://{address}", "trace_sample_ratio": "1", "log_format": "json"}
+    with serving(database_url=database_url, **settings) as served:
+        for _ in range(20):
+            list_locations(served)
+        wait_until(lambda: len(told(served)) == 2)
+        list_locations(served)
+        with collecting(address) as collector:
+            wait_until(lambda: has_got(collector, served))
+            wait_until(lambda: len(told(served)) == 4)
+            served.signal(signal.SIGTERM)
+            assert served.process.wait(PATIENCE_SECONDS) == 0
+        lines = told(served)
+    assert sorted(line["message"].partition(" ")[0] for line in lines[:2]) == ["metrics", "traces"]
+    assert all(f"http://{address}" in line["message"] and "UNAVAILABLE" in line["message"] for line in lines[:2])
+    assert [line["level"] for line in lines] == ["WARNING"] * 2 + ["INFO"] * 2
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["it does not answer", "nobody is there"])
+def test_a_collector_that_does_not_answer_does_not_hold_up_the_end(database_url: str, *, is_there: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        if not is_there:
+            silent.close()
+        settings = {"otlp_endpoint": f"http://{address}", "trace_sample_ratio": "1"}
+        with serving(database_url=database_url, **settings) as served:
+            list_locations(served)
+            served.signal(signal.SIGTERM)
+            assert served.process.wait(8) == 0  # it waits for 2 s, where a try alone takes 10
+            assert "Traceback" not in log_text(served)
