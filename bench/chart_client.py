@@ -17,7 +17,7 @@ _METHOD = "/sprocket.v1.FactoryService/GetFactoryChart"
 
 
 @dataclass
-class Reading:
+class ReadSession:
     """What a client has read.
 
     Attributes:
@@ -43,11 +43,11 @@ def main(address: str, factory_id: str, mode: str) -> None:
     sys.stdout.write(json.dumps(asdict(reading)) + "\n")
 
 
-def _read(channel: grpc.Channel, factory_id: str, *, is_decoded: bool) -> Reading:
+def _read(channel: grpc.Channel, factory_id: str, *, is_decoded: bool) -> ReadSession:
     call: grpc.UnaryStreamMultiCallable[GetFactoryChartRequest, bytes] = channel.unary_stream(
         _METHOD, GetFactoryChartRequest.SerializeToString, None
     )
-    reading, last = Reading(), 0
+    reading, last = ReadSession(), 0
     begin = time.perf_counter()
     for message in call(GetFactoryChartRequest(factory_id=factory_id)):
         reading.received_bytes += len(message)
@@ -57,7 +57,7 @@ def _read(channel: grpc.Channel, factory_id: str, *, is_decoded: bool) -> Readin
     return reading
 
 
-def _decode(reading: Reading, message: bytes, last: int) -> int:
+def _decode(reading: ReadSession, message: bytes, last: int) -> int:
     """Take note of what a message says, and return its last time."""
     response = GetFactoryChartResponse.FromString(message)
     chart = response.chart

@@ -7,7 +7,7 @@ from functools import partial
 from typing import NamedTuple
 
 from bench import processes
-from bench.chart_client import Reading
+from bench.chart_client import ReadSession
 from bench.database import Postgres
 from bench.processes import Server
 from bench.report import Figure, Progress, Target, interleave
@@ -85,9 +85,9 @@ class ChartReader:
         [milliseconds] = re.findall(r"^Time: ([\d.]+) ms", output, re.MULTILINE)
         return self._run(float(milliseconds) / 1000, server, postgres)
 
-    def _read(self, mode: str) -> Reading:
+    def _read(self, mode: str) -> ReadSession:
         module = (sys.executable, "-m", "bench.chart_client")
-        return Reading(**json.loads(processes.run(*module, self._server.address, self._factory_id, mode)))
+        return ReadSession(**json.loads(processes.run(*module, self._server.address, self._factory_id, mode)))
 
     def _cpu_seconds(self) -> tuple[float, float]:
         return processes.cpu_seconds(self._server.pid), processes.family_cpu_seconds(self._postgres.pid)

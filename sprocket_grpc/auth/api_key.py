@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import uuid_utils
 
-from sprocket_grpc.auth.rights import Identity, with_included
+from sprocket_grpc.auth.permissions import Identity, with_included
 from sprocket_grpc.errors import SprocketError
 from sprocket_grpc.storage import api_key
 from sprocket_grpc.storage.api_key import ValidKey

@@ -9,7 +9,7 @@ from sprocket_grpc.auth.api_key import ApiKeys
 from sprocket_grpc.auth.jwks import KeySet
 from sprocket_grpc.auth.jwt import WebTokens
 from sprocket_grpc.auth.mtls import Certificates
-from sprocket_grpc.auth.rights import Identity
+from sprocket_grpc.auth.permissions import Identity
 from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.errors import UnauthenticatedError
 from sprocket_grpc.storage.postgres.database import Database

@@ -7,7 +7,7 @@ from typing import Any
 import jwt
 
 from sprocket_grpc.auth.jwks import ALGORITHMS, KeySet
-from sprocket_grpc.auth.rights import Identity, with_included
+from sprocket_grpc.auth.permissions import Identity, with_included
 
 _CLOCK_SKEW_SECONDS = 30
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from sprocket_grpc.auth.rights import Identity, with_included
+from sprocket_grpc.auth.permissions import Identity, with_included
 
 # What gRPC says of a certificate that it has verified: its SAN URIs, its SAN DNS names, its common name. What is
 # meant for machines comes first; a common name is for people, and may be anything.

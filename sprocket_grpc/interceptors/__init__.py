@@ -1,1 +1,1 @@
-"""What holds for every call, whatever it asks for: one file per concern."""
+"""What holds for every call, whatever it asks for: one file per interceptor."""

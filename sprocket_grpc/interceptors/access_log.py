@@ -6,7 +6,7 @@ It never holds what was said in the call, nor any token or key.
 import logging
 from typing import Any
 
-from sprocket_grpc.interceptors.call import Call, Handle
+from sprocket_grpc.interceptors.call import Call, CallNext
 from sprocket_grpc.telemetry.logs import FIELDS
 
 _log = logging.getLogger("sprocket_grpc.access")
@@ -15,10 +15,10 @@ _log = logging.getLogger("sprocket_grpc.access")
 class AccessLog:
     """Writes the line; outermost, so that it knows the status."""
 
-    async def around(self, call: Call, handle: Handle) -> Any:  # noqa: ANN401  # any message
+    async def intercept(self, call: Call, call_next: CallNext) -> Any:  # noqa: ANN401  # any message
         """Log a call when it has ended."""
         try:
-            return await handle(call)
+            return await call_next(call)
         finally:
             if _log.isEnabledFor(logging.INFO):
                 _log.info("%s %s", call.method, call.status.name, extra={FIELDS: _describe(call)})

@@ -1,4 +1,4 @@
-"""A call, as the concerns around all handlers see it."""
+"""A call, as the interceptors around all handlers see it."""
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -65,12 +65,12 @@ class Call:
         self.response_bytes += response.ByteSize()
 
 
-Handle: TypeAlias = Callable[[Call], Awaitable[Any]]
-"""What handles a call: the handler, or a concern around it. It returns the response, and None for those of a stream."""
+CallNext: TypeAlias = Callable[[Call], Awaitable[Any]]
+"""Calls the next interceptor, or the handler. It returns the response, and None for those of a stream."""
 
 
-class Concern(Protocol):
+class Interceptor(Protocol):
     """Something that holds for every call, whatever it is about."""
 
-    async def around(self, call: Call, handle: Handle) -> Any:  # noqa: ANN401  # any message
+    async def intercept(self, call: Call, call_next: CallNext) -> Any:  # noqa: ANN401  # any message
         """Have a call handled, and return the response; to refuse the call, raise one of `sprocket_grpc.errors`."""

@@ -8,7 +8,7 @@ import asyncio
 from typing import Any
 
 from sprocket_grpc.errors import CallTimeoutError
-from sprocket_grpc.interceptors.call import Call, Handle
+from sprocket_grpc.interceptors.call import Call, CallNext
 
 _Task = asyncio.Task[Any]
 
@@ -25,7 +25,7 @@ class CallTimeout:
         self._ends: dict[_Task, float] = {}  # of the calls that run, by the clock of the event loop; the oldest first
         self._is_timer_set = False
 
-    async def around(self, call: Call, handle: Handle) -> Any:  # noqa: ANN401  # any message
+    async def intercept(self, call: Call, call_next: CallNext) -> Any:  # noqa: ANN401  # any message
         """Let a call run for so many seconds.
 
         Raises:
@@ -33,10 +33,10 @@ class CallTimeout:
         """
         task = asyncio.current_task()
         if call.is_stream or task is None:
-            return await handle(call)
+            return await call_next(call)
         self._begin(task)
         try:
-            return await handle(call)
+            return await call_next(call)
         except asyncio.CancelledError:
             if task in self._ends or task.uncancel():  # not by us, or not by us alone
                 raise

@@ -1,4 +1,4 @@
-"""Puts concerns around every handler of ours, the first outermost.
+"""Puts interceptors around every handler of ours, the first outermost.
 
 Health and reflection go without: they have to answer when nothing else does.
 """
@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 
 from sprocket_grpc.caller import Caller, set_caller
 from sprocket_grpc.errors import MalformedRequestError
-from sprocket_grpc.interceptors.call import REQUEST_ID_KEY, Call, Concern, Handle
+from sprocket_grpc.interceptors.call import REQUEST_ID_KEY, Call, CallNext, Interceptor
 from sprocket_grpc.services import Context
 from sprocket_grpc.telemetry.trace_context import TRACEPARENT_KEY, read_trace_id, set_trace_id
 
@@ -38,11 +38,11 @@ class _Received(NamedTuple):
     size: int
 
 
-class ConcernInterceptor(grpc.aio.ServerInterceptor):
-    """Runs handlers within concerns."""
+class InterceptorChain(grpc.aio.ServerInterceptor):
+    """Runs handlers within interceptors."""
 
-    def __init__(self, concerns: Sequence[Concern]) -> None:
-        self._concerns = concerns
+    def __init__(self, interceptors: Sequence[Interceptor]) -> None:
+        self._interceptors = interceptors
         self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -63,19 +63,19 @@ class ConcernInterceptor(grpc.aio.ServerInterceptor):
     def _wrap(self, method: str, handler: Any) -> Handler:  # noqa: ANN401  # gRPC does not say
         serialize, decode = handler.response_serializer, _decoder(method, handler.request_deserializer)
         if handler.response_streaming:
-            handle = self._within_concerns(method, _sending(handler.unary_stream), is_stream=True)
-            return grpc.unary_stream_rpc_method_handler(handle, decode, serialize)
-        handle = self._within_concerns(method, _returning(handler.unary_unary), is_stream=False)
-        return grpc.unary_unary_rpc_method_handler(handle, decode, serialize)
+            call_next = self._within_interceptors(method, _sending(handler.unary_stream), is_stream=True)
+            return grpc.unary_stream_rpc_method_handler(call_next, decode, serialize)
+        call_next = self._within_interceptors(method, _returning(handler.unary_unary), is_stream=False)
+        return grpc.unary_unary_rpc_method_handler(call_next, decode, serialize)
 
-    def _within_concerns(
-        self, method: str, handle: Handle, *, is_stream: bool
+    def _within_interceptors(
+        self, method: str, call_next: CallNext, *, is_stream: bool
     ) -> Callable[[_Received, Context], Awaitable[Any]]:
-        for concern in reversed(self._concerns):
-            handle = partial(concern.around, handle=handle)
+        for interceptor in reversed(self._interceptors):
+            call_next = partial(interceptor.intercept, call_next=call_next)
 
         async def handle_within(request: _Received, context: Context) -> Any:  # noqa: ANN401  # any message
-            return await handle(_begin(method, request, context, is_stream=is_stream))
+            return await call_next(_begin(method, request, context, is_stream=is_stream))
 
         return handle_within
 
@@ -92,24 +92,24 @@ def _begin(method: str, request: _Received, context: Context, *, is_stream: bool
     )
 
 
-def _returning(behaviour: Any) -> Handle:  # noqa: ANN401  # gRPC does not say
-    async def handle(call: Call) -> Any:  # noqa: ANN401  # any message
+def _returning(behaviour: Any) -> CallNext:  # noqa: ANN401  # gRPC does not say
+    async def call_next(call: Call) -> Any:  # noqa: ANN401  # any message
         response = await behaviour(_message(call), call.context)
         call.count(response)
         return response
 
-    return handle
+    return call_next
 
 
-def _sending(behaviour: Any) -> Handle:  # noqa: ANN401  # gRPC does not say
+def _sending(behaviour: Any) -> CallNext:  # noqa: ANN401  # gRPC does not say
     # What is yielded to gRPC ends, when the client leaves, whenever and in whichever task the garbage is collected.
-    async def handle(call: Call) -> None:
+    async def call_next(call: Call) -> None:
         async with aclosing(behaviour(_message(call), call.context)) as responses:
             async for response in responses:
                 call.count(response)
                 await _write(call.context, response)
 
-    return handle
+    return call_next
 
 
 async def _write(context: Context, response: Any) -> None:  # noqa: ANN401  # any message

@@ -11,7 +11,7 @@ import grpc
 from grpc_status import rpc_status
 
 from sprocket_grpc import errors
-from sprocket_grpc.interceptors.call import REQUEST_ID_KEY, Call, Handle
+from sprocket_grpc.interceptors.call import REQUEST_ID_KEY, Call, CallNext
 from sprocket_grpc.interceptors.status import to_status
 
 _log = logging.getLogger(__name__)
@@ -20,13 +20,13 @@ _log = logging.getLogger(__name__)
 _DEADLINE_IS_LATE = 0.02
 
 
-class Errors:
-    """Guards the handlers, and the concerns within it."""
+class ErrorMapping:
+    """Guards the handlers, and the interceptors within it."""
 
-    async def around(self, call: Call, handle: Handle) -> Any:  # noqa: ANN401  # any message
+    async def intercept(self, call: Call, call_next: CallNext) -> Any:  # noqa: ANN401  # any message
         """Give a call that fails its status."""
         try:
-            return await handle(call)
+            return await call_next(call)
         except asyncio.CancelledError:
             call.status = _status_of_cancelled(call)
             raise

@@ -13,7 +13,7 @@ from typing import Any
 from grpc import StatusCode
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
-from sprocket_grpc.interceptors.call import Call, Handle
+from sprocket_grpc.interceptors.call import Call, CallNext
 from sprocket_grpc.interceptors.status import SERVER_ERRORS
 from sprocket_grpc.telemetry.histograms import Attributes, Histograms
 
@@ -64,14 +64,14 @@ class CallMetrics:
         meter.create_observable_counter("sprocket.call.sent", [self._each(_sent)], "By", "Responses.")
         meter.create_observable_counter("sprocket.call.responses", [self._each(_responses)], "{response}", "Responses.")
 
-    async def around(self, call: Call, handle: Handle) -> Any:  # noqa: ANN401  # any message
+    async def intercept(self, call: Call, call_next: CallNext) -> Any:  # noqa: ANN401  # any message
         """Count a call from its begin to its end."""
         with self._lock:
             traffic = self._traffic[call.method]
             traffic.active[id(call)] = call
             traffic.received += call.request_bytes
         try:
-            return await handle(call)
+            return await call_next(call)
         finally:
             self._end(call, traffic)
 

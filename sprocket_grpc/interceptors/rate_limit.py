@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from sprocket_grpc.caller import current_caller
 from sprocket_grpc.errors import RateLimitedError
-from sprocket_grpc.interceptors.call import Call, Handle
+from sprocket_grpc.interceptors.call import Call, CallNext
 
 ANSWER_TIMEOUT_SECONDS = 0.25
 """How long a call waits for Redis at most."""
@@ -38,7 +38,7 @@ class RateLimit:
         self._is_away = False
         self._ask_again_at = 0.0
 
-    async def around(self, call: Call, handle: Handle) -> Any:  # noqa: ANN401  # any message
+    async def intercept(self, call: Call, call_next: CallNext) -> Any:  # noqa: ANN401  # any message
         """Let a call through if its caller has any left.
 
         Raises:
@@ -48,7 +48,7 @@ class RateLimit:
         if wait_seconds := await self._wait_seconds(principal):
             raise RateLimitedError(principal, str(self._limit), wait_seconds)
         call.is_uncounted = self._is_away
-        return await handle(call)
+        return await call_next(call)
 
     async def close(self) -> None:
         """Close the connections to Redis, if there are any."""

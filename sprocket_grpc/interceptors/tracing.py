@@ -12,7 +12,7 @@ from opentelemetry import context
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, format_trace_id, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from sprocket_grpc.interceptors.call import Call, Handle
+from sprocket_grpc.interceptors.call import Call, CallNext
 from sprocket_grpc.interceptors.status import SERVER_ERRORS
 from sprocket_grpc.telemetry.trace_context import TRACEPARENT_KEY, is_sampled, set_trace_id
 
@@ -26,13 +26,13 @@ class Tracing:
         self._tracer = tracer
         self._sample_ratio = sample_ratio
 
-    async def around(self, call: Call, handle: Handle) -> Any:  # noqa: ANN401  # any message
+    async def intercept(self, call: Call, call_next: CallNext) -> Any:  # noqa: ANN401  # any message
         """Trace a call, if it is to be traced."""
         if not self._is_traced(call):
-            return await handle(call)
+            return await call_next(call)
         span = self._begin(call)
         try:
-            return await handle(call)
+            return await call_next(call)
         finally:
             _end(span, call)
 

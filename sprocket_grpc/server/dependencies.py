@@ -10,27 +10,27 @@ from sprocket_grpc.auth.authentication import Authentication, create_authenticat
 from sprocket_grpc.config.database_url import split_by_hosts
 from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.interceptors.rate_limit import RateLimit
-from sprocket_grpc.server.cleanup import forget_requests
+from sprocket_grpc.server.cleanup import purge_expired_requests
 from sprocket_grpc.server.contract import SERVICES
 from sprocket_grpc.server.health import HealthMonitor
-from sprocket_grpc.services.charts.followers import Following
+from sprocket_grpc.services.charts.followers import ChartPoller
 from sprocket_grpc.storage.postgres.database import Database
-from sprocket_grpc.storage.postgres.read_router import Replicas
+from sprocket_grpc.storage.postgres.read_router import ReadRouter
 
 if TYPE_CHECKING:
-    from sprocket_grpc.server.instrumentation import Telemetry
+    from sprocket_grpc.server.instrumentation import Instrumentation
 
 
 @dataclass(frozen=True)
-class Parts:
+class ServerDependencies:
     """What a server works with.
 
     Attributes:
         settings: The settings.
         database: Where the resources are.
-        replicas: Where what only reads may read.
+        read_router: Where what only reads may read.
         monitor: What knows the server's health.
-        following: What notices new entries of charts.
+        chart_poller: What notices new entries of charts.
         authentication: What knows callers, if they have to say who they are.
         rate_limit: What counts their calls, if those are limited.
         telemetry: What makes traces and metrics, if they have somewhere to go.
@@ -38,17 +38,17 @@ class Parts:
 
     settings: Settings
     database: Database
-    replicas: Replicas
+    read_router: ReadRouter
     monitor: HealthMonitor
-    following: Following
+    chart_poller: ChartPoller
     authentication: Authentication | None
     rate_limit: RateLimit | None
-    telemetry: "Telemetry | None"
+    telemetry: "Instrumentation | None"
 
     def background(self) -> Iterator[Coroutine[Any, Any, None]]:
         """Return what has to run beside the server, for ever."""
         yield self.monitor.watch(self.settings.health_interval_seconds)
-        yield forget_requests(self.database, self.settings.request_id_hours)
+        yield purge_expired_requests(self.database, self.settings.request_id_hours)
         if self.authentication:
             yield self.authentication.keep_up()
         if self.telemetry:
@@ -56,7 +56,7 @@ class Parts:
 
 
 @asynccontextmanager
-async def open_parts(settings: Settings, url: str) -> AsyncIterator[Parts]:
+async def open_dependencies(settings: Settings, url: str) -> AsyncIterator[ServerDependencies]:
     """Open what a server works with, until the block ends.
 
     Args:
@@ -70,15 +70,17 @@ async def open_parts(settings: Settings, url: str) -> AsyncIterator[Parts]:
     # Its own connection, so that it does not wait behind requests: a busy server is a healthy one.
     health_database = Database(url, pool_size=1, prepared_statements=settings.database_prepared_statements)
     try:
-        async with parts_on(settings, database, health_database) as parts:
-            yield parts
+        async with dependencies_on(settings, database, health_database) as dependencies:
+            yield dependencies
     finally:
         await database.close()
         await health_database.close()
 
 
 @asynccontextmanager
-async def parts_on(settings: Settings, database: Database, health_database: Database) -> AsyncIterator[Parts]:
+async def dependencies_on(
+    settings: Settings, database: Database, health_database: Database
+) -> AsyncIterator[ServerDependencies]:
     """Make what a server works with on a database that is open and stays so, until the block ends.
 
     Args:
@@ -89,21 +91,23 @@ async def parts_on(settings: Settings, database: Database, health_database: Data
     Raises:
         AddressInUseError: The address for metrics cannot be had.
     """
-    replicas = _replicas(settings, database)
+    read_router = _read_router(settings, database)
     monitor = HealthMonitor(health_database, SERVICES)
     # Streams take it for an outage when nothing was looked for while they waited.
-    following = Following(database, min(settings.follow_tick_seconds, settings.follow_progress_seconds / 2))
+    chart_poller = ChartPoller(database, min(settings.follow_tick_seconds, settings.follow_progress_seconds / 2))
     rate_limit = RateLimit(settings.rate_limit, settings.rate_limit_storage) if settings.rate_limit else None
-    watching = asyncio.create_task(replicas.watch(health_database))
+    watching = asyncio.create_task(read_router.watch(health_database))
     try:
         with _telemetry(settings) as telemetry:
             if telemetry:
-                telemetry.observe(replicas, following, monitor)
+                telemetry.observe(read_router, chart_poller, monitor)
             authentication = create_authentication(settings, database)
-            yield Parts(settings, database, replicas, monitor, following, authentication, rate_limit, telemetry)
+            yield ServerDependencies(
+                settings, database, read_router, monitor, chart_poller, authentication, rate_limit, telemetry
+            )
     finally:
         watching.cancel()
-        await replicas.close()
+        await read_router.close()
         if rate_limit:
             await rate_limit.close()
 
@@ -118,16 +122,16 @@ def _database(settings: Settings, url: str) -> Database:
     )
 
 
-def _replicas(settings: Settings, primary: Database) -> Replicas:
+def _read_router(settings: Settings, primary: Database) -> ReadRouter:
     """Return a primary with the standbys that the settings name, each with connections of its own."""
     named = settings.database_read_url
     urls = split_by_hosts(named.get_secret_value()) if named else []
     standbys = [_database(settings, url) for url in urls]
-    return Replicas(primary, standbys, settings.database_read_maximum_lag_seconds)
+    return ReadRouter(primary, standbys, settings.database_read_maximum_lag_seconds)
 
 
 @contextmanager
-def _telemetry(settings: Settings) -> Iterator["Telemetry | None"]:
+def _telemetry(settings: Settings) -> Iterator["Instrumentation | None"]:
     """Turn traces and metrics on until the block ends, if they have somewhere to go. What is off is not even imported.
 
     Raises:
@@ -136,9 +140,9 @@ def _telemetry(settings: Settings) -> Iterator["Telemetry | None"]:
     if settings.metrics_listen is None and settings.otlp_endpoint is None:
         yield None
         return
-    from sprocket_grpc.server.instrumentation import Telemetry  # noqa: PLC0415  # 0.3 s and 25 MB, which only some need
+    from sprocket_grpc.server.instrumentation import Instrumentation  # noqa: PLC0415  # 0.3 s and 25 MB, which only some need
 
-    telemetry = Telemetry(settings)
+    telemetry = Instrumentation(settings)
     try:
         yield telemetry
     finally:

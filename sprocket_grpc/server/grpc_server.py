@@ -13,25 +13,25 @@ from sprocket.v1.sprocket_pb2_grpc import add_SprocketServiceServicer_to_server
 from sprocket.v1.sprocket_type_pb2_grpc import add_SprocketTypeServiceServicer_to_server
 from sprocket_grpc.config.addresses import AddressInUseError
 from sprocket_grpc.config.settings import Settings
-from sprocket_grpc.interceptors.access import Access
 from sprocket_grpc.interceptors.access_log import AccessLog
-from sprocket_grpc.interceptors.call import Concern
+from sprocket_grpc.interceptors.authorization import Authorization
+from sprocket_grpc.interceptors.call import Interceptor
 from sprocket_grpc.interceptors.call_timeout import CallTimeout
-from sprocket_grpc.interceptors.chain import ConcernInterceptor
-from sprocket_grpc.interceptors.concurrency import Concurrency
-from sprocket_grpc.interceptors.errors import Errors
+from sprocket_grpc.interceptors.chain import InterceptorChain
+from sprocket_grpc.interceptors.concurrency import ConcurrencyLimit
+from sprocket_grpc.interceptors.errors import ErrorMapping
 from sprocket_grpc.server.contract import SERVICES
-from sprocket_grpc.server.dependencies import Parts
+from sprocket_grpc.server.dependencies import ServerDependencies
 from sprocket_grpc.server.tls import load_tls
 from sprocket_grpc.services.audit import AuditService
 from sprocket_grpc.services.charts.rpcs import FactoryCharts
-from sprocket_grpc.services.charts.stream import ChartTools
+from sprocket_grpc.services.charts.stream import ChartDependencies
 from sprocket_grpc.services.factory import FactoryService
 from sprocket_grpc.services.location import LocationService
 from sprocket_grpc.services.sprocket import SprocketService
 from sprocket_grpc.services.sprocket_type import SprocketTypeService
-from sprocket_grpc.services.standard.dependencies import Toolkit
-from sprocket_grpc.services.standard.sealing import Sealer
+from sprocket_grpc.services.standard.dependencies import ServiceDependencies
+from sprocket_grpc.services.standard.token_cipher import TokenCipher
 from sprocket_grpc.services.standard.writes import Writes
 
 _ChannelOptions: TypeAlias = list[tuple[str, int]]
@@ -48,29 +48,31 @@ OPTIONS: _ChannelOptions = [
 ]
 
 
-def create_server(parts: Parts, *, shares_port: bool = False) -> tuple[grpc.aio.Server, int]:
+def create_server(dependencies: ServerDependencies, *, shares_port: bool = False) -> tuple[grpc.aio.Server, int]:
     """Make a server that is ready to start, and return it with the port it took.
 
     Args:
-        parts: What it works with.
+        dependencies: What it works with.
         shares_port: Whether others may listen on the same port, and the kernel gives each a share of the connections.
 
     Raises:
         AddressInUseError: The address is taken, or is not one of this machine.
         TlsError: Its certificate and key cannot be used.
     """
-    settings = parts.settings
+    settings = dependencies.settings
     options = _options(settings, shares_port=shares_port)
-    server = grpc.aio.server(interceptors=[ConcernInterceptor(_concerns(parts))], options=options)
-    _add_services(server, parts)
-    health_pb2_grpc.add_HealthServicer_to_server(parts.monitor.servicer, server)
+    server = grpc.aio.server(interceptors=[InterceptorChain(_interceptors(dependencies))], options=options)
+    _add_services(server, dependencies)
+    health_pb2_grpc.add_HealthServicer_to_server(dependencies.monitor.servicer, server)
     if settings.reflects:
         reflection.enable_server_reflection([*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
     tls = load_tls(settings)
     return server, _listen(server, settings.listen, "SPROCKET_LISTEN", tls.credentials() if tls else None)
 
 
-def create_health_server(parts: Parts, *, shares_port: bool = False) -> tuple[grpc.aio.Server, int | None]:
+def create_health_server(
+    dependencies: ServerDependencies, *, shares_port: bool = False
+) -> tuple[grpc.aio.Server, int | None]:
     """Make a server of nothing but the health service, and return it with its port, or None if nobody wants one.
 
     It is for those who ask without TLS, as Kubernetes does.
@@ -79,10 +81,10 @@ def create_health_server(parts: Parts, *, shares_port: bool = False) -> tuple[gr
         AddressInUseError: The address is taken, or is not one of this machine.
     """
     server = grpc.aio.server(options=[*OPTIONS, _sharing(shares_port=shares_port)])
-    if parts.settings.health_listen is None:
+    if dependencies.settings.health_listen is None:
         return server, None
-    health_pb2_grpc.add_HealthServicer_to_server(parts.monitor.servicer, server)
-    return server, _listen(server, parts.settings.health_listen, "SPROCKET_HEALTH_LISTEN")
+    health_pb2_grpc.add_HealthServicer_to_server(dependencies.monitor.servicer, server)
+    return server, _listen(server, dependencies.settings.health_listen, "SPROCKET_HEALTH_LISTEN")
 
 
 def _options(settings: Settings, *, shares_port: bool) -> _ChannelOptions:
@@ -112,38 +114,40 @@ def _listen(
         raise AddressInUseError(address, setting) from None
 
 
-def _concerns(parts: Parts) -> list[Concern]:
+def _interceptors(dependencies: ServerDependencies) -> list[Interceptor]:
     """Make what is around every call, the outermost first."""
-    settings = parts.settings
-    concerns: list[Concern] = [
-        *(parts.telemetry.concerns if parts.telemetry else ()),
+    settings = dependencies.settings
+    interceptors: list[Interceptor] = [
+        *(dependencies.telemetry.interceptors if dependencies.telemetry else ()),
         AccessLog(),
-        Errors(),
-        Concurrency(settings.concurrency_limit, settings.stream_limit),
+        ErrorMapping(),
+        ConcurrencyLimit(settings.concurrency_limit, settings.stream_limit),
         CallTimeout(settings.call_timeout_seconds),
     ]
-    if parts.authentication:
-        concerns.append(Access(parts.authentication))
-    if parts.rate_limit:
-        concerns.append(parts.rate_limit)
-    return concerns
+    if dependencies.authentication:
+        interceptors.append(Authorization(dependencies.authentication))
+    if dependencies.rate_limit:
+        interceptors.append(dependencies.rate_limit)
+    return interceptors
 
 
-def _add_services(server: grpc.aio.Server, parts: Parts) -> None:
-    settings, database, replicas = parts.settings, parts.database, parts.replicas
+def _add_services(server: grpc.aio.Server, dependencies: ServerDependencies) -> None:
+    settings, database, read_router = dependencies.settings, dependencies.database, dependencies.read_router
     secrets = settings.page_token_keys.get_secret_value().split(",") if settings.page_token_keys else []
-    sealer = Sealer(database, secrets)
-    toolkit = Toolkit(
+    cipher = TokenCipher(database, secrets)
+    shared = ServiceDependencies(
         database,
-        replicas,
+        read_router,
         Writes(database, settings.request_id_hours),
-        sealer,
+        cipher,
         settings.page_size_default,
         settings.page_size_maximum,
     )
-    charts = FactoryCharts(ChartTools(database, replicas, sealer, parts.following, settings.follow_progress_seconds))
-    add_LocationServiceServicer_to_server(LocationService(toolkit), server)
-    add_SprocketTypeServiceServicer_to_server(SprocketTypeService(toolkit), server)
-    add_FactoryServiceServicer_to_server(FactoryService(toolkit, charts), server)
-    add_SprocketServiceServicer_to_server(SprocketService(toolkit), server)
-    add_AuditServiceServicer_to_server(AuditService(toolkit), server)
+    charts = FactoryCharts(
+        ChartDependencies(database, read_router, cipher, dependencies.chart_poller, settings.follow_progress_seconds)
+    )
+    add_LocationServiceServicer_to_server(LocationService(shared), server)
+    add_SprocketTypeServiceServicer_to_server(SprocketTypeService(shared), server)
+    add_FactoryServiceServicer_to_server(FactoryService(shared, charts), server)
+    add_SprocketServiceServicer_to_server(SprocketService(shared), server)
+    add_AuditServiceServicer_to_server(AuditService(shared), server)

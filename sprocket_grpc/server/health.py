@@ -11,7 +11,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from sprocket_grpc.errors import SprocketError
 from sprocket_grpc.storage.postgres.database import Database
-from sprocket_grpc.storage.postgres.errors import MeaninglessError
+from sprocket_grpc.storage.postgres.errors import UntranslatedError
 from sprocket_grpc.storage.schema_version import find_problem
 
 ANSWER_TIMEOUT_SECONDS = 5
@@ -132,5 +132,5 @@ class HealthMonitor:
                 return await self._database.run(find_problem)
         except (SprocketError, TimeoutError):
             return "the database does not answer"
-        except MeaninglessError as error:
+        except UntranslatedError as error:
             return f"the database does not let us look: {error.orig}"

@@ -16,13 +16,13 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 from sprocket_grpc import __version__
 from sprocket_grpc.config.settings import Settings
-from sprocket_grpc.interceptors.call import Concern
+from sprocket_grpc.interceptors.call import Interceptor
 from sprocket_grpc.interceptors.metrics import CallMetrics
 from sprocket_grpc.interceptors.tracing import Tracing
 from sprocket_grpc.server.health import HealthMonitor
-from sprocket_grpc.services.charts.followers import Following
+from sprocket_grpc.services.charts.followers import ChartPoller
 from sprocket_grpc.storage.pool_metrics import PoolMetrics
-from sprocket_grpc.storage.postgres.read_router import Replicas
+from sprocket_grpc.storage.postgres.read_router import ReadRouter
 from sprocket_grpc.storage.statement_metrics import Statements
 from sprocket_grpc.telemetry.event_loop import EventLoopLag
 from sprocket_grpc.telemetry.histograms import Histograms
@@ -38,16 +38,16 @@ _LAST_WORDS_SECONDS = 2
 """How long the end of the process waits for a collector to take what is left."""
 
 
-class Telemetry:
+class Instrumentation:
     """The traces and metrics of one process.
 
     Attributes:
-        concerns: What has to be around every call.
+        interceptors: What has to be around every call.
         event_loop_lag: What has to run beside them.
         metrics_port: Where Prometheus finds the metrics, if anywhere.
     """
 
-    concerns: list[Concern]
+    interceptors: list[Interceptor]
 
     def __init__(self, settings: Settings) -> None:
         histograms = Histograms()
@@ -66,18 +66,18 @@ class Telemetry:
         self._statements = Statements(histograms, tracer)
         self._pools = PoolMetrics(self._meter)
         self.event_loop_lag = EventLoopLag(self._meter)
-        self.concerns = [Tracing(tracer, settings.trace_sample_ratio)] if tracer else []
-        self.concerns.append(CallMetrics(self._meter, histograms))
+        self.interceptors = [Tracing(tracer, settings.trace_sample_ratio)] if tracer else []
+        self.interceptors.append(CallMetrics(self._meter, histograms))
         observe_process(self._meter)
 
-    def observe(self, replicas: Replicas, following: Following, monitor: HealthMonitor) -> None:
+    def observe(self, read_router: ReadRouter, chart_poller: ChartPoller, monitor: HealthMonitor) -> None:
         """Tell of these too."""
-        for name, database in replicas.databases.items():
+        for name, database in read_router.databases.items():
             self._statements.watch(database.engine)
             database.on_direct_read = self._statements.record_direct_read
             self._pools.watch(name, database)
-        _observe_replicas(self._meter, replicas)
-        _observe_following(self._meter, following)
+        _observe_replicas(self._meter, read_router)
+        _observe_following(self._meter, chart_poller)
         _observe_health(self._meter, monitor)
 
     def close(self) -> None:
@@ -95,13 +95,13 @@ class Telemetry:
             self._prometheus.close()
 
 
-def _observe_following(meter: Meter, following: Following) -> None:
+def _observe_following(meter: Meter, chart_poller: ChartPoller) -> None:
     """Tell how many charts are followed, and by how many streams."""
     meter.create_observable_gauge(
-        "sprocket.chart.followed", [observed(lambda: following.count)], "{chart}", "Charts that are followed."
+        "sprocket.chart.followed", [observed(lambda: chart_poller.count)], "{chart}", "Charts that are followed."
     )
     meter.create_observable_gauge(
-        "sprocket.chart.streams", [observed(lambda: following.streams)], "{stream}", "Streams that follow charts."
+        "sprocket.chart.streams", [observed(lambda: chart_poller.streams)], "{stream}", "Streams that follow charts."
     )
 
 
@@ -114,11 +114,11 @@ def _observe_health(meter: Meter, monitor: HealthMonitor) -> None:
     )
 
 
-def _observe_replicas(meter: Meter, replicas: Replicas) -> None:
+def _observe_replicas(meter: Meter, read_router: ReadRouter) -> None:
     """Tell how many standbys are read from."""
     meter.create_observable_gauge(
         "sprocket.database.fresh_standbys",
-        [observed(lambda: replicas.fresh)],
+        [observed(lambda: read_router.fresh)],
         "{database}",
         "Standbys that are fresh enough to read from.",
     )

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import grpc
 
 from sprocket_grpc.config.settings import Settings
-from sprocket_grpc.server.dependencies import Parts, open_parts
+from sprocket_grpc.server.dependencies import ServerDependencies, open_dependencies
 from sprocket_grpc.server.grpc_server import create_health_server, create_server
-from sprocket_grpc.storage.postgres.database import never_give_way
+from sprocket_grpc.storage.postgres.database import disable_psycopg_yields
 
 # What a call cut off may take to cancel its statement: psycopg gives PostgreSQL 5 s to answer.
 _CUT_OFF_SECONDS = 6
@@ -78,39 +78,39 @@ async def serve(
         AddressInUseError: An address to listen on cannot be had.
         TlsError: The certificate and key cannot be used.
     """
-    never_give_way()
-    async with open_parts(settings, url) as parts:
-        await _serve(parts, announce, shares_port=shares_port)
+    disable_psycopg_yields()
+    async with open_dependencies(settings, url) as dependencies:
+        await _serve(dependencies, announce, shares_port=shares_port)
 
 
-async def _serve(parts: Parts, announce: Callable[[Started], None], *, shares_port: bool) -> None:
+async def _serve(dependencies: ServerDependencies, announce: Callable[[Started], None], *, shares_port: bool) -> None:
     signals = StopSignals(are_told_apart=shares_port)
-    server, port = create_server(parts, shares_port=shares_port)
-    health_server, health_port = create_health_server(parts, shares_port=shares_port)
-    await parts.monitor.check()
+    server, port = create_server(dependencies, shares_port=shares_port)
+    health_server, health_port = create_health_server(dependencies, shares_port=shares_port)
+    await dependencies.monitor.check()
     if signals.stop.is_set():
         return  # nobody has called yet
     others = asyncio.all_tasks()  # those that go on until the end, and are no calls
     await server.start()
     await health_server.start()
-    background = [asyncio.create_task(each) for each in parts.background()]
-    metrics_port = parts.telemetry.metrics_port if parts.telemetry else None
-    announce(Started(port, health_port, parts.monitor.problem, metrics_port))
+    background = [asyncio.create_task(each) for each in dependencies.background()]
+    metrics_port = dependencies.telemetry.metrics_port if dependencies.telemetry else None
+    announce(Started(port, health_port, dependencies.monitor.problem, metrics_port))
     await signals.stop.wait()
-    await _drain(parts, signals)
+    await _drain(dependencies, signals)
     for task in background:
         task.cancel()
-    parts.following.stop()
-    parts.monitor.servicer.end_watches()
-    await _stop(server, parts.settings.shutdown_grace_seconds, signals)
+    dependencies.chart_poller.stop()
+    dependencies.monitor.servicer.end_watches()
+    await _stop(server, dependencies.settings.shutdown_grace_seconds, signals)
     await health_server.stop(grace=None)  # until now it has told those who ask that we stop
     await cut_off_calls_end(others)
 
 
-async def _drain(parts: Parts, signals: StopSignals) -> None:
+async def _drain(dependencies: ServerDependencies, signals: StopSignals) -> None:
     """Tell that we stop, and go on for a while: whoever sends calls here needs a moment to hear of it."""
-    seconds = parts.settings.drains_seconds
-    parts.monitor.drain()
+    seconds = dependencies.settings.drains_seconds
+    dependencies.monitor.drain()
     _log.info("draining: calls are taken for %g s more", seconds)
     await _wait(signals.hurry, seconds)
 

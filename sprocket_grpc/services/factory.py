@@ -7,7 +7,7 @@ from sprocket.v1 import factory_pb2 as pb
 from sprocket.v1.factory_pb2_grpc import FactoryServiceServicer
 from sprocket_grpc.services import Context
 from sprocket_grpc.services.charts.rpcs import FactoryCharts
-from sprocket_grpc.services.standard.dependencies import Toolkit
+from sprocket_grpc.services.standard.dependencies import ServiceDependencies
 from sprocket_grpc.services.standard.methods import StandardMethods
 from sprocket_grpc.services.standard.resource import Resource
 from sprocket_grpc.services.standard.validation import identifier, not_negative, required_text
@@ -27,8 +27,8 @@ FACTORY = Resource(
 class FactoryService(FactoryServiceServicer):
     """The RPCs of factories; `factory.proto` documents them."""
 
-    def __init__(self, toolkit: Toolkit, charts: FactoryCharts) -> None:
-        self._standard = StandardMethods(FACTORY, FactoryStore(), toolkit)
+    def __init__(self, dependencies: ServiceDependencies, charts: FactoryCharts) -> None:
+        self._standard = StandardMethods(FACTORY, FactoryStore(), dependencies)
         self._charts = charts
 
     async def CreateFactory(self, request: pb.CreateFactoryRequest, context: Context) -> pb.CreateFactoryResponse:

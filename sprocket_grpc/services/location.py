@@ -3,7 +3,7 @@
 from sprocket.v1 import location_pb2 as pb
 from sprocket.v1.location_pb2_grpc import LocationServiceServicer
 from sprocket_grpc.services import Context
-from sprocket_grpc.services.standard.dependencies import Toolkit
+from sprocket_grpc.services.standard.dependencies import ServiceDependencies
 from sprocket_grpc.services.standard.methods import StandardMethods
 from sprocket_grpc.services.standard.resource import Resource
 from sprocket_grpc.services.standard.validation import country_code, optional_text, required_text
@@ -29,8 +29,8 @@ LOCATION = Resource(
 class LocationService(LocationServiceServicer):
     """The RPCs of locations; `location.proto` documents them."""
 
-    def __init__(self, toolkit: Toolkit) -> None:
-        self._standard = StandardMethods(LOCATION, ResourceStore(location, delete_factories_of_location), toolkit)
+    def __init__(self, dependencies: ServiceDependencies) -> None:
+        self._standard = StandardMethods(LOCATION, ResourceStore(location, delete_factories_of_location), dependencies)
 
     async def CreateLocation(self, request: pb.CreateLocationRequest, context: Context) -> pb.CreateLocationResponse:
         return await self._standard.create(

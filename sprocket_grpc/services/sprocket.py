@@ -5,7 +5,7 @@ from sprocket.v1.sprocket_pb2_grpc import SprocketServiceServicer
 from sprocket_grpc.services import Context
 from sprocket_grpc.services.sprocket_batches import SprocketBatches
 from sprocket_grpc.services.sprocket_creation import SprocketCreation
-from sprocket_grpc.services.standard.dependencies import Toolkit
+from sprocket_grpc.services.standard.dependencies import ServiceDependencies
 from sprocket_grpc.services.standard.methods import StandardMethods
 from sprocket_grpc.services.standard.resource import Resource
 from sprocket_grpc.services.standard.validation import identifier, optional_text
@@ -25,11 +25,11 @@ SPROCKET = Resource(
 class SprocketService(SprocketServiceServicer):
     """The RPCs of sprockets; `sprocket.proto` documents them."""
 
-    def __init__(self, toolkit: Toolkit) -> None:
+    def __init__(self, dependencies: ServiceDependencies) -> None:
         store = SprocketStore()
-        self._standard = StandardMethods(SPROCKET, store, toolkit)
-        self._batches = SprocketBatches(SPROCKET, store, toolkit)
-        self._creation = SprocketCreation(SPROCKET, store, toolkit)
+        self._standard = StandardMethods(SPROCKET, store, dependencies)
+        self._batches = SprocketBatches(SPROCKET, store, dependencies)
+        self._creation = SprocketCreation(SPROCKET, store, dependencies)
 
     async def CreateSprocket(self, request: pb.CreateSprocketRequest, context: Context) -> pb.CreateSprocketResponse:
         if request.validate_only:

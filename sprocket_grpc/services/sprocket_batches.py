@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from sprocket.v1 import sprocket_pb2 as pb
 from sprocket_grpc.errors import Violation
-from sprocket_grpc.services.standard.dependencies import Toolkit
+from sprocket_grpc.services.standard.dependencies import ServiceDependencies
 from sprocket_grpc.services.standard.resource import Resource
-from sprocket_grpc.services.standard.validation import batch_violations, ids_violations, refuse, violations
+from sprocket_grpc.services.standard.validation import batch_violations, ids_violations, raise_if_invalid, violations
 from sprocket_grpc.services.standard.writes import Writes, request_id_violations
 from sprocket_grpc.storage.postgres.database import Connection
 from sprocket_grpc.storage.resource import Values
@@ -16,10 +16,12 @@ from sprocket_grpc.storage.sprocket import SprocketStore
 class SprocketBatches:
     """Creates and deletes many sprockets at once."""
 
-    def __init__(self, resource: Resource[pb.Sprocket], store: SprocketStore, toolkit: Toolkit) -> None:
+    def __init__(
+        self, resource: Resource[pb.Sprocket], store: SprocketStore, dependencies: ServiceDependencies
+    ) -> None:
         self._resource = resource
         self._store = store
-        self._writes: Writes = toolkit.writes
+        self._writes: Writes = dependencies.writes
 
     async def create(
         self, request: pb.BatchCreateSprocketsRequest, response: pb.BatchCreateSprocketsResponse
@@ -31,7 +33,7 @@ class SprocketBatches:
         """
         several = [self._resource.values(each, self._resource.rules) for each in request.sprockets]
         wrong = batch_violations("sprockets", several) or self._violations(several)
-        refuse(wrong + request_id_violations(request))
+        raise_if_invalid(wrong + request_id_violations(request))
 
         def work(connection: Connection) -> None:
             for row in self._store.insert_many(connection, several):
@@ -47,7 +49,7 @@ class SprocketBatches:
         Raises:
             NotFoundError: Some do not exist.
         """
-        refuse(ids_violations("ids", request.ids) + _repeated(request.ids) + request_id_violations(request))
+        raise_if_invalid(ids_violations("ids", request.ids) + _repeated(request.ids) + request_id_violations(request))
         return await self._writes.run(request, response, lambda each: self._store.delete_many(each, request.ids))
 
     def _violations(self, several: Sequence[Values]) -> list[Violation]:

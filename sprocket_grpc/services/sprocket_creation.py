@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from sprocket.v1 import sprocket_pb2 as pb
 from sprocket_grpc.caller import Caller, current_caller
 from sprocket_grpc.errors import SprocketError
-from sprocket_grpc.services.coalescing import Coalescing
-from sprocket_grpc.services.standard.dependencies import Toolkit
+from sprocket_grpc.services.group_commit import GroupCommit
+from sprocket_grpc.services.standard.dependencies import ServiceDependencies
 from sprocket_grpc.services.standard.resource import Resource
-from sprocket_grpc.services.standard.validation import refuse
+from sprocket_grpc.services.standard.validation import raise_if_invalid
 from sprocket_grpc.services.standard.writes import SharedWrite, claim_of, request_id_violations
 from sprocket_grpc.storage.postgres.database import Connection
 from sprocket_grpc.storage.resource import Values
@@ -39,12 +39,14 @@ class _Creation(SharedWrite):
 class SprocketCreation:
     """Creates sprockets, one to a call."""
 
-    def __init__(self, resource: Resource[pb.Sprocket], store: SprocketStore, toolkit: Toolkit) -> None:
+    def __init__(
+        self, resource: Resource[pb.Sprocket], store: SprocketStore, dependencies: ServiceDependencies
+    ) -> None:
         self._resource = resource
         self._store = store
-        self._database = toolkit.database
-        self._writes = toolkit.writes
-        self._factories: Coalescing[str, _Creation] = Coalescing(self._create)
+        self._database = dependencies.database
+        self._writes = dependencies.writes
+        self._factories: GroupCommit[str, _Creation] = GroupCommit(self._create)
 
     async def create(
         self, request: pb.CreateSprocketRequest, response: pb.CreateSprocketResponse
@@ -55,7 +57,7 @@ class SprocketCreation:
             ReferenceNotFoundError: It refers to resources that do not exist.
         """
         values = self._resource.values(request.sprocket, self._resource.rules)
-        refuse(self._resource.violations(values) + request_id_violations(request))
+        raise_if_invalid(self._resource.violations(values) + request_id_violations(request))
         await self._factories.run(values["factory_id"], _Creation(claim_of(request), response, values))
         return response
 

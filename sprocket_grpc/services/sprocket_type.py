@@ -3,7 +3,7 @@
 from sprocket.v1 import sprocket_type_pb2 as pb
 from sprocket.v1.sprocket_type_pb2_grpc import SprocketTypeServiceServicer
 from sprocket_grpc.services import Context
-from sprocket_grpc.services.standard.dependencies import Toolkit
+from sprocket_grpc.services.standard.dependencies import ServiceDependencies
 from sprocket_grpc.services.standard.methods import StandardMethods
 from sprocket_grpc.services.standard.resource import Resource
 from sprocket_grpc.services.standard.validation import between, positive, required_text
@@ -27,8 +27,10 @@ SPROCKET_TYPE = Resource(
 class SprocketTypeService(SprocketTypeServiceServicer):
     """The RPCs of sprocket types; `sprocket_type.proto` documents them."""
 
-    def __init__(self, toolkit: Toolkit) -> None:
-        self._standard = StandardMethods(SPROCKET_TYPE, ResourceStore(sprocket_type, delete_sprockets_of_type), toolkit)
+    def __init__(self, dependencies: ServiceDependencies) -> None:
+        self._standard = StandardMethods(
+            SPROCKET_TYPE, ResourceStore(sprocket_type, delete_sprockets_of_type), dependencies
+        )
 
     async def CreateSprocketType(
         self, request: pb.CreateSprocketTypeRequest, context: Context

@@ -1,11 +1,11 @@
 """The SQL that reads the audit log. Its triggers write it, and nothing else does."""
 
 from sprocket_grpc.query.order import OrderTerm
-from sprocket_grpc.storage.listing import ListedStore
+from sprocket_grpc.storage.listing import ListStore
 from sprocket_grpc.storage.tables import audit_entry
 
 
-class AuditStore(ListedStore):
+class AuditStore(ListStore):
     """Lists the entries, the newest first unless a query has an order."""
 
     def __init__(self) -> None:

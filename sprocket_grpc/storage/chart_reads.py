@@ -20,8 +20,8 @@ from sprocket_grpc.storage.tables import factory
 _NUMBERS = ARRAY(BigInteger)
 
 
-class Place(NamedTuple):
-    """A place in the chart of one factory: after one of its entries.
+class Position(NamedTuple):
+    """A position in the chart of one factory: after one of its entries.
 
     Attributes:
         created_micros: When the factory was created. Another one that was created later with the same id has another
@@ -33,7 +33,7 @@ class Place(NamedTuple):
     sequence: int
 
 
-class Span(NamedTuple):
+class SequenceRange(NamedTuple):
     """The entries of one chart whose sequences are over `after` and not over `upto`."""
 
     factory_id: str
@@ -46,25 +46,25 @@ class Span(NamedTuple):
         return self.upto - self.after
 
 
-class Stretch(NamedTuple):
+class Chunk(NamedTuple):
     """Entries of one chart, in columns.
 
     Attributes:
-        span: Where they are in the chart. A summary has fewer entries than its span.
+        sequences: Where they are in the chart. A summary has fewer entries than its sequences.
         time_micros: When each entry was added, in microseconds since 1970.
         sprocket_production_goal: The goal from then on.
         sprocket_production_actual: The actual from then on.
     """
 
-    span: Span
+    sequences: SequenceRange
     time_micros: Sequence[int]
     sprocket_production_goal: Sequence[int]
     sprocket_production_actual: Sequence[int]
 
-    def cut(self, span: Span) -> "Stretch":
-        """Return the entries of a span that begins within this one and ends with it. Not of a summary."""
-        skipped = span.after - self.span.after
-        return Stretch(span, *(column[skipped:] for column in self[1:])) if skipped else self
+    def cut(self, sequences: SequenceRange) -> "Chunk":
+        """Return the entries of a range that begins within this one and ends with it. Not of a summary."""
+        skipped = sequences.after - self.sequences.after
+        return Chunk(sequences, *(column[skipped:] for column in self[1:])) if skipped else self
 
 
 class Found(NamedTuple):
@@ -87,7 +87,7 @@ class Extent(NamedTuple):
         found: What was found for each of the times that were asked for.
     """
 
-    end: Place
+    end: Position
     found: list[Found]
 
 
@@ -125,7 +125,7 @@ def read_extents(connection: Connection, factory_ids: Collection[str], times: Se
     extents: dict[str, Extent] = {}
     rows = connection.execute(_EXTENTS, {"ids": list(factory_ids), "times": list(times)})
     for factory_id, created, end, sequence, is_exact in rows:
-        extent = extents.setdefault(factory_id, Extent(Place(created, end), []))
+        extent = extents.setdefault(factory_id, Extent(Position(created, end), []))
         if sequence is not None:
             extent.found.append(Found(sequence, is_exact))
     if missing := [each for each in factory_ids if each not in extents]:
@@ -155,26 +155,26 @@ _MOVED = (
 _READ_MOVED = PreparedRead(_MOVED)
 
 
-async def read_moved(reader: Reader, known: Mapping[str, Place]) -> dict[str, Place | None]:
+async def read_moved(reader: Reader, known: Mapping[str, Position]) -> dict[str, Position | None]:
     """Return where charts end that no longer end where they are known to, and None for factories that are gone."""
     created, sequences = zip(*known.values(), strict=True)
     parameters = {"ids": list(known), "created": list(created), "sequences": list(sequences)}
     rows = await reader.rows(_READ_MOVED, parameters)
-    return {each: None if created is None else Place(created, sequence) for each, created, sequence in rows}
+    return {each: None if created is None else Position(created, sequence) for each, created, sequence in rows}
 
 
 # The aggregates take the rows in the order of the subquery (PostgreSQL manual, 9.21). Numbers as they are on the wire,
 # one behind the other, take PostgreSQL a tenth less than arrays, and the driver a fifth of the time.
-_STRETCHES = text("""
+_CHUNKS = text("""
     SELECT times, goals, actuals
-    FROM unnest(:ids, :afters, :uptos) WITH ORDINALITY AS span (factory_id, after, upto, number)
+    FROM unnest(:ids, :afters, :uptos) WITH ORDINALITY AS sequences (factory_id, after, upto, number)
     CROSS JOIN LATERAL (
         SELECT string_agg(int8send(time_micros), ''),
                string_agg(int8send(sprocket_production_goal), ''),
                string_agg(int8send(sprocket_production_actual), '')
         FROM (
             SELECT time_micros, sprocket_production_goal, sprocket_production_actual FROM chart_entry
-            WHERE factory_id = span.factory_id AND sequence > after AND sequence <= upto
+            WHERE factory_id = sequences.factory_id AND sequence > after AND sequence <= upto
             ORDER BY sequence
         ) AS entries
     ) AS columns (times, goals, actuals)
@@ -184,22 +184,22 @@ _STRETCHES = text("""
 )
 
 
-_READ_STRETCHES = PreparedRead(_STRETCHES)
+_READ_CHUNKS = PreparedRead(_CHUNKS)
 
 
-async def read_stretches(reader: Reader, spans: Sequence[Span]) -> list[Stretch]:
-    """Read all entries of some spans of charts.
+async def read_chunks(reader: Reader, sequences: Sequence[SequenceRange]) -> list[Chunk]:
+    """Read all entries of some ranges of charts.
 
     Raises:
         NotFoundError: They are not all there: factories were deleted meanwhile.
     """
-    ids, afters, uptos = zip(*spans, strict=True)
+    ids, afters, uptos = zip(*sequences, strict=True)
     parameters = {"ids": list(ids), "afters": list(afters), "uptos": list(uptos)}
-    rows = await reader.rows(_READ_STRETCHES, parameters)
-    stretches = [Stretch(span, *map(_numbers, columns)) for span, columns in zip(spans, rows, strict=True)]
-    if gone := [each.span.factory_id for each in stretches if len(each.time_micros) != each.span.entries]:
+    rows = await reader.rows(_READ_CHUNKS, parameters)
+    chunks = [Chunk(sequences, *map(_numbers, columns)) for sequences, columns in zip(sequences, rows, strict=True)]
+    if gone := [each.sequences.factory_id for each in chunks if len(each.time_micros) != each.sequences.entries]:
         raise NotFoundError(factory.name, *gone)
-    return stretches
+    return chunks
 
 
 def _numbers(on_the_wire: bytes | None) -> Sequence[int]:
@@ -251,20 +251,20 @@ _SUMMARY = text("""
 )
 
 
-def read_summary(connection: Connection, span: Span, begin_micros: int, most: int) -> Stretch:
-    """Read a selection of the entries of a span that looks like all of them.
+def read_summary(connection: Connection, sequences: SequenceRange, begin_micros: int, most: int) -> Chunk:
+    """Read a selection of the entries of a range that looks like all of them.
 
     Args:
         connection: Where.
-        span: Which entries to select from.
+        sequences: Which entries to select from.
         begin_micros: When the time that is to be drawn begins; an earlier entry counts as if it were added then.
         most: How many entries to select at most; `ENTRIES_OF_PART` or more.
 
     Raises:
         NotFoundError: There are none: the factory was deleted meanwhile.
     """
-    keys = span._asdict() | {"begin": begin_micros, "parts": most // ENTRIES_OF_PART}
+    keys = sequences._asdict() | {"begin": begin_micros, "parts": most // ENTRIES_OF_PART}
     columns = connection.execute(_SUMMARY, keys).one()
     if columns[0] is None:
-        raise NotFoundError(factory.name, span.factory_id)
-    return Stretch(span, *columns)
+        raise NotFoundError(factory.name, sequences.factory_id)
+    return Chunk(sequences, *columns)

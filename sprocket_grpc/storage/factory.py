@@ -26,6 +26,8 @@ class FactoryStore(ResourceStore):
         if changes.get("sprocket_production_goal", goal) == goal:
             return super()._update(connection, stored, changes)
         entry = chart_writes.next_entries()
-        statement = update(factory).where(factory.c.id == stored[0]).values(**changes, **self.touched(), **entry)
+        statement = (
+            update(factory).where(factory.c.id == stored[0]).values(**changes, **self.new_update_time(), **entry)
+        )
         changed = statement.returning(*factory.c).cte("changed")
         return connection.execute(self.fields_of(changed).add_cte(chart_writes.recorded(changed))).one()

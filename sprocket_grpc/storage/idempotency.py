@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sprocket_grpc.storage.postgres.types import IDENTIFIERS, Identifier
 from sprocket_grpc.storage.tables import recorded_request
 
-MOST_FORGOTTEN_AT_ONCE = 1000
+PURGE_BATCH_SIZE = 1000
 """So that no transaction of the clean-up is long."""
 
 _KEPT_SINCE = func.now() - func.make_interval(0, 0, 0, 0, bindparam("keep_hours"))
@@ -72,12 +72,12 @@ def release(connection: Connection, identifiers: Collection[str]) -> None:
         connection.execute(_RELEASE, {"ids": list(identifiers)})
 
 
-def forget(connection: Connection, keep_hours: int) -> int:
-    """Delete some of the expired ones, and return how many; fewer than `MOST_FORGOTTEN_AT_ONCE` were the last."""
+def purge(connection: Connection, keep_hours: int) -> int:
+    """Delete some of the expired ones, and return how many; fewer than `PURGE_BATCH_SIZE` were the last."""
     expired = (
         select(recorded_request.c.id)
         .where(recorded_request.c.create_time < _KEPT_SINCE)
-        .limit(MOST_FORGOTTEN_AT_ONCE)
+        .limit(PURGE_BATCH_SIZE)
         .with_for_update(skip_locked=True)  # another replica is at them
     )
     statement = delete(recorded_request).where(recorded_request.c.id.in_(expired))

@@ -19,7 +19,7 @@ FIRST_ID = "00000000-0000-0000-0000-000000000000"
 """Comes before every id, so that the first page is read like any other."""
 
 
-class ListedStore:
+class ListStore:
     """Lists the rows of a table.
 
     Attributes:

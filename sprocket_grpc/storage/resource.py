@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from sprocket_grpc.errors import AbortedError, NotFoundError, ReferenceNotFoundError, ResourceInUseError
-from sprocket_grpc.storage.listing import ListedStore, Row
+from sprocket_grpc.storage.listing import ListStore, Row
 from sprocket_grpc.storage.postgres.caller_setting import SET_CALLER
 from sprocket_grpc.storage.postgres.prepared import PreparedRead, Reader
 from sprocket_grpc.storage.postgres.types import IDENTIFIERS
@@ -35,12 +35,12 @@ Values: TypeAlias = dict[str, Any]
 _RESERVE = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("id", type_=Text), 0)))
 
 
-class ResourceStore(ListedStore):
+class ResourceStore(ListStore):
     """Keeps one kind of resource."""
 
-    def __init__(self, table: Table, delete_users: Callable[[Connection, str], None] | None = None) -> None:
+    def __init__(self, table: Table, delete_referrers: Callable[[Connection, str], None] | None = None) -> None:
         super().__init__(table)
-        self._delete_users = delete_users
+        self._delete_referrers = delete_referrers
         identified = table.c.id == bindparam("id")
         by_id = select(*self.columns).where(identified)
         self._get = PreparedRead(by_id)
@@ -55,7 +55,7 @@ class ResourceStore(ListedStore):
             NotFoundError: There is none.
         """
         rows = await reader.rows(self._get, {"id": identifier})
-        return self.found(rows[0] if rows else None, identifier)
+        return self.require_found(rows[0] if rows else None, identifier)
 
     def get_many(self, connection: Connection, identifiers: Sequence[str]) -> list[Row]:
         """Read several rows, in the order of their ids here.
@@ -76,7 +76,7 @@ class ResourceStore(ListedStore):
             NotFoundError: There is none.
         """
         row = connection.execute(self._lock, {"id": identifier}).first()
-        return self.found(row, identifier)
+        return self.require_found(row, identifier)
 
     def reserve(self, connection: Connection, identifier: str) -> None:
         """Keep others that reserve the same id, too, from going on until the transaction ends; there need be no row."""
@@ -89,7 +89,7 @@ class ResourceStore(ListedStore):
             ReferenceNotFoundError: It refers to rows that do not exist.
         """
         try:
-            row = self._insert(connection, self.identified(values))
+            row = self._insert(connection, self.with_id(values))
         except IntegrityError as error:
             if not isinstance(error.orig, ForeignKeyViolation):
                 raise
@@ -106,7 +106,7 @@ class ResourceStore(ListedStore):
             ReferenceNotFoundError: It refers to rows that do not exist.
         """
         self.require_references(connection, values)
-        row = self._insert(connection, self.identified(values))
+        row = self._insert(connection, self.with_id(values))
         if row is None:
             raise AbortedError
         return row
@@ -133,21 +133,21 @@ class ResourceStore(ListedStore):
             ResourceInUseError: Others refer to it.
         """
         try:
-            self.found(connection.execute(self._delete, {"id": identifier}).first(), identifier)
+            self.require_found(connection.execute(self._delete, {"id": identifier}).first(), identifier)
         except IntegrityError as error:
             if not isinstance(error.orig, ForeignKeyViolation):
                 raise
             # PostgreSQL reports the table whose foreign key forbids it.
             raise ResourceInUseError(self.table.name, identifier, str(error.orig.diag.table_name)) from error
 
-    def delete_with_users(self, connection: Connection, identifier: str) -> None:
+    def delete_cascade(self, connection: Connection, identifier: str) -> None:
         """Delete a row, and before it all rows that refer to it.
 
         Raises:
             NotFoundError: There is none.
         """
-        if self._delete_users is not None:
-            self._delete_users(connection, identifier)
+        if self._delete_referrers is not None:
+            self._delete_referrers(connection, identifier)
         self.delete(connection, identifier)
 
     def require_references(self, connection: Connection, values: Values) -> None:
@@ -163,7 +163,7 @@ class ResourceStore(ListedStore):
                 [missing_reference(self.table.name, key, values[key.parent.name]) for key in missing]
             )
 
-    def found(self, row: Row | None, identifier: str) -> Row:
+    def require_found(self, row: Row | None, identifier: str) -> Row:
         """Return the row.
 
         Raises:
@@ -173,11 +173,11 @@ class ResourceStore(ListedStore):
             raise NotFoundError(self.table.name, identifier)
         return row
 
-    def identified(self, values: Values) -> Values:
+    def with_id(self, values: Values) -> Values:
         """Add an id to values that have none."""
         return {"id": str(uuid_utils.uuid7()), **values}
 
-    def touched(self) -> Values:
+    def new_update_time(self) -> Values:
         """Return the new update time, later than the old one even if the clock was set back: etags depend on it."""
         later = self.table.c.update_time + literal_column("interval '1 microsecond'")
         return {"update_time": func.greatest(func.clock_timestamp(), later)}
@@ -194,5 +194,5 @@ class ResourceStore(ListedStore):
         return connection.execute(self.fields_of(created)).first()
 
     def _update(self, connection: Connection, stored: Row, changes: Values) -> Row:
-        statement = update(self.table).where(self.table.c.id == stored[0]).values(**changes, **self.touched())
+        statement = update(self.table).where(self.table.c.id == stored[0]).values(**changes, **self.new_update_time())
         return connection.execute(statement.returning(*self.columns)).one()

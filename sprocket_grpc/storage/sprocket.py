@@ -23,7 +23,7 @@ from sprocket_grpc.errors import AbortedError, NotFoundError, ReferenceNotFoundE
 from sprocket_grpc.storage import chart_writes
 from sprocket_grpc.storage.listing import Row
 from sprocket_grpc.storage.postgres.caller_setting import SET_CALLERS, callers_of
-from sprocket_grpc.storage.postgres.types import IDENTIFIERS, Identifier, Several
+from sprocket_grpc.storage.postgres.types import IDENTIFIERS, ArrayOf, Identifier
 from sprocket_grpc.storage.references import existing, foreign_keys, missing_reference
 from sprocket_grpc.storage.resource import ResourceStore, Values
 from sprocket_grpc.storage.tables import factory, sprocket, sprocket_type
@@ -37,7 +37,7 @@ def _new(name: str) -> BindParameter[str]:
 def _several(name: str) -> BindParameter[Sequence[str]]:
     """Make a parameter for a column of several."""
     return bindparam(
-        f"{name}s", type_=IDENTIFIERS if isinstance(sprocket.c[name].type, Identifier) else Several("TEXT")
+        f"{name}s", type_=IDENTIFIERS if isinstance(sprocket.c[name].type, Identifier) else ArrayOf("TEXT")
     )
 
 
@@ -142,7 +142,7 @@ class SprocketStore(ResourceStore):
         Returns:
             For each its row, or why it was not added: others are added all the same.
         """
-        given = [self.identified(values) for values, _ in several]
+        given = [self.with_id(values) for values, _ in several]
         parameters = _in_arrays(given, _FIELDS[1:]) | {
             "new_factory_id": given[0]["factory_id"],
             "callers": callers_of({new["id"]: caller for new, (_, caller) in zip(given, several, strict=True)}),
@@ -163,7 +163,7 @@ class SprocketStore(ResourceStore):
         chart_writes.lock(connection, (values["factory_id"] for values in several))
         self._require_references_of(connection, several)
         chart_writes.count(connection, Counter(values["factory_id"] for values in several))
-        identified = [self.identified(values) for values in several]
+        identified = [self.with_id(values) for values in several]
         rows = connection.execute(self._create_batch, _in_arrays(identified, _FIELDS))
         by_id = {row[0]: row for row in rows}
         return [by_id[values["id"]] for values in identified]

@@ -3,22 +3,22 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from sprocket_grpc.server.dependencies import Parts
+from sprocket_grpc.server.dependencies import ServerDependencies
 from sprocket_grpc.server.grpc_server import create_server
 
 
 @asynccontextmanager
-async def running_server(parts: Parts) -> AsyncIterator[str]:
+async def running_server(dependencies: ServerDependencies) -> AsyncIterator[str]:
     """Run a server until the block ends, cut off what it is doing then, and yield its address.
 
     Args:
-        parts: What it works with. Its settings must name a free port, or port 0.
+        dependencies: What it works with. Its settings must name a free port, or port 0.
     """
-    server, port = create_server(parts)
-    await parts.monitor.check()
+    server, port = create_server(dependencies)
+    await dependencies.monitor.check()
     await server.start()
     try:
         yield f"127.0.0.1:{port}"
     finally:
-        parts.following.stop()
+        dependencies.chart_poller.stop()
         await server.stop(grace=None)

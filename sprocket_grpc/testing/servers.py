@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 from sprocket_grpc.config.settings import Settings
-from sprocket_grpc.server.dependencies import parts_on
+from sprocket_grpc.server.dependencies import dependencies_on
 from sprocket_grpc.server.run import cut_off_calls_end
 from sprocket_grpc.storage.postgres.database import Database
 from sprocket_grpc.testing.postgres import migrated_database
@@ -66,7 +66,7 @@ class Servers:
 
 @asynccontextmanager
 async def _running_on(database: Database) -> AsyncIterator[str]:
-    async with parts_on(_SETTINGS, database, database) as parts, running_server(parts) as address:
+    async with dependencies_on(_SETTINGS, database, database) as dependencies, running_server(dependencies) as address:
         yield address
 
 

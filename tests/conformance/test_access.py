@@ -10,7 +10,7 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 
-from sprocket_grpc.auth.rights import Right, needed_right
+from sprocket_grpc.auth.permissions import Permission, required_permission
 from sprocket_grpc.config.settings import Settings
 from tests.conformance.promises import refusal, refuses
 from tests.conformance.rpcs import METHODS, path, valid_requests, with_broken_text
@@ -116,7 +116,7 @@ async def test_without_credentials_that_hold_no_method_says_anything(
 async def test_a_refused_write_changes_nothing(service: Service, guarded: Service, database_url: str) -> None:
     requests = await valid_requests(service)
     caller = bearer(create_key(database_url, "read").text)
-    writes = [method for method in METHODS if needed_right(path(method)) is Right.WRITE]
+    writes = [method for method in METHODS if required_permission(path(method)) is Permission.WRITE]
     for method in writes:
         with refuses(*PERMISSION_DENIED):
             await send(guarded, method, requests[path(method)], caller)

@@ -52,7 +52,7 @@ _CHARTS = """
 """
 
 
-class Following(NamedTuple):
+class ChartPoller(NamedTuple):
     """A list that can be gone on with, from the row `last`, as it was, on."""
 
     case: Case
@@ -70,7 +70,7 @@ class Comparison(RuleBasedStateMachine):
         super().__init__()
         self.model = Model()
         self.sent: list[tuple[Case, str, Any]] = []
-        self.following: list[Following] = []
+        self.chart_poller: list[ChartPoller] = []
         self.there.run(query(self.there.service, _CLEAR))
 
     @initialize()
@@ -142,26 +142,26 @@ class Comparison(RuleBasedStateMachine):
     @rule(data=st.data(), case=CASE)
     def list_first_page(self, data: st.DataObject, case: Case) -> None:
         request, chosen = self.draw(data, requests.listing, case)
-        self.compare_page(Following(case, request, chosen, None))
+        self.compare_page(ChartPoller(case, request, chosen, None))
 
-    @precondition(lambda self: self.following)
+    @precondition(lambda self: self.chart_poller)
     @rule(data=st.data())
     def list_next_page(self, data: st.DataObject) -> None:
-        self.compare_page(data.draw(st.sampled_from(self.following)))
+        self.compare_page(data.draw(st.sampled_from(self.chart_poller)))
 
     @rule(data=st.data(), case=CASE, size=st.integers(1, 3))
     def list_all_pages(self, data: st.DataObject, case: Case, size: int) -> None:
         request, chosen = self.draw(data, requests.listing, case)
-        following: Following | None = Following(case, request, chosen, None)
+        following: ChartPoller | None = ChartPoller(case, request, chosen, None)
         while following is not None:
             following = self.compare_page(following)
             if following is not None:
                 following.request.page_size = size
 
-    @precondition(lambda self: self.following)
+    @precondition(lambda self: self.chart_poller)
     @rule(data=st.data(), changed=st.sampled_from(["filter", "order_by", "show_total_size", "page_token", "method"]))
     def use_a_page_token_elsewhere(self, data: st.DataObject, changed: str) -> None:
-        following = data.draw(st.sampled_from(self.following))
+        following = data.draw(st.sampled_from(self.chart_poller))
         expected = Ended(CODES["INVALID_PAGE_TOKEN"], "INVALID_PAGE_TOKEN", {"page_token"}, None)
         assert self.there.call(*_elsewhere(following, changed)) == expected
 
@@ -189,7 +189,7 @@ class Comparison(RuleBasedStateMachine):
         if verb not in READS and request.request_id:
             self.sent.append((case, verb, request))
 
-    def compare_page(self, wanted: Following) -> Following | None:
+    def compare_page(self, wanted: ChartPoller) -> ChartPoller | None:
         """List a page, and return how to go on, if there is more."""
         actual = self.there.call(wanted.case, "List", wanted.request)
         expected = _ended(partial(self.page, wanted, actual))
@@ -199,10 +199,10 @@ class Comparison(RuleBasedStateMachine):
         request = copy.deepcopy(wanted.request)
         request.page_token = actual.response.next_page_token
         last = copy.deepcopy(getattr(actual.response, wanted.case.plural)[-1])
-        self.following.append(Following(wanted.case, request, wanted.chosen, last))
-        return self.following[-1]
+        self.chart_poller.append(ChartPoller(wanted.case, request, wanted.chosen, last))
+        return self.chart_poller[-1]
 
-    def page(self, wanted: Following, actual: Ended) -> Any:
+    def page(self, wanted: ChartPoller, actual: Ended) -> Any:
         """Return the page to expect; only the server can make a token."""
         case, request, chosen, last = wanted
         refuse("INVALID_FIELD", wrong_in_list(case, request, chosen))
@@ -233,7 +233,7 @@ def _response(case: Case, verb: str) -> Any:
     return getattr(case.pb, f"{verb}{noun}Response")()
 
 
-def _elsewhere(following: Following, changed: str) -> tuple[Case, str, Any]:
+def _elsewhere(following: ChartPoller, changed: str) -> tuple[Case, str, Any]:
     """Change what must stay as it was while a list is followed."""
     case, request = following.case, copy.deepcopy(following.request)
     match changed:

@@ -11,7 +11,7 @@ import grpc
 import pytest
 from sqlalchemy import text
 
-from sprocket_grpc.server.cleanup import forget_requests
+from sprocket_grpc.server.cleanup import purge_expired_requests
 from tests.conformance.fields import MALFORMED_IDS
 from tests.conformance.promises import invalid, refusal
 from tests.conformance.writes import MAKERS, Maker, change, dump, every_write, growth, send
@@ -204,7 +204,7 @@ async def test_a_dry_run_does_not_use_the_id_up(service: Service, make: Maker) -
 @asynccontextmanager
 async def forgetting(service: Service) -> AsyncIterator[None]:
     """Run the clean-up in the background, every few milliseconds."""
-    task = asyncio.create_task(forget_requests(service.database, 24, 0.005))
+    task = asyncio.create_task(purge_expired_requests(service.database, 24, 0.005))
     try:
         yield
         assert not task.done()
@@ -243,7 +243,7 @@ async def test_what_cannot_be_deleted_is_told_and_tried_again(
     service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     odd = text("SELECT 1 / 0")
-    monkeypatch.setattr("sprocket_grpc.storage.idempotency.forget", lambda connection, _: connection.execute(odd))
+    monkeypatch.setattr("sprocket_grpc.storage.idempotency.purge", lambda connection, _: connection.execute(odd))
     async with forgetting(service), asyncio.timeout(20):
         while caplog.text.count("cannot be deleted") < 2:  # noqa: ASYNC110  # there is no event
             await asyncio.sleep(0.01)

@@ -111,7 +111,7 @@ async def test_what_a_task_does_after_its_call_is_not_ended() -> None:
         return "answer"
 
     call: Any = SimpleNamespace(is_stream=False)
-    assert await CallTimeout(0.05).around(call, handle=answer) == "answer"
+    assert await CallTimeout(0.05).intercept(call, call_next=answer) == "answer"
     await asyncio.sleep(0.2)
 
 

@@ -82,9 +82,9 @@ async def test_every_caller_has_calls_of_its_own() -> None:
     nothing_to_know: Any = SimpleNamespace()
     for principal in ("one", "other"):
         set_caller(Caller(principal))
-        await limit.around(nothing_to_know, handle=AsyncMock())
+        await limit.intercept(nothing_to_know, call_next=AsyncMock())
         with pytest.raises(RateLimitedError, match=principal):
-            await limit.around(nothing_to_know, handle=AsyncMock())
+            await limit.intercept(nothing_to_know, call_next=AsyncMock())
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ import pytest
 from psycopg import waiting
 from sqlalchemy import Connection, event, text
 
-from sprocket_grpc.storage.postgres.database import Database, create_plain_engine, never_give_way
+from sprocket_grpc.storage.postgres.database import Database, create_plain_engine, disable_psycopg_yields
 from sprocket_grpc.storage.postgres.prepared import PreparedRead
 
 OURS = text("""
@@ -34,7 +34,7 @@ def connections(url: str) -> object:
 async def database(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
     """A pool of one connection, which has been used, in a process that serves."""
     monkeypatch.setattr(waiting, "MAX_BUSY_TIME", waiting.MAX_BUSY_TIME)  # which is undone in the end
-    never_give_way()
+    disable_psycopg_yields()
     database = Database(database_url, pool_size=1, pool_timeout_seconds=1)
     await database.run_in_transaction(one)
     yield database

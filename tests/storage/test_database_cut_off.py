@@ -107,7 +107,7 @@ async def test_once_a_connection_could_not_be_made_one_call_tries_and_all_others
         await cable.plug_in()
         cable.cut()
         trying = asyncio.create_task(list_locations(service))
-        await asyncio.to_thread(wait_until, lambda: service.database._connecting._trying == 1)
+        await asyncio.to_thread(wait_until, lambda: service.database._connector._trying == 1)
         await fail(service, 100)
         assert not trying.done()
         cable.mend()

@@ -236,5 +236,5 @@ async def test_a_change_that_is_undone_does_not_cost_the_connection_on_which_rea
         ):  # from the sixth time on the driver has prepared what it runs, and forgets all when it undoes
             await database.run_in_transaction(lambda connection: connection.scalar(text("SELECT 1")))
         assert await database.rows(BACKEND, {}) == first
-        await database.run_and_undo(lambda connection: connection.scalar(text("SELECT 1")))
+        await database.run_dry(lambda connection: connection.scalar(text("SELECT 1")))
         assert await database.rows(BACKEND, {}) == first

@@ -15,7 +15,7 @@ from sprocket_grpc.config.database_url import normalise
 from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.storage import migrate
 from sprocket_grpc.storage.postgres.database import Database
-from sprocket_grpc.storage.postgres.read_router import Replicas
+from sprocket_grpc.storage.postgres.read_router import ReadRouter
 from tests.conformance.rpcs import METHODS, call, path, valid_requests
 from tests.support.books import numbers_of
 from tests.support.cable import cable_to, only_on_linux
@@ -63,7 +63,7 @@ async def reading_from(
 
 async def until_fresh(service: Service, count: int) -> None:
     """Wait until so many standbys are fresh enough."""
-    await asyncio.to_thread(wait_until, lambda: service.replicas.fresh == count)
+    await asyncio.to_thread(wait_until, lambda: service.read_router.fresh == count)
 
 
 def catch_up(primary: PostgresServer, standby: PostgresServer) -> None:
@@ -131,7 +131,7 @@ async def test_what_the_contract_marks_as_without_side_effects_is_read_on_the_st
     primary: PostgresServer, standby: PostgresServer
 ) -> None:
     async with reading_from(primary, standby.address) as service:
-        [replica] = service.replicas._standbys
+        [replica] = service.read_router._standbys
         requests = await valid_requests(service)
         await numbers_of(service, (await create_factory(service)).id)  # makes a token, whose key is on the primary
         catch_up(primary, standby)
@@ -150,7 +150,7 @@ async def test_standbys_are_read_in_turn_and_a_host_that_is_none_never(
         identifier = (await create_location(service)).id
         catch_up(primary, standby)
         asked = []
-        for each in service.replicas._standbys:
+        for each in service.read_router._standbys:
             with statements_on(each.database) as statements:
                 for _ in range(4):
                     await get_name(service, identifier)
@@ -170,9 +170,9 @@ async def test_nothing_older_than_the_maximum_lag_is_read_and_a_standby_that_cat
             await rename(service, identifier, "new")
             await asyncio.sleep(LAG_SECONDS)
             assert await get_name(service, identifier) == "new"
-            assert service.replicas.fresh == 0
+            assert service.read_router.fresh == 0
         await until_fresh(service, 1)
-        assert await service.replicas.run(is_standby)
+        assert await service.read_router.run(is_standby)
         catch_up(primary, standby)
         assert await get_name(service, identifier) == "new"
 
@@ -193,7 +193,7 @@ async def test_what_a_standby_does_not_have_yet_is_found_all_the_same(
     async with reading_from(primary, standby.address) as service:
         with standing_still(primary, standby):
             identifier = (await create_location(service, display_name="new")).id
-            assert await service.replicas.run(is_standby)
+            assert await service.read_router.run(is_standby)
             assert await get_name(service, identifier) == "new"
             factory = await create_factory(service)
             assert await numbers_of(service, factory.id) == [(10, 0)]
@@ -238,7 +238,7 @@ async def test_a_standby_that_is_killed_is_not_noticed_by_those_who_read_and_use
         catch_up(primary, standby)
         back = asyncio.Event()
         readers = [asyncio.create_task(read_until(service, identifier, back.is_set)) for _ in range(10)]
-        begun = service.replicas.begin()
+        begun = service.read_router.begin()
         assert await begun.run(is_standby)
         await asyncio.to_thread(standby.kill)
         await until_fresh(service, 0)
@@ -247,7 +247,7 @@ async def test_a_standby_that_is_killed_is_not_noticed_by_those_who_read_and_use
         await until_fresh(service, 1)
         back.set()
         await asyncio.gather(*readers)
-        assert await service.replicas.run(is_standby)
+        assert await service.read_router.run(is_standby)
         assert not await begun.run(is_standby)  # what was read on the primary would seem to be gone
 
 
@@ -264,7 +264,7 @@ async def test_a_standby_that_is_cut_off_delays_reads_for_seconds_and_fails_none
         assert await asyncio.gather(*(get_name(service, identifier) for _ in range(30))) == ["here"] * 30
         cable.cut()
         assert await asyncio.gather(*(get_name(service, identifier) for _ in range(30))) == ["here"] * 30
-        assert service.replicas.fresh == 0
+        assert service.read_router.fresh == 0
         cable.mend()
         await until_fresh(service, 1)
 
@@ -286,7 +286,7 @@ async def test_an_answer_of_a_standby_that_nobody_expects_does_not_end_the_watch
     )
     monkeypatch.setattr("sprocket_grpc.storage.postgres.read_router._AWAY_SECONDS", 0.05)
     primary, standby = Database(database_url, pool_size=1), Database(database_url, pool_size=1)
-    watching = asyncio.create_task(Replicas(primary, [standby], 0.1).watch(primary))
+    watching = asyncio.create_task(ReadRouter(primary, [standby], 0.1).watch(primary))
     while caplog.text.count("does not say how far it is") < 2:  # there is no event
         assert not watching.done()
         await asyncio.sleep(0.01)

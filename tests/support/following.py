@@ -27,7 +27,7 @@ def numbers(chart: FactoryChart) -> list[tuple[int, int]]:
     return list(zip(chart.sprocket_production_goal, chart.sprocket_production_actual, strict=True))
 
 
-class Following(Generic[_R]):
+class ChartPoller(Generic[_R]):
     """A stream that is read in the background until the block ends.
 
     Attributes:
@@ -76,7 +76,7 @@ class Following(Generic[_R]):
             self._arrived.set()
 
 
-class OneFollowing(Following[GetFactoryChartResponse]):
+class OneFollowing(ChartPoller[GetFactoryChartResponse]):
     """A stream of GetFactoryChart with follow."""
 
     def __init__(self, channel: grpc.aio.Channel, factory_id: str, **fields: Any) -> None:
@@ -93,7 +93,7 @@ class OneFollowing(Following[GetFactoryChartResponse]):
         await self.until(lambda: len(self.numbers) >= count)
 
 
-class ManyFollowing(Following[FollowFactoryChartsResponse]):
+class ManyFollowing(ChartPoller[FollowFactoryChartsResponse]):
     """A stream of FollowFactoryCharts."""
 
     def __init__(self, channel: grpc.aio.Channel, factory_ids: list[str], **fields: Any) -> None:

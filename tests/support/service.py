@@ -13,11 +13,11 @@ from sprocket.v1.location_pb2_grpc import LocationServiceStub
 from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
 from sprocket.v1.sprocket_type_pb2_grpc import SprocketTypeServiceStub
 from sprocket_grpc.config.settings import Settings
-from sprocket_grpc.server.dependencies import open_parts
+from sprocket_grpc.server.dependencies import open_dependencies
 from sprocket_grpc.server.health import HealthMonitor
-from sprocket_grpc.services.charts.followers import Following
+from sprocket_grpc.services.charts.followers import ChartPoller
 from sprocket_grpc.storage.postgres.database import Database
-from sprocket_grpc.storage.postgres.read_router import Replicas
+from sprocket_grpc.storage.postgres.read_router import ReadRouter
 from sprocket_grpc.testing.server import running_server
 
 if TYPE_CHECKING:  # the typed clients are in the stubs only
@@ -37,16 +37,16 @@ class Service:
         channel: A channel to it.
         database: The database it uses, to look behind the curtain.
         monitor: Its health monitor.
-        following: What notices new entries of charts for it.
-        replicas: The standbys that it reads from.
+        chart_poller: What notices new entries of charts for it.
+        read_router: The standbys that it reads from.
     """
 
     address: str
     channel: grpc.aio.Channel
     database: Database
     monitor: HealthMonitor
-    following: Following
-    replicas: Replicas
+    chart_poller: ChartPoller
+    read_router: ReadRouter
 
     @property
     def locations(self) -> "LocationServiceAsyncStub":
@@ -87,11 +87,18 @@ async def running_service(
     """
     settings = (settings or Settings()).model_copy(update={"listen": "127.0.0.1:0"})
     async with (
-        open_parts(settings, url) as parts,
-        running_server(parts) as address,
+        open_dependencies(settings, url) as dependencies,
+        running_server(dependencies) as address,
         _connected(address, credentials) as channel,
     ):
-        yield Service(address, channel, parts.database, parts.monitor, parts.following, parts.replicas)
+        yield Service(
+            address,
+            channel,
+            dependencies.database,
+            dependencies.monitor,
+            dependencies.chart_poller,
+            dependencies.read_router,
+        )
 
 
 def _connected(address: str, credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:

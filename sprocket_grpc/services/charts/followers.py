@@ -1,4 +1,4 @@
-"""Notices what is added to the charts that this process follows: one small query a tick for all of them.
+"""Notices what is added to the charts that this process follows: one small query a poll for all of them.
 
 It asks instead of being notified: NOTIFY would serialise the commits of the whole database, and neither poolers in
 transaction mode nor standbys have it. Nothing runs while nobody follows.
@@ -14,13 +14,13 @@ from contextvars import Context
 
 from sprocket_grpc.errors import NotFoundError, ShuttingDownError, SprocketError
 from sprocket_grpc.storage import chart_reads
-from sprocket_grpc.storage.chart_reads import Place, Span, Stretch
+from sprocket_grpc.storage.chart_reads import Chunk, Position, SequenceRange
 from sprocket_grpc.storage.postgres.database import Database
 
 MOST_SHARED_ENTRIES = 20_000
-"""How many new entries one tick reads for all followers together. Beyond that, each reads for itself at its pace."""
+"""How many new entries one poll reads for all followers together. Beyond that, each reads for itself at its pace."""
 
-_NOWHERE = Place(0, 0)
+_NO_POSITION = Position(0, 0)
 
 _log = logging.getLogger(__name__)
 
@@ -29,39 +29,39 @@ class Follower:
     """One stream that follows charts: what it has not sent yet.
 
     Its memory is bounded however slow its reader is: of each chart it keeps where the chart ends, and at most one
-    stretch, which it shares with the other followers.
+    chunk, which it shares with the other followers.
     """
 
-    def __init__(self, places: Mapping[str, Place]) -> None:
+    def __init__(self, positions: Mapping[str, Position]) -> None:
         """Take up to where the stream has sent each chart; it keeps this mapping up to date."""
-        self._places = places
+        self._positions = positions
         self._ends: dict[str, int] = {}
-        self._shared: dict[str, Stretch] = {}
+        self._shared: dict[str, Chunk] = {}
         self._error: SprocketError | None = None
         self._woken = asyncio.Event()
 
-    def tell(self, factory_id: str, end: Place | None, stretch: Stretch | None) -> None:
+    def notify(self, factory_id: str, end: Position | None, chunk: Chunk | None) -> None:
         """Hear where a chart ends now, if there is one, and perhaps what was added to it."""
-        place = self._places[factory_id]
-        if end is None or end.created_micros > place.created_micros:
+        position = self._positions[factory_id]
+        if end is None or end.created_micros > position.created_micros:
             self.fail(NotFoundError("factory", factory_id))
-        elif end.sequence > place.sequence:
+        elif end.sequence > position.sequence:
             if factory_id in self._ends:
                 self._shared.pop(factory_id, None)  # the reader is slow: what is new is not all that it lacks
-            elif stretch:
-                self._shared[factory_id] = stretch
+            elif chunk:
+                self._shared[factory_id] = chunk
             self._ends[factory_id] = end.sequence
             self._woken.set()
 
     def fail(self, error: SprocketError) -> None:
         """End the stream. Of several deleted factories, the error names all."""
         if isinstance(self._error, NotFoundError) and isinstance(error, NotFoundError):
-            both = dict.fromkeys((*self._error.identifiers, *error.identifiers))  # each tick tells it again
+            both = dict.fromkeys((*self._error.identifiers, *error.identifiers))  # each poll tells it again
             error = NotFoundError("factory", *both)
         self._error = error
         self._woken.set()
 
-    async def wait(self, seconds: float) -> tuple[list[Stretch], list[Span]]:
+    async def wait(self, seconds: float) -> tuple[list[Chunk], list[SequenceRange]]:
         """Wait until something was added, and return it: what is here already, and what has to be read.
 
         Nothing, if nothing was added for as many seconds.
@@ -79,49 +79,49 @@ class Follower:
         if self._error:
             raise self._error
         ends, shared, self._ends, self._shared = self._ends, self._shared, {}, {}
-        spans = [Span(each, self._places[each].sequence, end) for each, end in ends.items()]
-        here = [shared[span.factory_id].cut(span) for span in spans if _holds(shared, span)]
-        return here, [span for span in spans if not _holds(shared, span)]
+        sequences = [SequenceRange(each, self._positions[each].sequence, end) for each, end in ends.items()]
+        here = [shared[sequences.factory_id].cut(sequences) for sequences in sequences if _holds(shared, sequences)]
+        return here, [sequences for sequences in sequences if not _holds(shared, sequences)]
 
 
-def _holds(shared: Mapping[str, Stretch], span: Span) -> bool:
-    stretch = shared.get(span.factory_id)
-    return stretch is not None and stretch.span.after <= span.after and stretch.span.upto == span.upto
+def _holds(shared: Mapping[str, Chunk], sequences: SequenceRange) -> bool:
+    chunk = shared.get(sequences.factory_id)
+    return chunk is not None and chunk.sequences.after <= sequences.after and chunk.sequences.upto == sequences.upto
 
 
-class Following:
+class ChartPoller:
     """All followers of this process, and the task that looks out for them."""
 
-    def __init__(self, database: Database, tick_seconds: float) -> None:
+    def __init__(self, database: Database, poll_seconds: float) -> None:
         self._database = database
-        self._tick_seconds = tick_seconds
+        self._poll_seconds = poll_seconds
         self._followers: defaultdict[str, set[Follower]] = defaultdict(set)
-        self._known: dict[str, Place] = {}
+        self._known: dict[str, Position] = {}
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
         self._streams = 0
-        self.last_looked = time.monotonic()
+        self.last_polled = time.monotonic()
 
     @contextmanager
-    def follow(self, places: Mapping[str, Place]) -> Iterator[Follower]:
-        """Follow charts from these places on, until the block ends.
+    def follow(self, positions: Mapping[str, Position]) -> Iterator[Follower]:
+        """Follow charts from these positions on, until the block ends.
 
         Args:
-            places: Up to where the stream has sent each chart. To be kept up to date.
+            positions: Up to where the stream has sent each chart. To be kept up to date.
         """
-        follower = Follower(places)
+        follower = Follower(positions)
         if self._stopped:
             follower.fail(ShuttingDownError())
-        for factory_id, place in places.items():
+        for factory_id, position in positions.items():
             self._followers[factory_id].add(follower)
-            self._known[factory_id] = _earlier(self._known.get(factory_id, place), place)
-        self._look_out()
+            self._known[factory_id] = _earlier(self._known.get(factory_id, position), position)
+        self._ensure_polling()
         self._streams += 1
         try:
             yield follower
         finally:
             self._streams -= 1
-            for factory_id in places:
+            for factory_id in positions:
                 self._forget(factory_id, follower)
 
     def stop(self) -> None:
@@ -147,49 +147,49 @@ class Following:
         if not self._followers[factory_id]:
             del self._followers[factory_id], self._known[factory_id]
 
-    def _look_out(self) -> None:
+    def _ensure_polling(self) -> None:
         if self._task is None or self._task.done():
             # In a context of its own: what it does is not done in the name of the call that happens to be the first.
-            self._task = asyncio.create_task(self._tick_while_followed(), context=Context())
+            self._task = asyncio.create_task(self._poll_while_followed(), context=Context())
 
-    async def _tick_while_followed(self) -> None:
+    async def _poll_while_followed(self) -> None:
         while self._followers:
             try:
-                await self._tick()
-                self.last_looked = time.monotonic()
+                await self._poll()
+                self.last_polled = time.monotonic()
             except SprocketError as error:  # the database is away; the streams end if that lasts
                 _log.warning("charts cannot be followed: %s", error)
-            await asyncio.sleep(self._tick_seconds)
+            await asyncio.sleep(self._poll_seconds)
 
-    async def _tick(self) -> None:
+    async def _poll(self) -> None:
         moved = await chart_reads.read_moved(self._database, dict(self._known))
-        stretches = await self._read_shared(moved)
+        chunks = await self._read_shared(moved)
         for factory_id, end in moved.items():
             if factory_id not in self._known:
                 continue  # its last follower has left meanwhile
-            self._known[factory_id] = end or _NOWHERE
+            self._known[factory_id] = end or _NO_POSITION
             for follower in tuple(self._followers[factory_id]):
-                follower.tell(factory_id, end, stretches.get(factory_id))
+                follower.notify(factory_id, end, chunks.get(factory_id))
 
-    async def _read_shared(self, moved: Mapping[str, Place | None]) -> dict[str, Stretch]:
+    async def _read_shared(self, moved: Mapping[str, Position | None]) -> dict[str, Chunk]:
         """Read what was added, unless it is much."""
         known = self._known
-        spans = [
-            Span(each, known[each].sequence, end.sequence)
+        sequences = [
+            SequenceRange(each, known[each].sequence, end.sequence)
             for each, end in moved.items()
             if end and each in known and known[each].created_micros == end.created_micros
         ]
-        if not spans or sum(span.entries for span in spans) > MOST_SHARED_ENTRIES:
+        if not sequences or sum(sequences.entries for sequences in sequences) > MOST_SHARED_ENTRIES:
             return {}
         try:
-            read = await chart_reads.read_stretches(self._database, spans)
+            read = await chart_reads.read_chunks(self._database, sequences)
         except NotFoundError:
-            return {}  # one was deleted since, which the next tick sees
-        return {stretch.span.factory_id: stretch for stretch in read}
+            return {}  # one was deleted since, which the next poll sees
+        return {chunk.sequences.factory_id: chunk for chunk in read}
 
 
-def _earlier(known: Place, joining: Place) -> Place:
-    """Return from where the next tick has to look, so that no follower misses anything."""
+def _earlier(known: Position, joining: Position) -> Position:
+    """Return from where the next poll has to look, so that no follower misses anything."""
     if known.created_micros != joining.created_micros:
-        return _NOWHERE  # one of the two is of a factory that is gone: the tick tells whose
+        return _NO_POSITION  # one of the two is of a factory that is gone: the poll tells whose
     return min(known, joining)

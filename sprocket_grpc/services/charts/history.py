@@ -1,4 +1,4 @@
-"""Reads what charts held when a stream began: stretch by stretch, and no connection is held while a client reads."""
+"""Reads what charts held when a stream began: chunk by chunk, and no connection is held while a client reads."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
@@ -10,14 +10,14 @@ from typing import TypeAlias
 from sprocket_grpc.errors import NotFoundError
 from sprocket_grpc.services.charts.range import BEGINNING_OF_TIME_MICROS, NANOS_PER_MICRO, ChartRange, next_micro
 from sprocket_grpc.storage import chart_reads
-from sprocket_grpc.storage.chart_reads import Extent, Span, Stretch
+from sprocket_grpc.storage.chart_reads import Chunk, Extent, SequenceRange
 from sprocket_grpc.storage.postgres.database import Connection, Database
-from sprocket_grpc.storage.postgres.read_router import Reading
+from sprocket_grpc.storage.postgres.read_router import ReadSession
 
-STRETCH_ENTRIES = 20_000
-"""About 280 kB on the wire. Larger stretches are hardly faster, and smaller ones cost more per entry."""
+CHUNK_ENTRIES = 20_000
+"""About 280 kB on the wire. Larger chunks are hardly faster, and smaller ones cost more per entry."""
 
-_Read: TypeAlias = Callable[[Database], Awaitable[list[Stretch]]]
+_Read: TypeAlias = Callable[[Database], Awaitable[list[Chunk]]]
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class Opening:
     """What a stream has to send of one chart before it may follow it.
 
     Attributes:
-        span: Which entries; perhaps none.
+        sequences: Which entries; perhaps none.
         created_micros: When the factory was created.
         begins_before_start: Whether the first of them is older than the range, and was in force at its start.
     """
 
-    span: Span
+    sequences: SequenceRange
     created_micros: int
     begins_before_start: bool
 
@@ -43,19 +43,21 @@ def open_charts(connection: Connection, asked: ChartRange) -> list[Opening]:
     """
     times = [next_micro(time) for time in (asked.start, asked.end) if time is not None]
     extents = chart_reads.read_extents(connection, asked.factory_ids, times)
-    sent = {each: asked.places[each] for each in asked.factory_ids if each in asked.places}
-    if replaced := [each for each, place in sent.items() if place.created_micros != extents[each].end.created_micros]:
+    sent = {each: asked.positions[each] for each in asked.factory_ids if each in asked.positions}
+    if replaced := [
+        each for each, position in sent.items() if position.created_micros != extents[each].end.created_micros
+    ]:
         raise NotFoundError("factory", *replaced)
     return [_opening(asked, each, extents[each]) for each in asked.factory_ids]
 
 
 def _opening(asked: ChartRange, factory_id: str, extent: Extent) -> Opening:
     upto = extent.found[-1].sequence - 1 if asked.end is not None else extent.end.sequence
-    if factory_id in asked.places:
-        after, is_older = asked.places[factory_id].sequence, False
+    if factory_id in asked.positions:
+        after, is_older = asked.positions[factory_id].sequence, False
     else:
         after, is_older = _beginning(asked.start, extent)
-    return Opening(Span(factory_id, after, max(after, upto)), extent.end.created_micros, is_older)
+    return Opening(SequenceRange(factory_id, after, max(after, upto)), extent.end.created_micros, is_older)
 
 
 def _beginning(start: int | None, extent: Extent) -> tuple[int, bool]:
@@ -68,29 +70,29 @@ def _beginning(start: int | None, extent: Extent) -> tuple[int, bool]:
 
 
 async def read_history(
-    reading: Reading, asked: ChartRange, openings: Sequence[Opening]
-) -> AsyncGenerator[list[Stretch]]:
-    """Read what a stream has to send first, the next stretches while the client takes some in.
+    reading: ReadSession, asked: ChartRange, openings: Sequence[Opening]
+) -> AsyncGenerator[list[Chunk]]:
+    """Read what a stream has to send first, the next chunks while the client takes some in.
 
     Yields:
-        Stretches of up to 20,000 entries together, at most one of each factory.
+        Chunks of up to 20,000 entries together, at most one of each factory.
 
     Raises:
         NotFoundError: A factory was deleted meanwhile.
     """
     reads = _reads(asked, openings)
 
-    def start() -> asyncio.Task[list[Stretch]] | None:
+    def start() -> asyncio.Task[list[Chunk]] | None:
         read = next(reads, None)
         return asyncio.create_task(reading.read(read)) if read else None
 
     ahead = start()
     try:
         while ahead:
-            stretches = await ahead
+            chunks = await ahead
             ahead = start()
             await asyncio.sleep(0)  # its query leaves before these are sent: PostgreSQL works meanwhile
-            yield stretches
+            yield chunks
     finally:
         if ahead:
             ahead.cancel()
@@ -100,30 +102,32 @@ async def read_history(
 def _reads(asked: ChartRange, openings: Iterable[Opening]) -> Iterator[_Read]:
     """Plan the reading: what is short together, what is long in pieces, what is to be thinned out by itself."""
     begin = BEGINNING_OF_TIME_MICROS if asked.start is None else next_micro(asked.start)
-    spans = (each.span for each in openings)
-    for is_too_long, several in groupby(spans, lambda span: 0 < asked.max_points < span.entries):
+    sequences = (each.sequences for each in openings)
+    for is_too_long, several in groupby(sequences, lambda sequences: 0 < asked.max_points < sequences.entries):
         if is_too_long:
-            yield from (partial(_read_summary, span=span, begin=begin, most=asked.max_points) for span in several)
+            yield from (
+                partial(_read_summary, sequences=sequences, begin=begin, most=asked.max_points) for sequences in several
+            )
         else:
-            yield from (partial(chart_reads.read_stretches, spans=batch) for batch in batches(several))
+            yield from (partial(chart_reads.read_chunks, sequences=batch) for batch in batches(several))
 
 
-async def _read_summary(database: Database, span: Span, begin: int, most: int) -> list[Stretch]:
-    return [await database.run(chart_reads.read_summary, span, begin, most)]
+async def _read_summary(database: Database, sequences: SequenceRange, begin: int, most: int) -> list[Chunk]:
+    return [await database.run(chart_reads.read_summary, sequences, begin, most)]
 
 
-def batches(spans: Iterable[Span]) -> Iterator[list[Span]]:
-    """Cut and collect spans so that each batch has at most 20,000 entries, and at most one span of each factory."""
-    batch: list[Span] = []
-    room = STRETCH_ENTRIES
-    for span in spans:
-        after = span.after
-        while after < span.upto:
-            piece = Span(span.factory_id, after, min(span.upto, after + room))
+def batches(ranges: Iterable[SequenceRange]) -> Iterator[list[SequenceRange]]:
+    """Split and group ranges: each batch has at most 20,000 entries, and at most one range of each factory."""
+    batch: list[SequenceRange] = []
+    room = CHUNK_ENTRIES
+    for sequences in ranges:
+        after = sequences.after
+        while after < sequences.upto:
+            piece = SequenceRange(sequences.factory_id, after, min(sequences.upto, after + room))
             batch.append(piece)
             after, room = piece.upto, room - piece.entries
             if not room:
                 yield batch
-                batch, room = [], STRETCH_ENTRIES
+                batch, room = [], CHUNK_ENTRIES
     if batch:
         yield batch

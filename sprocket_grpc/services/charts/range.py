@@ -7,7 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from sprocket_grpc.errors import Violation
 from sprocket_grpc.services.standard.validation import batch_violations, id_violations
-from sprocket_grpc.storage.chart_reads import ENTRIES_OF_PART, Place
+from sprocket_grpc.storage.chart_reads import ENTRIES_OF_PART, Position
 
 MOST_POINTS = 20_000
 
@@ -28,14 +28,14 @@ class ChartRange:
         start: From which time on, in nanoseconds since 1970; None for the beginning.
         end: Before which time; None for no end.
         max_points: How many entries of each to send at most; 0 for all.
-        places: What was sent before, of some of the factories.
+        positions: What was sent before, of some of the factories.
     """
 
     factory_ids: Sequence[str]
     start: int | None = None
     end: int | None = None
     max_points: int = 0
-    places: Mapping[str, Place] = field(default_factory=dict)
+    positions: Mapping[str, Position] = field(default_factory=dict)
 
 
 def nanos(time: Timestamp) -> int:

@@ -13,11 +13,11 @@ from sprocket_grpc.services.charts.range import (
     nanos,
     time_violations,
 )
-from sprocket_grpc.services.charts.resume_token import open_resume_token
-from sprocket_grpc.services.charts.stream import Answer, ChartStream, ChartTools
-from sprocket_grpc.services.standard.sealing import binding
-from sprocket_grpc.services.standard.validation import id_violations, refuse
-from sprocket_grpc.storage.chart_reads import Stretch
+from sprocket_grpc.services.charts.resume_token import read_resume_token
+from sprocket_grpc.services.charts.stream import Answer, ChartDependencies, ChartStream
+from sprocket_grpc.services.standard.token_cipher import binding
+from sprocket_grpc.services.standard.validation import id_violations, raise_if_invalid
+from sprocket_grpc.storage.chart_reads import Chunk
 
 _Request: TypeAlias = pb.GetFactoryChartRequest | pb.FollowFactoryChartsRequest
 
@@ -28,8 +28,8 @@ class FactoryCharts:
     Both raise `InvalidArgumentError` for a request that is wrong in itself, and what `ChartStream` raises.
     """
 
-    def __init__(self, tools: ChartTools) -> None:
-        self._tools = tools
+    def __init__(self, dependencies: ChartDependencies) -> None:
+        self._dependencies = dependencies
 
     async def get(self, request: pb.GetFactoryChartRequest) -> AsyncGenerator[pb.GetFactoryChartResponse]:
         """Stream the chart of one factory, and follow it if asked to."""
@@ -52,16 +52,18 @@ class FactoryCharts:
     ) -> ChartStream:
         """Understand a request, and report all that is wrong with it at once."""
         wrong = wrong + time_violations("start_time", request.start_time) + max_points_violations(request.max_points)
-        bound_to, places = binding(request), {}
+        bound_to, positions = binding(request), {}
         try:
-            places = await open_resume_token(self._tools.sealer, bound_to, request.resume_token)
+            positions = await read_resume_token(self._dependencies.cipher, bound_to, request.resume_token)
         except InvalidResumeTokenError as error:
             if not wrong:
                 raise  # it has a reason of its own
             wrong += error.violations
-        refuse(wrong)
+        raise_if_invalid(wrong)
         start = nanos(request.start_time) if request.HasField("start_time") else None
-        return ChartStream(self._tools, ChartRange(factory_ids, start, end, request.max_points, places), bound_to)
+        return ChartStream(
+            self._dependencies, ChartRange(factory_ids, start, end, request.max_points, positions), bound_to
+        )
 
 
 def _end_violations(request: pb.GetFactoryChartRequest) -> list[Violation]:
@@ -82,24 +84,24 @@ def _one_chart(answer: Answer) -> pb.GetFactoryChartResponse:
         begins_before_start_time=bool(answer.older),
         end_of_history=answer.is_end_of_history,
     )
-    for stretch in answer.stretches:  # one at most
-        _fill(response.chart, stretch)
+    for chunk in answer.chunks:  # one at most
+        _fill(response.chart, chunk)
     return response
 
 
 def _many_charts(answer: Answer) -> pb.FollowFactoryChartsResponse:
     response = pb.FollowFactoryChartsResponse(resume_token=answer.resume_token, end_of_history=answer.is_end_of_history)
-    for stretch in answer.stretches:
-        factory_id = stretch.span.factory_id
+    for chunk in answer.chunks:
+        factory_id = chunk.sequences.factory_id
         _fill(
             response.charts.add(factory_id=factory_id, begins_before_start_time=factory_id in answer.older).chart,
-            stretch,
+            chunk,
         )
     return response
 
 
-def _fill(chart: pb.FactoryChart, stretch: Stretch) -> None:
-    """Fill the columns in their place: a chart that is made by itself and put there is copied, a fifth of the CPU."""
-    chart.time_micros.extend(stretch.time_micros)
-    chart.sprocket_production_goal.extend(stretch.sprocket_production_goal)
-    chart.sprocket_production_actual.extend(stretch.sprocket_production_actual)
+def _fill(chart: pb.FactoryChart, chunk: Chunk) -> None:
+    """Fill the columns in place: a chart that is made apart and assigned is copied, a fifth of the CPU."""
+    chart.time_micros.extend(chunk.time_micros)
+    chart.sprocket_production_goal.extend(chunk.sprocket_production_goal)
+    chart.sprocket_production_actual.extend(chunk.sprocket_production_actual)

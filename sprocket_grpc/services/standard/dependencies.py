@@ -2,28 +2,28 @@
 
 from dataclasses import dataclass
 
-from sprocket_grpc.services.standard.sealing import Sealer
+from sprocket_grpc.services.standard.token_cipher import TokenCipher
 from sprocket_grpc.services.standard.writes import Writes
 from sprocket_grpc.storage.postgres.database import Database
-from sprocket_grpc.storage.postgres.read_router import Replicas
+from sprocket_grpc.storage.postgres.read_router import ReadRouter
 
 
 @dataclass(frozen=True)
-class Toolkit:
+class ServiceDependencies:
     """What the standard methods of all resources work with.
 
     Attributes:
         database: Where the resources are.
-        replicas: Where calls without side effects read them.
+        read_router: Where calls without side effects read them.
         writes: How writes take effect.
-        sealer: What seals the place where a list goes on.
+        cipher: What seals the place where a list goes on.
         page_size_default: How many resources a page has when the request does not say.
         page_size_maximum: How many it has at most.
     """
 
     database: Database
-    replicas: Replicas
+    read_router: ReadRouter
     writes: Writes
-    sealer: Sealer
+    cipher: TokenCipher
     page_size_default: int = 50
     page_size_maximum: int = 1000

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 from sprocket_grpc.errors import EtagMismatchError, NotFoundError
-from sprocket_grpc.services.standard.dependencies import Toolkit
+from sprocket_grpc.services.standard.dependencies import ServiceDependencies
 from sprocket_grpc.services.standard.field_mask import changed_fields, mask_violations
-from sprocket_grpc.services.standard.lists import Lists
+from sprocket_grpc.services.standard.lists import ListMethod
 from sprocket_grpc.services.standard.requests import (
     DeleteRequest,
     Items,
@@ -21,7 +21,7 @@ from sprocket_grpc.services.standard.requests import (
     WriteRequest,
 )
 from sprocket_grpc.services.standard.resource import M, Resource
-from sprocket_grpc.services.standard.validation import etag_violations, id_violations, ids_violations, refuse
+from sprocket_grpc.services.standard.validation import etag_violations, id_violations, ids_violations, raise_if_invalid
 from sprocket_grpc.services.standard.writes import is_plain, request_id_violations
 from sprocket_grpc.storage.listing import Row
 from sprocket_grpc.storage.postgres.database import Connection
@@ -40,12 +40,12 @@ class StandardMethods(Generic[M]):
     with all that is wrong with it, beside what it documents; and what `Database` and `Writes` raise.
     """
 
-    def __init__(self, resource: Resource[M], store: ResourceStore, toolkit: Toolkit) -> None:
+    def __init__(self, resource: Resource[M], store: ResourceStore, dependencies: ServiceDependencies) -> None:
         self._resource = resource
         self._store = store
-        self._toolkit = toolkit
-        self._database = toolkit.database
-        self._lists = Lists(resource, store, toolkit)
+        self._dependencies = dependencies
+        self._database = dependencies.database
+        self._lists = ListMethod(resource, store, dependencies)
 
     async def create(self, request: WriteRequest, message: M, response: _W, created: M) -> _W:
         """Create a resource; output-only fields of `message` are ignored.
@@ -54,7 +54,7 @@ class StandardMethods(Generic[M]):
             ReferenceNotFoundError: It refers to resources that do not exist.
         """
         values = self._resource.values(message, self._resource.rules)
-        refuse(self._resource.violations(values) + request_id_violations(request))
+        raise_if_invalid(self._resource.violations(values) + request_id_violations(request))
         if is_plain(request):
             self._resource.assign(created, await self._database.run(self._store.insert, values))
             return response
@@ -62,7 +62,7 @@ class StandardMethods(Generic[M]):
         def work(connection: Connection) -> None:
             self._resource.assign(created, self._store.insert_in_transaction(connection, values))
 
-        return await self._toolkit.writes.run(request, response, work)
+        return await self._dependencies.writes.run(request, response, work)
 
     async def get(self, identifier: str, response: _R, found: M) -> _R:
         """Get a resource.
@@ -70,8 +70,8 @@ class StandardMethods(Generic[M]):
         Raises:
             NotFoundError: There is none with this id.
         """
-        refuse(id_violations("id", identifier))
-        self._resource.assign(found, await self._toolkit.replicas.read(self._store.get, identifier))
+        raise_if_invalid(id_violations("id", identifier))
+        self._resource.assign(found, await self._dependencies.read_router.read(self._store.get, identifier))
         return response
 
     async def batch_get(self, identifiers: Sequence[str], response: _R, found: Items[M]) -> _R:
@@ -80,8 +80,8 @@ class StandardMethods(Generic[M]):
         Raises:
             NotFoundError: Some do not exist.
         """
-        refuse(ids_violations("ids", identifiers))
-        for row in await self._toolkit.replicas.run(self._store.get_many, identifiers):
+        raise_if_invalid(ids_violations("ids", identifiers))
+        for row in await self._dependencies.read_router.run(self._store.get_many, identifiers):
             self._resource.assign(found.add(), row)
         return response
 
@@ -102,7 +102,7 @@ class StandardMethods(Generic[M]):
             ReferenceNotFoundError: It would refer to resources that do not exist.
         """
         changes = self._resource.values(message, changed_fields(self._resource, message, request.update_mask))
-        refuse(
+        raise_if_invalid(
             id_violations(f"{self._resource.name}.id", message.id)
             + etag_violations(f"{self._resource.name}.etag", message.etag)
             + mask_violations(self._resource, request.update_mask)
@@ -114,7 +114,7 @@ class StandardMethods(Generic[M]):
             write = self._update_or_insert if request.allow_missing else self._update
             self._resource.assign(updated, write(connection, message, changes))
 
-        return await self._toolkit.writes.run(request, response, work)
+        return await self._dependencies.writes.run(request, response, work)
 
     async def delete(self, request: DeleteRequest, response: _W, *, force: bool = False) -> _W:
         """Delete a resource; with `force`, also all that refer to it.
@@ -124,7 +124,9 @@ class StandardMethods(Generic[M]):
             EtagMismatchError: It was changed since it had the etag.
             ResourceInUseError: Other resources refer to it.
         """
-        refuse(id_violations("id", request.id) + etag_violations("etag", request.etag) + request_id_violations(request))
+        raise_if_invalid(
+            id_violations("id", request.id) + etag_violations("etag", request.etag) + request_id_violations(request)
+        )
 
         def work(connection: Connection) -> None:
             try:
@@ -133,7 +135,7 @@ class StandardMethods(Generic[M]):
                 if not request.allow_missing:
                     raise
 
-        return await self._toolkit.writes.run(request, response, work)
+        return await self._dependencies.writes.run(request, response, work)
 
     def _update(self, connection: Connection, message: M, changes: Values) -> Row:
         return self._change(connection, self._store.lock(connection, message.id), message, changes)
@@ -148,7 +150,7 @@ class StandardMethods(Generic[M]):
 
     def _insert_with_id(self, connection: Connection, message: M) -> Row:
         values = self._resource.values(message, self._resource.rules)
-        refuse(self._resource.violations(values))
+        raise_if_invalid(self._resource.violations(values))
         if message.etag:
             raise EtagMismatchError(self._resource.name, message.id)  # it names a state of something that is gone
         return self._store.insert_in_transaction(connection, values | {"id": message.id})
@@ -156,14 +158,14 @@ class StandardMethods(Generic[M]):
     def _change(self, connection: Connection, stored: Row, message: M, changes: Values) -> Row:
         self._require_etag(stored, message.etag)
         # The rules may have become stricter since it was stored: what is written keeps today's.
-        refuse(self._resource.violations(self._resource.stored(stored) | changes))
+        raise_if_invalid(self._resource.violations(self._resource.stored(stored) | changes))
         return self._store.update(connection, stored, changes) if changes else stored
 
     def _delete(self, connection: Connection, request: DeleteRequest, *, force: bool) -> None:
         if request.etag:
             self._require_etag(self._store.lock(connection, request.id), request.etag)
         if force:
-            self._store.delete_with_users(connection, request.id)
+            self._store.delete_cascade(connection, request.id)
         else:
             self._store.delete(connection, request.id)
 

@@ -5,16 +5,16 @@ from typing import cast
 
 from sprocket_grpc.errors import InvalidPageTokenError, Violation
 from sprocket_grpc.services.standard.requests import ListRequest
-from sprocket_grpc.services.standard.sealing import Sealer, TokenError, binding
+from sprocket_grpc.services.standard.token_cipher import TokenCipher, TokenError, binding
 from sprocket_grpc.storage.query_sql import SortKey
 
 
-async def seal_page_token(sealer: Sealer, request: ListRequest, last_key: SortKey) -> str:
+async def make_page_token(cipher: TokenCipher, request: ListRequest, last_key: SortKey) -> str:
     """Make the token with which `request` goes on after the resource with the sort key `last_key`."""
-    return await sealer.seal(binding(request), json.dumps(last_key).encode())
+    return await cipher.encrypt(binding(request), json.dumps(last_key).encode())
 
 
-async def open_page_token(sealer: Sealer, request: ListRequest) -> SortKey | None:
+async def read_page_token(cipher: TokenCipher, request: ListRequest) -> SortKey | None:
     """Return the sort key that the token of `request` was made with, or None if it has none.
 
     Raises:
@@ -24,7 +24,7 @@ async def open_page_token(sealer: Sealer, request: ListRequest) -> SortKey | Non
         return None
     try:
         return cast(
-            "SortKey", json.loads(await sealer.open(binding(request), request.page_token))
+            "SortKey", json.loads(await cipher.decrypt(binding(request), request.page_token))
         )  # it is as we sealed it
     except TokenError as error:
         hint = "keep all fields but page_size as they were"

@@ -93,7 +93,7 @@ def ids_violations(field: str, values: Sequence[str]) -> list[Violation]:
     return batch_violations(field, values) or list(each)
 
 
-def refuse(wrong: Sequence[Violation]) -> None:
+def raise_if_invalid(wrong: Sequence[Violation]) -> None:
     """Refuse a request that anything is wrong with.
 
     Raises:

@@ -94,7 +94,7 @@ class Writes:
             if write.error:
                 raise write.error
 
-        run = self._database.run_and_undo if request.validate_only else self._database.run_in_transaction
+        run = self._database.run_dry if request.validate_only else self._database.run_in_transaction
         await run(effect)
         return response
 

@@ -16,7 +16,7 @@ _PATIENCE_SECONDS = 1
 _NOT_PRIMARY = {"25006", "55000"}
 
 
-class Connecting:
+class Connector:
     """Makes connections. When that fails, one caller at a time goes on trying, and all others fail at once.
 
     So nobody waits in a queue of those who wait for a database that is away, each for its own timeout, and one that

@@ -23,9 +23,9 @@ from sqlalchemy.util import greenlet_spawn
 from sprocket_grpc.config.database_url import connect_arguments, describe
 from sprocket_grpc.errors import DeadlineExceededError, ExpectedError, UnavailableError
 from sprocket_grpc.storage.postgres.caller_setting import SET_CALLER
-from sprocket_grpc.storage.postgres.connector import Connecting, drop_if_not_primary
+from sprocket_grpc.storage.postgres.connector import Connector, drop_if_not_primary
 from sprocket_grpc.storage.postgres.direct import DirectReadError, DirectReads
-from sprocket_grpc.storage.postgres.errors import meaning_of, translated_errors
+from sprocket_grpc.storage.postgres.errors import error_for_sqlstate, translated_errors
 from sprocket_grpc.storage.postgres.prepared import PreparedRead
 
 __all__ = [
@@ -34,7 +34,7 @@ __all__ = [
     "DatabaseNotReachableError",
     "create_plain_engine",
     "describe",
-    "never_give_way",
+    "disable_psycopg_yields",
     "wait_for_database",
 ]
 
@@ -95,8 +95,8 @@ class Database:
         self._direct = DirectReads(self._single, self._connect_to_read)
         self._prepares = prepared_statements
         self._transactional = self._single.execution_options(isolation_level="READ COMMITTED")
-        self._connecting = Connecting()
-        event.listen(self._single, "do_connect", self._connecting)
+        self._connector = Connector()
+        event.listen(self._single, "do_connect", self._connector)
         event.listen(self._single, "handle_error", drop_if_not_primary)
         # Those who wait for a connection wait here and not in the pool, which wakes them for one that has become free,
         # but not when one that was to be made could not be.
@@ -131,7 +131,7 @@ class Database:
 
         return await self._run_when_free(unit)
 
-    async def run_and_undo(self, work: Callable[[Connection], None]) -> None:
+    async def run_dry(self, work: Callable[[Connection], None]) -> None:
         """Run work in a transaction that takes no effect."""
 
         def unit() -> None:
@@ -166,7 +166,7 @@ class Database:
             self.on_direct_read(read, time.perf_counter() - began, type(error).__name__)
             raise
         except DirectReadError as error:
-            if error.state is None or meaning_of(error.state) is not DeadlineExceededError:
+            if error.state is None or error_for_sqlstate(error.state) is not DeadlineExceededError:
                 raise
             self.on_direct_read(read, time.perf_counter() - began, error.state)
             _log.warning("DeadlineExceededError: PostgreSQL stopped a read")
@@ -209,7 +209,7 @@ class Database:
         finally:
             self.pending -= 1
             self.on_wait(clock() - asked)
-        if self._connecting.failed_at > began and not self.idle:
+        if self._connector.failed_at > began and not self.idle:
             self._free.release()
             raise UnavailableError  # whoever has come since then may try again
 
@@ -243,7 +243,7 @@ class Database:
         await self._engine.dispose()
 
 
-def never_give_way() -> None:
+def disable_psycopg_yields() -> None:
     """Let psycopg keep the event loop while it does not wait for PostgreSQL, for the whole of this process.
 
     It gives way after 5 ms, also while SQLAlchemy makes a connection ready or takes it back into its pool: a call that

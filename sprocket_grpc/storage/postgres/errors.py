@@ -28,7 +28,7 @@ _STATUS: dict[str, type[SprocketError]] = {
     "58": UnavailableError,  # input or output error of the system
 }
 
-MeaninglessError: TypeAlias = DBAPIError
+UntranslatedError: TypeAlias = DBAPIError
 """What is left of errors of the database once the others were translated: such as that a right is missing."""
 
 
@@ -51,9 +51,9 @@ def _translate(error: DBAPIError) -> type[SprocketError] | None:
     if state is None:
         lost = error.connection_invalidated or isinstance(error, OperationalError)
         return UnavailableError if lost else None
-    return meaning_of(state)
+    return error_for_sqlstate(state)
 
 
-def meaning_of(state: str) -> type[SprocketError] | None:
+def error_for_sqlstate(state: str) -> type[SprocketError] | None:
     """Return what an SQLSTATE means to a caller, if anything: the longest prefix that is known decides."""
     return next((_STATUS[state[:n]] for n in (5, 3, 2) if state[:n] in _STATUS), None)

@@ -15,7 +15,7 @@ from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from sprocket_grpc.errors import AbortedError, NotFoundError, SprocketError, UnavailableError
 from sprocket_grpc.storage.postgres.database import Connection, Database
-from sprocket_grpc.storage.postgres.errors import MeaninglessError
+from sprocket_grpc.storage.postgres.errors import UntranslatedError
 from sprocket_grpc.storage.postgres.replication import read_replayed, read_written
 
 _ANSWER_TIMEOUT_SECONDS = 5
@@ -51,7 +51,7 @@ class _Standby:
         self.as_of = -math.inf
 
 
-class Reading:
+class ReadSession:
     """What one call reads: all from one standby, or from the primary, which is never behind it.
 
     What fails on the standby, or is missing there, is read again on the primary, and so is all that is read after it.
@@ -80,7 +80,7 @@ class Reading:
         return await work(self._primary, *args, **kwargs)
 
 
-class Replicas:
+class ReadRouter:
     """The primary and its standbys, as those see them who only read."""
 
     def __init__(self, primary: Database, standbys: Sequence[Database] = (), maximum_lag_seconds: float = 5) -> None:
@@ -107,10 +107,10 @@ class Replicas:
         """How many standbys are fresh enough now."""
         return len(self._fresh())
 
-    def begin(self) -> Reading:
+    def begin(self) -> ReadSession:
         """Choose where one call reads, in turn among the standbys that are fresh enough."""
         fresh = self._fresh()
-        return Reading(self._primary, fresh[next(self._turn) % len(fresh)] if fresh else None)
+        return ReadSession(self._primary, fresh[next(self._turn) % len(fresh)] if fresh else None)
 
     async def run(self, work: Callable[Concatenate[Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Run work that is all that a call reads."""
@@ -175,6 +175,6 @@ class Replicas:
                 return await database.run(question)
         except (SprocketError, TimeoutError):
             return None
-        except MeaninglessError:
+        except UntranslatedError:
             _log.exception("%s does not say how far it is", database)
             return None

@@ -31,7 +31,7 @@ class Identifier(UserDefinedType[str]):
         return cast(colexpr, Text)
 
 
-class Several(UserDefinedType[Sequence[str]]):
+class ArrayOf(UserDefinedType[Sequence[str]]):
     """The type of a parameter that holds several texts or UUIDs: they are written in a tenth of the driver's time."""
 
     cache_ok = True
@@ -71,5 +71,5 @@ class Instant(UserDefinedType[int]):
         return epoch_micros(colexpr)
 
 
-IDENTIFIERS = Several("UUID")
+IDENTIFIERS = ArrayOf("UUID")
 """The type of a parameter that holds several ids."""

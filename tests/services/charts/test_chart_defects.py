@@ -25,7 +25,7 @@ from tests.support.service import Service
 async def test_a_followed_chart_that_had_not_begun_says_on_resume_that_it_begins_before(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(history, "STRETCH_ENTRIES", 3)
+    monkeypatch.setattr(history, "CHUNK_ENTRIES", 3)
     ids = [await factory_with(service, numbered([10, 20, 30, 40])), await factory_with(service, numbered([10, 30]))]
     asked = {"start_time": moment(15)}
     first, *_ = whole = await follow(service, ids, **asked)

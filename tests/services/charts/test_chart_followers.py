@@ -14,9 +14,9 @@ from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
 from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.errors import NotFoundError
 from sprocket_grpc.services.charts.followers import Follower
-from sprocket_grpc.services.charts.history import STRETCH_ENTRIES
+from sprocket_grpc.services.charts.history import CHUNK_ENTRIES
 from sprocket_grpc.storage import chart_reads
-from sprocket_grpc.storage.chart_reads import Place, Stretch
+from sprocket_grpc.storage.chart_reads import Chunk, Position
 from sprocket_grpc.storage.postgres.prepared import Reader
 from tests.support.books import fill_chart, numbers_of, query
 from tests.support.errors import fails
@@ -28,7 +28,7 @@ from tests.support.service import Service, running_service
 TICK_SECONDS = 0.02
 PROGRESS_SECONDS = 0.5
 
-# Without probing for more bandwidth, a server sends 64 kB ahead of what its client takes in: less than a stretch.
+# Without probing for more bandwidth, a server sends 64 kB ahead of what its client takes in: less than a chunk.
 NOTHING_AHEAD = [("grpc.http2.bdp_probe", 0)]
 
 _GROW = """
@@ -72,7 +72,7 @@ def questions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     asked: list[int] = []
     read_moved = chart_reads.read_moved
 
-    async def counted(reader: Reader, known: Mapping[str, Place]) -> dict[str, Place | None]:
+    async def counted(reader: Reader, known: Mapping[str, Position]) -> dict[str, Position | None]:
         asked.append(len(known))
         return await read_moved(reader, known)
 
@@ -92,7 +92,7 @@ async def test_all_followers_together_ask_once_a_tick_and_nobody_asks_for_no_fol
         await asyncio.sleep(20 * TICK_SECONDS)
         assert 1 <= len(questions) <= 20
         assert set(questions) == {5}
-    await eventually(lambda: service.following.count == 0)
+    await eventually(lambda: service.chart_poller.count == 0)
     await asyncio.sleep(2 * TICK_SECONDS)
     questions.clear()
     await asyncio.sleep(5 * TICK_SECONDS)
@@ -105,12 +105,12 @@ async def test_a_reader_that_goes_away_is_noticed_at_once(service: Service, end:
     async with grpc.aio.insecure_channel(service.address) as channel:
         follower = OneFollowing(channel, factory_id)
         await follower.until_responses(1)
-        await eventually(lambda: service.following.count == 1)
+        await eventually(lambda: service.chart_poller.count == 1)
         if end == "cancelled":
             follower.call.cancel()
         else:
             await channel.close()
-        await eventually(lambda: service.following.count == 0, PROGRESS_SECONDS / 2)
+        await eventually(lambda: service.chart_poller.count == 0, PROGRESS_SECONDS / 2)
 
 
 async def take(call: "grpc.aio.UnaryStreamCall[GetFactoryChartRequest, GetFactoryChartResponse]") -> list[int]:
@@ -128,15 +128,15 @@ async def test_a_slow_reader_misses_nothing_and_costs_neither_memory_nor_another
         times = await take(slow)
         async with OneFollowing(service.channel, factory_id) as quick:
             for number in range(1, 11):
-                await grow_chart(service, factory_id, STRETCH_ENTRIES)
-                await quick.until_entries(number * STRETCH_ENTRIES + 1)
+                await grow_chart(service, factory_id, CHUNK_ENTRIES)
+                await quick.until_entries(number * CHUNK_ENTRIES + 1)
             assert quick.numbers == await numbers_of(service, factory_id)
         gc.collect()
         # One is on its way to the slow reader, one waits for it, and one is kept for it; the other reader has its last.
-        assert sum(isinstance(each, Stretch) for each in gc.get_objects()) <= 5
-        while len(times) < 10 * STRETCH_ENTRIES + 1:
+        assert sum(isinstance(each, Chunk) for each in gc.get_objects()) <= 5
+        while len(times) < 10 * CHUNK_ENTRIES + 1:
             times += await take(slow)
-        assert times == list(range(1, 10 * STRETCH_ENTRIES + 2))
+        assert times == list(range(1, 10 * CHUNK_ENTRIES + 2))
         slow.cancel()
 
 
@@ -145,12 +145,12 @@ async def test_a_slow_reader_that_goes_away_is_noticed_at_once(service: Service)
     async with grpc.aio.insecure_channel(service.address, options=NOTHING_AHEAD) as channel:
         slow = FactoryServiceStub(channel).GetFactoryChart(GetFactoryChartRequest(factory_id=factory_id, follow=True))
         await take(slow)
-        await eventually(lambda: service.following.count == 1)
+        await eventually(lambda: service.chart_poller.count == 1)
         for _ in range(5):
-            await grow_chart(service, factory_id, STRETCH_ENTRIES)
+            await grow_chart(service, factory_id, CHUNK_ENTRIES)
             await asyncio.sleep(2 * TICK_SECONDS)
         slow.cancel()
-        await eventually(lambda: service.following.count == 0, PROGRESS_SECONDS / 2)
+        await eventually(lambda: service.chart_poller.count == 0, PROGRESS_SECONDS / 2)
 
 
 async def test_more_news_than_fit_into_a_response_arrive_in_several(service: Service) -> None:
@@ -158,11 +158,11 @@ async def test_more_news_than_fit_into_a_response_arrive_in_several(service: Ser
     async with ManyFollowing(service.channel, ids) as follower:
         await follower.until_entries(3)
         for each in ids:
-            await grow_chart(service, each, STRETCH_ENTRIES)
-        await follower.until_entries(3 + 3 * STRETCH_ENTRIES)
+            await grow_chart(service, each, CHUNK_ENTRIES)
+        await follower.until_entries(3 + 3 * CHUNK_ENTRIES)
         assert follower.charts == {each: await numbers_of(service, each) for each in ids}
         for response in follower.responses:
-            assert sum(len(each.chart.time_micros) for each in response.charts) <= STRETCH_ENTRIES
+            assert sum(len(each.chart.time_micros) for each in response.charts) <= CHUNK_ENTRIES
 
 
 async def test_a_server_that_stops_ends_its_streams_with_a_last_token(service: Service) -> None:
@@ -173,7 +173,7 @@ async def test_a_server_that_stops_ends_its_streams_with_a_last_token(service: S
     ):
         await one.until_responses(1)
         await many.until_responses(1)
-        service.following.stop()
+        service.chart_poller.stop()
         for follower in (one, many):
             with fails(grpc.StatusCode.UNAVAILABLE) as failure:
                 await follower.ended()
@@ -220,9 +220,9 @@ async def test_to_look_less_often_than_a_stream_says_that_nothing_is_new_is_no_o
 
 
 async def test_a_deleted_factory_is_named_once_however_often_its_reader_is_told() -> None:
-    follower = Follower({"a": Place(1, 1), "b": Place(1, 1)})
+    follower = Follower({"a": Position(1, 1), "b": Position(1, 1)})
     for factory_id in ("a", "a", "b", "a"):
-        follower.tell(factory_id, None, None)
+        follower.notify(factory_id, None, None)
     with pytest.raises(NotFoundError) as raised:
         await follower.wait(1)
     assert raised.value.identifiers == ("a", "b")

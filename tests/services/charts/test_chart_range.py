@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sprocket_grpc.services.charts.history import STRETCH_ENTRIES
+from sprocket_grpc.services.charts.history import CHUNK_ENTRIES
 from tests.support.books import query
 from tests.support.charts import (
     Entry,
@@ -128,16 +128,16 @@ async def test_a_range_that_is_still_to_come_has_only_what_is_in_force(service: 
 
 
 SPANS = [
-    (1, STRETCH_ENTRIES),
-    (1, STRETCH_ENTRIES + 1),
-    (STRETCH_ENTRIES, 2 * STRETCH_ENTRIES),
-    (5, 2 * STRETCH_ENTRIES + 4),
-    (6, 2 * STRETCH_ENTRIES + 6),
+    (1, CHUNK_ENTRIES),
+    (1, CHUNK_ENTRIES + 1),
+    (CHUNK_ENTRIES, 2 * CHUNK_ENTRIES),
+    (5, 2 * CHUNK_ENTRIES + 4),
+    (6, 2 * CHUNK_ENTRIES + 6),
 ]
 
 
 async def test_a_range_over_stretches_is_whole_with_and_without_an_older_entry(service: Service) -> None:
-    chart = numbered(range(10, 10 * (2 * STRETCH_ENTRIES + 10), 10))
+    chart = numbered(range(10, 10 * (2 * CHUNK_ENTRIES + 10), 10))
     factory_id = await factory_with(service, chart)
     for first, last in SPANS:
         exact = await read_range(service, factory_id, moment(10 * first), moment(10 * last + 1))

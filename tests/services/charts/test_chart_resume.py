@@ -43,7 +43,7 @@ RANGES: Mapping[str, Mapping[str, Any]] = {
 @pytest.fixture
 def short_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have all servers send some entries to a response, so that there are many responses to go on after."""
-    monkeypatch.setattr(history, "STRETCH_ENTRIES", 7)
+    monkeypatch.setattr(history, "CHUNK_ENTRIES", 7)
 
 
 @asynccontextmanager
@@ -81,7 +81,7 @@ async def test_the_rest_comes_after_any_response_of_a_long_stream_from_any_serve
 
 
 async def test_streams_that_are_broken_off_after_each_response_make_up_the_chart(service: Service) -> None:
-    chart = numbered(range(2 * history.STRETCH_ENTRIES + 1))
+    chart = numbered(range(2 * history.CHUNK_ENTRIES + 1))
     factory_id = await factory_with(service, chart)
     found: list[Entry] = []
     response = GetFactoryChartResponse()

@@ -1,4 +1,4 @@
-"""How a chart reaches its reader: whole, in order and in stretches, however slow the reader is."""
+"""How a chart reaches its reader: whole, in order and in chunks, however slow the reader is."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ import pytest
 from sprocket.v1.factory_pb2 import FactoryChart, GetFactoryChartRequest, GetFactoryChartResponse
 from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
 from sprocket_grpc.config.settings import Settings
-from sprocket_grpc.services.charts.history import STRETCH_ENTRIES
+from sprocket_grpc.services.charts.history import CHUNK_ENTRIES
 from tests.support.books import fill_chart, read_chart
 from tests.support.errors import fails
 from tests.support.locks import open_transaction, waiting_for
@@ -22,9 +22,9 @@ from tests.support.service import Service, running_service
 Call: TypeAlias = "grpc.aio.UnaryStreamCall[GetFactoryChartRequest, GetFactoryChartResponse]"
 
 # Without probing for more bandwidth, a server sends 64 kB ahead of what its client takes in, which is less than a
-# stretch: so it has a stretch on its way, one that waits, and does not read the next one.
+# chunk: so it has a chunk on its way, one that waits, and does not read the next one.
 NOTHING_AHEAD = [("grpc.http2.bdp_probe", 0)]
-LONG = 3 * STRETCH_ENTRIES - 1  # the last stretch has room for one more entry
+LONG = 3 * CHUNK_ENTRIES - 1  # the last chunk has room for one more entry
 
 
 async def factory_with_chart(service: Service, entries: int) -> str:
@@ -34,16 +34,16 @@ async def factory_with_chart(service: Service, entries: int) -> str:
     return factory_id
 
 
-def assert_whole(stretches: list[FactoryChart], entries: int) -> None:
-    """Check that the stretches are the chart that `fill_chart` makes."""
+def assert_whole(chunks: list[FactoryChart], entries: int) -> None:
+    """Check that the chunks are the chart that `fill_chart` makes."""
     sequences = range(1, entries + 1)
-    for each in stretches:
+    for each in chunks:
         columns = (each.time_micros, each.sprocket_production_goal, each.sprocket_production_actual)
         assert len(set(map(len, columns))) == 1
-        assert each.time_micros, "an empty stretch"
-    assert [time for each in stretches for time in each.time_micros] == list(sequences)
-    assert [n for each in stretches for n in each.sprocket_production_goal] == [2**63 - 1 - n for n in sequences]
-    assert [n for each in stretches for n in each.sprocket_production_actual] == [3 * n for n in sequences]
+        assert each.time_micros, "an empty chunk"
+    assert [time for each in chunks for time in each.time_micros] == list(sequences)
+    assert [n for each in chunks for n in each.sprocket_production_goal] == [2**63 - 1 - n for n in sequences]
+    assert [n for each in chunks for n in each.sprocket_production_actual] == [3 * n for n in sequences]
 
 
 def call_for_chart(channel: grpc.aio.Channel, factory_id: str) -> Call:
@@ -57,32 +57,32 @@ async def next_stretch(call: Call) -> FactoryChart:
 
 
 async def rest_of(call: Call) -> list[FactoryChart]:
-    stretches = []
+    chunks = []
     while (response := await call.read()) is not grpc.aio.EOF:
         assert isinstance(response, GetFactoryChartResponse)
-        stretches.append(response.chart)
-    return stretches
+        chunks.append(response.chart)
+    return chunks
 
 
 @asynccontextmanager
 async def slow_channel(service: Service) -> AsyncIterator[grpc.aio.Channel]:
-    """Connect as a client that takes in a stretch only when the test reads one."""
+    """Connect as a client that takes in a chunk only when the test reads one."""
     async with grpc.aio.insecure_channel(service.address, options=NOTHING_AHEAD) as channel:
         yield channel
 
 
 async def test_a_long_chart_arrives_whole_and_in_order_in_several_responses(service: Service) -> None:
     factory_id = await factory_with_chart(service, 45_001)
-    stretches = await rest_of(call_for_chart(service.channel, factory_id))
-    assert len(stretches) > 1
-    assert_whole(stretches, 45_001)
+    chunks = await rest_of(call_for_chart(service.channel, factory_id))
+    assert len(chunks) > 1
+    assert_whole(chunks, 45_001)
 
 
-@pytest.mark.parametrize("extra", [-1, 0, 1, STRETCH_ENTRIES], ids=["one less", "exactly", "one more", "twice"])
+@pytest.mark.parametrize("extra", [-1, 0, 1, CHUNK_ENTRIES], ids=["one less", "exactly", "one more", "twice"])
 async def test_a_chart_ends_well_wherever_a_stretch_ends(service: Service, extra: int) -> None:
-    factory_id = await factory_with_chart(service, STRETCH_ENTRIES + extra)
-    stretches = await rest_of(call_for_chart(service.channel, factory_id))
-    assert_whole(stretches, STRETCH_ENTRIES + extra)
+    factory_id = await factory_with_chart(service, CHUNK_ENTRIES + extra)
+    chunks = await rest_of(call_for_chart(service.channel, factory_id))
+    assert_whole(chunks, CHUNK_ENTRIES + extra)
 
 
 async def test_charts_do_not_mix(service: Service) -> None:

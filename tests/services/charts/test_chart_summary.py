@@ -98,26 +98,26 @@ PLACES = st.lists(st.integers(1, MANY), min_size=4, max_size=4, unique=True)
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],  # each example leaves the chart as it was
 )
-@given(places=PLACES)
-@example(places=[1, 2, 3, 4])
-@example(places=[4, 1, 2, 3])
-@example(places=[MANY, MANY - 1, MANY - 2, MANY - 3])
-@example(places=[5_000, 5_001, 5_002, 5_003])
+@given(positions=PLACES)
+@example(positions=[1, 2, 3, 4])
+@example(positions=[4, 1, 2, 3])
+@example(positions=[MANY, MANY - 1, MANY - 2, MANY - 3])
+@example(positions=[5_000, 5_001, 5_002, 5_003])
 async def test_a_single_spike_and_a_single_dip_of_each_curve_are_in_the_summary_wherever_they_are(
-    service: Service, places: list[int]
+    service: Service, positions: list[int]
 ) -> None:
     factory_id = await the_level_factory(service)
     chart = level(MANY)
-    for place, column, value in zip(places, ["goal", "goal", "actual", "actual"], [SPIKE, DIP] * 2, strict=True):
-        await set_number(service, place, column, value)
-        chart[place - 1] = chart[place - 1]._replace(**{column: value})
+    for position, column, value in zip(positions, ["goal", "goal", "actual", "actual"], [SPIKE, DIP] * 2, strict=True):
+        await set_number(service, position, column, value)
+        chart[position - 1] = chart[position - 1]._replace(**{column: value})
     selected = await summary(service, factory_id, POINTS)
-    for place, each in enumerate(level(MANY), 1):
-        if place in places:
-            await set_number(service, place, "goal", each.goal)
-            await set_number(service, place, "actual", each.actual)
+    for position, each in enumerate(level(MANY), 1):
+        if position in positions:
+            await set_number(service, position, "goal", each.goal)
+            await set_number(service, position, "actual", each.actual)
     assert_selected(selected, chart, POINTS)
-    assert {chart[place - 1] for place in places} <= set(selected)
+    assert {chart[position - 1] for position in positions} <= set(selected)
 
 
 async def the_level_factory(service: Service) -> str:
@@ -135,10 +135,10 @@ def with_a_spike_in_each_part(chart: Sequence[Entry]) -> tuple[list[Entry], list
     """Return a chart with a spike of the goal and a dip of the actual in the middle of each part; and those."""
     changed = list(chart)
     middles = [len(chart) * (2 * part + 1) // (2 * PARTS) for part in range(PARTS)]
-    for place in middles:
-        changed[place] = changed[place]._replace(goal=SPIKE)
-        changed[place + 1] = changed[place + 1]._replace(actual=DIP)
-    return changed, [changed[place + more] for place in middles for more in (0, 1)]
+    for position in middles:
+        changed[position] = changed[position]._replace(goal=SPIKE)
+        changed[position + 1] = changed[position + 1]._replace(actual=DIP)
+    return changed, [changed[position + more] for position in middles for more in (0, 1)]
 
 
 async def test_each_of_the_equally_long_parts_keeps_its_spikes(service: Service) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from sprocket_grpc.config.settings import Settings
 from tests.conformance.promises import invalid
-from tests.services.coalescing.hot import Hot, Waiter, answers, busy
+from tests.services.group_commit.hot import Hot, Waiter, answers, busy
 from tests.support.auditing import entries
 from tests.support.books import assert_books_agree
 from tests.support.callers import bearer, create_key

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import event
 
 from sprocket_grpc.config.settings import Settings
-from sprocket_grpc.services import coalescing
-from tests.services.coalescing.hot import Hot, Waiter, answers, batch_under_way, busy, hot_factory
+from sprocket_grpc.services import group_commit
+from tests.services.group_commit.hot import Hot, Waiter, answers, batch_under_way, busy, hot_factory
 from tests.support.books import assert_books_agree, numbers_of, query
 from tests.support.errors import fails
 from tests.support.locks import open_transaction, waiting_for
@@ -47,7 +47,7 @@ async def test_what_collects_while_a_commit_is_under_way_goes_with_the_next(
 async def test_a_batch_is_bounded(
     hot: Hot, database_url: str, collected: Waiter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(coalescing, "LARGEST_BATCH", 3)
+    monkeypatch.setattr(group_commit, "LARGEST_BATCH", 3)
     async with busy(hot, database_url) as first:
         others = [hot.create() for _ in range(7)]
         await collected(7)

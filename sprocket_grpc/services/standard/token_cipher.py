@@ -37,8 +37,8 @@ def binding(request: Serializable) -> bytes:
     return hashlib.sha256(content).digest()[:_BINDING_BYTES]
 
 
-class Sealer:
-    """Seals and opens tokens, with keys that all replicas share."""
+class TokenCipher:
+    """Encrypts and decrypts tokens, with keys that all replicas share."""
 
     def __init__(self, database: Database, secrets: Sequence[str] = ()) -> None:
         """Take keys from secrets that the replicas share, or else from the database.
@@ -50,12 +50,12 @@ class Sealer:
         self._database = database
         self._fernet = MultiFernet(_fernets([_derive(secret) for secret in secrets])) if secrets else None
 
-    async def seal(self, bound_to: bytes, content: bytes) -> str:
+    async def encrypt(self, bound_to: bytes, content: bytes) -> str:
         """Make a token that carries `content` to a request that `binding` digests alike."""
         token = (await self._load()).encrypt(bound_to + content)
         return token.decode().rstrip("=")  # a URL would have to escape the padding
 
-    async def open(self, bound_to: bytes, token: str) -> bytes:
+    async def decrypt(self, bound_to: bytes, token: str) -> bytes:
         """Return the content of a token that a request brings.
 
         Raises:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import grpc
 import pytest
 
-from tests.services.coalescing.hot import Hot, Waiter, answers, batch_under_way, busy, cancel
+from tests.services.group_commit.hot import Hot, Waiter, answers, batch_under_way, busy, cancel
 from tests.support.books import assert_books_agree, query
 from tests.support.service import Service
 

@@ -80,7 +80,7 @@ class _Batch(Generic[T]):
                 call.done.set_result(None)
 
 
-class Coalescing(Generic[K, T]):
+class GroupCommit(Generic[K, T]):
     """Does items for keys: one batch at a time for each key, while other keys neither wait nor are waited for.
 
     What comes alone is done at once, and by the call itself. What comes while its key is busy collects, without

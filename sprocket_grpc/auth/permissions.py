@@ -12,7 +12,7 @@ _ADMINISTRATION = frozenset({"sprocket.v1.AuditService"})
 """The services whose every method is for administrators."""
 
 
-class Right(StrEnum):
+class Permission(StrEnum):
     """What a caller may do. Each includes those before it."""
 
     READ = "sprocket.read"
@@ -30,18 +30,18 @@ class Identity:
     """
 
     principal: str
-    rights: frozenset[Right]
+    rights: frozenset[Permission]
 
 
-def with_included(names: Iterable[str]) -> frozenset[Right]:
+def with_included(names: Iterable[str]) -> frozenset[Permission]:
     """Return the rights of these names and all that they include. Names of anything else mean nothing here."""
-    order = list(Right)
-    greatest = max((order.index(Right(name)) for name in names if name in set(order)), default=-1)
+    order = list(Permission)
+    greatest = max((order.index(Permission(name)) for name in names if name in set(order)), default=-1)
     return frozenset(order[: greatest + 1])
 
 
 @cache
-def needed_right(method: str) -> Right:
+def required_permission(method: str) -> Permission:
     """Return the right that a method needs, by what the contract says of its effects.
 
     Args:
@@ -49,6 +49,6 @@ def needed_right(method: str) -> Right:
     """
     described = descriptor_pool.Default().FindMethodByName(method[1:].replace("/", "."))
     if described.containing_service.full_name in _ADMINISTRATION:
-        return Right.ADMIN
+        return Permission.ADMIN
     reads = described.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
-    return Right.READ if reads else Right.WRITE
+    return Permission.READ if reads else Permission.WRITE

@@ -5,17 +5,17 @@ from typing import Any
 
 import pytest
 
-from sprocket_grpc.services.coalescing import Coalescing
-from tests.services.coalescing.hot import Hot, Waiter, hot_factory
+from sprocket_grpc.services.group_commit import GroupCommit
+from tests.services.group_commit.hot import Hot, Waiter, hot_factory
 from tests.support.service import Service
 
 
 @pytest.fixture
 def collected(monkeypatch: pytest.MonkeyPatch) -> Waiter:
     """Waits until exactly so many calls wait for others, collected or in a batch."""
-    waiting, wait = 0, Coalescing._wait
+    waiting, wait = 0, GroupCommit._wait
 
-    async def counted(self: Coalescing[Any, Any], key: Any, item: Any) -> None:
+    async def counted(self: GroupCommit[Any, Any], key: Any, item: Any) -> None:
         nonlocal waiting
         waiting += 1
         try:
@@ -28,7 +28,7 @@ def collected(monkeypatch: pytest.MonkeyPatch) -> Waiter:
             while waiting != count:  # noqa: ASYNC110  # there is no event
                 await asyncio.sleep(0.005)
 
-    monkeypatch.setattr(Coalescing, "_wait", counted)
+    monkeypatch.setattr(GroupCommit, "_wait", counted)
     return until
 
 
