@@ -15,7 +15,7 @@ from sprocket_grpc.storage.embedded import embedded_postgres
 from sprocket_grpc.storage.embedded.account import account_for
 from sprocket_grpc.storage.embedded.binaries import find_binaries
 from sprocket_grpc.storage.embedded.pid_file import read_pid_file
-from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
 
 _ENTRIES_AT_ONCE = 1_000_000
 

@@ -25,7 +25,7 @@ from sprocket.v1.sprocket_pb2 import (
 )
 from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
 from sprocket_grpc.storage import migrate
-from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
 
 _SMALL = Size(sprockets=10_000, entries=50_000)
 _PROMISED = Target("<=", 1.5)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sqlalchemy import text
 
 from bench.report import Progress
-from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
 
 FACTORIES = 100
 TYPES = 100

@@ -108,7 +108,7 @@ class ApiKeys:
         self._cache.pop(identifier, None)
         if len(self._cache) >= _MOST_CACHED:  # somebody tries ids; what is oldest goes
             del self._cache[next(iter(self._cache))]
-        lookup = asyncio.create_task(self._database.run(api_key.read, identifier))
+        lookup = asyncio.create_task(self._database.read(api_key.read(identifier)))
         cached = self._cache[identifier] = _Cached(self._clock() + CACHE_SECONDS, lookup)
         lookup.add_done_callback(lambda _: self._forget_failed(identifier, cached))
         return cached

@@ -13,7 +13,8 @@ from sprocket_grpc.auth.api_key import make_key
 from sprocket_grpc.cli.setup import load_settings_and_log, open_database
 from sprocket_grpc.storage import api_key
 from sprocket_grpc.storage.api_key import ValidKey
-from sprocket_grpc.storage.postgres.database import Connection, create_plain_engine
+from sprocket_grpc.storage.postgres.database import Connection
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.schema_version import find_problem
 
 _HOURS = {"h": 1, "d": 24}

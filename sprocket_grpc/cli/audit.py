@@ -19,7 +19,7 @@ from sprocket_grpc.query.expression import And, Comparison, Operator
 from sprocket_grpc.query.listing import Query
 from sprocket_grpc.services.audit_entry import AuditEntries
 from sprocket_grpc.storage.audit import AuditStore, first_id
-from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.schema_version import find_problem
 
 _READ_AT_ONCE = 1_000
@@ -62,7 +62,7 @@ def _query(resource: UUID | None, principal: str | None, since: Since | None) ->
 
 def _entries(connection: Connection, query: Query, limit: int) -> Iterator[AuditEntry]:
     store, described, after = AuditStore(), AuditEntries(), None
-    while rows := store.page_by(connection, query, after, min(limit, _READ_AT_ONCE)):
+    while rows := store.page(query, after, min(limit, _READ_AT_ONCE)).on(connection):
         for row in rows:
             described.assign(entry := AuditEntry(), row)
             yield entry

@@ -8,9 +8,9 @@ import click
 
 from sprocket_grpc import __version__
 from sprocket_grpc.config.addresses import reachable, split
+from sprocket_grpc.config.database_url import describe
 from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.server.run import Started
-from sprocket_grpc.storage.postgres.database import describe
 
 
 def announcement(settings: Settings, url: str, workers: int = 1) -> Callable[[Started], None]:

@@ -3,8 +3,9 @@
 import click
 
 from sprocket_grpc.cli.setup import load_settings_and_log, open_database
+from sprocket_grpc.config.database_url import describe
 from sprocket_grpc.config.production import check_sample_data
-from sprocket_grpc.storage.postgres.database import create_plain_engine, describe
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.schema_version import find_problem, read_revision
 from sprocket_grpc.storage.seed import seed
 

@@ -9,7 +9,7 @@ import click
 from sprocket_grpc.config.production import check_database
 from sprocket_grpc.config.settings import Settings, load_settings
 from sprocket_grpc.storage.embedded import default_directory, embedded_postgres
-from sprocket_grpc.storage.postgres.database import wait_for_database
+from sprocket_grpc.storage.postgres.engine import wait_for_database
 from sprocket_grpc.telemetry.logs import configure_logging
 
 

@@ -1,1 +1,1 @@
-"""What holds for every call, whatever it asks for: one file per interceptor."""
+"""The interceptors that every call goes through, one per file, and the chain that puts them around handlers."""

@@ -1,6 +1,6 @@
-"""A log line for every call that has ended: what was called, by whom, how it ended and what it cost.
+"""A log line for every call that has ended: its method, principal, status, duration and sizes.
 
-It never holds what was said in the call, nor any token or key.
+It never contains messages, tokens or keys.
 """
 
 import logging
@@ -13,10 +13,10 @@ _log = logging.getLogger("sprocket_grpc.access")
 
 
 class AccessLog:
-    """Writes the line; outermost, so that it knows the status."""
+    """Writes the line. It runs outermost, so that it knows the status."""
 
     async def intercept(self, call: Call, call_next: CallNext) -> Any:  # noqa: ANN401  # any message
-        """Log a call when it has ended."""
+        """Log a call once it has ended."""
         try:
             return await call_next(call)
         finally:

@@ -1,4 +1,4 @@
-"""Lets nobody call who is not known and does not have the right: before anything of the request is looked at."""
+"""Authenticates callers and checks their permission, before anything of the request is read."""
 
 from dataclasses import replace
 from typing import Any
@@ -14,13 +14,13 @@ AUTHORIZATION_KEY = "authorization"
 
 
 class Authorization:
-    """Stands right inside of what turns errors into statuses."""
+    """Runs directly inside the interceptor that turns errors into statuses."""
 
     def __init__(self, authentication: Authentication) -> None:
         self._authentication = authentication
 
     async def intercept(self, call: Call, call_next: CallNext) -> Any:  # noqa: ANN401  # any message
-        """Find out who calls, and refuse the call without the right."""
+        """Authenticate the caller, and refuse the call without the permission of its method."""
         shown = call.context.auth_context()
         identity = await self._authentication.identify(call.metadata.get(AUTHORIZATION_KEY), shown)
         call.principal = identity.principal

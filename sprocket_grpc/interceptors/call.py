@@ -1,4 +1,4 @@
-"""A call, as the interceptors around all handlers see it."""
+"""A call, as interceptors see it."""
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,21 +20,21 @@ class Call:
 
     Attributes:
         method: Its full name, such as `/sprocket.v1.FactoryService/GetFactory`.
-        metadata: What the client sent with it, by lower-case keys; of several values for one key, the last.
-        context: What gRPC says about it.
-        request: Its message, or why it is none.
-        request_bytes: The size of the request.
+        metadata: The metadata of the client, by lower-case keys; the last of several values for one key.
+        context: The context that gRPC gives to its handler.
+        request: Its message, or the error why it could not be decoded.
+        request_bytes: The size of the request, in bytes.
         request_id: The id under which logs, traces and errors speak of it.
         is_stream: Whether it may have many responses.
-        status: How it ended, as far as it has.
-        response_bytes: The size of the responses so far.
-        responses: How many responses there were so far.
-        peer: Where it comes from. Do not ask the context: once the call has ended, that crashes the process.
-        principal: Who makes it, as far as that is known.
+        status: The status it ended with; OK until then.
+        response_bytes: The size of the responses so far, in bytes.
+        responses: The number of responses so far.
+        peer: The address of the client. Never ask the context: after the end of the call that crashes the process.
+        principal: Who makes it; anonymous until the caller is authenticated.
         trace_id: The trace it belongs to, if any.
-        reason: Why it failed, as the client is told; a value of `sprocket.v1.ErrorReason`. Empty if it did not.
-        is_uncounted: Whether the rate limit let it through because nobody could count it.
-        began: When it began, by a clock that never goes back.
+        reason: Why it failed, a value of `sprocket.v1.ErrorReason`; empty if it succeeded.
+        is_uncounted: Whether the rate limit let it through uncounted, since Redis did not answer.
+        began: When it began, by a monotonic clock.
     """
 
     method: str
@@ -70,7 +70,7 @@ CallNext: TypeAlias = Callable[[Call], Awaitable[Any]]
 
 
 class Interceptor(Protocol):
-    """Something that holds for every call, whatever it is about."""
+    """Code around every call."""
 
     async def intercept(self, call: Call, call_next: CallNext) -> Any:  # noqa: ANN401  # any message
-        """Have a call handled, and return the response; to refuse the call, raise one of `sprocket_grpc.errors`."""
+        """Handle a call by `call_next`, and return the response; to refuse it, raise one of `sprocket_grpc.errors`."""

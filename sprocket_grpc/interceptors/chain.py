@@ -1,6 +1,6 @@
-"""Puts interceptors around every handler of ours, the first outermost.
+"""Puts the interceptors around every handler of the contract, the first outermost.
 
-Health and reflection go without: they have to answer when nothing else does.
+Health and reflection have none: they must answer when everything else fails.
 """
 
 import asyncio
@@ -30,8 +30,8 @@ class _Received(NamedTuple):
     """A request that has arrived.
 
     Attributes:
-        message: The message, or why it is none.
-        size: How many bytes it had.
+        message: The message, or the error why it could not be decoded.
+        size: Its size in bytes.
     """
 
     message: Any
@@ -50,13 +50,13 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler:
-        """Wrap the handler of a call, if it is one of ours. A method has the same handler at every call."""
+        """Return the wrapped handler of a method of the contract; a method has the same handler at every call."""
         method = handler_call_details.method
         if method in self._wrapped:
             return self._wrapped[method]
         handler = await continuation(handler_call_details)
         if handler is None or not method.startswith(_OUR_METHODS):
-            return handler  # nothing is kept, for anyone can make up names
+            return handler  # not cached: a client can make up any number of names
         self._wrapped[method] = self._wrap(method, handler)
         return self._wrapped[method]
 
@@ -102,7 +102,7 @@ def _returning(behaviour: Any) -> CallNext:  # noqa: ANN401  # gRPC does not say
 
 
 def _sending(behaviour: Any) -> CallNext:  # noqa: ANN401  # gRPC does not say
-    # What is yielded to gRPC ends, when the client leaves, whenever and in whichever task the garbage is collected.
+    # gRPC leaves a generator to the garbage collector when the client disconnects, which ends it late and in any task.
     async def call_next(call: Call) -> None:
         async with aclosing(behaviour(_message(call), call.context)) as responses:
             async for response in responses:
@@ -116,7 +116,7 @@ async def _write(context: Context, response: Any) -> None:  # noqa: ANN401  # an
     try:
         await context.write(response)
     except grpc.aio.InternalError:
-        # There is nobody to send it to: the client has gone, and the call is just about to be cancelled.
+        # The client has disconnected, and gRPC is about to cancel the call.
         raise asyncio.CancelledError from None
 
 
@@ -127,7 +127,7 @@ def _message(call: Call) -> Any:  # noqa: ANN401  # any message
 
 
 def _decoder(method: str, deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], _Received]:
-    """Let a request that cannot be decoded through as an error; gRPC itself would answer INTERNAL."""
+    """Pass a request that cannot be decoded on as an error: gRPC itself would answer INTERNAL."""
 
     def decode(data: bytes) -> _Received:
         try:
@@ -139,7 +139,7 @@ def _decoder(method: str, deserialize: Callable[[bytes], Any] | None) -> Callabl
 
 
 def _request_id(given: str | bytes | None) -> str:
-    """Take the id that the client or a proxy gave the request, if it can stand in a log; or else make one."""
+    """Return the request id that the client or a proxy sent, if it is printable ASCII; otherwise a new one."""
     if isinstance(given, str) and 0 < len(given) <= _LONGEST_REQUEST_ID and given.isprintable() and given.isascii():
         return given
     return str(uuid_utils.uuid7())

@@ -1,7 +1,7 @@
-"""Takes on only so many calls at once: what would only wait in line is refused at once, and can go elsewhere.
+"""Limits the calls in flight: a call over the limit is refused immediately, so that the client can try another replica.
 
-Health is not counted: no interceptor is around it. Streams are counted apart: those that follow charts stay open for
-hours and cost next to nothing, and neither kind may keep the other out.
+Health checks are not counted. Streams have a limit of their own: those that follow charts stay open for hours at
+almost no cost, and neither kind may exhaust the limit of the other.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from sprocket_grpc.interceptors.call import Call, CallNext
 
 
 class _Slots:
-    """How many calls of one kind there may be, and are."""
+    """The limit and the number of calls of one kind."""
 
     def __init__(self, limit: int, kind: str) -> None:
         self.limit = limit
@@ -20,17 +20,17 @@ class _Slots:
 
 
 class ConcurrencyLimit:
-    """Stands before all that costs anything, but inside of what turns errors into statuses."""
+    """Runs before everything that costs, and inside the interceptor that turns errors into statuses."""
 
     def __init__(self, call_limit: int, stream_limit: int) -> None:
         self._calls = _Slots(call_limit, "calls")
         self._streams = _Slots(stream_limit, "streams")
 
     async def intercept(self, call: Call, call_next: CallNext) -> Any:  # noqa: ANN401  # any message
-        """Take a slot for as long as the call runs.
+        """Hold a slot while the call runs.
 
         Raises:
-            OverloadedError: None is free.
+            OverloadedError: All slots are taken.
         """
         slots = self._streams if call.is_stream else self._calls
         if slots.taken >= slots.limit:

@@ -1,6 +1,6 @@
 """Turns exceptions into statuses: the only place that aborts a call.
 
-What is not one of our errors becomes INTERNAL, and only the log says more.
+An exception that is not a `SprocketError` becomes INTERNAL, and only the log has its details.
 """
 
 import asyncio
@@ -16,27 +16,27 @@ from sprocket_grpc.interceptors.status import to_status
 
 _log = logging.getLogger(__name__)
 
-# A client leaves at its own deadline. Ours is later: it was on its way, and gRPC rounds it up by as much as 1 %.
+# The server sees a deadline later than its client does: by the time on the network, and gRPC rounds up by up to 1 %.
 _DEADLINE_IS_LATE = 0.02
 
 
 class ErrorMapping:
-    """Guards the handlers, and the interceptors within it."""
+    """Runs outside of everything that raises, and inside the interceptors that need the status."""
 
     async def intercept(self, call: Call, call_next: CallNext) -> Any:  # noqa: ANN401  # any message
-        """Give a call that fails its status."""
+        """Abort a call that fails with its status."""
         try:
             return await call_next(call)
         except asyncio.CancelledError:
             call.status = _status_of_cancelled(call)
             raise
-        except Exception as error:  # whatever it is, the client gets a status
+        except Exception as error:  # every failure gets a status
             await _abort(call, error)
 
 
 def _status_of_cancelled(call: Call) -> grpc.StatusCode:
-    """Tell a deadline that has passed from a client that has gone."""
-    remaining: float | None = call.context.time_remaining()  # None without a deadline, whatever its stubs say
+    """Distinguish a deadline that has passed from a client that has disconnected."""
+    remaining: float | None = call.context.time_remaining()  # None without a deadline, although the stubs say float
     if remaining is None or remaining > _DEADLINE_IS_LATE * (call.seconds + remaining):
         return grpc.StatusCode.CANCELLED
     return grpc.StatusCode.DEADLINE_EXCEEDED

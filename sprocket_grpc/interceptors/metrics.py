@@ -1,6 +1,6 @@
-"""Counts calls and times them. Imported only where metrics are wanted.
+"""Counts and times calls. Imported only if metrics are on.
 
-There are series for methods that exist and for nothing else, for names can be made up.
+Only methods that exist have series: a client can make up any number of names.
 """
 
 from collections import defaultdict
@@ -17,19 +17,19 @@ from sprocket_grpc.interceptors.call import Call, CallNext
 from sprocket_grpc.interceptors.status import SERVER_ERRORS
 from sprocket_grpc.telemetry.histograms import Attributes, Histograms
 
-# Those of the conventions for calls, and finer below 5 ms, which most of ours stay under.
+# The buckets of the semantic conventions, and finer ones below 5 ms, where most calls are.
 _BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10]
 
 
 @dataclass
 class _Traffic:
-    """What went to and from a method.
+    """The traffic of a method.
 
     Attributes:
-        active: The calls that are being answered.
-        received: How many bytes the requests had that came so far.
-        sent: How many bytes the responses had, of calls that have ended.
-        responses: How many they were.
+        active: The calls in flight.
+        received: The bytes of all requests so far.
+        sent: The bytes of the responses of calls that have ended.
+        responses: The number of those responses.
     """
 
     active: dict[int, Call] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class _Traffic:
 
 
 class CallMetrics:
-    """Stands outside of what turns errors into statuses."""
+    """Runs outside of the interceptor that turns errors into statuses."""
 
     def __init__(self, meter: Meter, histograms: Histograms) -> None:
         self._traffic: defaultdict[str, _Traffic] = defaultdict(_Traffic)
@@ -51,7 +51,7 @@ class CallMetrics:
         self._uncounted = meter.create_counter(
             "sprocket.rate_limit.uncounted", "{call}", "Calls let through because Redis did not answer."
         )
-        self._uncounted.add(0)  # or else there would be nothing to see until it happens
+        self._uncounted.add(0)  # so that the series exists before it happens
         self._observe(meter)
 
     def _observe(self, meter: Meter) -> None:
@@ -65,7 +65,7 @@ class CallMetrics:
         meter.create_observable_counter("sprocket.call.responses", [self._each(_responses)], "{response}", "Responses.")
 
     async def intercept(self, call: Call, call_next: CallNext) -> Any:  # noqa: ANN401  # any message
-        """Count a call from its begin to its end."""
+        """Count and time a call."""
         with self._lock:
             traffic = self._traffic[call.method]
             traffic.active[id(call)] = call

@@ -1,4 +1,4 @@
-"""Lets every caller make only so many calls in a time, by a window that slides."""
+"""Limits the rate of calls of each principal, with a sliding window."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ from sprocket_grpc.errors import RateLimitedError
 from sprocket_grpc.interceptors.call import Call, CallNext
 
 ANSWER_TIMEOUT_SECONDS = 0.25
-"""How long a call waits for Redis at most."""
+"""The longest that a call waits for Redis."""
 
 _PAUSE_SECONDS = 1
 
@@ -24,67 +24,67 @@ _log = logging.getLogger(__name__)
 
 
 class RateLimit:
-    """Counts the calls of each caller, in this process or in a Redis that replicas share.
+    """Counts the calls of each principal, in this process or in a Redis that replicas share.
 
-    While Redis is away, calls are let through: a limit protects the service, and to refuse everybody because nobody
-    can count would be the very outage that it is there to prevent. Redis is asked again every second.
+    While Redis is unavailable, calls are let through: the limit protects the service from an outage, and refusing all
+    calls would be one. The next try is a second later.
     """
 
     def __init__(self, limit: str, redis_url: SecretStr | None) -> None:
         self._limit = limits.parse(limit)
-        # Two numbers for each caller. The moving window keeps the time of every call: five times the CPU.
+        # Two numbers per principal. The moving window keeps the time of every call, for five times the CPU.
         self._storage = _storage(redis_url)
         self._limiter = SlidingWindowCounterRateLimiter(self._storage)
-        self._is_away = False
-        self._ask_again_at = 0.0
+        self._is_unavailable = False
+        self._retry_at = 0.0
 
     async def intercept(self, call: Call, call_next: CallNext) -> Any:  # noqa: ANN401  # any message
-        """Let a call through if its caller has any left.
+        """Let a call through if its principal is within the limit.
 
         Raises:
-            RateLimitedError: It has none.
+            RateLimitedError: It is over the limit.
         """
         principal = current_caller().principal
         if wait_seconds := await self._wait_seconds(principal):
             raise RateLimitedError(principal, str(self._limit), wait_seconds)
-        call.is_uncounted = self._is_away
+        call.is_uncounted = self._is_unavailable
         return await call_next(call)
 
     async def close(self) -> None:
-        """Close the connections to Redis, if there are any."""
+        """Close the connections to Redis."""
         if isinstance(self._storage, RedisStorage):
             client: Any = self._storage.bridge
             await client.storage.aclose()
 
     async def _wait_seconds(self, principal: str) -> float:
-        """Count a call, and return after how long it may come again; 0 lets it through."""
-        if time.monotonic() < self._ask_again_at:
+        """Count a call, and return the seconds after which it may be retried; 0 lets it through."""
+        if time.monotonic() < self._retry_at:
             return 0
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
                 wait_seconds = await self._count(principal)
         except (StorageError, TimeoutError) as error:
-            self._note_away(error)
+            self._note_unavailable(error)
             return 0
-        self._note_answer()
+        self._note_available()
         return wait_seconds
 
     async def _count(self, principal: str) -> float:
         if await self._limiter.hit(self._limit, principal):
             return 0
         window = await self._limiter.get_window_stats(self._limit, principal)
-        return max(window.reset_time - time.time(), 0.001)  # it may have moved on meanwhile
+        return max(window.reset_time - time.time(), 0.001)  # the window may have moved meanwhile
 
-    def _note_away(self, error: Exception) -> None:
-        if not self._is_away:
-            _log.warning("calls are not limited: Redis does not answer: %s", type(error.__cause__ or error).__name__)
-        self._is_away = True
-        self._ask_again_at = time.monotonic() + _PAUSE_SECONDS
+    def _note_unavailable(self, error: Exception) -> None:
+        if not self._is_unavailable:
+            _log.warning("the rate limit is off: Redis does not answer: %s", type(error.__cause__ or error).__name__)
+        self._is_unavailable = True
+        self._retry_at = time.monotonic() + _PAUSE_SECONDS
 
-    def _note_answer(self) -> None:
-        if self._is_away:
-            _log.info("calls are limited again")
-        self._is_away = False
+    def _note_available(self) -> None:
+        if self._is_unavailable:
+            _log.info("the rate limit is on again")
+        self._is_unavailable = False
 
 
 def _storage(redis_url: SecretStr | None) -> MemoryStorage | RedisStorage:

@@ -1,4 +1,4 @@
-"""Which error is which status: the only place that knows (AIP-193)."""
+"""The status and the details of each error: one table (AIP-193)."""
 
 import math
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from grpc import StatusCode
 from sprocket_grpc import errors
 
 DOMAIN = "sprocket.internal"
-"""Says whose the reasons are."""
+"""The domain of the reasons in ErrorInfo."""
 
 SERVER_ERRORS = frozenset(
     {
@@ -25,7 +25,7 @@ SERVER_ERRORS = frozenset(
         StatusCode.DATA_LOSS,
     }
 )
-"""The statuses that the server is to blame for, and not the client (OpenTelemetry's conventions for gRPC)."""
+"""The statuses that are errors of the server (OpenTelemetry's semantic conventions for gRPC)."""
 
 _RETRY_DELAY = Duration(seconds=1)
 
@@ -75,7 +75,7 @@ def _quota_failure(error: errors.RateLimitedError) -> list[Message]:
     return [details.QuotaFailure(violations=[violation]), details.RetryInfo(retry_delay=delay)]
 
 
-def _nothing_more(_: errors.SprocketError) -> list[Message]:
+def _no_details(_: errors.SprocketError) -> list[Message]:
     return []
 
 
@@ -84,30 +84,30 @@ _TABLE: dict[type[errors.SprocketError], tuple[StatusCode, Callable[[Any], list[
     errors.InvalidPageTokenError: (StatusCode.INVALID_ARGUMENT, _bad_request),
     errors.InvalidResumeTokenError: (StatusCode.INVALID_ARGUMENT, _bad_request),
     errors.RequestIdReusedError: (StatusCode.INVALID_ARGUMENT, _bad_request),
-    errors.UnauthenticatedError: (StatusCode.UNAUTHENTICATED, _nothing_more),
-    errors.PermissionDeniedError: (StatusCode.PERMISSION_DENIED, _nothing_more),
-    errors.MalformedRequestError: (StatusCode.INVALID_ARGUMENT, _nothing_more),
+    errors.UnauthenticatedError: (StatusCode.UNAUTHENTICATED, _no_details),
+    errors.PermissionDeniedError: (StatusCode.PERMISSION_DENIED, _no_details),
+    errors.MalformedRequestError: (StatusCode.INVALID_ARGUMENT, _no_details),
     errors.NotFoundError: (StatusCode.NOT_FOUND, _resource_infos),
     errors.ReferenceNotFoundError: (StatusCode.FAILED_PRECONDITION, _missing_references),
     errors.ResourceInUseError: (StatusCode.FAILED_PRECONDITION, _in_use),
-    errors.EtagMismatchError: (StatusCode.ABORTED, _nothing_more),
+    errors.EtagMismatchError: (StatusCode.ABORTED, _no_details),
     errors.AbortedError: (StatusCode.ABORTED, _retry_info),
     errors.UnavailableError: (StatusCode.UNAVAILABLE, _retry_info),
     errors.ShuttingDownError: (StatusCode.UNAVAILABLE, _retry_info),
     errors.RateLimitedError: (StatusCode.RESOURCE_EXHAUSTED, _quota_failure),
     errors.OverloadedError: (StatusCode.RESOURCE_EXHAUSTED, _retry_info),
-    errors.CallTimeoutError: (StatusCode.DEADLINE_EXCEEDED, _nothing_more),
-    errors.DeadlineExceededError: (StatusCode.DEADLINE_EXCEEDED, _nothing_more),
-    errors.InternalError: (StatusCode.INTERNAL, _nothing_more),
+    errors.CallTimeoutError: (StatusCode.DEADLINE_EXCEEDED, _no_details),
+    errors.DeadlineExceededError: (StatusCode.DEADLINE_EXCEEDED, _no_details),
+    errors.InternalError: (StatusCode.INTERNAL, _no_details),
 }
 
 
 def to_status(error: errors.SprocketError, request_id: str) -> Status:
-    """Return the status that a client is told.
+    """Return the status of an error.
 
     Args:
-        error: What went wrong.
-        request_id: Under which the log speaks of the call.
+        error: The error.
+        request_id: The request id of the call, as in the log.
     """
     code, describe = _TABLE[type(error)]
     info = details.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)

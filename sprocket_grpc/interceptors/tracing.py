@@ -1,7 +1,7 @@
-"""A span for every call that is traced, under the span of the caller. Imported only where traces are wanted.
+"""A span for every sampled call, as a child of the caller's span. Imported only if traces are on.
 
-A call is traced if its caller says so (W3C Trace Context), and of those who say nothing, a share is. That is found out
-first, by hand: for the others, which are most, the library would take twenty times as long to do nothing.
+The caller decides whether a call is sampled (W3C Trace Context); of calls without a decision, a ratio is. This module
+decides before it calls the library, which takes twenty times as long for a call that is not sampled.
 """
 
 import random
@@ -20,15 +20,15 @@ _propagator = TraceContextTextMapPropagator()
 
 
 class Tracing:
-    """Stands outside of all that logs, so that log lines have the id of the trace."""
+    """Runs outside of everything that logs, so that log lines have the trace id."""
 
     def __init__(self, tracer: Tracer, sample_ratio: float) -> None:
         self._tracer = tracer
         self._sample_ratio = sample_ratio
 
     async def intercept(self, call: Call, call_next: CallNext) -> Any:  # noqa: ANN401  # any message
-        """Trace a call, if it is to be traced."""
-        if not self._is_traced(call):
+        """Trace a call if it is sampled."""
+        if not self._is_sampled(call):
             return await call_next(call)
         span = self._begin(call)
         try:
@@ -36,7 +36,7 @@ class Tracing:
         finally:
             _end(span, call)
 
-    def _is_traced(self, call: Call) -> bool:
+    def _is_sampled(self, call: Call) -> bool:
         if call.trace_id:
             return is_sampled(call.metadata[TRACEPARENT_KEY])
         return random.random() < self._sample_ratio  # noqa: S311  # no secret
@@ -46,7 +46,7 @@ class Tracing:
         span = self._tracer.start_span(call.method[1:], caller, SpanKind.SERVER, _attributes(call))
         call.trace_id = format_trace_id(span.get_span_context().trace_id)
         set_trace_id(call.trace_id)
-        # For good: the task ends with the call.
+        # Never detached: the task ends with the call.
         context.attach(set_span_in_context(span))
         return span
 

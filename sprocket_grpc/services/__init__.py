@@ -5,4 +5,4 @@ from typing import Any, TypeAlias
 from grpc.aio import ServicerContext
 
 Context: TypeAlias = ServicerContext[Any, Any]
-"""What gRPC tells an RPC about its call."""
+"""The context that gRPC passes to an RPC."""

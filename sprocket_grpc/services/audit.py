@@ -18,4 +18,4 @@ class AuditService(AuditServiceServicer):
     async def ListAuditEntries(
         self, request: pb.ListAuditEntriesRequest, context: Context
     ) -> pb.ListAuditEntriesResponse:
-        return await self._lists.list(request, response := pb.ListAuditEntriesResponse(), response.audit_entries)
+        return await self._lists.list(request, pb.ListAuditEntriesResponse())

@@ -63,12 +63,12 @@ def _value(field: FieldDescriptor | None, value: Any) -> Any:  # noqa: ANN401  #
         case FieldDescriptor.TYPE_MESSAGE:
             return _time(value)
         case None if isinstance(value, int):
-            return str(value)  # the field is no more, and it may have been one of 64 bits
+            return str(value)  # the field was removed, and may have had 64 bits
     return value
 
 
 def _time(text: str) -> str:
-    """Write a time in UTC, whatever time zone the session of the writer had."""
+    """Convert a time to UTC: the row has the time zone of the session that wrote it."""
     time = Timestamp()
     time.FromJsonString(text)
     return time.ToJsonString()

@@ -32,20 +32,16 @@ class FactoryService(FactoryServiceServicer):
         self._charts = charts
 
     async def CreateFactory(self, request: pb.CreateFactoryRequest, context: Context) -> pb.CreateFactoryResponse:
-        return await self._standard.create(
-            request, request.factory, response := pb.CreateFactoryResponse(), response.factory
-        )
+        return await self._standard.create(request, pb.CreateFactoryResponse())
 
     async def GetFactory(self, request: pb.GetFactoryRequest, context: Context) -> pb.GetFactoryResponse:
-        return await self._standard.get(request.id, response := pb.GetFactoryResponse(), response.factory)
+        return await self._standard.get(request, pb.GetFactoryResponse())
 
     async def ListFactories(self, request: pb.ListFactoriesRequest, context: Context) -> pb.ListFactoriesResponse:
-        return await self._standard.list(request, response := pb.ListFactoriesResponse(), response.factories)
+        return await self._standard.list(request, pb.ListFactoriesResponse())
 
     async def UpdateFactory(self, request: pb.UpdateFactoryRequest, context: Context) -> pb.UpdateFactoryResponse:
-        return await self._standard.update(
-            request, request.factory, response := pb.UpdateFactoryResponse(), response.factory
-        )
+        return await self._standard.update(request, pb.UpdateFactoryResponse())
 
     async def DeleteFactory(self, request: pb.DeleteFactoryRequest, context: Context) -> pb.DeleteFactoryResponse:
         return await self._standard.delete(request, pb.DeleteFactoryResponse(), force=request.force)
@@ -53,9 +49,7 @@ class FactoryService(FactoryServiceServicer):
     async def BatchGetFactories(
         self, request: pb.BatchGetFactoriesRequest, context: Context
     ) -> pb.BatchGetFactoriesResponse:
-        return await self._standard.batch_get(
-            request.ids, response := pb.BatchGetFactoriesResponse(), response.factories
-        )
+        return await self._standard.batch_get(request, pb.BatchGetFactoriesResponse())
 
     async def GetFactoryChart(
         self, request: pb.GetFactoryChartRequest, context: Context

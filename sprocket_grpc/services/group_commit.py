@@ -1,4 +1,4 @@
-"""Lets calls about one thing share a commit: while one is under way, the next ones collect, and go together."""
+"""Group commit: calls for one key that arrive while a commit runs share the next one."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable, Sequence
@@ -8,18 +8,18 @@ from functools import partial
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 LARGEST_BATCH = 500
-"""So that no transaction is long. What is left goes with the next batch."""
+"""The most items of a batch, so that no transaction is long. The rest is in the next batch."""
 
 Outcome: TypeAlias = Exception | None
-"""Why something failed, or None if it succeeded."""
+"""Why an item failed, or None if it succeeded."""
 
 
 class Item(Protocol):
-    """Something to be done for a call."""
+    """The work of a call."""
 
     @property
     def identity(self) -> Hashable:
-        """What no two items of a batch have in common: the second waits for the next batch."""
+        """Items with the same identity are never in one batch: the second waits for the next."""
 
 
 K = TypeVar("K", bound=Hashable)
@@ -28,13 +28,13 @@ T = TypeVar("T", bound=Item)
 
 @dataclass(eq=False)
 class _Waiting(Generic[T]):
-    """A call that waits for its item to be done with others.
+    """A call that waits for the batch of its item.
 
     Attributes:
-        item: What is to be done.
+        item: Its item.
         context: The context variables of the call.
-        done: When it was done; cancelled if the call has gone.
-        batch: The batch that it is in, once it is in one.
+        done: Completes with the outcome; cancelled if the call was cancelled.
+        batch: Its batch, once it is in one.
     """
 
     item: T
@@ -45,12 +45,12 @@ class _Waiting(Generic[T]):
 
 @dataclass(eq=False)
 class _Batch(Generic[T]):
-    """Items that are being done together.
+    """Items that run together.
 
     Attributes:
-        calls: Whose items they are.
-        task: What does them.
-        present: How many of the calls still wait for it.
+        calls: The calls of its items.
+        task: Runs them.
+        present: The number of calls that still wait.
     """
 
     calls: Sequence[_Waiting[T]]
@@ -58,14 +58,14 @@ class _Batch(Generic[T]):
     present: int
 
     def leave(self) -> None:
-        """Take note that a call has gone: the others go on, and only when all have gone nobody wants it any more."""
+        """Note that a call was cancelled. The batch is cancelled when all its calls are."""
         self.present -= 1
         if not self.present:
             self.task.cancel()
 
     def settle(self) -> None:
-        """Tell each call that is still there how its own item ended; all alike if the batch failed as a whole."""
-        if self.task.cancelled():  # with the whole server
+        """Complete each waiting call with the outcome of its item, or with the error of the batch."""
+        if self.task.cancelled():  # by the end of the server
             for call in self.calls:
                 call.done.cancel()
             return
@@ -81,30 +81,29 @@ class _Batch(Generic[T]):
 
 
 class GroupCommit(Generic[K, T]):
-    """Does items for keys: one batch at a time for each key, while other keys neither wait nor are waited for.
+    """Runs items in batches: one batch at a time per key, independent of other keys.
 
-    What comes alone is done at once, and by the call itself. What comes while its key is busy collects, without
-    a connection, and is done in one batch as soon as the one before has ended; there is no timer. A call that is
-    cancelled, also by its deadline, is as if it had never come while it collects. Once its batch is under way the
-    others go on, and its own item is done with theirs.
+    The item of a call that finds its key idle runs immediately, in the call itself. Items that arrive while their key
+    is busy wait without a connection, and run in one batch as soon as the running one has ended; there is no timer. A
+    call that is cancelled while its item waits withdraws the item. Once the batch runs, the item runs to its end.
     """
 
     def __init__(self, work: Callable[[Sequence[T]], Coroutine[Any, Any, Sequence[Outcome]]]) -> None:
         """Make one.
 
         Args:
-            work: Does items of one key, at most `LARGEST_BATCH`, and returns the outcome of each. It runs in the
-                context of a call, which is that of the item if there is only one.
+            work: Runs at most `LARGEST_BATCH` items of one key, and returns the outcome of each. It runs in the context
+                of a call, which is the call of the item if there is only one.
         """
         self._work = work
         self._collected: dict[K, dict[_Waiting[T], None]] = {}  # has the keys that are busy; in order
         self._batches: set[_Batch[T]] = set()
 
     async def run(self, key: K, item: T) -> None:
-        """Do an item, or have it done with others.
+        """Run an item, alone or in a batch.
 
         Raises:
-            Exception: What came of it.
+            Exception: The outcome of the item, if it failed.
         """
         if key in self._collected:
             await self._wait(key, item)
@@ -143,7 +142,7 @@ class GroupCommit(Generic[K, T]):
 
     def _end(self, key: K, batch: _Batch[T], _: object) -> None:
         self._batches.discard(batch)
-        self._go_on(key)  # first, so that the database has work while the answers are sent
+        self._go_on(key)  # first, so that the database works while the responses are sent
         batch.settle()
 
     def _take(self, collected: dict[_Waiting[T], None]) -> list[_Waiting[T]]:

@@ -33,20 +33,16 @@ class LocationService(LocationServiceServicer):
         self._standard = StandardMethods(LOCATION, ResourceStore(location, delete_factories_of_location), dependencies)
 
     async def CreateLocation(self, request: pb.CreateLocationRequest, context: Context) -> pb.CreateLocationResponse:
-        return await self._standard.create(
-            request, request.location, response := pb.CreateLocationResponse(), response.location
-        )
+        return await self._standard.create(request, pb.CreateLocationResponse())
 
     async def GetLocation(self, request: pb.GetLocationRequest, context: Context) -> pb.GetLocationResponse:
-        return await self._standard.get(request.id, response := pb.GetLocationResponse(), response.location)
+        return await self._standard.get(request, pb.GetLocationResponse())
 
     async def ListLocations(self, request: pb.ListLocationsRequest, context: Context) -> pb.ListLocationsResponse:
-        return await self._standard.list(request, response := pb.ListLocationsResponse(), response.locations)
+        return await self._standard.list(request, pb.ListLocationsResponse())
 
     async def UpdateLocation(self, request: pb.UpdateLocationRequest, context: Context) -> pb.UpdateLocationResponse:
-        return await self._standard.update(
-            request, request.location, response := pb.UpdateLocationResponse(), response.location
-        )
+        return await self._standard.update(request, pb.UpdateLocationResponse())
 
     async def DeleteLocation(self, request: pb.DeleteLocationRequest, context: Context) -> pb.DeleteLocationResponse:
         return await self._standard.delete(request, pb.DeleteLocationResponse(), force=request.force)
@@ -54,6 +50,4 @@ class LocationService(LocationServiceServicer):
     async def BatchGetLocations(
         self, request: pb.BatchGetLocationsRequest, context: Context
     ) -> pb.BatchGetLocationsResponse:
-        return await self._standard.batch_get(
-            request.ids, response := pb.BatchGetLocationsResponse(), response.locations
-        )
+        return await self._standard.batch_get(request, pb.BatchGetLocationsResponse())

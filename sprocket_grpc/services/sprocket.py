@@ -29,25 +29,19 @@ class SprocketService(SprocketServiceServicer):
         store = SprocketStore()
         self._standard = StandardMethods(SPROCKET, store, dependencies)
         self._batches = SprocketBatches(SPROCKET, store, dependencies)
-        self._creation = SprocketCreation(SPROCKET, store, dependencies)
+        self._creation = SprocketCreation(SPROCKET, store, self._standard, dependencies)
 
     async def CreateSprocket(self, request: pb.CreateSprocketRequest, context: Context) -> pb.CreateSprocketResponse:
-        if request.validate_only:
-            return await self._standard.create(
-                request, request.sprocket, response := pb.CreateSprocketResponse(), response.sprocket
-            )
         return await self._creation.create(request, pb.CreateSprocketResponse())
 
     async def GetSprocket(self, request: pb.GetSprocketRequest, context: Context) -> pb.GetSprocketResponse:
-        return await self._standard.get(request.id, response := pb.GetSprocketResponse(), response.sprocket)
+        return await self._standard.get(request, pb.GetSprocketResponse())
 
     async def ListSprockets(self, request: pb.ListSprocketsRequest, context: Context) -> pb.ListSprocketsResponse:
-        return await self._standard.list(request, response := pb.ListSprocketsResponse(), response.sprockets)
+        return await self._standard.list(request, pb.ListSprocketsResponse())
 
     async def UpdateSprocket(self, request: pb.UpdateSprocketRequest, context: Context) -> pb.UpdateSprocketResponse:
-        return await self._standard.update(
-            request, request.sprocket, response := pb.UpdateSprocketResponse(), response.sprocket
-        )
+        return await self._standard.update(request, pb.UpdateSprocketResponse())
 
     async def DeleteSprocket(self, request: pb.DeleteSprocketRequest, context: Context) -> pb.DeleteSprocketResponse:
         return await self._standard.delete(request, pb.DeleteSprocketResponse())
@@ -55,9 +49,7 @@ class SprocketService(SprocketServiceServicer):
     async def BatchGetSprockets(
         self, request: pb.BatchGetSprocketsRequest, context: Context
     ) -> pb.BatchGetSprocketsResponse:
-        return await self._standard.batch_get(
-            request.ids, response := pb.BatchGetSprocketsResponse(), response.sprockets
-        )
+        return await self._standard.batch_get(request, pb.BatchGetSprocketsResponse())
 
     async def BatchCreateSprockets(
         self, request: pb.BatchCreateSprocketsRequest, context: Context

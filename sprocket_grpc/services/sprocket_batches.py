@@ -14,7 +14,7 @@ from sprocket_grpc.storage.sprocket import SprocketStore
 
 
 class SprocketBatches:
-    """Creates and deletes many sprockets at once."""
+    """Creates and deletes many sprockets in one call."""
 
     def __init__(
         self, resource: Resource[pb.Sprocket], store: SprocketStore, dependencies: ServiceDependencies

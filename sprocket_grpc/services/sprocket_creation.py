@@ -1,4 +1,4 @@
-"""Creates sprockets: calls for one factory that would wait for each other's commit share one."""
+"""Creates sprockets with a group commit per factory, whose row each of them locks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,6 +8,7 @@ from sprocket_grpc.caller import Caller, current_caller
 from sprocket_grpc.errors import SprocketError
 from sprocket_grpc.services.group_commit import GroupCommit
 from sprocket_grpc.services.standard.dependencies import ServiceDependencies
+from sprocket_grpc.services.standard.methods import StandardMethods
 from sprocket_grpc.services.standard.resource import Resource
 from sprocket_grpc.services.standard.validation import raise_if_invalid
 from sprocket_grpc.services.standard.writes import SharedWrite, claim_of, request_id_violations
@@ -32,18 +33,23 @@ class _Creation(SharedWrite):
 
     @property
     def identity(self) -> object:
-        """Its record, if it has one: that of a repeat can only be claimed when the first is done."""
+        """Its record, if it has one: a retry can only claim it once the first attempt is done."""
         return self.record_id or self
 
 
 class SprocketCreation:
-    """Creates sprockets, one to a call."""
+    """Creates one sprocket per call."""
 
     def __init__(
-        self, resource: Resource[pb.Sprocket], store: SprocketStore, dependencies: ServiceDependencies
+        self,
+        resource: Resource[pb.Sprocket],
+        store: SprocketStore,
+        standard: StandardMethods[pb.Sprocket],
+        dependencies: ServiceDependencies,
     ) -> None:
         self._resource = resource
         self._store = store
+        self._standard = standard
         self._database = dependencies.database
         self._writes = dependencies.writes
         self._factories: GroupCommit[str, _Creation] = GroupCommit(self._create)
@@ -56,6 +62,8 @@ class SprocketCreation:
         Raises:
             ReferenceNotFoundError: It refers to resources that do not exist.
         """
+        if request.validate_only:  # a dry run shares no commit
+            return await self._standard.create(request, response)
         values = self._resource.values(request.sprocket, self._resource.rules)
         raise_if_invalid(self._resource.violations(values) + request_id_violations(request))
         await self._factories.run(values["factory_id"], _Creation(claim_of(request), response, values))
@@ -65,7 +73,7 @@ class SprocketCreation:
         first, *others = several
         if others or first.claim:
             await self._writes.run_together(several, self._insert_each)
-        else:  # the usual case, which a simpler statement does in less time
+        else:  # the usual case, for which a simpler statement is faster
             row = await self._database.run(self._store.insert, first.values)
             self._resource.assign(first.response.sprocket, row)
         return [each.error for each in several]

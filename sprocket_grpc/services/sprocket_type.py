@@ -35,24 +35,20 @@ class SprocketTypeService(SprocketTypeServiceServicer):
     async def CreateSprocketType(
         self, request: pb.CreateSprocketTypeRequest, context: Context
     ) -> pb.CreateSprocketTypeResponse:
-        return await self._standard.create(
-            request, request.sprocket_type, response := pb.CreateSprocketTypeResponse(), response.sprocket_type
-        )
+        return await self._standard.create(request, pb.CreateSprocketTypeResponse())
 
     async def GetSprocketType(self, request: pb.GetSprocketTypeRequest, context: Context) -> pb.GetSprocketTypeResponse:
-        return await self._standard.get(request.id, response := pb.GetSprocketTypeResponse(), response.sprocket_type)
+        return await self._standard.get(request, pb.GetSprocketTypeResponse())
 
     async def ListSprocketTypes(
         self, request: pb.ListSprocketTypesRequest, context: Context
     ) -> pb.ListSprocketTypesResponse:
-        return await self._standard.list(request, response := pb.ListSprocketTypesResponse(), response.sprocket_types)
+        return await self._standard.list(request, pb.ListSprocketTypesResponse())
 
     async def UpdateSprocketType(
         self, request: pb.UpdateSprocketTypeRequest, context: Context
     ) -> pb.UpdateSprocketTypeResponse:
-        return await self._standard.update(
-            request, request.sprocket_type, response := pb.UpdateSprocketTypeResponse(), response.sprocket_type
-        )
+        return await self._standard.update(request, pb.UpdateSprocketTypeResponse())
 
     async def DeleteSprocketType(
         self, request: pb.DeleteSprocketTypeRequest, context: Context
@@ -62,6 +58,4 @@ class SprocketTypeService(SprocketTypeServiceServicer):
     async def BatchGetSprocketTypes(
         self, request: pb.BatchGetSprocketTypesRequest, context: Context
     ) -> pb.BatchGetSprocketTypesResponse:
-        return await self._standard.batch_get(
-            request.ids, response := pb.BatchGetSprocketTypesResponse(), response.sprocket_types
-        )
+        return await self._standard.batch_get(request, pb.BatchGetSprocketTypesResponse())

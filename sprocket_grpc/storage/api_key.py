@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, func, insert, null, or_, select, update
 
+from sprocket_grpc.storage.postgres.prepared import Read
 from sprocket_grpc.storage.tables import api_key
 
 
@@ -28,10 +29,9 @@ _READ = select(api_key.c.name, api_key.c.rights, api_key.c.secret_hash).where(
 )
 
 
-def read(connection: Connection, identifier: str) -> ValidKey | None:
-    """Return a key, or None if there is none of this id that holds."""
-    row = connection.execute(_READ, {"key_id": identifier}).first()
-    return ValidKey(*row) if row else None
+def read(identifier: str) -> Read[ValidKey | None]:
+    """Read a key: None if no key of this id is valid."""
+    return Read(_READ, {"key_id": identifier}, lambda rows: ValidKey(*rows[0]) if rows else None)
 
 
 def create(connection: Connection, identifier: str, key: ValidKey, hours: int | None) -> None:

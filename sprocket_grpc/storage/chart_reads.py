@@ -8,12 +8,13 @@ sequences, and how many they are is known without counting.
 import sys
 from array import array
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
-from sqlalchemy import ARRAY, BigInteger, Connection, Integer, bindparam, column, func, select, text
+from sqlalchemy import ARRAY, BigInteger, Integer, bindparam, column, func, select, text
 
 from sprocket_grpc.errors import NotFoundError
-from sprocket_grpc.storage.postgres.prepared import PreparedRead, Reader
+from sprocket_grpc.storage.postgres.prepared import PreparedStatement, Read
 from sprocket_grpc.storage.postgres.types import IDENTIFIERS, Identifier, epoch_micros
 from sprocket_grpc.storage.tables import factory
 
@@ -116,14 +117,17 @@ _EXTENTS = text("""
 """).bindparams(bindparam("ids", type_=IDENTIFIERS), bindparam("times", type_=_NUMBERS))
 
 
-def read_extents(connection: Connection, factory_ids: Collection[str], times: Sequence[int]) -> dict[str, Extent]:
-    """Return where each chart ends, and the first entries that are not before some times, in microseconds.
+def read_extents(factory_ids: Collection[str], times: Sequence[int]) -> Read[dict[str, Extent]]:
+    """Read where each chart ends, and the first entries that are not before some times, in microseconds.
 
     Raises:
         NotFoundError: Some of the factories do not exist.
     """
+    return Read(_EXTENTS, {"ids": list(factory_ids), "times": list(times)}, partial(_extents, factory_ids))
+
+
+def _extents(factory_ids: Collection[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, Extent]:
     extents: dict[str, Extent] = {}
-    rows = connection.execute(_EXTENTS, {"ids": list(factory_ids), "times": list(times)})
     for factory_id, created, end, sequence, is_exact in rows:
         extent = extents.setdefault(factory_id, Extent(Position(created, end), []))
         if sequence is not None:
@@ -152,14 +156,17 @@ _MOVED = (
 )
 
 
-_READ_MOVED = PreparedRead(_MOVED)
+_READ_MOVED = PreparedStatement(_MOVED)
 
 
-async def read_moved(reader: Reader, known: Mapping[str, Position]) -> dict[str, Position | None]:
-    """Return where charts end that no longer end where they are known to, and None for factories that are gone."""
+def read_moved(known: Mapping[str, Position]) -> Read[dict[str, Position | None]]:
+    """Read where charts end that no longer end where they are known to: None for factories that are deleted."""
     created, sequences = zip(*known.values(), strict=True)
     parameters = {"ids": list(known), "created": list(created), "sequences": list(sequences)}
-    rows = await reader.rows(_READ_MOVED, parameters)
+    return Read(_READ_MOVED, parameters, _ends)
+
+
+def _ends(rows: Sequence[tuple[Any, ...]]) -> dict[str, Position | None]:
     return {each: None if created is None else Position(created, sequence) for each, created, sequence in rows}
 
 
@@ -184,19 +191,22 @@ _CHUNKS = text("""
 )
 
 
-_READ_CHUNKS = PreparedRead(_CHUNKS)
+_READ_CHUNKS = PreparedStatement(_CHUNKS)
 
 
-async def read_chunks(reader: Reader, sequences: Sequence[SequenceRange]) -> list[Chunk]:
-    """Read all entries of some ranges of charts.
+def read_chunks(ranges: Sequence[SequenceRange]) -> Read[list[Chunk]]:
+    """Read all entries of ranges of charts.
 
     Raises:
-        NotFoundError: They are not all there: factories were deleted meanwhile.
+        NotFoundError: Entries are missing: factories were deleted meanwhile.
     """
-    ids, afters, uptos = zip(*sequences, strict=True)
+    ids, afters, uptos = zip(*ranges, strict=True)
     parameters = {"ids": list(ids), "afters": list(afters), "uptos": list(uptos)}
-    rows = await reader.rows(_READ_CHUNKS, parameters)
-    chunks = [Chunk(sequences, *map(_numbers, columns)) for sequences, columns in zip(sequences, rows, strict=True)]
+    return Read(_READ_CHUNKS, parameters, partial(_chunks, ranges))
+
+
+def _chunks(ranges: Sequence[SequenceRange], rows: Sequence[tuple[Any, ...]]) -> list[Chunk]:
+    chunks = [Chunk(each, *map(_numbers, columns)) for each, columns in zip(ranges, rows, strict=True)]
     if gone := [each.sequences.factory_id for each in chunks if len(each.time_micros) != each.sequences.entries]:
         raise NotFoundError(factory.name, *gone)
     return chunks
@@ -251,20 +261,23 @@ _SUMMARY = text("""
 )
 
 
-def read_summary(connection: Connection, sequences: SequenceRange, begin_micros: int, most: int) -> Chunk:
+def read_summary(sequences: SequenceRange, begin_micros: int, most: int) -> Read[list[Chunk]]:
     """Read a selection of the entries of a range that looks like all of them.
 
     Args:
-        connection: Where.
         sequences: Which entries to select from.
         begin_micros: When the time that is to be drawn begins; an earlier entry counts as if it were added then.
         most: How many entries to select at most; `ENTRIES_OF_PART` or more.
 
     Raises:
-        NotFoundError: There are none: the factory was deleted meanwhile.
+        NotFoundError: The range has no entries: the factory was deleted meanwhile.
     """
     keys = sequences._asdict() | {"begin": begin_micros, "parts": most // ENTRIES_OF_PART}
-    columns = connection.execute(_SUMMARY, keys).one()
+    return Read(_SUMMARY, keys, partial(_summary, sequences))
+
+
+def _summary(sequences: SequenceRange, rows: Sequence[tuple[Any, ...]]) -> list[Chunk]:
+    [columns] = rows
     if columns[0] is None:
         raise NotFoundError(factory.name, sequences.factory_id)
-    return Chunk(sequences, *columns)
+    return [Chunk(sequences, *columns)]

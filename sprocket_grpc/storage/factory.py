@@ -3,7 +3,7 @@
 from sqlalchemy import Connection, func, insert, update
 
 from sprocket_grpc.storage import cascade, chart_writes
-from sprocket_grpc.storage.listing import Row
+from sprocket_grpc.storage.listing import ID, Row
 from sprocket_grpc.storage.postgres.types import epoch_micros
 from sprocket_grpc.storage.resource import ResourceStore, Values
 from sprocket_grpc.storage.tables import factory
@@ -27,7 +27,7 @@ class FactoryStore(ResourceStore):
             return super()._update(connection, stored, changes)
         entry = chart_writes.next_entries()
         statement = (
-            update(factory).where(factory.c.id == stored[0]).values(**changes, **self.new_update_time(), **entry)
+            update(factory).where(factory.c.id == stored[ID]).values(**changes, **self.new_update_time(), **entry)
         )
         changed = statement.returning(*factory.c).cte("changed")
         return connection.execute(self.fields_of(changed).add_cte(chart_writes.recorded(changed))).one()

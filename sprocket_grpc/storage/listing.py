@@ -4,16 +4,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Table, bindparam, func, select
+from sqlalchemy import ColumnElement, Table, bindparam, func, select
 
 from sprocket_grpc.query.listing import Query
 from sprocket_grpc.query.order import OrderTerm
 from sprocket_grpc.storage import query_sql
-from sprocket_grpc.storage.postgres.prepared import PreparedRead, Reader
+from sprocket_grpc.storage.postgres.prepared import PreparedStatement, Read
 from sprocket_grpc.storage.query_sql import BY_ID, SortKey
 
 Row: TypeAlias = Sequence[Any]
 """The fields of a resource as they leave the database: id, create and update time, then its own in their order."""
+
+ID, CREATE_TIME, UPDATE_TIME, OWN_FIELDS = range(4)
+"""Where they are in a row; times are in microseconds since 1970."""
 
 FIRST_ID = "00000000-0000-0000-0000-000000000000"
 """Comes before every id, so that the first page is read like any other."""
@@ -33,31 +36,27 @@ class ListStore:
         self.columns = [column for column in table.c if not column.info]
         after = table.c.id > bindparam("after")
         by_id = select(*self.columns).where(after).order_by(table.c.id).limit(bindparam("limit"))
-        self._page_by_id = PreparedRead(by_id)
+        self._page_by_id = PreparedStatement(by_id)
 
-    async def page(self, reader: Reader, query: Query, after: SortKey | None, limit: int) -> Sequence[Row]:
+    def page(self, query: Query, after: SortKey | None, limit: int) -> Read[Sequence[Row]]:
         """Read up to `limit` rows that `query` asks for, in its order, from the one that follows `after` on."""
-        if self._ordered(query) == Query():  # the usual case has its statement ready
-            return await reader.rows(self._page_by_id, {"after": after[0] if after else FIRST_ID, "limit": limit})
-        return await reader.run(self.page_by, query, after, limit)
-
-    def page_by(self, connection: Connection, query: Query, after: SortKey | None, limit: int) -> Sequence[Row]:
-        """Do the same on a connection."""
         query = self._ordered(query)
+        if query == Query():  # the usual case has its statement ready
+            return Read(self._page_by_id, {"after": after[0] if after else FIRST_ID, "limit": limit}, _all_rows)
         statement = select(*self.columns).where(*self._conditions(query))
         if after:
             statement = statement.where(query_sql.after(self.table, query.order, after))
         ordered = statement.order_by(*query_sql.order_columns(self.table, self._terms(query)))
-        return connection.execute(ordered.limit(limit)).all()
+        return Read(ordered.limit(limit), {}, _all_rows)
 
     def sort_key(self, query: Query, row: Row) -> SortKey:
         """Return what `page` needs to go on after a row."""
         return query_sql.sort_key(self.columns, self._ordered(query).order, row)
 
-    def count(self, connection: Connection, query: Query) -> int:
+    def count(self, query: Query) -> Read[int]:
         """Count the rows that the filter of `query` lets through."""
         statement = select(func.count()).select_from(self.table).where(*self._conditions(query))
-        return int(connection.scalar(statement) or 0)
+        return Read(statement, {}, lambda rows: int(rows[0][0]))
 
     def _ordered(self, query: Query) -> Query:
         return query if query.order else replace(query, order=self._default_order)
@@ -70,3 +69,7 @@ class ListStore:
 
     def _conditions(self, query: Query) -> list[ColumnElement[bool]]:
         return [query_sql.condition(self.table, query.filter)] if query.filter else []
+
+
+def _all_rows(rows: Sequence[tuple[Any, ...]]) -> Sequence[Row]:
+    return rows

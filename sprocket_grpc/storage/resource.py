@@ -1,6 +1,7 @@
 """The SQL of the standard methods, for any table that has an id."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import uuid_utils
@@ -23,9 +24,9 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from sprocket_grpc.errors import AbortedError, NotFoundError, ReferenceNotFoundError, ResourceInUseError
-from sprocket_grpc.storage.listing import ListStore, Row
+from sprocket_grpc.storage.listing import ID, ListStore, Row
 from sprocket_grpc.storage.postgres.caller_setting import SET_CALLER
-from sprocket_grpc.storage.postgres.prepared import PreparedRead, Reader
+from sprocket_grpc.storage.postgres.prepared import PreparedStatement, Read
 from sprocket_grpc.storage.postgres.types import IDENTIFIERS
 from sprocket_grpc.storage.references import existing, foreign_keys, missing_reference
 
@@ -43,31 +44,28 @@ class ResourceStore(ListStore):
         self._delete_referrers = delete_referrers
         identified = table.c.id == bindparam("id")
         by_id = select(*self.columns).where(identified)
-        self._get = PreparedRead(by_id)
+        self._get = PreparedStatement(by_id)
         self._lock = by_id.with_for_update(key_share=True)
         self._select_many = select(*self.columns).where(table.c.id == func.any(bindparam("ids", type_=IDENTIFIERS)))
         self._delete = delete(table).where(identified).returning(table.c.id)
 
-    async def get(self, reader: Reader, identifier: str) -> Row:
+    def get(self, identifier: str) -> Read[Row]:
         """Read one row.
 
         Raises:
-            NotFoundError: There is none.
+            NotFoundError: No row has this id.
         """
-        rows = await reader.rows(self._get, {"id": identifier})
-        return self.require_found(rows[0] if rows else None, identifier)
+        return Read(
+            self._get, {"id": identifier}, lambda rows: self.require_found(rows[0] if rows else None, identifier)
+        )
 
-    def get_many(self, connection: Connection, identifiers: Sequence[str]) -> list[Row]:
-        """Read several rows, in the order of their ids here.
+    def get_many(self, identifiers: Sequence[str]) -> Read[list[Row]]:
+        """Read several rows, in the order of `identifiers`.
 
         Raises:
             NotFoundError: Some do not exist. It names them.
         """
-        rows = {row[0]: row for row in connection.execute(self._select_many, {"ids": list(set(identifiers))})}
-        missing = [identifier for identifier in dict.fromkeys(identifiers) if identifier not in rows]
-        if missing:
-            raise NotFoundError(self.table.name, *missing)
-        return [rows[identifier] for identifier in identifiers]
+        return Read(self._select_many, {"ids": list(set(identifiers))}, partial(self._in_order, identifiers))
 
     def lock(self, connection: Connection, identifier: str) -> Row:
         """Read one row, and keep others from changing it until the transaction ends.
@@ -189,10 +187,17 @@ class ResourceStore(ListStore):
         """
         return select(*(changed.c[column.name] for column in self.columns)).where(set_caller.is_not(None))
 
+    def _in_order(self, identifiers: Sequence[str], rows: Sequence[Row]) -> list[Row]:
+        by_id = {row[ID]: row for row in rows}
+        missing = [identifier for identifier in dict.fromkeys(identifiers) if identifier not in by_id]
+        if missing:
+            raise NotFoundError(self.table.name, *missing)
+        return [by_id[identifier] for identifier in identifiers]
+
     def _insert(self, connection: Connection, values: Values) -> Row | None:
         created = insert(self.table).values(values).returning(*self.columns).cte("created")
         return connection.execute(self.fields_of(created)).first()
 
     def _update(self, connection: Connection, stored: Row, changes: Values) -> Row:
-        statement = update(self.table).where(self.table.c.id == stored[0]).values(**changes, **self.new_update_time())
+        statement = update(self.table).where(self.table.c.id == stored[ID]).values(**changes, **self.new_update_time())
         return connection.execute(statement.returning(*self.columns)).one()

@@ -21,7 +21,7 @@ from sqlalchemy.sql.selectable import TableValuedAlias
 from sprocket_grpc.caller import Caller
 from sprocket_grpc.errors import AbortedError, NotFoundError, ReferenceNotFoundError, SprocketError, Violation
 from sprocket_grpc.storage import chart_writes
-from sprocket_grpc.storage.listing import Row
+from sprocket_grpc.storage.listing import ID, Row
 from sprocket_grpc.storage.postgres.caller_setting import SET_CALLERS, callers_of
 from sprocket_grpc.storage.postgres.types import IDENTIFIERS, ArrayOf, Identifier
 from sprocket_grpc.storage.references import existing, foreign_keys, missing_reference
@@ -148,7 +148,7 @@ class SprocketStore(ResourceStore):
             "callers": callers_of({new["id"]: caller for new, (_, caller) in zip(given, several, strict=True)}),
         }
         results: dict[str, Row | SprocketError] = {
-            row[0]: row for row in connection.execute(self._create_each, parameters)
+            row[ID]: row for row in connection.execute(self._create_each, parameters)
         }
         if refused := [values for values in given if values["id"] not in results]:
             results |= self._errors_of(connection, refused)
@@ -165,7 +165,7 @@ class SprocketStore(ResourceStore):
         chart_writes.count(connection, Counter(values["factory_id"] for values in several))
         identified = [self.with_id(values) for values in several]
         rows = connection.execute(self._create_batch, _in_arrays(identified, _FIELDS))
-        by_id = {row[0]: row for row in rows}
+        by_id = {row[ID]: row for row in rows}
         return [by_id[values["id"]] for values in identified]
 
     def delete_many(self, connection: Connection, identifiers: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from opentelemetry.trace import SpanKind, StatusCode, Tracer, get_current_span
 from sqlalchemy import Engine, event
 from sqlalchemy.engine.interfaces import Compiled, DBAPICursor, ExecutionContext
 
-from sprocket_grpc.storage.postgres.prepared import PreparedRead
+from sprocket_grpc.storage.postgres.prepared import PreparedStatement
 from sprocket_grpc.storage.tables import metadata
 from sprocket_grpc.telemetry.histograms import Attributes, Histograms
 
@@ -50,19 +50,20 @@ class Statements:
         self._duration = histograms.create("db.client.operation.duration", "How long SQL statements took.", _BUCKETS)
 
     def watch(self, engine: Engine) -> None:
-        """Time the statements and commits of an engine from now on.
+        """Time the statements of an engine from now on.
 
         By events of its dialect: those of the engine itself, even one, make every statement take a third more CPU.
         """
         event.listen(engine, "do_execute", partial(self._execute, engine.dialect.do_execute))
         event.listen(engine, "do_executemany", partial(self._execute, engine.dialect.do_executemany))
-        # A commit has an event before it, and only of the engine, and none after it.
-        commit = partial(self._time, _COMMIT, engine.dialect.do_commit)
-        engine.dialect.do_commit = commit  # type: ignore[method-assign]  # the dialect is this engine's own
 
-    def record_direct_read(self, read: PreparedRead, seconds: float, error: str | None) -> None:
+    def record_direct_read(self, statement: PreparedStatement, seconds: float, error: str | None) -> None:
         """Take note of a read that SQLAlchemy had no part in."""
-        self._record(self._describe(read.compiled, ""), seconds, time.time_ns() - int(seconds * 1e9), error)
+        self._record(self._describe(statement.compiled, ""), seconds, time.time_ns() - int(seconds * 1e9), error)
+
+    def record_commit(self, seconds: float, error: BaseException | None) -> None:
+        """Record a commit."""
+        self._record(_COMMIT, seconds, time.time_ns() - int(seconds * 1e9), _name(error) if error else None)
 
     def _execute(
         self,
@@ -80,8 +81,7 @@ class Statements:
         try:
             run(*arguments)
         except BaseException as error:
-            name = getattr(error, "sqlstate", None) or type(error).__name__
-            self._record(description, time.perf_counter() - began, began_time, name)
+            self._record(description, time.perf_counter() - began, began_time, _name(error))
             raise
         self._record(description, time.perf_counter() - began, began_time)
 
@@ -116,6 +116,12 @@ def describe(text: str) -> _Description:
     attributes = zip(("db.operation.name", "db.collection.name"), operations[0], strict=False)
     summary = " ".join(dict.fromkeys(" ".join(operation) for operation in operations))
     return _Description(summary, (("db.system.name", "postgresql"), *attributes), flat[:_LONGEST_TEXT])
+
+
+def _name(error: BaseException) -> str:
+    """Return the SQLSTATE of an error of the driver, or the name of another."""
+    cause = getattr(error, "orig", None) or error  # SQLAlchemy's errors have the driver's
+    return getattr(cause, "sqlstate", None) or type(cause).__name__
 
 
 _COMMIT = describe("COMMIT")

@@ -12,7 +12,7 @@ from sqlalchemy import make_url, text
 
 from sprocket_grpc.storage import migrate
 from sprocket_grpc.storage.embedded import embedded_postgres
-from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
 
 _MEMORY = Path("/dev/shm")  # noqa: S108  # what is made there has a name of its own, as in the directory for such files
 _ROOM_BYTES = 4 << 30

@@ -6,7 +6,7 @@ and nothing that a server can do changes more than that.
 
 from sqlalchemy import Connection, delete, text
 
-from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.seed import seed
 from sprocket_grpc.storage.tables import metadata
 

@@ -7,14 +7,16 @@ from collections.abc import AsyncIterator
 
 import grpc
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from sprocket.v1.location_pb2 import CreateLocationRequest, ListLocationsRequest
 from sprocket_grpc.auth import api_key as keys
 from sprocket_grpc.auth.api_key import ApiKeys
 from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.storage import api_key
-from sprocket_grpc.storage.postgres.database import Database, create_plain_engine
+from sprocket_grpc.storage.postgres.database import Database
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
+from sprocket_grpc.storage.postgres.prepared import Read
 from tests.conformance.promises import refuses
 from tests.support.callers import Metadata, bearer, create_key
 from tests.support.command_line import run
@@ -103,9 +105,9 @@ async def test_many_calls_look_a_key_up_once_and_a_revoked_one_again_in_time(
 ) -> None:
     looked_up, clock, read = [], [0.0], api_key.read
 
-    def counted(connection: Connection, identifier: str) -> api_key.ValidKey | None:
+    def counted(identifier: str) -> Read[api_key.ValidKey | None]:
         looked_up.append(identifier)
-        return read(connection, identifier)
+        return read(identifier)
 
     monkeypatch.setattr(api_key, "read", counted)
     database, made = Database(database_url), create_key(database_url, "read")

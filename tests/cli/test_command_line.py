@@ -21,7 +21,7 @@ from sprocket.v1.sprocket_pb2 import DeleteSprocketRequest, ListSprocketsRequest
 from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
 from sprocket_grpc import __version__
 from sprocket_grpc.storage import migrate
-from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.tables import SCHEMA_REVISION
 from sprocket_grpc.testing.postgres import new_database
 from tests.support.command_line import Finished, ServeProcess, run, run_program, serving

@@ -2,15 +2,13 @@
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable
 from itertools import pairwise
 from typing import Any
 
 import grpc
 import pytest
 from google.rpc.error_details_pb2 import PreconditionFailure, ResourceInfo
-from sqlalchemy import event
 
 from sprocket.v1.sprocket_pb2 import BatchCreateSprocketsRequest, BatchDeleteSprocketsRequest, Sprocket
 from tests.conformance.promises import REFERENCE_NOT_FOUND, RESOURCE_NOT_FOUND, invalid, refusal
@@ -20,6 +18,7 @@ from tests.support.books import assert_books_agree, numbers_of
 from tests.support.errors import Failure
 from tests.support.resources import CASES, MISSING_ID, Case, create_factory, create_sprocket_type
 from tests.support.service import Service
+from tests.support.statements import statements_of
 
 MOST_STATEMENTS = 10
 SPROCKET = CASES[3]
@@ -50,22 +49,6 @@ def spread(factories: list[str], kind: str, count: int) -> list[Sprocket]:
     return [Sprocket(display_name=str(n), factory_id=it, sprocket_type_id=kind) for n, it in enumerate(owners)]
 
 
-@contextmanager
-def statements(service: Service) -> Iterator[list[str]]:
-    """Collect the statements that the service executes."""
-    collected: list[str] = []
-
-    def collect(*arguments: object) -> None:
-        collected.append(str(arguments[2]))
-
-    engine = service.database._engine.sync_engine
-    event.listen(engine, "before_cursor_execute", collect)
-    try:
-        yield collected
-    finally:
-        event.remove(engine, "before_cursor_execute", collect)
-
-
 def missing_ids(failure: Failure) -> list[str]:
     """Return the ids that an error names as missing."""
     infos = [ResourceInfo() for _ in failure.status.details]
@@ -84,17 +67,17 @@ async def test_one_sprocket_is_a_batch(service: Service) -> None:
 
 async def test_a_thousand_take_a_handful_of_statements_and_one_chart_entry_per_factory(service: Service) -> None:
     factories, kind = await works(service, 3)
-    with statements(service) as of_creation:
+    with statements_of(service.database) as of_creation:
         created = await create(service, spread(factories, kind, 1000))
     assert 0 < len(of_creation) <= MOST_STATEMENTS
     assert [(it.display_name, it.factory_id) for it in created] == [
         (it.display_name, it.factory_id) for it in spread(factories, kind, 1000)
     ]
-    with statements(service) as of_reading:
+    with statements_of(service.database) as of_reading:
         read = await SPROCKET.method(service, "BatchGet")(SPROCKET.request("BatchGet", ids=[it.id for it in created]))
     assert len(of_reading) <= MOST_STATEMENTS
     assert list(read.sprockets) == created
-    with statements(service) as of_deletion:
+    with statements_of(service.database) as of_deletion:
         await delete(service, [it.id for it in reversed(created)])
     assert len(of_deletion) <= MOST_STATEMENTS
     for identifier, number in zip(factories, [334, 333, 333], strict=True):

@@ -22,7 +22,7 @@ from sprocket_grpc import __version__
 from sprocket_grpc.cli.main import main
 from sprocket_grpc.config.environment import CLIENT_VARIABLES, PREFIX
 from sprocket_grpc.config.settings import SECRETS, Settings
-from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.seed import seed
 from tests import ROOT
 from tests.support.documents import Block, anchors, blocks, commands, find_documents, links, prose

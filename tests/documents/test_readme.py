@@ -6,7 +6,7 @@ import sys
 
 from sprocket_grpc.config.environment import PREFIX
 from sprocket_grpc.config.settings import SECRETS, Settings
-from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.seed import seed
 from tests import ROOT
 from tests.support.service import running_service

@@ -12,7 +12,7 @@ from sprocket.v1.factory_pb2 import GetFactoryChartRequest, GetFactoryRequest, L
 from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
 from sprocket.v1.location_pb2 import CreateLocationRequest, ListLocationsRequest
 from sprocket.v1.location_pb2_grpc import LocationServiceStub
-from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.seed import seed
 from sprocket_grpc.testing.postgres import new_database
 from tests.support.callers import bearer, create_key

@@ -115,7 +115,7 @@ async def test_while_redis_is_away_calls_get_through_and_the_log_says_so_once(
             await calls_get_through(database_url, address)
     if answer is None:
         await calls_get_through(database_url, address)
-    assert len([record for record in caplog.records if "not limited" in record.message]) == 1
+    assert len([record for record in caplog.records if "the rate limit is off" in record.message]) == 1
 
 
 async def calls_get_through(database_url: str, redis_address: str) -> None:

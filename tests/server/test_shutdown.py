@@ -19,7 +19,7 @@ from sprocket.v1.factory_pb2 import GetFactoryChartRequest
 from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
 from sprocket.v1.sprocket_pb2 import CreateSprocketRequest, Sprocket
 from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
-from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.seed import seed
 from tests.support import command_line
 from tests.support.command_line import COMMAND, PATIENCE_SECONDS, ServeProcess, environment, serving

@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from sprocket.v1.location_pb2 import CreateLocationRequest, ListLocationsRequest
 from sprocket.v1.location_pb2_grpc import LocationServiceStub
-from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.seed import seed
 from tests.server.test_shutdown import create_sprocket, locked_factories
 from tests.support.command_line import PATIENCE_SECONDS, ServeProcess, run, serving

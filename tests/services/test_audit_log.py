@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sprocket.v1.audit_pb2 import AuditEntry, ListAuditEntriesRequest
 from sprocket.v1.location_pb2 import Location
 from sprocket_grpc.storage.audit import first_id
-from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.seed import seed
 from tests.conformance.writes import MAKERS
 from tests.support.auditing import call_as, entries

@@ -11,14 +11,15 @@ import pytest
 from psycopg import waiting
 from sqlalchemy import Connection, event, text
 
-from sprocket_grpc.storage.postgres.database import Database, create_plain_engine, disable_psycopg_yields
-from sprocket_grpc.storage.postgres.prepared import PreparedRead
+from sprocket_grpc.storage.postgres.database import Database, disable_psycopg_yields
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
+from sprocket_grpc.storage.postgres.prepared import PreparedStatement, Read
 
 OURS = text("""
     SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
 """)
-SLOW = PreparedRead(text("SELECT CAST(pg_sleep(0.5) AS text)"))
+SLOW: Read[object] = Read(PreparedStatement(text("SELECT CAST(pg_sleep(0.5) AS text)")), {}, list)
 
 
 def one(connection: Connection) -> object:
@@ -99,7 +100,7 @@ async def test_connections_that_are_half_made_when_their_calls_are_cut_off_are_c
 async def test_a_read_that_is_under_way_as_the_pool_is_closed_gives_its_connection_back(
     database: Database, database_url: str
 ) -> None:
-    reading = asyncio.create_task(database.rows(SLOW, {}))
+    reading = asyncio.create_task(database.read(SLOW))
     await asyncio.sleep(0.2)
     await database.close()
     await reading

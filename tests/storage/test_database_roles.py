@@ -12,7 +12,7 @@ from sqlalchemy.exc import ProgrammingError
 from sprocket.v1.audit_pb2 import ListAuditEntriesRequest
 from sprocket.v1.location_pb2 import DeleteLocationRequest, ListLocationsRequest
 from sprocket_grpc.storage import migrate
-from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.testing.postgres import execute, new_database
 from tests import ROOT
 from tests.support.command_line import run

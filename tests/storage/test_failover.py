@@ -9,7 +9,7 @@ import pytest
 from sprocket_grpc.config.database_url import normalise
 from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.storage import migrate
-from sprocket_grpc.storage.postgres.database import DatabaseNotReachableError, wait_for_database
+from sprocket_grpc.storage.postgres.engine import DatabaseNotReachableError, wait_for_database
 from tests.conformance.promises import refuses
 from tests.support.cable import cable_to
 from tests.support.load import NOT_SERVING, SERVING, assert_nothing_was_lost, load_on, prepare

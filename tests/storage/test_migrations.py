@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Connection, make_url, text
 
 from sprocket_grpc.storage import migrate
-from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.tables import SCHEMA_REVISION, metadata
 from sprocket_grpc.testing.postgres import execute
 from tests import ROOT

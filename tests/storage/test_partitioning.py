@@ -13,7 +13,7 @@ from sprocket.v1.sprocket_pb2 import (
     ListSprocketsRequest,
     Sprocket,
 )
-from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from tests import ROOT
 from tests.support.auditing import entries, summary
 from tests.support.books import assert_books_agree, numbers_of, query

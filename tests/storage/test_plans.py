@@ -1,11 +1,10 @@
 """What PostgreSQL does for each call while there is much: it reads one range of an index, and no table as a whole."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias
 
 import pytest
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, text
 
 from sprocket.v1.factory_pb2 import FollowFactoryChartsRequest, GetFactoryChartRequest
 from sprocket.v1.sprocket_pb2 import (
@@ -14,11 +13,12 @@ from sprocket.v1.sprocket_pb2 import (
     GetSprocketRequest,
     ListSprocketsRequest,
 )
-from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.testing.postgres import new_database
 from tests.support.production import update_sprocket
 from tests.support.resources import create_sprocket
 from tests.support.service import Service, running_service
+from tests.support.statements import statements_of
 
 LARGE = {"sprocket", "chart_entry"}
 ROWS = 40_000
@@ -93,33 +93,21 @@ async def large(large_database_url: str) -> AsyncIterator[Service]:
         yield running
 
 
-@contextmanager
-def listening(service: Service) -> Iterator[list[tuple[str, Any]]]:
-    """Take down the statements that a service sends, with their parameters."""
-    heard: list[tuple[str, Any]] = []
-
-    def hear(_: object, __: object, statement: str, parameters: object, *___: object) -> None:
-        heard.append((statement, parameters))
-
-    engine = service.database._engine.sync_engine
-    event.listen(engine, "before_cursor_execute", hear)
-    try:
-        yield heard
-    finally:
-        event.remove(engine, "before_cursor_execute", hear)
-
-
 async def plans_of(service: Service, call: Call) -> list[Plan]:
     """Make a call, and ask PostgreSQL for its plan for each of the statements, as they were."""
-    with listening(service) as heard:
+    with statements_of(service.database) as heard:
         await call(service)
     explained = [
-        each for each in heard if each[0].lstrip().split()[0] in ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE")
+        each for each in heard if each.text.lstrip().split()[0] in ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE")
     ]
 
     def work(connection: Connection) -> list[Plan]:
-        results = [connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {each[0]}", each[1]) for each in explained]
-        return [Plan(each[0], result.scalar_one()[0]["Plan"]) for each, result in zip(explained, results, strict=True)]
+        results = [
+            connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {each.text}", each.parameters) for each in explained
+        ]
+        return [
+            Plan(each.text, result.scalar_one()[0]["Plan"]) for each, result in zip(explained, results, strict=True)
+        ]
 
     return await service.database.run(work)
 

@@ -10,7 +10,7 @@ import pytest
 from sprocket.v1.location_pb2 import CreateLocationRequest, GetLocationRequest
 from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.storage import migrate
-from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.seed import seed
 from tests.conformance.promises import refuses
 from tests.conformance.rpcs import METHODS, call, path, valid_requests

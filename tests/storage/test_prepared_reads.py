@@ -10,8 +10,8 @@ from sqlalchemy.util import await_only, greenlet_spawn
 from sprocket.v1.factory_pb2 import GetFactoryRequest, GetFactoryResponse
 from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
 from sprocket_grpc.config.settings import Settings
-from sprocket_grpc.storage.postgres.database import create_plain_engine
-from sprocket_grpc.storage.postgres.prepared import PreparedRead
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
+from sprocket_grpc.storage.postgres.prepared import PreparedStatement, Read
 from tests.support.books import query
 from tests.support.errors import fails
 from tests.support.locks import open_transaction, waiting_for
@@ -93,7 +93,7 @@ async def test_a_lost_connection_that_is_given_back_leaves_those_alone_that_have
     for each in lost:
         await greenlet_spawn(each.give_back)
     async with asyncio.timeout(10):
-        assert [await each.rows(PreparedRead(text("SELECT 1")), {}) for each in others] == [[(1,)]] * 4
+        assert [await each.rows(PreparedStatement(text("SELECT 1")), {}) for each in others] == [[(1,)]] * 4
     for each in others:
         await greenlet_spawn(each.give_back)
 
@@ -140,20 +140,7 @@ async def test_a_read_that_the_database_stops_is_not_tried_again(
                 await get_factory(service, made.id)
 
 
-async def test_those_who_watch_statements_see_reads_too(service: Service) -> None:
-    made = await create_factory(service)
-    seen: list[str] = []
-
-    def see(*arguments: object) -> None:
-        seen.append(str(arguments[2]))
-
-    event.listen(service.database.engine, "before_cursor_execute", see)
-    assert await get_factory(service, made.id) == made
-    [statement] = seen
-    assert "FROM factory" in statement
-
-
-async def test_without_anybody_watching_it_is_the_driver_that_reads(
+async def test_a_point_read_goes_to_the_driver_without_sqlalchemy(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = await create_factory(service)
@@ -198,14 +185,14 @@ async def test_reads_and_writes_can_share_a_single_connection(
         assert (service.database.used, service.database.idle) == (0, 1)
 
 
-BACKEND = PreparedRead(text("SELECT pg_backend_pid()"))
+BACKEND: Read[int] = Read(PreparedStatement(text("SELECT pg_backend_pid()")), {}, lambda rows: int(rows[0][0]))
 
 
 async def test_a_connection_that_was_being_made_as_another_turned_out_to_lead_nowhere_is_not_kept(
     service: Service,
 ) -> None:
     database = service.database
-    await asyncio.gather(*(database.rows(BACKEND, {}) for _ in range(3)))
+    await asyncio.gather(*(database.read(BACKEND) for _ in range(3)))
     await database._direct.close()
     other = await greenlet_spawn(database.engine.connect)
     made, go_on = asyncio.Event(), asyncio.Event()
@@ -215,14 +202,14 @@ async def test_a_connection_that_was_being_made_as_another_turned_out_to_lead_no
         await_only(go_on.wait())
 
     event.listen(database.engine, "connect", hold)
-    reading = [asyncio.create_task(database.rows(BACKEND, {})) for _ in range(9)]
+    reading = [asyncio.create_task(database.read(BACKEND)) for _ in range(9)]
     await made.wait()
     await greenlet_spawn(database.engine.pool._invalidate, other.connection, RuntimeError("not a primary any more"))
     go_on.set()
     before = await asyncio.gather(*reading)
     event.remove(database.engine, "connect", hold)
     await greenlet_spawn(other.close)
-    assert await database.rows(BACKEND, {}) not in before
+    assert await database.read(BACKEND) not in before
 
 
 async def test_a_change_that_is_undone_does_not_cost_the_connection_on_which_reads_are_prepared(
@@ -230,11 +217,11 @@ async def test_a_change_that_is_undone_does_not_cost_the_connection_on_which_rea
 ) -> None:
     async with running_service(database_url, Settings(pool_size=1)) as service:
         database = service.database
-        first = await database.rows(BACKEND, {})
+        first = await database.read(BACKEND)
         for _ in range(
             6
         ):  # from the sixth time on the driver has prepared what it runs, and forgets all when it undoes
             await database.run_in_transaction(lambda connection: connection.scalar(text("SELECT 1")))
-        assert await database.rows(BACKEND, {}) == first
+        assert await database.read(BACKEND) == first
         await database.run_dry(lambda connection: connection.scalar(text("SELECT 1")))
-        assert await database.rows(BACKEND, {}) == first
+        assert await database.read(BACKEND) == first

@@ -8,13 +8,14 @@ import pytest
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 from pydantic import SecretStr
-from sqlalchemy import Connection, event, text
+from sqlalchemy import text
 
 from sprocket.v1.location_pb2 import GetLocationRequest, Location, UpdateLocationRequest
 from sprocket_grpc.config.database_url import normalise
 from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.storage import migrate
 from sprocket_grpc.storage.postgres.database import Database
+from sprocket_grpc.storage.postgres.prepared import Read
 from sprocket_grpc.storage.postgres.read_router import ReadRouter
 from tests.conformance.rpcs import METHODS, call, path, valid_requests
 from tests.support.books import numbers_of
@@ -23,6 +24,7 @@ from tests.support.following import OneFollowing
 from tests.support.postgresql import PostgresServer, new_postgres, new_standby
 from tests.support.resources import create_factory, create_location, create_sprocket
 from tests.support.service import Service, running_service
+from tests.support.statements import statements_of
 from tests.support.waiting import wait_until
 
 LAG_SECONDS = 1.0
@@ -86,23 +88,15 @@ def standing_still(primary: PostgresServer, standby: PostgresServer) -> Iterator
 
 @contextmanager
 def statements_on(database: Database) -> Iterator[list[str]]:
-    """Collect what a database is asked, but for how far its log has got, until the block ends."""
+    """Collect what a database is asked, but for how far its log has got; complete when the block has ended."""
     asked: list[str] = []
-
-    def record(*arguments: object) -> None:
-        if _LOOKS_AT_LOG not in str(arguments[2]):
-            asked.append(str(arguments[2]))
-
-    event.listen(database._single, "before_cursor_execute", record)
-    try:
+    with statements_of(database) as sent:
         yield asked
-    finally:
-        event.remove(database._single, "before_cursor_execute", record)
+    asked += [each.text for each in sent if _LOOKS_AT_LOG not in each.text]
 
 
-def is_standby(connection: Connection) -> bool:
-    answer: bool = connection.execute(text("SELECT pg_is_in_recovery()")).scalar_one()
-    return answer
+IS_STANDBY: Read[bool] = Read(text("SELECT pg_is_in_recovery()"), {}, lambda rows: bool(rows[0][0]))
+"""Whether a standby answers."""
 
 
 async def get_name(service: Service, identifier: str) -> str:
@@ -172,7 +166,7 @@ async def test_nothing_older_than_the_maximum_lag_is_read_and_a_standby_that_cat
             assert await get_name(service, identifier) == "new"
             assert service.read_router.fresh == 0
         await until_fresh(service, 1)
-        assert await service.read_router.run(is_standby)
+        assert await service.read_router.read(IS_STANDBY)
         catch_up(primary, standby)
         assert await get_name(service, identifier) == "new"
 
@@ -193,7 +187,7 @@ async def test_what_a_standby_does_not_have_yet_is_found_all_the_same(
     async with reading_from(primary, standby.address) as service:
         with standing_still(primary, standby):
             identifier = (await create_location(service, display_name="new")).id
-            assert await service.read_router.run(is_standby)
+            assert await service.read_router.read(IS_STANDBY)
             assert await get_name(service, identifier) == "new"
             factory = await create_factory(service)
             assert await numbers_of(service, factory.id) == [(10, 0)]
@@ -239,16 +233,16 @@ async def test_a_standby_that_is_killed_is_not_noticed_by_those_who_read_and_use
         back = asyncio.Event()
         readers = [asyncio.create_task(read_until(service, identifier, back.is_set)) for _ in range(10)]
         begun = service.read_router.begin()
-        assert await begun.run(is_standby)
+        assert await begun.read(IS_STANDBY)
         await asyncio.to_thread(standby.kill)
         await until_fresh(service, 0)
-        assert not await begun.run(is_standby)
+        assert not await begun.read(IS_STANDBY)
         await asyncio.to_thread(standby.start)
         await until_fresh(service, 1)
         back.set()
         await asyncio.gather(*readers)
-        assert await service.read_router.run(is_standby)
-        assert not await begun.run(is_standby)  # what was read on the primary would seem to be gone
+        assert await service.read_router.read(IS_STANDBY)
+        assert not await begun.read(IS_STANDBY)  # what was read on the primary would seem to be gone
 
 
 @only_on_linux
@@ -281,9 +275,7 @@ async def test_an_answer_of_a_standby_that_nobody_expects_does_not_end_the_watch
     database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     odd = text("DO $$ BEGIN RAISE EXCEPTION 'odd' USING ERRCODE = 'XX000'; END $$")
-    monkeypatch.setattr(
-        "sprocket_grpc.storage.postgres.read_router.read_replayed", lambda connection: connection.execute(odd)
-    )
+    monkeypatch.setattr("sprocket_grpc.storage.postgres.read_router.READ_REPLAYED", Read(odd, {}, list))
     monkeypatch.setattr("sprocket_grpc.storage.postgres.read_router._AWAY_SECONDS", 0.05)
     primary, standby = Database(database_url, pool_size=1), Database(database_url, pool_size=1)
     watching = asyncio.create_task(ReadRouter(primary, [standby], 0.1).watch(primary))

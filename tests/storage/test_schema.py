@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
-from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.testing.postgres import new_database
 from tests.support.resources import MISSING_ID
 from tests.support.schema_rows import COLUMNS, EXTREMES, FORBIDDEN, OPTIONAL, REFERENCES, RESOURCES, ROWS, UNIQUE, Row

@@ -13,7 +13,7 @@ from sprocket.v1.factory_pb2 import DeleteFactoryRequest, Factory
 from sprocket.v1.location_pb2 import DeleteLocationRequest, Location
 from sprocket.v1.sprocket_pb2 import Sprocket
 from sprocket.v1.sprocket_type_pb2 import DeleteSprocketTypeRequest, SprocketType
-from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.seed import seed
 from tests.support.books import Chart, query, read_chart
 from tests.support.production import delete_sprocket, update_factory

@@ -17,7 +17,7 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from sprocket_grpc.auth.api_key import NewKey, make_key
 from sprocket_grpc.storage import api_key
 from sprocket_grpc.storage.api_key import ValidKey
-from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
 
 ISSUER, AUDIENCE = "https://login.example/", "sprocket"
 

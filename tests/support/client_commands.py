@@ -15,7 +15,7 @@ from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
 from sprocket.v1.location_pb2 import CreateLocationRequest, CreateLocationResponse
-from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.seed import seed
 from tests.support.command_line import Finished, ServeProcess, run, serving
 

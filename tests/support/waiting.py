@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from sqlalchemy import make_url, text
 
-from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
 
 PATIENCE_SECONDS = 60
 

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from sprocket.v1.factory_pb2 import GetFactoryChartRequest, GetFactoryRequest, ListFactoriesRequest
 from sprocket.v1.location_pb2 import ListLocationsRequest
-from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.statement_metrics import describe
 from tests.conformance.promises import invalid
 from tests.support.collector import Collector, Span, collecting

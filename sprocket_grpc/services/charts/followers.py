@@ -1,7 +1,7 @@
-"""Notices what is added to the charts that this process follows: one small query a poll for all of them.
+"""Polls the charts that this process follows for new entries: one small query for all of them.
 
-It asks instead of being notified: NOTIFY would serialise the commits of the whole database, and neither poolers in
-transaction mode nor standbys have it. Nothing runs while nobody follows.
+NOTIFY is no alternative: it serialises the commits of the whole database, and neither poolers in transaction mode nor
+standbys support it. Without followers no poll runs.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from sprocket_grpc.storage.chart_reads import Chunk, Position, SequenceRange
 from sprocket_grpc.storage.postgres.database import Database
 
 MOST_SHARED_ENTRIES = 20_000
-"""How many new entries one poll reads for all followers together. Beyond that, each reads for itself at its pace."""
+"""The most new entries that a poll reads once for all followers. If there are more, each follower reads its own."""
 
 _NO_POSITION = Position(0, 0)
 
@@ -26,14 +26,14 @@ _log = logging.getLogger(__name__)
 
 
 class Follower:
-    """One stream that follows charts: what it has not sent yet.
+    """A stream that follows charts, and what it has not sent yet.
 
-    Its memory is bounded however slow its reader is: of each chart it keeps where the chart ends, and at most one
-    chunk, which it shares with the other followers.
+    Its memory is bounded, also for a slow reader: it keeps the end of each chart, and at most one chunk per chart,
+    which it shares with the other followers.
     """
 
     def __init__(self, positions: Mapping[str, Position]) -> None:
-        """Take up to where the stream has sent each chart; it keeps this mapping up to date."""
+        """Start from the position that the stream has sent of each chart; the stream updates this mapping."""
         self._positions = positions
         self._ends: dict[str, int] = {}
         self._shared: dict[str, Chunk] = {}
@@ -41,30 +41,30 @@ class Follower:
         self._woken = asyncio.Event()
 
     def notify(self, factory_id: str, end: Position | None, chunk: Chunk | None) -> None:
-        """Hear where a chart ends now, if there is one, and perhaps what was added to it."""
+        """Take the end of a chart, or None if its factory was deleted, and the new entries if the poll read them."""
         position = self._positions[factory_id]
         if end is None or end.created_micros > position.created_micros:
             self.fail(NotFoundError("factory", factory_id))
         elif end.sequence > position.sequence:
             if factory_id in self._ends:
-                self._shared.pop(factory_id, None)  # the reader is slow: what is new is not all that it lacks
+                self._shared.pop(factory_id, None)  # the reader is slow: the chunk is not all that it lacks
             elif chunk:
                 self._shared[factory_id] = chunk
             self._ends[factory_id] = end.sequence
             self._woken.set()
 
     def fail(self, error: SprocketError) -> None:
-        """End the stream. Of several deleted factories, the error names all."""
+        """End the stream with an error, which names all deleted factories."""
         if isinstance(self._error, NotFoundError) and isinstance(error, NotFoundError):
-            both = dict.fromkeys((*self._error.identifiers, *error.identifiers))  # each poll tells it again
+            both = dict.fromkeys((*self._error.identifiers, *error.identifiers))  # each poll repeats it
             error = NotFoundError("factory", *both)
         self._error = error
         self._woken.set()
 
     async def wait(self, seconds: float) -> tuple[list[Chunk], list[SequenceRange]]:
-        """Wait until something was added, and return it: what is here already, and what has to be read.
+        """Wait for new entries, and return the chunks that a poll has read and the ranges that the stream must read.
 
-        Nothing, if nothing was added for as many seconds.
+        Both are empty if there were no new entries for this time.
 
         Raises:
             NotFoundError: Factories were deleted.
@@ -90,7 +90,7 @@ def _holds(shared: Mapping[str, Chunk], sequences: SequenceRange) -> bool:
 
 
 class ChartPoller:
-    """All followers of this process, and the task that looks out for them."""
+    """All followers of this process, and the task that polls for them."""
 
     def __init__(self, database: Database, poll_seconds: float) -> None:
         self._database = database
@@ -104,10 +104,10 @@ class ChartPoller:
 
     @contextmanager
     def follow(self, positions: Mapping[str, Position]) -> Iterator[Follower]:
-        """Follow charts from these positions on, until the block ends.
+        """Follow charts until the block ends.
 
         Args:
-            positions: Up to where the stream has sent each chart. To be kept up to date.
+            positions: The position that the stream has sent of each chart. The caller keeps it up to date.
         """
         follower = Follower(positions)
         if self._stopped:
@@ -125,7 +125,7 @@ class ChartPoller:
                 self._forget(factory_id, follower)
 
     def stop(self) -> None:
-        """End all streams, those to come included."""
+        """End all streams, and each later one at once."""
         self._stopped = True
         for follower in {each for followers in self._followers.values() for each in followers}:
             follower.fail(ShuttingDownError())
@@ -134,12 +134,12 @@ class ChartPoller:
 
     @property
     def count(self) -> int:
-        """How many charts are followed."""
+        """The number of charts that are followed."""
         return len(self._followers)
 
     @property
     def streams(self) -> int:
-        """How many streams follow them."""
+        """The number of streams that follow them."""
         return self._streams
 
     def _forget(self, factory_id: str, follower: Follower) -> None:
@@ -149,7 +149,7 @@ class ChartPoller:
 
     def _ensure_polling(self) -> None:
         if self._task is None or self._task.done():
-            # In a context of its own: what it does is not done in the name of the call that happens to be the first.
+            # In a context of its own, or its log lines would have the request id of the first follower.
             self._task = asyncio.create_task(self._poll_while_followed(), context=Context())
 
     async def _poll_while_followed(self) -> None:
@@ -157,12 +157,12 @@ class ChartPoller:
             try:
                 await self._poll()
                 self.last_polled = time.monotonic()
-            except SprocketError as error:  # the database is away; the streams end if that lasts
-                _log.warning("charts cannot be followed: %s", error)
+            except SprocketError as error:  # the database is unavailable; the streams end if that lasts
+                _log.warning("polling the followed charts failed: %s", error)
             await asyncio.sleep(self._poll_seconds)
 
     async def _poll(self) -> None:
-        moved = await chart_reads.read_moved(self._database, dict(self._known))
+        moved = await self._database.read(chart_reads.read_moved(dict(self._known)))
         chunks = await self._read_shared(moved)
         for factory_id, end in moved.items():
             if factory_id not in self._known:
@@ -172,7 +172,7 @@ class ChartPoller:
                 follower.notify(factory_id, end, chunks.get(factory_id))
 
     async def _read_shared(self, moved: Mapping[str, Position | None]) -> dict[str, Chunk]:
-        """Read what was added, unless it is much."""
+        """Read the new entries once for all followers, unless there are too many."""
         known = self._known
         sequences = [
             SequenceRange(each, known[each].sequence, end.sequence)
@@ -182,14 +182,14 @@ class ChartPoller:
         if not sequences or sum(sequences.entries for sequences in sequences) > MOST_SHARED_ENTRIES:
             return {}
         try:
-            read = await chart_reads.read_chunks(self._database, sequences)
+            read = await self._database.read(chart_reads.read_chunks(sequences))
         except NotFoundError:
-            return {}  # one was deleted since, which the next poll sees
+            return {}  # a factory was deleted meanwhile, which the next poll sees
         return {chunk.sequences.factory_id: chunk for chunk in read}
 
 
 def _earlier(known: Position, joining: Position) -> Position:
-    """Return from where the next poll has to look, so that no follower misses anything."""
+    """Return the position from which the next poll starts, so that no follower misses an entry."""
     if known.created_micros != joining.created_micros:
-        return _NO_POSITION  # one of the two is of a factory that is gone: the poll tells whose
+        return _NO_POSITION  # one of the two factories was deleted: the poll finds out which
     return min(known, joining)

@@ -1,33 +1,30 @@
-"""Reads what charts held when a stream began: chunk by chunk, and no connection is held while a client reads."""
+"""Reads the history of charts in chunks. No connection is held while the client reads."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from typing import TypeAlias
 
 from sprocket_grpc.errors import NotFoundError
 from sprocket_grpc.services.charts.range import BEGINNING_OF_TIME_MICROS, NANOS_PER_MICRO, ChartRange, next_micro
 from sprocket_grpc.storage import chart_reads
 from sprocket_grpc.storage.chart_reads import Chunk, Extent, SequenceRange
-from sprocket_grpc.storage.postgres.database import Connection, Database
+from sprocket_grpc.storage.postgres.prepared import Read
 from sprocket_grpc.storage.postgres.read_router import ReadSession
 
 CHUNK_ENTRIES = 20_000
-"""About 280 kB on the wire. Larger chunks are hardly faster, and smaller ones cost more per entry."""
-
-_Read: TypeAlias = Callable[[Database], Awaitable[list[Chunk]]]
+"""The most entries of a chunk: 280 kB on the wire. Larger ones are hardly faster, smaller ones cost more per entry."""
 
 
 @dataclass(frozen=True)
 class Opening:
-    """What a stream has to send of one chart before it may follow it.
+    """The history of one chart that a stream sends before it follows the chart.
 
     Attributes:
-        sequences: Which entries; perhaps none.
+        sequences: Its entries; may be empty.
         created_micros: When the factory was created.
-        begins_before_start: Whether the first of them is older than the range, and was in force at its start.
+        begins_before_start: Whether the first entry is older than the start of the range, and was in force then.
     """
 
     sequences: SequenceRange
@@ -35,17 +32,20 @@ class Opening:
     begins_before_start: bool
 
 
-def open_charts(connection: Connection, asked: ChartRange) -> list[Opening]:
-    """Find out which entries a range has, in the order of its factories.
+def open_charts(asked: ChartRange) -> Read[list[Opening]]:
+    """Read which entries a range has, in the order of its factories.
 
     Raises:
-        NotFoundError: Some of the factories do not exist, or are not those any more of which entries were sent before.
+        NotFoundError: Factories do not exist, or were replaced by others with their ids since entries were sent.
     """
     times = [next_micro(time) for time in (asked.start, asked.end) if time is not None]
-    extents = chart_reads.read_extents(connection, asked.factory_ids, times)
+    return chart_reads.read_extents(asked.factory_ids, times).then(partial(_openings, asked))
+
+
+def _openings(asked: ChartRange, extents: Mapping[str, Extent]) -> list[Opening]:
     sent = {each: asked.positions[each] for each in asked.factory_ids if each in asked.positions}
     if replaced := [
-        each for each, position in sent.items() if position.created_micros != extents[each].end.created_micros
+        each for each, sent_to in sent.items() if sent_to.created_micros != extents[each].end.created_micros
     ]:
         raise NotFoundError("factory", *replaced)
     return [_opening(asked, each, extents[each]) for each in asked.factory_ids]
@@ -61,7 +61,7 @@ def _opening(asked: ChartRange, factory_id: str, extent: Extent) -> Opening:
 
 
 def _beginning(start: int | None, extent: Extent) -> tuple[int, bool]:
-    """Return after which entry a range begins, and whether its first one is older than it."""
+    """Return the sequence before the first entry of a range, and whether that entry is older than its start."""
     if start is None:
         return 0, False
     first, is_exact = extent.found[0]
@@ -70,9 +70,9 @@ def _beginning(start: int | None, extent: Extent) -> tuple[int, bool]:
 
 
 async def read_history(
-    reading: ReadSession, asked: ChartRange, openings: Sequence[Opening]
+    session: ReadSession, asked: ChartRange, openings: Sequence[Opening]
 ) -> AsyncGenerator[list[Chunk]]:
-    """Read what a stream has to send first, the next chunks while the client takes some in.
+    """Read the history that a stream sends, one chunk ahead of the client.
 
     Yields:
         Chunks of up to 20,000 entries together, at most one of each factory.
@@ -84,14 +84,14 @@ async def read_history(
 
     def start() -> asyncio.Task[list[Chunk]] | None:
         read = next(reads, None)
-        return asyncio.create_task(reading.read(read)) if read else None
+        return asyncio.create_task(session.read(read)) if read else None
 
     ahead = start()
     try:
         while ahead:
             chunks = await ahead
             ahead = start()
-            await asyncio.sleep(0)  # its query leaves before these are sent: PostgreSQL works meanwhile
+            await asyncio.sleep(0)  # sends the next query before the chunk: PostgreSQL works meanwhile
             yield chunks
     finally:
         if ahead:
@@ -99,21 +99,15 @@ async def read_history(
             await asyncio.wait([ahead])
 
 
-def _reads(asked: ChartRange, openings: Iterable[Opening]) -> Iterator[_Read]:
-    """Plan the reading: what is short together, what is long in pieces, what is to be thinned out by itself."""
+def _reads(asked: ChartRange, openings: Iterable[Opening]) -> Iterator[Read[list[Chunk]]]:
+    """Plan the reads: short ranges together, long ones in pieces, and those to be downsampled one by one."""
     begin = BEGINNING_OF_TIME_MICROS if asked.start is None else next_micro(asked.start)
-    sequences = (each.sequences for each in openings)
-    for is_too_long, several in groupby(sequences, lambda sequences: 0 < asked.max_points < sequences.entries):
+    ranges = (each.sequences for each in openings)
+    for is_too_long, several in groupby(ranges, lambda each: 0 < asked.max_points < each.entries):
         if is_too_long:
-            yield from (
-                partial(_read_summary, sequences=sequences, begin=begin, most=asked.max_points) for sequences in several
-            )
+            yield from (chart_reads.read_summary(each, begin, asked.max_points) for each in several)
         else:
-            yield from (partial(chart_reads.read_chunks, sequences=batch) for batch in batches(several))
-
-
-async def _read_summary(database: Database, sequences: SequenceRange, begin: int, most: int) -> list[Chunk]:
-    return [await database.run(chart_reads.read_summary, sequences, begin, most)]
+            yield from map(chart_reads.read_chunks, batches(several))
 
 
 def batches(ranges: Iterable[SequenceRange]) -> Iterator[list[SequenceRange]]:

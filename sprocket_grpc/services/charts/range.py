@@ -1,4 +1,4 @@
-"""What part of which charts a request asks for, and what is wrong with that."""
+"""The range of charts that a request asks for, and its violations."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,14 +21,14 @@ BEGINNING_OF_TIME_MICROS = _FIRST_SECOND * 1_000_000
 
 @dataclass(frozen=True)
 class ChartRange:
-    """What part of which charts.
+    """A range of charts.
 
     Attributes:
-        factory_ids: Whose charts.
-        start: From which time on, in nanoseconds since 1970; None for the beginning.
-        end: Before which time; None for no end.
-        max_points: How many entries of each to send at most; 0 for all.
-        positions: What was sent before, of some of the factories.
+        factory_ids: The factories.
+        start: The first time, in nanoseconds since 1970; None for the beginning.
+        end: The first time after the range, likewise; None for no end.
+        max_points: The most entries to send of each chart; 0 for all.
+        positions: The positions that were sent before, by `factory_id`.
     """
 
     factory_ids: Sequence[str]
@@ -39,31 +39,31 @@ class ChartRange:
 
 
 def nanos(time: Timestamp) -> int:
-    """Turn a time into nanoseconds since 1970."""
+    """Convert a time to nanoseconds since 1970."""
     return time.seconds * _NANOS_PER_SECOND + time.nanos
 
 
 def next_micro(time_nanos: int) -> int:
-    """Return the first microsecond that is not before a time: entries, which have whole ones, compare alike."""
+    """Return the first microsecond at or after a time: entries have whole microseconds, so the comparison is exact."""
     return -(-time_nanos // NANOS_PER_MICRO)
 
 
 def time_violations(name: str, time: Timestamp) -> list[Violation]:
-    """Return what is wrong with a time."""
+    """Return the violations of a time."""
     if _FIRST_SECOND <= time.seconds <= _LAST_SECOND and 0 <= time.nanos < _NANOS_PER_SECOND:
         return []
     return [Violation(name, "must be a time in the years 1 to 9999, with 0 to 999,999,999 nanos")]
 
 
 def max_points_violations(value: int) -> list[Violation]:
-    """Return what is wrong with the size of a summary."""
+    """Return the violations of `max_points`."""
     if value == 0 or ENTRIES_OF_PART <= value <= MOST_POINTS:
         return []
     return [Violation("max_points", f"must be 0 for all entries, or {ENTRIES_OF_PART} to {MOST_POINTS:,}")]
 
 
 def factory_ids_violations(values: Sequence[str]) -> list[Violation]:
-    """Return what is wrong with the ids of factories to follow together."""
+    """Return the violations of the ids of factories to follow together."""
     if wrong := batch_violations("factory_ids", values):
         return wrong
     first = {value: index for index, value in reversed(list(enumerate(values)))}

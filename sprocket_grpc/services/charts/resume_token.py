@@ -1,37 +1,49 @@
-"""Resume tokens: up to where a stream of charts has been sent, for each factory."""
+"""Resume tokens: the position that a stream has sent of each chart."""
 
 import struct
 import uuid
 from collections.abc import Mapping
+from typing import TypeAlias
 
+from sprocket.v1 import factory_pb2 as pb
 from sprocket_grpc.errors import InvalidResumeTokenError, Violation
+from sprocket_grpc.services.standard.requests import digest
 from sprocket_grpc.services.standard.token_cipher import TokenCipher, TokenError
 from sprocket_grpc.storage.chart_reads import Position
+
+ChartRequest: TypeAlias = pb.GetFactoryChartRequest | pb.FollowFactoryChartsRequest
+
+FREE_FIELDS = {"factory_ids", "max_points", "follow", "resume_token"}
+"""The fields that may differ between the request that was given a token and the one that brings it back."""
 
 # Of each factory its id, when it was created, and the sequence of the last entry that was sent.
 _POSITION = struct.Struct(">16sqq")
 
 
-async def make_resume_token(cipher: TokenCipher, bound_to: bytes, positions: Mapping[str, Position]) -> str:
-    """Make the token that continues a stream from these positions on."""
-    content = b"".join(_POSITION.pack(uuid.UUID(each).bytes, *position) for each, position in positions.items())
-    return await cipher.encrypt(bound_to, content)
+class ResumeTokens:
+    """The token that a request brings, and those that the responses of its stream carry."""
 
+    def __init__(self, cipher: TokenCipher, request: ChartRequest) -> None:
+        self._cipher = cipher
+        self._token = request.resume_token
+        self._bound_to = digest(request, FREE_FIELDS.intersection(request.DESCRIPTOR.fields_by_name))
 
-async def read_resume_token(cipher: TokenCipher, bound_to: bytes, token: str) -> dict[str, Position]:
-    """Return the positions that a token was made with, by the ids of the factories; none for no token.
+    async def read(self) -> dict[str, Position]:
+        """Return the positions in the token of the request, by `factory_id`; empty if it has no token.
 
-    Raises:
-        InvalidResumeTokenError: It was not made here, or for a stream of something else.
-    """
-    if not token:
-        return {}
-    try:
-        content = await cipher.decrypt(bound_to, token)
-    except TokenError as error:
-        hint = "send it with the range that it was made for, or none to begin anew"
-        raise InvalidResumeTokenError([Violation("resume_token", f"{error}: {hint}")]) from None
-    positions = _POSITION.iter_unpack(content)
-    return {
-        str(uuid.UUID(bytes=identifier)): Position(created, sequence) for identifier, created, sequence in positions
-    }
+        Raises:
+            InvalidResumeTokenError: This service did not make it, or made it for a stream of something else.
+        """
+        if not self._token:
+            return {}
+        try:
+            content = await self._cipher.decrypt(self._bound_to, self._token)
+        except TokenError as error:
+            hint = "send it with the range that it was made for, or none to begin anew"
+            raise InvalidResumeTokenError([Violation("resume_token", f"{error}: {hint}")]) from None
+        return {str(uuid.UUID(bytes=each)): Position(*place) for each, *place in _POSITION.iter_unpack(content)}
+
+    async def next(self, positions: Mapping[str, Position]) -> str:
+        """Make the token that continues a stream after these positions."""
+        content = b"".join(_POSITION.pack(uuid.UUID(each).bytes, *position) for each, position in positions.items())
+        return await self._cipher.encrypt(self._bound_to, content)

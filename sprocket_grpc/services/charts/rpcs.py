@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import TypeAlias
 
 from sprocket.v1 import factory_pb2 as pb
 from sprocket_grpc.errors import InvalidResumeTokenError, Violation
@@ -13,19 +12,16 @@ from sprocket_grpc.services.charts.range import (
     nanos,
     time_violations,
 )
-from sprocket_grpc.services.charts.resume_token import read_resume_token
+from sprocket_grpc.services.charts.resume_token import ChartRequest, ResumeTokens
 from sprocket_grpc.services.charts.stream import Answer, ChartDependencies, ChartStream
-from sprocket_grpc.services.standard.token_cipher import binding
 from sprocket_grpc.services.standard.validation import id_violations, raise_if_invalid
 from sprocket_grpc.storage.chart_reads import Chunk
-
-_Request: TypeAlias = pb.GetFactoryChartRequest | pb.FollowFactoryChartsRequest
 
 
 class FactoryCharts:
     """Streams the charts of one factory, or of many.
 
-    Both raise `InvalidArgumentError` for a request that is wrong in itself, and what `ChartStream` raises.
+    Both raise `InvalidArgumentError` for an invalid request, and what `ChartStream` raises.
     """
 
     def __init__(self, dependencies: ChartDependencies) -> None:
@@ -48,22 +44,21 @@ class FactoryCharts:
                 yield _many_charts(answer)
 
     async def _open(
-        self, request: _Request, factory_ids: Sequence[str], wrong: list[Violation], end: int | None = None
+        self, request: ChartRequest, factory_ids: Sequence[str], wrong: list[Violation], end: int | None = None
     ) -> ChartStream:
-        """Understand a request, and report all that is wrong with it at once."""
+        """Parse a request; the error names all its violations."""
         wrong = wrong + time_violations("start_time", request.start_time) + max_points_violations(request.max_points)
-        bound_to, positions = binding(request), {}
+        tokens, positions = ResumeTokens(self._dependencies.cipher, request), {}
         try:
-            positions = await read_resume_token(self._dependencies.cipher, bound_to, request.resume_token)
+            positions = await tokens.read()
         except InvalidResumeTokenError as error:
             if not wrong:
                 raise  # it has a reason of its own
             wrong += error.violations
         raise_if_invalid(wrong)
         start = nanos(request.start_time) if request.HasField("start_time") else None
-        return ChartStream(
-            self._dependencies, ChartRange(factory_ids, start, end, request.max_points, positions), bound_to
-        )
+        asked = ChartRange(factory_ids, start, end, request.max_points, positions)
+        return ChartStream(self._dependencies, asked, tokens)
 
 
 def _end_violations(request: pb.GetFactoryChartRequest) -> list[Violation]:

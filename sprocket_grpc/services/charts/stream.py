@@ -1,4 +1,4 @@
-"""One stream of charts: the history of a range, then what is added, each answer with where to go on after it."""
+"""A stream of charts: the history of a range, then new entries, each response with the token to resume after it."""
 
 import time
 from collections.abc import AsyncGenerator, Collection, Sequence
@@ -9,7 +9,7 @@ from sprocket_grpc.errors import ShuttingDownError, UnavailableError
 from sprocket_grpc.services.charts.followers import ChartPoller, Follower
 from sprocket_grpc.services.charts.history import Opening, batches, open_charts, read_history
 from sprocket_grpc.services.charts.range import ChartRange
-from sprocket_grpc.services.charts.resume_token import make_resume_token
+from sprocket_grpc.services.charts.resume_token import ResumeTokens
 from sprocket_grpc.services.standard.token_cipher import TokenCipher
 from sprocket_grpc.storage import chart_reads
 from sprocket_grpc.storage.chart_reads import Chunk, Position
@@ -19,14 +19,14 @@ from sprocket_grpc.storage.postgres.read_router import ReadRouter, ReadSession
 
 @dataclass(frozen=True)
 class ChartDependencies:
-    """What all streams of charts work with.
+    """The dependencies of the chart RPCs.
 
     Attributes:
-        database: Where charts are followed: what is new is on the primary first.
-        read_router: Where their history is read.
-        cipher: What seals resume tokens.
-        chart_poller: What notices new entries.
-        progress_seconds: How long a stream that follows is silent at most.
+        database: The primary, where new entries are first.
+        read_router: Where the history is read.
+        cipher: Encrypts resume tokens.
+        chart_poller: Polls for new entries.
+        progress_seconds: The interval of heartbeats of a stream that follows, while nothing happens.
     """
 
     database: Database
@@ -38,13 +38,13 @@ class ChartDependencies:
 
 @dataclass(frozen=True)
 class Answer:
-    """What one response says.
+    """The content of one response.
 
     Attributes:
-        resume_token: Where to go on after it.
-        chunks: The next entries, at most one chunk of each factory.
+        resume_token: Resumes the stream after it.
+        chunks: The next entries, at most one chunk per factory.
         older: The factories whose chunk begins with an entry from before the range.
-        is_end_of_history: Whether all that comes after it is new.
+        is_end_of_history: Whether only new entries follow.
     """
 
     resume_token: str
@@ -54,33 +54,33 @@ class Answer:
 
 
 class ChartStream:
-    """One stream: what it was asked for, and up to where it has got."""
+    """A stream: its range, and the position that it has sent of each chart."""
 
-    def __init__(self, dependencies: ChartDependencies, asked: ChartRange, bound_to: bytes) -> None:
-        """Take what is asked for, and what the resume tokens are to be bound to."""
+    def __init__(self, dependencies: ChartDependencies, asked: ChartRange, tokens: ResumeTokens) -> None:
+        """Stream what is asked for, and make its resume tokens by `tokens`."""
         self._dependencies = dependencies
         self._asked = asked
-        self._bound_to = bound_to
+        self._tokens = tokens
         self._positions: dict[str, Position] = {}
         self._begun = set(asked.positions)
         self._older: set[str] = set()
 
     async def answers(self, *, follow: bool) -> AsyncGenerator[Answer]:
-        """Stream the history, and go on with what is added if asked to.
+        """Stream the history, and with `follow` the new entries after it.
 
         Raises:
-            NotFoundError: A factory does not exist, or not any more.
-            ShuttingDownError: The server shuts down.
-            UnavailableError: The database could not be asked for new entries for too long.
+            NotFoundError: A factory does not exist, or was deleted.
+            ShuttingDownError: The server is shutting down.
+            UnavailableError: No poll for new entries has succeeded for too long.
         """
-        # All of the history is read in one place. On a standby that is behind it, entries would seem to be gone.
-        reading = self._dependencies.read_router.begin()
-        openings = await reading.run(open_charts, self._asked)
+        # One session reads the whole history: on a standby that is further behind, entries would seem to be missing.
+        session = self._dependencies.read_router.begin()
+        openings = await session.read(open_charts(self._asked))
         self._positions = {
             each.sequences.factory_id: Position(each.created_micros, each.sequences.after) for each in openings
         }
         self._older = {each.sequences.factory_id for each in openings if each.begins_before_start}
-        async with aclosing(self._history(reading, openings)) as history:
+        async with aclosing(self._history(session, openings)) as history:
             async for answer in history:
                 yield answer
         if follow:
@@ -88,11 +88,11 @@ class ChartStream:
                 async for answer in news:
                     yield answer
 
-    async def _history(self, reading: ReadSession, openings: Sequence[Opening]) -> AsyncGenerator[Answer]:
+    async def _history(self, session: ReadSession, openings: Sequence[Opening]) -> AsyncGenerator[Answer]:
         left = sum(each.sequences.entries for each in openings)
         if not left:
             yield await self._answer(is_end_of_history=True)
-        async with aclosing(read_history(reading, self._asked, openings)) as history:
+        async with aclosing(read_history(session, self._asked, openings)) as history:
             async for chunks in history:
                 left -= sum(each.sequences.entries for each in chunks)
                 yield await self._answer(chunks, is_end_of_history=not left)
@@ -112,11 +112,12 @@ class ChartStream:
         waited_since = time.monotonic()
         chunks, sequences = await follower.wait(self._dependencies.progress_seconds)
         if not chunks and not sequences and self._dependencies.chart_poller.last_polled < waited_since:
-            raise UnavailableError  # nothing was found, but nothing was looked for either
+            raise UnavailableError  # no new entries, but no poll succeeded either
         if chunks or not sequences:
             yield await self._answer(chunks)
         for batch in batches(sequences):
-            yield await self._answer(await chart_reads.read_chunks(self._dependencies.database, batch))
+            chunks = await self._dependencies.database.read(chart_reads.read_chunks(batch))
+            yield await self._answer(chunks)
 
     async def _answer(self, chunks: Sequence[Chunk] = (), *, is_end_of_history: bool = False) -> Answer:
         for factory_id, _, upto in (chunk.sequences for chunk in chunks):
@@ -125,7 +126,7 @@ class ChartStream:
         older = self._older & sent
         self._older -= older
         self._begun |= sent
-        # A chart of which nothing was sent begins anew, so that its first entry is marked as older then.
+        # A chart of which no entry was sent starts again, so that its first entry is marked as older then.
         begun = {each: position for each, position in self._positions.items() if each in self._begun}
-        token = await make_resume_token(self._dependencies.cipher, self._bound_to, begun)
+        token = await self._tokens.next(begun)
         return Answer(token, chunks, older, is_end_of_history)

@@ -1,4 +1,4 @@
-"""What the methods of all resources work with."""
+"""The dependencies of the standard methods."""
 
 from dataclasses import dataclass
 
@@ -10,15 +10,15 @@ from sprocket_grpc.storage.postgres.read_router import ReadRouter
 
 @dataclass(frozen=True)
 class ServiceDependencies:
-    """What the standard methods of all resources work with.
+    """The dependencies of the standard methods of all resources.
 
     Attributes:
-        database: Where the resources are.
-        read_router: Where calls without side effects read them.
-        writes: How writes take effect.
-        cipher: What seals the place where a list goes on.
-        page_size_default: How many resources a page has when the request does not say.
-        page_size_maximum: How many it has at most.
+        database: The primary.
+        read_router: Where calls without side effects read.
+        writes: Runs writes.
+        cipher: Encrypts page tokens.
+        page_size_default: The page size if the request has none.
+        page_size_maximum: The largest page size.
     """
 
     database: Database

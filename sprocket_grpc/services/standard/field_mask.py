@@ -1,4 +1,4 @@
-"""Which fields an update is about (AIP-134, AIP-161)."""
+"""The fields that an update changes (AIP-134, AIP-161)."""
 
 from collections.abc import Sequence
 from itertools import islice
@@ -29,11 +29,11 @@ def changed_fields(resource: Resource[M], message: M, mask: FieldMask) -> list[s
 
 
 def mask_violations(resource: Resource[M], mask: FieldMask) -> list[Violation]:
-    """Return what is wrong with a mask: paths to no field, and `*` beside others."""
+    """Return the violations of a mask: unknown paths, and `*` beside other paths."""
     if len(mask.paths) > 1 and "*" in mask.paths:
         return [Violation(_FIELD, "the path * must stand alone")]
     every = (path for path in mask.paths if path != "*" and not _exists(resource, path))
-    unknown = list(islice(every, _REPORTED_PATHS + 1))  # a mask may have a million paths: no more are looked at
+    unknown = list(islice(every, _REPORTED_PATHS + 1))  # a mask may have a million paths: the rest is not checked
     reported = [_unknown(resource, path) for path in unknown[:_REPORTED_PATHS]]
     return reported + _unreported(unknown[_REPORTED_PATHS:])
 
@@ -45,7 +45,9 @@ def _exists(resource: Resource[M], path: str) -> bool:
 
 
 def _unknown(resource: Resource[M], path: str) -> Violation:
-    escaped = path.encode("unicode_escape").decode()  # what is not ASCII takes several times as much room in a trailer
+    escaped = path.encode(
+        "unicode_escape"
+    ).decode()  # other characters than ASCII take several times the room in a trailer
     shown = escaped if len(escaped) <= _REPORTED_CHARACTERS else f"{escaped[:_REPORTED_CHARACTERS]}..."
     return Violation(_FIELD, f"{resource.descriptor.name} has no field '{shown}'", shown)
 

@@ -1,10 +1,10 @@
 """The standard methods, written once: create, get, list, update and delete of any resource (AIP-131 to 135).
 
-Validation and the transaction are decided here. The SQL is the store's, and what differs between resources
-is in their `Resource` and their store.
+They validate requests and choose the transaction. The SQL is in the store; the differences between resources are in
+their `Resource` and their store.
 """
 
-from collections.abc import Sequence
+from functools import partial
 from typing import Generic, TypeVar
 
 from sprocket_grpc.errors import EtagMismatchError, NotFoundError
@@ -12,22 +12,26 @@ from sprocket_grpc.services.standard.dependencies import ServiceDependencies
 from sprocket_grpc.services.standard.field_mask import changed_fields, mask_violations
 from sprocket_grpc.services.standard.lists import ListMethod
 from sprocket_grpc.services.standard.requests import (
+    BatchGetRequest,
+    BatchGetResponse,
     DeleteRequest,
-    Items,
+    GetRequest,
     ListRequest,
     ListResponse,
     Serializable,
     UpdateRequest,
     WriteRequest,
+    items_of,
 )
 from sprocket_grpc.services.standard.resource import M, Resource
 from sprocket_grpc.services.standard.validation import etag_violations, id_violations, ids_violations, raise_if_invalid
 from sprocket_grpc.services.standard.writes import is_plain, request_id_violations
-from sprocket_grpc.storage.listing import Row
+from sprocket_grpc.storage.listing import ID, Row
 from sprocket_grpc.storage.postgres.database import Connection
 from sprocket_grpc.storage.resource import ResourceStore, Values
 
 _R = TypeVar("_R")
+_B = TypeVar("_B", bound=BatchGetResponse)
 _L = TypeVar("_L", bound=ListResponse)
 _W = TypeVar("_W", bound=Serializable)
 
@@ -35,72 +39,71 @@ _W = TypeVar("_W", bound=Serializable)
 class StandardMethods(Generic[M]):
     """The standard methods of one resource.
 
-    Each takes its request, the empty response, and the field of the response to fill, and returns the response,
-    so that an RPC is one expression. Each raises `InvalidArgumentError` for a request that is wrong in itself,
-    with all that is wrong with it, beside what it documents; and what `Database` and `Writes` raise.
+    Each takes a request and its empty response, and returns the response filled, so that an RPC is one expression. The
+    field of the resource has its name in both. Each raises `InvalidArgumentError` for a request that is wrong in
+    itself, with all violations, beside what it documents; and what `Database` and `Writes` raise.
     """
 
     def __init__(self, resource: Resource[M], store: ResourceStore, dependencies: ServiceDependencies) -> None:
         self._resource = resource
         self._store = store
         self._dependencies = dependencies
-        self._database = dependencies.database
         self._lists = ListMethod(resource, store, dependencies)
 
-    async def create(self, request: WriteRequest, message: M, response: _W, created: M) -> _W:
-        """Create a resource; output-only fields of `message` are ignored.
+    async def create(self, request: WriteRequest, response: _W) -> _W:
+        """Create a resource; its output-only fields are ignored.
 
         Raises:
             ReferenceNotFoundError: It refers to resources that do not exist.
         """
-        values = self._resource.values(message, self._resource.rules)
+        values = self._resource.values(self._resource.of(request), self._resource.rules)
         raise_if_invalid(self._resource.violations(values) + request_id_violations(request))
         if is_plain(request):
-            self._resource.assign(created, await self._database.run(self._store.insert, values))
+            row = await self._dependencies.database.run(self._store.insert, values)
+            self._resource.assign(self._resource.of(response), row)
             return response
+        return await self._dependencies.writes.run(request, response, partial(self._create, response, values))
 
-        def work(connection: Connection) -> None:
-            self._resource.assign(created, self._store.insert_in_transaction(connection, values))
-
-        return await self._dependencies.writes.run(request, response, work)
-
-    async def get(self, identifier: str, response: _R, found: M) -> _R:
+    async def get(self, request: GetRequest, response: _R) -> _R:
         """Get a resource.
 
         Raises:
-            NotFoundError: There is none with this id.
+            NotFoundError: No resource has this id.
         """
-        raise_if_invalid(id_violations("id", identifier))
-        self._resource.assign(found, await self._dependencies.read_router.read(self._store.get, identifier))
+        raise_if_invalid(id_violations("id", request.id))
+        row = await self._dependencies.read_router.read(self._store.get(request.id))
+        self._resource.assign(self._resource.of(response), row)
         return response
 
-    async def batch_get(self, identifiers: Sequence[str], response: _R, found: Items[M]) -> _R:
-        """Get several resources, in the order of their ids.
+    async def batch_get(self, request: BatchGetRequest, response: _B) -> _B:
+        """Get several resources, in the order of their ids in the request.
 
         Raises:
             NotFoundError: Some do not exist.
         """
-        raise_if_invalid(ids_violations("ids", identifiers))
-        for row in await self._dependencies.read_router.run(self._store.get_many, identifiers):
-            self._resource.assign(found.add(), row)
+        raise_if_invalid(ids_violations("ids", request.ids))
+        items = items_of(response)
+        for row in await self._dependencies.read_router.read(self._store.get_many(request.ids)):
+            self._resource.assign(items.add(), row)
         return response
 
-    async def list(self, request: ListRequest, response: _L, items: Items[M]) -> _L:
-        """Fill a page of a list.
+    async def list(self, request: ListRequest, response: _L) -> _L:
+        """List a page of resources.
 
         Raises:
             InvalidPageTokenError: The page token is not one that this request was given.
         """
-        return await self._lists.list(request, response, items)
+        return await self._lists.list(request, response)
 
-    async def update(self, request: UpdateRequest, message: M, response: _W, updated: M) -> _W:
-        """Update the fields of a resource that the mask names; its id is in `message`, and its etag if it matters.
+    async def update(self, request: UpdateRequest, response: _W) -> _W:
+        """Update the fields that the mask names, if the resource still has the etag of the request.
 
         Raises:
-            NotFoundError: There is none with this id.
+            NotFoundError: No resource has this id.
             EtagMismatchError: It was changed since it had the etag.
             ReferenceNotFoundError: It would refer to resources that do not exist.
         """
+        message = self._resource.of(request)
         changes = self._resource.values(message, changed_fields(self._resource, message, request.update_mask))
         raise_if_invalid(
             id_violations(f"{self._resource.name}.id", message.id)
@@ -109,35 +112,30 @@ class StandardMethods(Generic[M]):
             + self._resource.violations(changes)
             + request_id_violations(request)
         )
-
-        def work(connection: Connection) -> None:
-            write = self._update_or_insert if request.allow_missing else self._update
-            self._resource.assign(updated, write(connection, message, changes))
-
+        work = partial(self._update, request, response, changes)
         return await self._dependencies.writes.run(request, response, work)
 
     async def delete(self, request: DeleteRequest, response: _W, *, force: bool = False) -> _W:
         """Delete a resource; with `force`, also all that refer to it.
 
         Raises:
-            NotFoundError: There is none with this id.
+            NotFoundError: No resource has this id.
             EtagMismatchError: It was changed since it had the etag.
             ResourceInUseError: Other resources refer to it.
         """
         raise_if_invalid(
             id_violations("id", request.id) + etag_violations("etag", request.etag) + request_id_violations(request)
         )
+        return await self._dependencies.writes.run(request, response, partial(self._delete, request, force))
 
-        def work(connection: Connection) -> None:
-            try:
-                self._delete(connection, request, force=force)
-            except NotFoundError:
-                if not request.allow_missing:
-                    raise
+    def _create(self, response: object, values: Values, connection: Connection) -> None:
+        self._resource.assign(self._resource.of(response), self._store.insert_in_transaction(connection, values))
 
-        return await self._dependencies.writes.run(request, response, work)
+    def _update(self, request: UpdateRequest, response: object, changes: Values, connection: Connection) -> None:
+        change = self._update_or_insert if request.allow_missing else self._update_existing
+        self._resource.assign(self._resource.of(response), change(connection, self._resource.of(request), changes))
 
-    def _update(self, connection: Connection, message: M, changes: Values) -> Row:
+    def _update_existing(self, connection: Connection, message: M, changes: Values) -> Row:
         return self._change(connection, self._store.lock(connection, message.id), message, changes)
 
     def _update_or_insert(self, connection: Connection, message: M, changes: Values) -> Row:
@@ -152,23 +150,25 @@ class StandardMethods(Generic[M]):
         values = self._resource.values(message, self._resource.rules)
         raise_if_invalid(self._resource.violations(values))
         if message.etag:
-            raise EtagMismatchError(self._resource.name, message.id)  # it names a state of something that is gone
+            raise EtagMismatchError(self._resource.name, message.id)  # the etag is of a resource that was deleted
         return self._store.insert_in_transaction(connection, values | {"id": message.id})
 
     def _change(self, connection: Connection, stored: Row, message: M, changes: Values) -> Row:
         self._require_etag(stored, message.etag)
-        # The rules may have become stricter since it was stored: what is written keeps today's.
+        # The rules may be stricter now than when the row was stored: the new row must satisfy them.
         raise_if_invalid(self._resource.violations(self._resource.stored(stored) | changes))
         return self._store.update(connection, stored, changes) if changes else stored
 
-    def _delete(self, connection: Connection, request: DeleteRequest, *, force: bool) -> None:
-        if request.etag:
-            self._require_etag(self._store.lock(connection, request.id), request.etag)
-        if force:
-            self._store.delete_cascade(connection, request.id)
-        else:
-            self._store.delete(connection, request.id)
+    def _delete(self, request: DeleteRequest, force: bool, connection: Connection) -> None:  # noqa: FBT001  # by partial
+        delete = self._store.delete_cascade if force else self._store.delete
+        try:
+            if request.etag:
+                self._require_etag(self._store.lock(connection, request.id), request.etag)
+            delete(connection, request.id)
+        except NotFoundError:
+            if not request.allow_missing:
+                raise
 
     def _require_etag(self, stored: Row, etag: str) -> None:
         if etag and etag != self._resource.etag(stored):
-            raise EtagMismatchError(self._resource.name, stored[0])
+            raise EtagMismatchError(self._resource.name, stored[ID])

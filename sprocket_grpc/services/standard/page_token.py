@@ -1,31 +1,44 @@
-"""Page tokens: where a list goes on."""
+"""Page tokens: where a list continues."""
 
 import json
+from functools import cached_property
 from typing import cast
 
 from sprocket_grpc.errors import InvalidPageTokenError, Violation
-from sprocket_grpc.services.standard.requests import ListRequest
-from sprocket_grpc.services.standard.token_cipher import TokenCipher, TokenError, binding
+from sprocket_grpc.services.standard.requests import ListRequest, digest
+from sprocket_grpc.services.standard.token_cipher import TokenCipher, TokenError
 from sprocket_grpc.storage.query_sql import SortKey
 
-
-async def make_page_token(cipher: TokenCipher, request: ListRequest, last_key: SortKey) -> str:
-    """Make the token with which `request` goes on after the resource with the sort key `last_key`."""
-    return await cipher.encrypt(binding(request), json.dumps(last_key).encode())
+FREE_FIELDS = ("page_size", "page_token")
+"""The fields that may differ between the request that was given a token and the one that brings it back."""
 
 
-async def read_page_token(cipher: TokenCipher, request: ListRequest) -> SortKey | None:
-    """Return the sort key that the token of `request` was made with, or None if it has none.
+class PageTokens:
+    """The token that a request brings, and the one that its response carries."""
 
-    Raises:
-        InvalidPageTokenError: It was not made here, or for another request.
-    """
-    if not request.page_token:
-        return None
-    try:
-        return cast(
-            "SortKey", json.loads(await cipher.decrypt(binding(request), request.page_token))
-        )  # it is as we sealed it
-    except TokenError as error:
-        hint = "keep all fields but page_size as they were"
-        raise InvalidPageTokenError([Violation("page_token", f"{error}: {hint}")]) from None
+    def __init__(self, cipher: TokenCipher, request: ListRequest) -> None:
+        self._cipher = cipher
+        self._request = request
+
+    @cached_property
+    def _bound_to(self) -> bytes:
+        return digest(self._request, FREE_FIELDS)
+
+    async def read(self) -> SortKey | None:
+        """Return the sort key in the token of the request, or None if it has no token.
+
+        Raises:
+            InvalidPageTokenError: This service did not make it, or made it for another request.
+        """
+        if not self._request.page_token:
+            return None
+        try:
+            content = await self._cipher.decrypt(self._bound_to, self._request.page_token)
+        except TokenError as error:
+            hint = "keep all fields but page_size as they were"
+            raise InvalidPageTokenError([Violation("page_token", f"{error}: {hint}")]) from None
+        return cast("SortKey", json.loads(content))  # it is authentic, so `next` made it
+
+    async def next(self, last_key: SortKey) -> str:
+        """Make the token that continues after the resource with this sort key."""
+        return await self._cipher.encrypt(self._bound_to, json.dumps(last_key).encode())

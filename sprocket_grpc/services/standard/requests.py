@@ -1,15 +1,20 @@
-"""What the requests and responses of the standard methods have in common, whatever the resource."""
+"""What the requests and responses of the standard methods have in common."""
 
-from typing import Protocol, TypeVar
+import hashlib
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.field_mask_pb2 import FieldMask
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
 
 _M_co = TypeVar("_M_co", covariant=True)
 
 
 class Serializable(Protocol):
-    """What every message has."""
+    """The methods of every message."""
 
     DESCRIPTOR: Descriptor
 
@@ -27,6 +32,20 @@ class Items(Protocol[_M_co]):
         """Append an empty message."""
 
 
+class GetRequest(Protocol):
+    """The requests of all Get methods."""
+
+    id: str
+
+
+class BatchGetRequest(Protocol):
+    """The requests of all BatchGet methods."""
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """Which resources to get."""
+
+
 class ListRequest(Serializable, Protocol):
     """The requests of all List methods."""
 
@@ -37,9 +56,16 @@ class ListRequest(Serializable, Protocol):
     show_total_size: bool
 
 
+class BatchGetResponse(Protocol):
+    """The responses of all BatchGet methods."""
+
+    DESCRIPTOR: Descriptor
+
+
 class ListResponse(Protocol):
     """The responses of all List methods."""
 
+    DESCRIPTOR: Descriptor
     next_page_token: str
     total_size: int
 
@@ -67,3 +93,19 @@ class DeleteRequest(WriteRequest, Protocol):
     id: str
     etag: str
     allow_missing: bool
+
+
+def items_of(response: ListResponse | BatchGetResponse) -> Items[Any]:
+    """Return the repeated field of a response, which in all of them is field 1."""
+    items: Items[Any] = getattr(response, response.DESCRIPTOR.fields_by_number[1].name)
+    return items
+
+
+def digest(request: Serializable, free_fields: Collection[str]) -> bytes:
+    """Return the SHA-256 of a request's method and of all its fields but those that may differ."""
+    rest = cast("Message", type(request)())
+    rest.CopyFrom(cast("Message", request))
+    for field in free_fields:
+        rest.ClearField(field)
+    content = request.DESCRIPTOR.full_name.encode() + b"\0" + rest.SerializeToString(deterministic=True)
+    return hashlib.sha256(content).digest()

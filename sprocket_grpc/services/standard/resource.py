@@ -1,4 +1,4 @@
-"""What the standard methods have to know of a resource, and its way between rows and messages."""
+"""The description of a resource: its rules, and the conversion between rows and messages."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sprocket_grpc.errors import Violation
 from sprocket_grpc.query.kinds import Kind
 from sprocket_grpc.services.standard.validation import Rule, violations
+from sprocket_grpc.storage.listing import OWN_FIELDS, UPDATE_TIME
 
 _MICROS_PER_SECOND = 1_000_000
 _NANOS_PER_MICRO = 1_000
@@ -24,7 +25,7 @@ _KINDS = {
 
 
 class ResourceMessage(Protocol):
-    """What the messages of all resources have."""
+    """The common fields of all resources."""
 
     DESCRIPTOR: Descriptor
     id: str
@@ -50,9 +51,9 @@ class Resource(Generic[M]):
     Attributes:
         name: The field that holds it in requests, such as `sprocket_type`.
         message: Its message.
-        rules: What its writable fields must keep to. A field without a rule is output only.
+        rules: The rules of its writable fields. A field without a rule is output only.
         descriptor: The descriptor of its message.
-        own_fields: The fields that it does not share with the other resources, in their order.
+        own_fields: Its fields beside the common ones, in their order.
         kinds: The fields that lists can be filtered and ordered by.
     """
 
@@ -64,6 +65,11 @@ class Resource(Generic[M]):
         self.kinds = {field.name: _kind(field) for field in self.descriptor.fields if field.name != "etag"}
         self.own_fields = [field.name for field in self.descriptor.fields if field.name not in COMMON_FIELDS]
 
+    def of(self, request_or_response: object) -> M:
+        """Return the resource in a request or response, whose field has the name of the resource."""
+        message: M = getattr(request_or_response, self.name)
+        return message
+
     def assign(self, message: M, row: Sequence[Any]) -> None:
         """Set all fields of a message from a row.
 
@@ -71,8 +77,7 @@ class Resource(Generic[M]):
             message: An empty message.
             row: Id, create and update time in microseconds, then the own fields in their order.
         """
-        _, create_micros, update_micros, *own = row
-        message.id = row[0]
+        message.id, create_micros, update_micros, *own = row
         message.etag = self.etag(row)
         _assign_time(message.create_time, create_micros)
         _assign_time(message.update_time, update_micros)
@@ -80,8 +85,8 @@ class Resource(Generic[M]):
             setattr(message, name, value)
 
     def etag(self, row: Sequence[Any]) -> str:
-        """Return the etag of a row: update times only grow, and what counts sprockets leaves them alone."""
-        return f'"{row[2]:x}"'
+        """Return the etag of a row: the update time only grows, and counting sprockets does not change it."""
+        return f'"{row[UPDATE_TIME]:x}"'
 
     def values(self, message: M, names: Iterable[str]) -> dict[str, Any]:
         """Return some fields of a message."""
@@ -89,11 +94,11 @@ class Resource(Generic[M]):
 
     def stored(self, row: Sequence[Any]) -> dict[str, Any]:
         """Return the writable fields of a row."""
-        own = zip(self.own_fields, row[3:], strict=True)
+        own = zip(self.own_fields, row[OWN_FIELDS:], strict=True)
         return {name: value for name, value in own if name in self.rules}
 
     def violations(self, values: Mapping[str, Any]) -> list[Violation]:
-        """Return all that is wrong with fields of the resource."""
+        """Return the violations of fields of the resource."""
         return violations(f"{self.name}.", self.rules, values)
 
 

@@ -1,78 +1,65 @@
-"""Seals what a client brings back: it says nothing, cannot be made up, and is bound to the request it continues.
+"""Encrypts and authenticates tokens that a client brings back: opaque, impossible to forge, bound to their request.
 
-Tokens are Fernet tokens (AES-CBC with HMAC-SHA256). A token grants nothing: it only says where to go on.
+They are Fernet tokens (AES-CBC with HMAC-SHA256). A token grants nothing: it only says where to continue.
 """
 
 import base64
-import copy
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from sprocket_grpc.services.standard.requests import Serializable
 from sprocket_grpc.storage import token_key
 from sprocket_grpc.storage.postgres.database import Database
 
-if TYPE_CHECKING:
-    from google.protobuf.message import Message
-
 _BINDING_BYTES = 16
-
-# The fields that may change between the request that was given a token and the one that brings it back.
-_FREE_FIELDS = {"page_size", "page_token", "factory_ids", "max_points", "follow", "resume_token"}
 
 
 class TokenError(Exception):
     """A token is not one that this request was given. The text says why, as a predicate."""
 
 
-def binding(request: Serializable) -> bytes:
-    """Digest what must stay the same in a request: the method, and all fields but the free ones."""
-    rest = copy.deepcopy(cast("Message", request))
-    for field in _FREE_FIELDS.intersection(request.DESCRIPTOR.fields_by_name):
-        rest.ClearField(field)
-    content = request.DESCRIPTOR.full_name.encode() + b"\0" + rest.SerializeToString(deterministic=True)
-    return hashlib.sha256(content).digest()[:_BINDING_BYTES]
-
-
 class TokenCipher:
-    """Encrypts and decrypts tokens, with keys that all replicas share."""
+    """Encrypts and authenticates tokens, with keys that all replicas share."""
 
     def __init__(self, database: Database, secrets: Sequence[str] = ()) -> None:
         """Take keys from secrets that the replicas share, or else from the database.
 
         Args:
             database: Where the keys are if there are no secrets.
-            secrets: The first seals, all open; so a new one is put behind the others everywhere, and then first.
+            secrets: The first encrypts, all decrypt. To rotate, append the new one on all replicas, then put it first.
         """
         self._database = database
         self._fernet = MultiFernet(_fernets([_derive(secret) for secret in secrets])) if secrets else None
 
     async def encrypt(self, bound_to: bytes, content: bytes) -> str:
-        """Make a token that carries `content` to a request that `binding` digests alike."""
-        token = (await self._load()).encrypt(bound_to + content)
+        """Make a token that carries `content`.
+
+        Args:
+            bound_to: The digest of what the request has to say that brings the token back.
+            content: What the token says.
+        """
+        token = (await self._load()).encrypt(bound_to[:_BINDING_BYTES] + content)
         return token.decode().rstrip("=")  # a URL would have to escape the padding
 
     async def decrypt(self, bound_to: bytes, token: str) -> bytes:
         """Return the content of a token that a request brings.
 
         Raises:
-            TokenError: It was not made here, or for another request.
+            TokenError: This service did not make it, or made it for another request.
         """
         fernet = await self._load()
         try:
             content = fernet.decrypt(_canonical(token))
         except (InvalidToken, ValueError):
             raise TokenError("is not one that this service made") from None
-        if content[:_BINDING_BYTES] != bound_to:
+        if content[:_BINDING_BYTES] != bound_to[:_BINDING_BYTES]:
             raise TokenError("was made for another request")
         return content[_BINDING_BYTES:]
 
     async def _load(self) -> MultiFernet:
         if self._fernet is None:
-            keys = await self._database.run(token_key.read)
+            keys = await self._database.read(token_key.read_keys())
             self._fernet = MultiFernet(_fernets(keys))
         return self._fernet
 

@@ -1,17 +1,18 @@
-"""The rules that fields keep. Each takes a value and says what is wrong with it, or None.
+"""The rules of fields. A rule takes a value and returns what is wrong with it, or None.
 
 The same rules stand in the comments of the protos and in the constraints of the tables.
 """
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from sprocket_grpc.errors import InvalidArgumentError, Violation
 
 MOST_IN_BATCH = 1000
-"""How many things one request may be about."""
+"""The most items of a batch."""
 
 Rule: TypeAlias = Callable[[Any], str | None]
 
@@ -68,36 +69,45 @@ def etag(value: str) -> str | None:
 
 
 def violations(prefix: str, rules: Mapping[str, Rule], values: Mapping[str, Any]) -> list[Violation]:
-    """Return all that is wrong with `values`, each with its path from `prefix` on."""
+    """Return the violations of `values`; their paths begin with `prefix`."""
     return [Violation(f"{prefix}{name}", wrong) for name, value in values.items() if (wrong := rules[name](value))]
 
 
 def id_violations(field: str, value: str) -> list[Violation]:
-    """Return what is wrong with an id."""
+    """Return the violations of an id."""
     return violations("", {field: identifier}, {field: value})
 
 
 def etag_violations(field: str, value: str) -> list[Violation]:
-    """Return what is wrong with the etag that a caller expects a resource to have."""
+    """Return the violations of the etag that a caller expects."""
     return violations("", {field: etag}, {field: value})
 
 
 def batch_violations(field: str, items: Sequence[object]) -> list[Violation]:
-    """Return what is wrong with the size of a batch."""
+    """Return the violations of the size of a batch."""
     return [] if 1 <= len(items) <= MOST_IN_BATCH else [Violation(field, f"must be 1 to {MOST_IN_BATCH:,}")]
 
 
 def ids_violations(field: str, values: Sequence[str]) -> list[Violation]:
-    """Return what is wrong with the ids of a batch."""
+    """Return the violations of the ids of a batch."""
     each = (violation for index, value in enumerate(values) for violation in id_violations(f"{field}[{index}]", value))
     return batch_violations(field, values) or list(each)
 
 
-def raise_if_invalid(wrong: Sequence[Violation]) -> None:
-    """Refuse a request that anything is wrong with.
+def raise_if_invalid(violations: Sequence[Violation]) -> None:
+    """Raise an error that names all violations.
 
     Raises:
         InvalidArgumentError: There are violations.
     """
-    if wrong:
-        raise InvalidArgumentError(wrong)
+    if violations:
+        raise InvalidArgumentError(violations)
+
+
+@contextmanager
+def collecting(found: list[Violation]) -> Iterator[None]:
+    """Add the violations that end the block to those that were found before."""
+    try:
+        yield
+    except InvalidArgumentError as error:
+        found += error.violations

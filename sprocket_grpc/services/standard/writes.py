@@ -1,6 +1,5 @@
-"""How writes take effect: in a transaction; once for a request_id (AIP-155); never for validate_only (AIP-163)."""
+"""Runs writes: in a transaction, once per `request_id` (AIP-155), and rolled back for `validate_only` (AIP-163)."""
 
-import copy
 import hashlib
 import uuid
 from collections.abc import Callable, Sequence
@@ -10,23 +9,26 @@ from typing import NamedTuple, TypeVar
 from sprocket_grpc.caller import ANONYMOUS, current_caller
 from sprocket_grpc.errors import RequestIdReusedError, SprocketError, Violation
 from sprocket_grpc.services.standard import validation
-from sprocket_grpc.services.standard.requests import Serializable, WriteRequest
+from sprocket_grpc.services.standard.requests import Serializable, WriteRequest, digest
 from sprocket_grpc.storage import idempotency
 from sprocket_grpc.storage.postgres.database import Connection, Database
 
+FREE_FIELDS = ("request_id", "validate_only")
+"""The fields that may differ between a request and its retry."""
+
 
 def is_plain(request: WriteRequest) -> bool:
-    """Whether a request just takes effect, so that a single statement needs no transaction around it."""
+    """Whether a request has neither `request_id` nor `validate_only`: a single statement needs no transaction then."""
     return not request.request_id and not request.validate_only
 
 
 def request_id_violations(request: WriteRequest) -> list[Violation]:
-    """Return what is wrong with a request_id."""
+    """Return the violations of a request_id."""
     return validation.id_violations("request_id", request.request_id) if request.request_id else []
 
 
 class Claim(NamedTuple):
-    """What a request with a request_id is recorded as.
+    """The record of a request with a request_id.
 
     Attributes:
         record_id: The id of the record.
@@ -38,20 +40,20 @@ class Claim(NamedTuple):
 
 
 def claim_of(request: WriteRequest) -> Claim | None:
-    """Return what a request of the present caller is recorded as, or None if it has no request_id."""
+    """Return the record of a request of the current caller, or None if it has no request_id."""
     if not request.request_id:
         return None
-    return Claim(_record_id(request.request_id, current_caller().principal), _fingerprint(request))
+    return Claim(_record_id(request.request_id, current_caller().principal), digest(request, FREE_FIELDS))
 
 
 @dataclass(eq=False)
 class SharedWrite:
-    """A write that may share a transaction with others, and succeeds or fails for itself.
+    """A write that may share a transaction with others, and has an outcome of its own.
 
     Attributes:
-        claim: What its request is recorded as, if it is.
-        response: What it is answered, once it is done.
-        error: Why it failed, if it did. It leaves no trace then.
+        claim: The record of its request, if it has a request_id.
+        response: Its response, filled once it is done.
+        error: Why it failed, or None. A write that failed has no effect.
     """
 
     claim: Claim | None
@@ -60,7 +62,7 @@ class SharedWrite:
 
     @property
     def record_id(self) -> str:
-        """The id of its record, or an empty text if it has none."""
+        """The id of its record; empty without a request_id."""
         return self.claim.record_id if self.claim else ""
 
 
@@ -69,9 +71,9 @@ _W = TypeVar("_W", bound=SharedWrite)
 
 
 class Writes:
-    """Runs the work of writes in transactions.
+    """Runs writes in transactions.
 
-    Work is a function that does what the request asks for, and fills its response, on a connection.
+    What a write does is a function over a connection, which fills the response of its request.
     """
 
     def __init__(self, database: Database, keep_hours: int) -> None:
@@ -79,52 +81,60 @@ class Writes:
         self._keep_hours = keep_hours
 
     async def run(self, request: WriteRequest, response: _R, work: Callable[[Connection], None]) -> _R:
-        """Do a write as its request wants it, and return the response.
+        """Run the write of one request, and return its response.
 
         Raises:
             RequestIdReusedError: Another request had its request_id.
         """
         write = SharedWrite(claim_of(request), response)
-
-        def effect(connection: Connection) -> None:
-            if write.claim:
-                self._once(connection, [write], lambda connection, _: work(connection))
-            else:
-                work(connection)
-            if write.error:
-                raise write.error
-
         run = self._database.run_dry if request.validate_only else self._database.run_in_transaction
-        await run(effect)
+        await run(self._run_one, write, work)
         return response
 
     async def run_together(self, writes: Sequence[_W], work: Callable[[Connection, Sequence[_W]], None]) -> None:
-        """Do several writes, no two of which have the same record.
+        """Run several writes, no two of which have the same record.
 
         Args:
             writes: The writes.
-            work: Does some of them in a single statement.
+            work: Runs some of them in a single statement.
         """
         if any(each.claim for each in writes):
-            await self._database.run_in_transaction(self._once, writes, work)
+            await self._database.run_in_transaction(self._run_several, writes, work)
         else:
             await self._database.run(work, writes)
 
-    def _once(
+    def _run_one(self, connection: Connection, write: SharedWrite, work: Callable[[Connection], None]) -> None:
+        if self._claim(connection, [write]):
+            work(connection)
+            _record(connection, [write])
+        if write.error:
+            raise write.error
+
+    def _run_several(
         self, connection: Connection, writes: Sequence[_W], work: Callable[[Connection, Sequence[_W]], None]
     ) -> None:
-        """Do those writes that were not done before, and answer the others as then."""
-        fingerprints = dict(each.claim for each in writes if each.claim)
-        earlier = idempotency.claim(connection, fingerprints, self._keep_hours)
-        new = [each for each in writes if each.record_id not in earlier]
-        if new:
+        if new := self._claim(connection, writes):
             work(connection, new)
-        idempotency.release(connection, [each.record_id for each in new if each.claim and each.error])
-        done = [each for each in new if each.claim and not each.error]
-        idempotency.answer(connection, {each.record_id: each.response.SerializeToString() for each in done})
+            _record(connection, new)
+
+    def _claim(self, connection: Connection, writes: Sequence[_W]) -> list[_W]:
+        """Return the writes that are new; the others get the outcome of the first with their request_id."""
+        fingerprints = dict(each.claim for each in writes if each.claim)
+        if not fingerprints:
+            return [*writes]
+        earlier = idempotency.claim(connection, fingerprints, self._keep_hours)
         for each in writes:
             if each.claim and each.record_id in earlier:
                 _repeat(each, each.claim, earlier[each.record_id])
+        return [each for each in writes if each.record_id not in earlier]
+
+
+def _record(connection: Connection, writes: Sequence[SharedWrite]) -> None:
+    """Record the responses of new writes, so that retries get them; a write that failed leaves no record."""
+    claimed = [each for each in writes if each.claim]
+    idempotency.release(connection, [each.record_id for each in claimed if each.error])
+    responses = {each.record_id: each.response.SerializeToString() for each in claimed if not each.error}
+    idempotency.answer(connection, responses)
 
 
 def _repeat(write: SharedWrite, claim: Claim, earlier: idempotency.Earlier) -> None:
@@ -137,18 +147,9 @@ def _repeat(write: SharedWrite, claim: Claim, earlier: idempotency.Earlier) -> N
 def _record_id(request_id: str, principal: str) -> str:
     """Return the id under which a request is recorded.
 
-    Each caller has ids of its own: nobody gets another's response, or learns or hinders what others do, by an id of
-    theirs. The two are made one UUID here, so that the table serves servers that know of no callers too.
+    Each principal has its own request ids: a request id of another principal reveals and blocks nothing. Both are
+    hashed into one UUID, so that servers without authentication use the same table.
     """
     if principal == ANONYMOUS:
         return request_id
     return str(uuid.UUID(bytes=hashlib.sha256(f"{request_id} {principal}".encode()).digest()[:16]))
-
-
-def _fingerprint(request: WriteRequest) -> bytes:
-    """Digest what must be the same in a repeat: the method and all fields that say what to do."""
-    rest = copy.deepcopy(request)
-    rest.request_id = ""
-    rest.validate_only = False
-    content = request.DESCRIPTOR.full_name.encode() + b"\0" + rest.SerializeToString(deterministic=True)
-    return hashlib.sha256(content).digest()

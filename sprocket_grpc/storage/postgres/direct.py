@@ -16,7 +16,7 @@ from psycopg.pq.abc import PGresult
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.util import greenlet_spawn
 
-from sprocket_grpc.storage.postgres.prepared import PreparedRead
+from sprocket_grpc.storage.postgres.prepared import PreparedStatement
 
 _CANCEL_SECONDS = 5
 _NOT_PREPARED = "26000"
@@ -52,34 +52,34 @@ class _DirectConnection:
         self._is_watched = True
         self._loop.add_reader(self._socket, self._take_in)
 
-    async def rows(self, read: PreparedRead, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
+    async def rows(self, statement: PreparedStatement, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
         """Read all rows.
 
         Raises:
             DirectReadError: It did not work. The connection is not to be used any more.
         """
         try:
-            result = await self._execute_prepared(read, parameters)
+            result = await self._execute_prepared(statement, parameters)
             self._transformer.set_pgresult(result)
             return self._transformer.load_rows(0, result.ntuples, tuple)
         except psycopg.Error as error:
             raise DirectReadError from error
 
-    async def _execute_prepared(self, read: PreparedRead, parameters: Mapping[str, object]) -> PGresult:
+    async def _execute_prepared(self, statement: PreparedStatement, parameters: Mapping[str, object]) -> PGresult:
         try:
-            return await self._execute(read, parameters)
+            return await self._execute(statement, parameters)
         except DirectReadError as error:
             if error.state != _NOT_PREPARED:
                 raise
-            self._prepared.discard(read.name)  # psycopg deallocates all when it rolls back
-            return await self._execute(read, parameters)
+            self._prepared.discard(statement.name)  # psycopg deallocates all when it rolls back
+            return await self._execute(statement, parameters)
 
-    async def _execute(self, read: PreparedRead, parameters: Mapping[str, object]) -> PGresult:
-        if read.name not in self._prepared:
-            self._libpq.send_prepare(read.name, read.text)
+    async def _execute(self, statement: PreparedStatement, parameters: Mapping[str, object]) -> PGresult:
+        if statement.name not in self._prepared:
+            self._libpq.send_prepare(statement.name, statement.text)
             await self._result(ExecStatus.COMMAND_OK)
-            self._prepared.add(read.name)
-        self._libpq.send_query_prepared(read.name, read.values(parameters), result_format=Format.BINARY)
+            self._prepared.add(statement.name)
+        self._libpq.send_query_prepared(statement.name, statement.values(parameters), result_format=Format.BINARY)
         return await self._result(ExecStatus.TUPLES_OK)
 
     async def cancel(self) -> None:
@@ -154,7 +154,7 @@ class DirectReads:
         """How many connections are kept that nobody uses now."""
         return len(self._idle)
 
-    async def rows(self, read: PreparedRead, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
+    async def rows(self, statement: PreparedStatement, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
         """Read all rows of a prepared read.
 
         Raises:
@@ -163,7 +163,7 @@ class DirectReads:
         """
         connection = await self._take()
         try:
-            rows = await connection.rows(read, parameters)
+            rows = await connection.rows(statement, parameters)
         except DirectReadError:
             await greenlet_spawn(connection.give_back, is_spoilt=True)
             raise

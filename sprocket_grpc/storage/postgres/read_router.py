@@ -9,14 +9,15 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from itertools import count
-from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import NamedTuple
 
 from sprocket_grpc.errors import AbortedError, NotFoundError, SprocketError, UnavailableError
-from sprocket_grpc.storage.postgres.database import Connection, Database
+from sprocket_grpc.storage.postgres.database import Database
 from sprocket_grpc.storage.postgres.errors import UntranslatedError
-from sprocket_grpc.storage.postgres.replication import read_replayed, read_written
+from sprocket_grpc.storage.postgres.prepared import Read, T
+from sprocket_grpc.storage.postgres.replication import READ_REPLAYED, READ_WRITTEN
 
 _ANSWER_TIMEOUT_SECONDS = 5
 _AWAY_SECONDS = 5
@@ -24,9 +25,6 @@ _AWAY_SECONDS = 5
 
 _LONGEST_TICK_SECONDS = 1
 _TICKS_IN_LAG = 5
-
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
 
 _log = logging.getLogger(__name__)
 
@@ -61,23 +59,17 @@ class ReadSession:
         self._primary = primary
         self._standby = standby
 
-    async def run(self, work: Callable[Concatenate[Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Run work that only reads, as `Database.run` does; perhaps twice."""
-        return await self.read(Database.run, work, *args, **kwargs)
-
-    async def read(
-        self, work: Callable[Concatenate[Database, _P], Awaitable[_T]], *args: _P.args, **kwargs: _P.kwargs
-    ) -> _T:
-        """Do the same with work that is given a database."""
+    async def read(self, read: Read[T]) -> T:
+        """Run a read as `Database.read` does, perhaps twice."""
         if self._standby:
             try:
-                return await work(self._standby.database, *args, **kwargs)
+                return await self._standby.database.read(read)
             except UnavailableError:
                 self._standby.as_of = -math.inf  # until it is heard of again
             except (AbortedError, NotFoundError):
                 pass  # what it replays was in the way of the read, or it has not replayed enough
             self._standby = None
-        return await work(self._primary, *args, **kwargs)
+        return await self._primary.read(read)
 
 
 class ReadRouter:
@@ -112,15 +104,9 @@ class ReadRouter:
         fresh = self._fresh()
         return ReadSession(self._primary, fresh[next(self._turn) % len(fresh)] if fresh else None)
 
-    async def run(self, work: Callable[Concatenate[Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Run work that is all that a call reads."""
-        return await self.begin().run(work, *args, **kwargs)
-
-    async def read(
-        self, work: Callable[Concatenate[Database, _P], Awaitable[_T]], *args: _P.args, **kwargs: _P.kwargs
-    ) -> _T:
-        """Do the same with work that is given a database."""
-        return await self.begin().read(work, *args, **kwargs)
+    async def read(self, read: Read[T]) -> T:
+        """Run the only read of a call."""
+        return await self.begin().read(read)
 
     async def watch(self, primary: Database) -> None:
         """Keep an eye on how old the standbys are, for ever.
@@ -147,7 +133,7 @@ class ReadRouter:
     async def _sample(self, primary: Database) -> None:
         while True:
             asked = time.monotonic()
-            if (written := await self._ask(primary, read_written)) is not None:
+            if (written := await self._ask(primary, READ_WRITTEN)) is not None:
                 self._keep(_Sample(asked, written))
             await asyncio.sleep(self._tick_seconds)
 
@@ -162,17 +148,17 @@ class ReadRouter:
     async def _look_at(self, standby: _Standby) -> None:
         while True:
             was_fresh = standby in self._fresh()
-            replayed = await self._ask(standby.database, read_replayed)
+            replayed = await self._ask(standby.database, READ_REPLAYED)
             known = [each.time for each in self._samples if replayed is not None and each.written <= replayed]
             standby.as_of = max(known, default=-math.inf)
             if (is_fresh := standby in self._fresh()) != was_fresh:
                 _log.info("%s is %s", standby.database, "used for reads" if is_fresh else "not used for reads")
             await asyncio.sleep(_AWAY_SECONDS if replayed is None else self._tick_seconds)
 
-    async def _ask(self, database: Database, question: Callable[[Connection], _T]) -> _T | None:
+    async def _ask(self, database: Database, question: Read[T]) -> T | None:
         try:
             async with asyncio.timeout(_ANSWER_TIMEOUT_SECONDS):
-                return await database.run(question)
+                return await database.read(question)
         except (SprocketError, TimeoutError):
             return None
         except UntranslatedError:

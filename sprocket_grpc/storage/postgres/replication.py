@@ -1,18 +1,20 @@
-"""The SQL that compares a standby with its primary, by positions in the log of all changes. Anyone may ask for them."""
+"""The SQL that compares a standby with its primary, by positions in the write-ahead log.
 
-from sqlalchemy import Connection, text
+Every role may read them.
+"""
 
-_WRITTEN = text("SELECT CAST(pg_current_wal_lsn() - '0/0' AS bigint)")
-_REPLAYED = text("SELECT CAST(pg_last_wal_replay_lsn() - '0/0' AS bigint) WHERE pg_is_in_recovery()")
+from sqlalchemy import text
 
+from sprocket_grpc.storage.postgres.prepared import Read
 
-def read_written(connection: Connection) -> int:
-    """Return up to where a primary has written its log."""
-    position: int = connection.execute(_WRITTEN).scalar_one()
-    return position
+READ_WRITTEN: Read[int] = Read(
+    text("SELECT CAST(pg_current_wal_lsn() - '0/0' AS bigint)"), {}, lambda rows: int(rows[0][0])
+)
+"""Up to where a primary has written its log."""
 
-
-def read_replayed(connection: Connection) -> int | None:
-    """Return up to where a standby shows what its log says, or None if it is none."""
-    position: int | None = connection.scalar(_REPLAYED)
-    return position
+READ_REPLAYED: Read[int | None] = Read(
+    text("SELECT CAST(pg_last_wal_replay_lsn() - '0/0' AS bigint) WHERE pg_is_in_recovery()"),
+    {},
+    lambda rows: rows[0][0] if rows else None,
+)
+"""Up to where a standby has replayed the log; None if the server is not a standby."""

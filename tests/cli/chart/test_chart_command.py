@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
-from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.seed import seed
 from sprocket_grpc.testing.postgres import new_database
 from tests.support.chart_server import IDENTIFIER, chart_server, stretch

@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
-from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.seed import seed
 from tests.support.chart_server import IDENTIFIER, chart_server, stretch
 from tests.support.charting import ESCAPE, LIVELY, find, set_goal

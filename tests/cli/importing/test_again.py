@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from tests.cli.importing.world import World
 from tests.support.client_commands import answer, call
 from tests.support.command_line import COMMAND, PATIENCE_SECONDS, environment, serving

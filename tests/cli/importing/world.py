@@ -12,7 +12,7 @@ from sprocket.v1.location_pb2 import CreateLocationRequest
 from sprocket.v1.location_pb2_grpc import LocationServiceStub
 from sprocket.v1.sprocket_type_pb2 import CreateSprocketTypeRequest
 from sprocket.v1.sprocket_type_pb2_grpc import SprocketTypeServiceStub
-from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from tests.support.client_commands import call
 from tests.support.command_line import Finished, ServeProcess
 from tests.support.resources import location, sprocket_type

@@ -17,7 +17,7 @@ from sprocket_grpc.services.charts.followers import Follower
 from sprocket_grpc.services.charts.history import CHUNK_ENTRIES
 from sprocket_grpc.storage import chart_reads
 from sprocket_grpc.storage.chart_reads import Chunk, Position
-from sprocket_grpc.storage.postgres.prepared import Reader
+from sprocket_grpc.storage.postgres.prepared import Read
 from tests.support.books import fill_chart, numbers_of, query
 from tests.support.errors import fails
 from tests.support.following import ManyFollowing, OneFollowing
@@ -72,9 +72,9 @@ def questions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     asked: list[int] = []
     read_moved = chart_reads.read_moved
 
-    async def counted(reader: Reader, known: Mapping[str, Position]) -> dict[str, Position | None]:
+    def counted(known: Mapping[str, Position]) -> Read[dict[str, Position | None]]:
         asked.append(len(known))
-        return await read_moved(reader, known)
+        return read_moved(known)
 
     monkeypatch.setattr(chart_reads, "read_moved", counted)
     return asked

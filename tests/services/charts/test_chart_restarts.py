@@ -12,7 +12,7 @@ from sprocket.v1.factory_pb2 import FactoryChart, GetFactoryChartRequest
 from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
 from sprocket.v1.sprocket_pb2 import CreateSprocketRequest, Sprocket
 from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
-from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from tests.support.processes import PATIENCE_SECONDS, ServerProcess, server_process
 from tests.support.resources import create_sprocket
 from tests.support.service import Service

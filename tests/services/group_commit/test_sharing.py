@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack
 
 import grpc
 import pytest
-from sqlalchemy import event
 
 from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.services import group_commit
@@ -17,6 +16,7 @@ from tests.support.locks import open_transaction, waiting_for
 from tests.support.production import get_factory
 from tests.support.resources import MISSING_ID, create_sprocket_type
 from tests.support.service import running_service
+from tests.support.statements import statements_of
 
 # All at once.
 
@@ -71,13 +71,11 @@ async def test_the_books_agree_when_two_servers_make_sprockets_of_one_factory(ho
 async def test_a_creation_alone_is_one_statement_and_so_is_a_batch(
     hot: Hot, database_url: str, collected: Waiter
 ) -> None:
-    statements: list[str] = []
-    engine = hot.service.database._engine.sync_engine
-    event.listen(engine, "before_cursor_execute", lambda *parts: statements.append(parts[2]))
-    async with busy(hot, database_url) as first:
-        others = [hot.create() for _ in range(5)]
-        await collected(5)
-    await answers([first, *others])
+    with statements_of(hot.service.database) as statements:
+        async with busy(hot, database_url) as first:
+            others = [hot.create() for _ in range(5)]
+            await collected(5)
+        await answers([first, *others])
     assert len(statements) == 2
 
 

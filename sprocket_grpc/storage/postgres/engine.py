@@ -1,0 +1,50 @@
+"""Synchronous engines, for migrations and the command line; servers have a `Database`."""
+
+import time
+
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import NullPool
+
+from sprocket_grpc.config.database_url import connect_arguments, describe
+from sprocket_grpc.errors import ExpectedError
+
+UNPREPARED: dict[str, object] = {"prepare_threshold": None}
+"""Arguments of a connection that prepares no statements, so that it works behind every pooler."""
+
+
+class DatabaseNotReachableError(ExpectedError):
+    """The database did not answer in time. The text says which and why, without the password."""
+
+
+def create_plain_engine(url: str) -> Engine:
+    """Make a synchronous engine that keeps no connections, for migrations and the command line.
+
+    It prepares no statements, so that it works behind every pooler.
+    """
+    return create_engine(
+        url, connect_args=connect_arguments(url) | UNPREPARED, hide_parameters=True, poolclass=NullPool
+    )
+
+
+def wait_for_database(url: str, seconds: float) -> None:
+    """Wait until the database takes connections.
+
+    Raises:
+        DatabaseNotReachableError: It did not within `seconds`, or the URL has an option that makes no sense.
+    """
+    deadline = time.monotonic() + seconds
+    while (error := _connection_error(url)) is not None:
+        left = deadline - time.monotonic()
+        if left <= 0 or not isinstance(error, OperationalError):
+            reason = " ".join(str(error.orig).split())
+            raise DatabaseNotReachableError(f"{describe(url)} did not answer within {seconds:g} s: {reason}")
+        time.sleep(min(0.5, left))
+
+
+def _connection_error(url: str) -> DBAPIError | None:
+    try:
+        create_plain_engine(url).connect().close()
+    except DBAPIError as error:
+        return error
+    return None
