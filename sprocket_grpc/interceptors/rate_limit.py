@@ -23,6 +23,21 @@ _PAUSE_SECONDS = 1
 _log = logging.getLogger(__name__)
 
 
+class _Redis:
+    """A Redis that counts for all replicas, by connections that this process closes itself: limits closes none."""
+
+    def __init__(self, url: str) -> None:
+        from redis.asyncio import ConnectionPool  # noqa: PLC0415  # 0.3 s, only if replicas count together
+
+        self._pool = ConnectionPool.from_url(url)
+        options: dict[str, Any] = {"connection_pool": self._pool}  # documented, but the types know plain values only
+        self.storage = RedisStorage(f"async+{url}", wrap_exceptions=True, implementation="redispy", **options)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._pool.aclose()
+
+
 class RateLimit:
     """Counts the calls of each principal, in this process or in a Redis that replicas share.
 
@@ -33,8 +48,8 @@ class RateLimit:
     def __init__(self, limit: str, redis_url: SecretStr | None) -> None:
         self._limit = limits.parse(limit)
         # Two numbers per principal. The moving window keeps the time of every call, for five times the CPU.
-        self._storage = _storage(redis_url)
-        self._limiter = SlidingWindowCounterRateLimiter(self._storage)
+        self._redis = _Redis(redis_url.get_secret_value()) if redis_url else None
+        self._limiter = SlidingWindowCounterRateLimiter(self._redis.storage if self._redis else MemoryStorage())
         self._is_unavailable = False
         self._retry_at = 0.0
 
@@ -52,9 +67,8 @@ class RateLimit:
 
     async def close(self) -> None:
         """Close the connections to Redis."""
-        if isinstance(self._storage, RedisStorage):
-            client: Any = self._storage.bridge
-            await client.storage.aclose()
+        if self._redis:
+            await self._redis.close()
 
     async def _wait_seconds(self, principal: str) -> float:
         """Count a call, and return the seconds after which it may be retried; 0 lets it through."""
@@ -85,9 +99,3 @@ class RateLimit:
         if self._is_unavailable:
             _log.info("the rate limit is on again")
         self._is_unavailable = False
-
-
-def _storage(redis_url: SecretStr | None) -> MemoryStorage | RedisStorage:
-    if redis_url is None:
-        return MemoryStorage()
-    return RedisStorage(f"async+{redis_url.get_secret_value()}", wrap_exceptions=True, implementation="redispy")

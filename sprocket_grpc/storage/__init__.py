@@ -1,1 +1,1 @@
-"""SQL, and nothing else: functions and objects that work on a connection, never commit, and know no message."""
+"""SQL and nothing else: tables, reads, and functions over a connection, which never commit and know no message."""

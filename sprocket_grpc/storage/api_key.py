@@ -1,4 +1,4 @@
-"""The SQL of API keys. PostgreSQL's clock decides whether one holds, so that all replicas agree."""
+"""The SQL of API keys. PostgreSQL's clock decides whether a key has expired, so that all replicas agree."""
 
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from sprocket_grpc.storage.tables import api_key
 
 
 class ValidKey(NamedTuple):
-    """What is known of a key that holds.
+    """A valid key.
 
     Attributes:
         name: Whose it is.
@@ -35,19 +35,19 @@ def read(identifier: str) -> Read[ValidKey | None]:
 
 
 def create(connection: Connection, identifier: str, key: ValidKey, hours: int | None) -> None:
-    """Add a key that holds for so many hours, or until it is revoked."""
+    """Add a key that expires after `hours`, or never."""
     expire_time = null() if hours is None else func.now() + func.make_interval(0, 0, 0, 0, hours)
     connection.execute(insert(api_key).values(id=identifier, expire_time=expire_time, **key._asdict()))
 
 
 def list_all(connection: Connection) -> Sequence[Any]:
-    """Return all keys, the newest last, with all that is known but the hashes; `holds` says whether each does."""
+    """Return all keys without their hashes, the newest last; `holds` says whether a key is valid."""
     columns = [column for column in api_key.c if column.name != "secret_hash"]
     return connection.execute(select(*columns, _HOLDS.label("holds")).order_by(api_key.c.id)).all()
 
 
 def revoke(connection: Connection, identifier: str) -> bool:
-    """Let a key hold no more, and return whether there is one of this id."""
+    """Revoke a key, and return whether a key has this id."""
     statement = (
         update(api_key)
         .where(api_key.c.id == identifier)
@@ -57,11 +57,11 @@ def revoke(connection: Connection, identifier: str) -> bool:
 
 
 def record_use(connection: Connection, identifiers: Collection[str]) -> None:
-    """Keep that these were used just now. Other replicas, which do so too, find that it is done."""
+    """Record that keys were used, unless another replica has done so just now."""
     long_ago = or_(
         api_key.c.last_use_time.is_(None),
         api_key.c.last_use_time < func.now() - func.make_interval(0, 0, 0, 0, 0, 1),
     )
-    # Locked in the order of their ids, or else two replicas could wait for each other.
+    # Locked in the order of their ids, so that two replicas do not deadlock.
     mine = select(api_key.c.id).where(api_key.c.id.in_(identifiers), long_ago).order_by(api_key.c.id).with_for_update()
     connection.execute(update(api_key).where(api_key.c.id.in_(mine)).values(last_use_time=func.now()))

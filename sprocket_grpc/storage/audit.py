@@ -1,4 +1,4 @@
-"""The SQL that reads the audit log. Its triggers write it, and nothing else does."""
+"""The SQL that reads the audit log, which only its triggers write."""
 
 from sprocket_grpc.query.order import OrderTerm
 from sprocket_grpc.storage.listing import ListStore
@@ -13,9 +13,9 @@ class AuditStore(ListStore):
 
 
 def first_id(micros: int) -> str:
-    """Return an id that no entry since a time, in microseconds since 1970, is below, and every one before it is.
+    """Return the lowest id of entries since a time, in microseconds since 1970.
 
-    The ids of entries hold their times (see the migration), so that the primary key finds what a time asks for.
+    The ids contain the times of their entries (see the migration), so that the primary key serves a range of times.
     """
     milliseconds, rest = divmod(micros, 1000)
     digits = f"{milliseconds:012x}7{rest * 4096 // 1000:03x}"

@@ -1,4 +1,4 @@
-"""The SQL of deletions with force: what refers to a row goes first, and is counted out where it was counted.
+"""The SQL of deletions with `force`: rows that refer to a row are deleted first, and the counters corrected.
 
 Locks are taken from the leaves up (sprockets, then factories, then what they refer to), as all other writes do,
 and within a table in the order of ids. What is added between two of them is caught by the deletion, which
@@ -23,7 +23,7 @@ def delete_factories_of_location(connection: Connection, identifier: str) -> Non
 
 
 def delete_sprockets_of_type(connection: Connection, identifier: str) -> None:
-    """Delete the sprockets of a type, and count them out of their factories."""
+    """Delete the sprockets of a type, and decrease the counters of their factories."""
     of_type = sprocket.c.sprocket_type_id == identifier
     _lock(connection, sprocket, of_type)
     _lock(connection, factory, factory.c.id.in_(select(sprocket.c.factory_id).where(of_type)))
@@ -34,7 +34,7 @@ def delete_sprockets_of_type(connection: Connection, identifier: str) -> None:
 
 
 def delete_sprockets_of_factory(connection: Connection, identifier: str) -> None:
-    """Delete the sprockets of a factory, which goes next, and its counter and chart with it."""
+    """Delete the sprockets of a factory that is deleted next, with its counter and chart."""
     of_factory = sprocket.c.factory_id == identifier
     _lock(connection, sprocket, of_factory)
     _lock(connection, factory, factory.c.id == identifier)

@@ -1,6 +1,6 @@
-"""The SQL that reads charts: where they stand, what a range of time holds, and the entries in columns.
+"""The SQL that reads charts: their ends, ranges of time, and entries in columns.
 
-What recurses, joins laterally or aggregates arrays is written as text, for it reads better so. Sequences are
+Statements with recursion, lateral joins or array aggregates are text, which is easier to read. Sequences are
 gapless and times never go backwards (see `chart_writes`), so the entries of a range are those between two
 sequences, and how many they are is known without counting.
 """
@@ -43,7 +43,7 @@ class SequenceRange(NamedTuple):
 
     @property
     def entries(self) -> int:
-        """How many entries it has."""
+        """The number of its entries."""
         return self.upto - self.after
 
 
@@ -69,11 +69,11 @@ class Chunk(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The first entry of a chart that is not before some time.
+    """The first entry of a chart at or after a time.
 
     Attributes:
-        sequence: Its sequence, or that of the next entry to come if there is none.
-        is_exact: Whether it was added at that very time.
+        sequence: Its sequence, or that of the next entry if the chart ends before the time.
+        is_exact: Whether it was added exactly at the time.
     """
 
     sequence: int
@@ -81,19 +81,19 @@ class Found(NamedTuple):
 
 
 class Extent(NamedTuple):
-    """A chart as it is at one moment.
+    """The state of a chart at one moment.
 
     Attributes:
         end: Where it ends.
-        found: What was found for each of the times that were asked for.
+        found: The first entry at or after each of the times.
     """
 
     end: Position
     found: list[Found]
 
 
-# A binary search for each time, some twenty looks into the primary key: an index by time would make every write
-# slower. All in one statement, for the times and the end have to be looked up in the same state of the chart.
+# A binary search for each time, some twenty lookups in the primary key: an index by time would slow down every write.
+# One statement, so that the times and the end are of the same state of the chart.
 _EXTENTS = text("""
     WITH RECURSIVE asked AS (
         SELECT id AS factory_id, create_time, chart_sequence FROM factory WHERE id = ANY (:ids)
@@ -118,7 +118,7 @@ _EXTENTS = text("""
 
 
 def read_extents(factory_ids: Collection[str], times: Sequence[int]) -> Read[dict[str, Extent]]:
-    """Read where each chart ends, and the first entries that are not before some times, in microseconds.
+    """Read the end of each chart, and its first entries at or after times, in microseconds since 1970.
 
     Raises:
         NotFoundError: Some of the factories do not exist.
@@ -160,7 +160,7 @@ _READ_MOVED = PreparedStatement(_MOVED)
 
 
 def read_moved(known: Mapping[str, Position]) -> Read[dict[str, Position | None]]:
-    """Read where charts end that no longer end where they are known to: None for factories that are deleted."""
+    """Read the ends of charts that differ from the known positions; None if the factory was deleted."""
     created, sequences = zip(*known.values(), strict=True)
     parameters = {"ids": list(known), "created": list(created), "sequences": list(sequences)}
     return Read(_READ_MOVED, parameters, _ends)
@@ -170,8 +170,8 @@ def _ends(rows: Sequence[tuple[Any, ...]]) -> dict[str, Position | None]:
     return {each: None if created is None else Position(created, sequence) for each, created, sequence in rows}
 
 
-# The aggregates take the rows in the order of the subquery (PostgreSQL manual, 9.21). Numbers as they are on the wire,
-# one behind the other, take PostgreSQL a tenth less than arrays, and the driver a fifth of the time.
+# The aggregates take the rows in the order of the subquery (PostgreSQL manual, 9.21). Concatenated numbers in wire
+# format take PostgreSQL a tenth less time than arrays, and the driver a fifth of the time.
 _CHUNKS = text("""
     SELECT times, goals, actuals
     FROM unnest(:ids, :afters, :uptos) WITH ORDINALITY AS sequences (factory_id, after, upto, number)
@@ -213,7 +213,7 @@ def _chunks(ranges: Sequence[SequenceRange], rows: Sequence[tuple[Any, ...]]) ->
 
 
 def _numbers(on_the_wire: bytes | None) -> Sequence[int]:
-    """Return numbers of 8 bytes, the highest first, as PostgreSQL sends them."""
+    """Convert big-endian numbers of 8 bytes, as PostgreSQL sends them."""
     numbers = array("q", on_the_wire or b"")
     if sys.byteorder == "little":
         numbers.byteswap()
@@ -221,12 +221,12 @@ def _numbers(on_the_wire: bytes | None) -> Sequence[int]:
 
 
 ENTRIES_OF_PART = 6
-"""How many entries of each part of the time a summary has at most."""
+"""The most entries that a summary has of each part of the time."""
 
 # Of each part of the time: the first and the last entry, and those with the least and the greatest goal and actual,
 # the earliest of each. Drawn on as many pixels as there are parts, both curves look as if every entry were there: M4
 # (Jugel, Jerzak, Hackenbroich and Markl, "M4: A Visualization-Oriented Time Series Data Aggregation", VLDB 2014), for
-# two curves at once. A library would have to be given all the entries first.
+# two curves at once. A library would need all the entries first.
 _SUMMARY = text("""
     WITH parts AS (
         SELECT min(sequence) AS first, max(sequence) AS last,

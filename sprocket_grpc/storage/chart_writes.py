@@ -26,7 +26,7 @@ _ENTRY_COLUMNS = ["factory_id", "sequence", "time_micros", "sprocket_production_
 
 
 def next_entries(number: int | ColumnElement[int] = 1) -> Values:
-    """Return what an UPDATE of a factory sets for its chart to take more entries.
+    """Return the columns that an UPDATE of a factory sets for new entries of its chart.
 
     The sequence is counted, and the time read, while the row is locked: sequences are gapless and in the
     order of the commits, and times never go backwards, even if the clock does.
@@ -38,13 +38,13 @@ def next_entries(number: int | ColumnElement[int] = 1) -> Values:
 
 
 def actual_changed(by: int | ColumnElement[int]) -> Update:
-    """Make the UPDATE that counts sprockets of a factory, up or down, in one entry; it still wants a WHERE."""
+    """Make the UPDATE that counts sprockets of a factory, up or down, in one entry; the caller adds the WHERE."""
     actual = factory.c.sprocket_production_actual + by
     return update(factory).values(sprocket_production_actual=actual, **next_entries())
 
 
 def made_one_by_one(number: ColumnElement[int]) -> Update:
-    """Make the UPDATE that counts new sprockets of a factory, with an entry for each; it still wants a WHERE."""
+    """Make the UPDATE that counts new sprockets of a factory, with an entry for each; the caller adds the WHERE."""
     actual = factory.c.sprocket_production_actual + number
     return update(factory).values(sprocket_production_actual=actual, **next_entries(number))
 
@@ -75,7 +75,7 @@ def recorded_one_by_one(changed: CTE, number: ColumnElement[int]) -> CTE:
 
 
 def lock(connection: Connection, factory_ids: Iterable[str]) -> None:
-    """Keep the actual and the chart of factories from changing until the transaction ends.
+    """Lock the counters and charts of factories until the transaction ends.
 
     They are locked in the order of their ids, so that two of these cannot deadlock.
     """

@@ -1,4 +1,4 @@
-"""The SQL of factories: a change of the goal is an entry in the chart, in the same statement."""
+"""The SQL of factories: a change of the goal adds an entry to the chart in the same statement."""
 
 from sqlalchemy import Connection, func, insert, update
 

@@ -1,4 +1,4 @@
-"""The SQL of requests with a request_id: what they were answered is kept with what they did."""
+"""The SQL of requests with a request_id: their responses are recorded in the transaction of the write."""
 
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from sprocket_grpc.storage.postgres.types import IDENTIFIERS, Identifier
 from sprocket_grpc.storage.tables import recorded_request
 
 PURGE_BATCH_SIZE = 1000
-"""So that no transaction of the clean-up is long."""
+"""The most records that one purge deletes, so that its transaction is short."""
 
 _KEPT_SINCE = func.now() - func.make_interval(0, 0, 0, 0, bindparam("keep_hours"))
 _GIVEN = (
@@ -23,7 +23,7 @@ _NEW = insert(recorded_request).from_select(
     ["id", "fingerprint", "response"],
     select(_GIVEN.c.id, _GIVEN.c.content, literal(b"", LargeBinary)).order_by(_GIVEN.c.id),
 )
-# It waits for transactions that claim the same ids just now. An expired one counts as absent.
+# It waits for concurrent transactions that claim the same ids. An expired record counts as absent.
 _CLAIM = _NEW.on_conflict_do_update(
     index_elements=[recorded_request.c.id],
     set_={"fingerprint": _NEW.excluded.fingerprint, "response": b"", "create_time": func.now()},
@@ -36,11 +36,11 @@ _RELEASE = delete(recorded_request).where(_AMONG)
 
 
 class Earlier(NamedTuple):
-    """A request that had an id first.
+    """The record of an earlier request with the same id.
 
     Attributes:
-        fingerprint: What it asked for.
-        response: What it was answered.
+        fingerprint: The digest of the request.
+        response: Its response, serialised.
     """
 
     fingerprint: bytes
@@ -48,10 +48,10 @@ class Earlier(NamedTuple):
 
 
 def claim(connection: Connection, fingerprints: Mapping[str, bytes], keep_hours: int) -> dict[str, Earlier]:
-    """Take ids for requests that are to be done in this transaction.
+    """Claim ids for the requests of this transaction.
 
     Returns:
-        What those were answered that are not ours now, because other requests had their ids first.
+        The records of earlier requests, by the ids that could not be claimed.
     """
     given = {"ids": list(fingerprints), "contents": list(fingerprints.values()), "keep_hours": keep_hours}
     claimed = set(connection.scalars(_CLAIM, given))
@@ -61,24 +61,24 @@ def claim(connection: Connection, fingerprints: Mapping[str, bytes], keep_hours:
 
 
 def answer(connection: Connection, responses: Mapping[str, bytes]) -> None:
-    """Keep the responses of requests that claimed their ids."""
+    """Record the responses of requests that claimed their ids."""
     if responses:
         connection.execute(_ANSWER, {"ids": list(responses), "contents": list(responses.values())})
 
 
 def release(connection: Connection, identifiers: Collection[str]) -> None:
-    """Give up ids that were claimed in this transaction."""
+    """Release ids that were claimed in this transaction."""
     if identifiers:
         connection.execute(_RELEASE, {"ids": list(identifiers)})
 
 
 def purge(connection: Connection, keep_hours: int) -> int:
-    """Delete some of the expired ones, and return how many; fewer than `PURGE_BATCH_SIZE` were the last."""
+    """Delete up to `PURGE_BATCH_SIZE` expired records, and return their number."""
     expired = (
         select(recorded_request.c.id)
         .where(recorded_request.c.create_time < _KEPT_SINCE)
         .limit(PURGE_BATCH_SIZE)
-        .with_for_update(skip_locked=True)  # another replica is at them
+        .with_for_update(skip_locked=True)  # another replica is deleting them
     )
     statement = delete(recorded_request).where(recorded_request.c.id.in_(expired))
     return connection.execute(statement, {"keep_hours": keep_hours}).rowcount

@@ -1,4 +1,4 @@
-"""The SQL of lists, for any table that has an id."""
+"""The SQL of lists, for every table that has an id."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ ID, CREATE_TIME, UPDATE_TIME, OWN_FIELDS = range(4)
 """Where they are in a row; times are in microseconds since 1970."""
 
 FIRST_ID = "00000000-0000-0000-0000-000000000000"
-"""Comes before every id, so that the first page is read like any other."""
+"""Sorts before every id, so that the first page is read like all others."""
 
 
 class ListStore:
@@ -41,7 +41,7 @@ class ListStore:
     def page(self, query: Query, after: SortKey | None, limit: int) -> Read[Sequence[Row]]:
         """Read up to `limit` rows that `query` asks for, in its order, from the one that follows `after` on."""
         query = self._ordered(query)
-        if query == Query():  # the usual case has its statement ready
+        if query == Query():  # the usual case is prepared
             return Read(self._page_by_id, {"after": after[0] if after else FIRST_ID, "limit": limit}, _all_rows)
         statement = select(*self.columns).where(*self._conditions(query))
         if after:
@@ -50,7 +50,7 @@ class ListStore:
         return Read(ordered.limit(limit), {}, _all_rows)
 
     def sort_key(self, query: Query, row: Row) -> SortKey:
-        """Return what `page` needs to go on after a row."""
+        """Return the sort key with which `page` continues after a row."""
         return query_sql.sort_key(self.columns, self._ordered(query).order, row)
 
     def count(self, query: Query) -> Read[int]:
@@ -62,7 +62,7 @@ class ListStore:
         return query if query.order else replace(query, order=self._default_order)
 
     def _terms(self, query: Query) -> Sequence[OrderTerm]:
-        """Return the order of `query`, with a field before the ids in which all its rows agree: one index has both."""
+        """Return the order of `query`; a field that is equal in all its rows goes before the id: one index has both."""
         first, *_ = *query.order, BY_ID
         agreed = query_sql.agreed_field(self.table, query.filter) if first.field == BY_ID.field else None
         return [OrderTerm(agreed, first.descending), first] if agreed else query.order

@@ -1,4 +1,4 @@
-"""Brings the schema of a database to a revision, by alembic."""
+"""Applies and undoes migrations, by Alembic."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,14 +13,14 @@ from sprocket_grpc.storage.postgres.engine import create_plain_engine
 
 
 class MigrationError(ExpectedError):
-    """The schema could not be changed, or is not what it should be. Nothing was changed."""
+    """A migration failed, or the schema differs from the tables. Nothing was changed."""
 
 
 def upgrade(url: str, revision: str = "head") -> None:
     """Apply the migrations up to a revision.
 
     Raises:
-        MigrationError: There is no such revision, a table stayed locked for too long, or the user may not change it.
+        MigrationError: The revision does not exist, a lock timed out, or the role lacks a privilege.
     """
     _run(url, lambda config: command.upgrade(config, revision))
 
@@ -40,7 +40,7 @@ def check(url: str) -> None:
     Alembic does not compare CHECK constraints and primary keys.
 
     Raises:
-        MigrationError: They are not.
+        MigrationError: They differ.
     """
     _run(url, command.check)
 

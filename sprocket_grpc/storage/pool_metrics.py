@@ -1,4 +1,4 @@
-"""Metrics of the pools of connections, by the conventions for database clients."""
+"""Metrics of the connection pools, by the semantic conventions for database clients."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -46,7 +46,7 @@ class PoolMetrics:
         )
 
     def watch(self, name: str, database: Database) -> None:
-        """Tell of the pool of a database, under this name."""
+        """Measure the pool of a database under this name."""
         database.on_wait = partial(self._wait_time.record, attributes={_NAME: name})
         self._databases[name] = database
 

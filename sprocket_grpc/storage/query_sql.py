@@ -28,7 +28,7 @@ from sprocket_grpc.query.order import OrderTerm
 from sprocket_grpc.storage.postgres.types import Instant
 
 SortKey: TypeAlias = Sequence[Value]
-"""Where a row stands in an order: the values, in wire form, of the columns that it is ordered by."""
+"""The position of a row in an order: the values, in wire form, of the columns of the order."""
 
 BY_ID = OrderTerm("id", descending=False)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -44,7 +44,7 @@ _COMPARISONS: Mapping[Operator, Callable[[Any, Any], Any]] = {
 
 
 def condition(table: Table, expression: Expression) -> ColumnElement[bool]:
-    """Turn a filter into a condition on the rows of a table, whose columns are called what the fields are."""
+    """Convert a filter to a condition on the rows of a table, whose columns have the names of the fields."""
     match expression:
         case And(operands):
             return and_(*(condition(table, operand) for operand in operands))
@@ -57,33 +57,33 @@ def condition(table: Table, expression: Expression) -> ColumnElement[bool]:
 
 
 def agreed_field(table: Table, expression: Expression | None) -> str | None:
-    """Return a field that is one value in all that a filter lets through, and has an index with the id behind it."""
+    """Return a field that the filter fixes to one value, and that has an index followed by the id; or None."""
     operands = expression.operands if isinstance(expression, And) else [expression]
     equal = [each.field for each in operands if isinstance(each, Comparison) and each.operator is Operator.EQUAL]
     return next((field for field in equal if _has_index(table.c[field])), None)
 
 
 def order_columns(table: Table, terms: Sequence[OrderTerm]) -> list[ColumnElement[Any]]:
-    """Return what to order by: the terms, and then the id, so that no two rows are in the same place."""
+    """Return the columns to order by: the terms, then the id, so that the order is total."""
     columns = ((_comparable(table.c[term.field]), term) for term in _with_id(terms))
     return [column.desc() if term.descending else column.asc() for column, term in columns]
 
 
 def after(table: Table, terms: Sequence[OrderTerm], key: SortKey) -> ColumnElement[bool]:
-    """Make the condition for the rows that come after the place `key` in an order."""
-    places = [
+    """Make the condition for the rows after the position `key` in an order."""
+    bounds = [
         (_comparable(table.c[term.field]), _parameter(table.c[term.field], value), term.descending)
         for term, value in zip(_with_id(terms), key, strict=True)
     ]
-    if _agree(places):
-        return _after(places)
-    # Says nothing new, but bounds the part of an index on the first column that is read.
-    column, value, descending = places[0]
-    return and_(column <= value if descending else column >= value, _after(places))
+    if _agree(bounds):
+        return _after(bounds)
+    # Redundant, but bounds the range of an index on the first column.
+    column, value, descending = bounds[0]
+    return and_(column <= value if descending else column >= value, _after(bounds))
 
 
 def sort_key(columns: Sequence[Column[Any]], terms: Sequence[OrderTerm], row: Sequence[Any]) -> list[Value]:
-    """Return the place of a row in an order, as `after` takes it.
+    """Return the position of a row in an order, as `after` takes it.
 
     Args:
         columns: The columns of the row, in their order.
@@ -94,20 +94,20 @@ def sort_key(columns: Sequence[Column[Any]], terms: Sequence[OrderTerm], row: Se
     return [values[term.field] for term in _with_id(terms)]
 
 
-_Place: TypeAlias = tuple[ColumnElement[Any], ColumnElement[Any], bool]
+_Bound: TypeAlias = tuple[ColumnElement[Any], ColumnElement[Any], bool]
 
 
-def _after(places: Sequence[_Place]) -> ColumnElement[bool]:
-    (column, value, descending), *rest = places
-    if _agree(places):
+def _after(bounds: Sequence[_Bound]) -> ColumnElement[bool]:
+    (column, value, descending), *rest = bounds
+    if _agree(bounds):
         # A comparison of rows, which PostgreSQL can answer from one range of an index.
-        columns, values, _ = zip(*places, strict=True)
+        columns, values, _ = zip(*bounds, strict=True)
         return _beyond(tuple_(*columns), tuple_(*values), descending=descending)
     return or_(_beyond(column, value, descending=descending), and_(column == value, _after(rest)))
 
 
-def _agree(places: Sequence[_Place]) -> bool:
-    return len({descending for _, _, descending in places}) == 1
+def _agree(bounds: Sequence[_Bound]) -> bool:
+    return len({descending for _, _, descending in bounds}) == 1
 
 
 def _beyond(left: ColumnElement[Any], right: ColumnElement[Any], *, descending: bool) -> ColumnElement[bool]:
@@ -123,8 +123,8 @@ def _with_id(terms: Sequence[OrderTerm]) -> list[OrderTerm]:
 
 def _comparison(column: Column[Any], operator: Operator, value: Value) -> ColumnElement[bool]:
     if operator is Operator.EQUAL and _has_index(column):
-        # Else PostgreSQL takes the field for constant, an order by it for none, and likes to walk along the ids: if the
-        # rows are the newest, through all others.
+        # With `=` PostgreSQL takes the field for a constant and may scan the ids in order: through all older rows if
+        # the matching ones are the newest.
         return _comparable(column) == any_(array([_parameter(column, value)]))
     if operator in _COMPARISONS:
         compared: ColumnElement[bool] = _COMPARISONS[operator](_comparable(column), _parameter(column, value))
@@ -142,7 +142,7 @@ def _text_condition(column: Column[str], operator: Operator, value: str) -> Colu
             return _comparable(column).endswith(value, autoescape=True)
         case Operator.CONTAINS:
             return _comparable(column).contains(value, autoescape=True)
-    # The locale of the database says what lower case is, which "C" knows of ASCII only.
+    # The locale of the database defines lower case; "C" does so for ASCII only.
     return column.icontains(value, autoescape=True)
 
 
@@ -154,7 +154,7 @@ def _has_index(column: Column[Any]) -> bool:
 
 
 def _comparable(column: Column[Any]) -> ColumnElement[Any]:
-    """Make text compare by code points, whatever the locale of the database."""
+    """Make text compare by code points, independent of the locale of the database."""
     return column.collate("C") if isinstance(column.type, Text) else column
 
 
@@ -162,5 +162,5 @@ def _parameter(column: Column[Any], value: Value) -> ColumnElement[Any]:
     """Make a parameter from a value in wire form, of a type whose comparison an index on the column can serve."""
     if isinstance(column.type, Instant):
         return literal(_EPOCH + timedelta(microseconds=int(value)), DateTime(timezone=True))
-    # A caller may compare with a number that the column has no room for.
+    # A caller may compare with a number that the type of the column cannot hold.
     return literal(value, BigInteger() if isinstance(column.type, Integer) else column.type)

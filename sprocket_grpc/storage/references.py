@@ -14,14 +14,14 @@ def foreign_keys(table: Table) -> list[ForeignKey]:
 
 
 def existing(connection: Connection, key: ForeignKey, identifiers: Sequence[str]) -> set[str]:
-    """Return those of some ids that a foreign key may refer to, and keep their rows until the transaction ends."""
+    """Return the ids that a foreign key may refer to, and lock their rows until the transaction ends."""
     wanted = key.column == func.any(bindparam("ids", type_=IDENTIFIERS))
     statement = select(key.column).where(wanted).order_by(key.column).with_for_update(read=True, key_share=True)
     return set(connection.scalars(statement, {"ids": sorted(set(identifiers))}))
 
 
 def missing_reference(prefix: str, key: ForeignKey, identifier: str) -> Violation:
-    """Say that what a field refers to does not exist; columns are called what the fields of messages are."""
+    """Make the violation of a reference that does not exist; columns have the names of fields."""
     return Violation(
         f"{prefix}.{key.parent.name}", f"there is no {key.column.table.name} with id {identifier}", identifier
     )

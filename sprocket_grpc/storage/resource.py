@@ -1,4 +1,4 @@
-"""The SQL of the standard methods, for any table that has an id."""
+"""The SQL of the standard methods, for every table that has an id."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -37,7 +37,7 @@ _RESERVE = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("id
 
 
 class ResourceStore(ListStore):
-    """Keeps one kind of resource."""
+    """Stores one kind of resource."""
 
     def __init__(self, table: Table, delete_referrers: Callable[[Connection, str], None] | None = None) -> None:
         super().__init__(table)
@@ -68,16 +68,16 @@ class ResourceStore(ListStore):
         return Read(self._select_many, {"ids": list(set(identifiers))}, partial(self._in_order, identifiers))
 
     def lock(self, connection: Connection, identifier: str) -> Row:
-        """Read one row, and keep others from changing it until the transaction ends.
+        """Read one row, and lock it until the transaction ends.
 
         Raises:
-            NotFoundError: There is none.
+            NotFoundError: No row has this id.
         """
         row = connection.execute(self._lock, {"id": identifier}).first()
         return self.require_found(row, identifier)
 
     def reserve(self, connection: Connection, identifier: str) -> None:
-        """Keep others that reserve the same id, too, from going on until the transaction ends; there need be no row."""
+        """Lock an id, which needs no row, against others that reserve it until the transaction ends."""
         connection.execute(_RESERVE, {"id": identifier})
 
     def insert(self, connection: Connection, values: Values) -> Row:
@@ -94,7 +94,7 @@ class ResourceStore(ListStore):
             row = None
         if row is None:
             self.require_references(connection, values)
-            raise AbortedError  # what was missing a moment ago is there now
+            raise AbortedError  # a missing reference was created meanwhile
         return row
 
     def insert_in_transaction(self, connection: Connection, values: Values) -> Row:
@@ -127,7 +127,7 @@ class ResourceStore(ListStore):
         """Delete a row.
 
         Raises:
-            NotFoundError: There is none.
+            NotFoundError: No row has this id.
             ResourceInUseError: Others refer to it.
         """
         try:
@@ -139,17 +139,17 @@ class ResourceStore(ListStore):
             raise ResourceInUseError(self.table.name, identifier, str(error.orig.diag.table_name)) from error
 
     def delete_cascade(self, connection: Connection, identifier: str) -> None:
-        """Delete a row, and before it all rows that refer to it.
+        """Delete all rows that refer to a row, then the row.
 
         Raises:
-            NotFoundError: There is none.
+            NotFoundError: No row has this id.
         """
         if self._delete_referrers is not None:
             self._delete_referrers(connection, identifier)
         self.delete(connection, identifier)
 
     def require_references(self, connection: Connection, values: Values) -> None:
-        """Check that the rows that `values` refer to exist, and keep them until the transaction ends.
+        """Check that the rows that `values` refer to exist, and lock them until the transaction ends.
 
         Raises:
             ReferenceNotFoundError: Some do not. It names all of them.
@@ -165,14 +165,14 @@ class ResourceStore(ListStore):
         """Return the row.
 
         Raises:
-            NotFoundError: There is none.
+            NotFoundError: No row has this id.
         """
         if row is None:
             raise NotFoundError(self.table.name, identifier)
         return row
 
     def with_id(self, values: Values) -> Values:
-        """Add an id to values that have none."""
+        """Return values with a new id, unless they have one."""
         return {"id": str(uuid_utils.uuid7()), **values}
 
     def new_update_time(self) -> Values:

@@ -1,4 +1,4 @@
-"""The SQL that tells whether a database has the schema that this version needs."""
+"""The SQL that checks whether a database has the schema that this version needs."""
 
 from sqlalchemy import Connection, text
 
@@ -6,7 +6,7 @@ from sprocket_grpc.storage.tables import SCHEMA_REVISION
 
 
 def read_revision(connection: Connection) -> str | None:
-    """Return the revision of the schema, or None where no migration was ever run."""
+    """Return the revision of the schema, or None if no migration was applied."""
     if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
         return None
     revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
@@ -14,7 +14,7 @@ def read_revision(connection: Connection) -> str | None:
 
 
 def find_problem(connection: Connection) -> str | None:
-    """Say, for a person, what is wrong with the schema, or None.
+    """Return what is wrong with the schema, for a person; None if nothing is.
 
     A newer one than this version knows is right: it was made to serve this version too (expand, contract).
     """

@@ -16,7 +16,7 @@ _ENTRY_SECONDS = 60
 
 @dataclass(frozen=True)
 class _History:
-    """What a factory made, one entry a minute.
+    """The history of a factory, one entry per minute.
 
     Attributes:
         start_seconds: The time of the first entry, in seconds since 1970.
@@ -51,7 +51,7 @@ _STREETS = ["123 Main St", "456 Elm St", "789 Oak St"]
 
 
 def seed(connection: Connection) -> None:
-    """Add what is missing of the sample data, in the transaction of `connection`. What is there stays as it is."""
+    """Add the missing sample data, in the transaction of `connection`. Existing rows stay as they are."""
     for number, history in enumerate(_HISTORIES, start=1):
         _add(connection, location, _location(number))
         _add(connection, sprocket_type, _sprocket_type(number))
@@ -128,7 +128,7 @@ def _entries(number: int, history: _History) -> Iterator[Values]:
 
 
 def _sprockets(number: int, history: _History) -> Iterator[Values]:
-    """Make as many sprockets as the last entry says, so that chart, counter and rows agree."""
+    """Add as many sprockets as the last entry says, so that chart, counter and rows agree."""
     for index in range(history.actual[-1]):
         yield {
             "id": str(uuid_utils.uuid7()),

@@ -1,4 +1,4 @@
-"""The SQL of sprockets: each change counts in the factory and in its chart, in the same transaction."""
+"""The SQL of sprockets: each change updates the counter and the chart of the factory in the same transaction."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -105,7 +105,7 @@ _DELETE_MANY = (
 
 
 class SprocketStore(ResourceStore):
-    """Keeps sprockets, and counts them in their factories."""
+    """Stores sprockets, and counts them in their factories."""
 
     def __init__(self) -> None:
         super().__init__(sprocket)
@@ -116,12 +116,12 @@ class SprocketStore(ResourceStore):
         )
 
     def delete(self, connection: Connection, identifier: str) -> None:
-        """Delete a sprocket and count it out of its factory, which takes a transaction.
+        """Delete a sprocket and decrease the counter of its factory; in a transaction.
 
         In a single statement the count could be made from what the factory was before a move that it waited for.
 
         Raises:
-            NotFoundError: There is none.
+            NotFoundError: No sprocket has this id.
         """
         self.delete_many(connection, [identifier])
 
@@ -169,7 +169,7 @@ class SprocketStore(ResourceStore):
         return [by_id[values["id"]] for values in identified]
 
     def delete_many(self, connection: Connection, identifiers: Sequence[str]) -> None:
-        """Delete sprockets, all or none, and count them out of their factories.
+        """Delete sprockets, all or none, and decrease the counters of their factories.
 
         Raises:
             NotFoundError: Some do not exist. It names them.
@@ -190,11 +190,11 @@ class SprocketStore(ResourceStore):
             raise ReferenceNotFoundError(missing)
 
     def _errors_of(self, connection: Connection, refused: Sequence[Values]) -> dict[str, SprocketError]:
-        """Say why sprockets could not be added, by their ids."""
+        """Return why sprockets could not be added, by their ids."""
         missing: dict[str, list[Violation]] = {values["id"]: [] for values in refused}
         for index, key, identifier in _missing_references(connection, refused):
             missing[refused[index]["id"]].append(missing_reference(sprocket.name, key, identifier))
-        # What was missing a moment ago may be there now.
+        # A missing reference may have been created meanwhile.
         return {each: ReferenceNotFoundError(found) if found else AbortedError() for each, found in missing.items()}
 
     def _insert(self, connection: Connection, values: Values) -> Row | None:
@@ -213,7 +213,7 @@ def _in_arrays(several: Sequence[Values], names: Sequence[str]) -> dict[str, Any
 
 
 def _missing_references(connection: Connection, several: Sequence[Values]) -> Iterator[tuple[int, ForeignKey, str]]:
-    """Find what sprockets refer to and is not there: the index of each such sprocket, and its key."""
+    """Find missing references: the index of the sprocket, the foreign key, and the id."""
     for key in foreign_keys(sprocket):
         wanted = [values[key.parent.name] for values in several]
         there = existing(connection, key, wanted)

@@ -1,4 +1,4 @@
-"""Times SQL statements, and makes each a span of the trace that it belongs to, if any.
+"""Times SQL statements, and adds a span for each to a sampled trace.
 
 By SQLAlchemy's events and not by the instrumentation package for it, which makes a span for each statement before it
 is known whether anybody wants it, and does not time statements for metrics.
@@ -42,7 +42,7 @@ class _Description(NamedTuple):
 
 
 class Statements:
-    """Watches engines."""
+    """Measures the statements of engines."""
 
     def __init__(self, histograms: Histograms, tracer: Tracer | None) -> None:
         self._tracer = tracer
@@ -58,7 +58,7 @@ class Statements:
         event.listen(engine, "do_executemany", partial(self._execute, engine.dialect.do_executemany))
 
     def record_direct_read(self, statement: PreparedStatement, seconds: float, error: str | None) -> None:
-        """Take note of a read that SQLAlchemy had no part in."""
+        """Record a prepared read that bypassed SQLAlchemy."""
         self._record(self._describe(statement.compiled, ""), seconds, time.time_ns() - int(seconds * 1e9), error)
 
     def record_commit(self, seconds: float, error: BaseException | None) -> None:
@@ -106,7 +106,7 @@ class Statements:
 
 
 def describe(text: str) -> _Description:
-    """Find out what a statement writes, or else what it reads first."""
+    """Return the writes of a statement, or the first table that it reads."""
     flat = " ".join(text.split())
     writes = [tuple(filter(None, groups)) for groups in _WRITE.findall(flat)]
     tables = [name for name in _READ.findall(flat) if name in metadata.tables]

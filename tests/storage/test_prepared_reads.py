@@ -91,11 +91,11 @@ async def test_a_lost_connection_that_is_given_back_leaves_those_alone_that_have
     others = [await kept._take() for _ in range(4)]
     assert {each._socket for each in lost} & {each._socket for each in others}
     for each in lost:
-        await greenlet_spawn(each.give_back)
+        await greenlet_spawn(each.check_in)
     async with asyncio.timeout(10):
         assert [await each.rows(PreparedStatement(text("SELECT 1")), {}) for each in others] == [[(1,)]] * 4
     for each in others:
-        await greenlet_spawn(each.give_back)
+        await greenlet_spawn(each.check_in)
 
 
 async def test_without_the_database_a_read_is_unavailable(service: Service, database_url: str) -> None:

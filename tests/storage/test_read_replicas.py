@@ -276,10 +276,10 @@ async def test_an_answer_of_a_standby_that_nobody_expects_does_not_end_the_watch
 ) -> None:
     odd = text("DO $$ BEGIN RAISE EXCEPTION 'odd' USING ERRCODE = 'XX000'; END $$")
     monkeypatch.setattr("sprocket_grpc.storage.postgres.read_router.READ_REPLAYED", Read(odd, {}, list))
-    monkeypatch.setattr("sprocket_grpc.storage.postgres.read_router._AWAY_SECONDS", 0.05)
+    monkeypatch.setattr("sprocket_grpc.storage.postgres.read_router._UNAVAILABLE_SECONDS", 0.05)
     primary, standby = Database(database_url, pool_size=1), Database(database_url, pool_size=1)
     watching = asyncio.create_task(ReadRouter(primary, [standby], 0.1).watch(primary))
-    while caplog.text.count("does not say how far it is") < 2:  # there is no event
+    while caplog.text.count("for its position in the log failed") < 2:  # there is no event
         assert not watching.done()
         await asyncio.sleep(0.01)
     watching.cancel()

@@ -1,7 +1,7 @@
-"""Tells PostgreSQL in whose name a transaction writes, which is what the triggers of the audit log read.
+"""Tells PostgreSQL the caller of a transaction, which the triggers of the audit log read.
 
-The setting ends with the transaction, so that it works behind a pooler in transaction mode, and nobody else who
-gets the connection later writes in this name.
+The setting ends with the transaction. So it works behind a pooler in transaction mode, and a later transaction on the
+same connection does not write in the name of this caller.
 """
 
 import json
@@ -18,12 +18,12 @@ SETTING_OF_EACH = "sprocket.callers"
 _CALLER = bindparam("caller", callable_=lambda: current_caller().to_json(), type_=Text)
 
 SET_CALLER: ColumnElement[str] = func.set_config(literal(SETTING, Text), _CALLER, true())
-"""Sets who calls. It is never NULL, and takes the caller of the moment at which it is executed."""
+"""Sets the caller at the time of execution. It is never NULL."""
 
 SET_CALLERS: ColumnElement[str] = func.set_config(
     literal(SETTING_OF_EACH, Text), bindparam("callers", type_=Text), true()
 )
-"""Sets who creates each resource, where several callers share a transaction; see `callers_of`. It is never NULL."""
+"""Sets the caller of each resource, where callers share a transaction; see `callers_of`. It is never NULL."""
 
 
 def callers_of(callers: Mapping[str, Caller]) -> str:

@@ -1,4 +1,4 @@
-"""How connections to a database are made, and given up, when it is away or another has taken its place."""
+"""Opens connections, and drops them when the database is unavailable or a failover has replaced its primary."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -10,22 +10,21 @@ from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 from sprocket_grpc.errors import UnavailableError
 
 _PATIENCE_SECONDS = 1
-"""Whoever gives up earlier has not seen whether the database answers."""
+"""A caller that is cancelled earlier has not found out whether the database answers."""
 
 # Read only, and recovery in progress (PostgreSQL manual, appendix A).
 _NOT_PRIMARY = {"25006", "55000"}
 
 
 class Connector:
-    """Makes connections. When that fails, one caller at a time goes on trying, and all others fail at once.
+    """Opens connections. After a failure one caller at a time retries, and all others fail immediately.
 
-    So nobody waits in a queue of those who wait for a database that is away, each for its own timeout, and one that
-    is back is not stormed. Of several hosts, the one that was reached last is tried first: one that is gone for good
-    costs its timeout once, and not at each connection.
+    So calls do not queue for an unavailable database, each for its own timeout, and do not storm it when it is back.
+    Of several hosts the last one that was reached is tried first: a host that is down costs its timeout once, and not
+    for each connection.
 
     Attributes:
-        failed_at: When the last attempt failed that nobody has succeeded since, by a clock that never goes back; 0 if
-            there is none.
+        failed_at: When the last attempt failed, by a monotonic clock; 0 after a success.
     """
 
     def __init__(self) -> None:
@@ -36,10 +35,10 @@ class Connector:
     def __call__(
         self, dialect: Dialect, _record: object, arguments: Sequence[object], parameters: Mapping[str, Any]
     ) -> DBAPIConnection:
-        """Make a connection, for SQLAlchemy's event `do_connect`.
+        """Open a connection, for SQLAlchemy's event `do_connect`.
 
         Raises:
-            UnavailableError: The last attempt failed, and another one is under way.
+            UnavailableError: The last attempt failed, and another caller retries.
         """
         if self.failed_at and self._trying:
             raise UnavailableError
@@ -50,11 +49,11 @@ class Connector:
         except Exception:
             self.failed_at = time.monotonic()
             raise
-        except BaseException as cut_off:  # cancelled: the caller has gone, or its deadline has passed
+        except BaseException as cut_off:  # cancelled: the client has disconnected, or the deadline has passed
             if time.monotonic() - began > _PATIENCE_SECONDS:
                 self.failed_at = time.monotonic()
-            # SQLAlchemy keeps the error in a circle (safe_reraise), and its traceback the half-made connection: that
-            # would stay open until the garbage collector comes by, and count in PostgreSQL beside those of the pool.
+            # SQLAlchemy keeps the error in a reference cycle (safe_reraise), and its traceback keeps the half-open
+            # connection: without this it would stay open until the next run of the garbage collector.
             cut_off.__traceback__ = None
             raise
         finally:
@@ -78,7 +77,7 @@ class Connector:
 
 
 def drop_if_not_primary(context: ExceptionContext) -> None:
-    """Drop all connections when one turns out not to lead to the primary any more; new ones go to the one of now.
+    """Drop all connections when one leads to a server that is no primary any more; new ones find the new primary.
 
     For SQLAlchemy's event `handle_error`.
     """

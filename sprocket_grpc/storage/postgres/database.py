@@ -1,7 +1,7 @@
-"""The connections to PostgreSQL, and how a unit of work runs on one.
+"""The connection pool of a server, and how reads and units of work run on it.
 
-A unit of work is a plain function over a connection. It runs as a whole in one greenlet, which costs half
-of what awaiting each statement does, and lets the store be ordinary synchronous SQLAlchemy.
+A unit of work is a plain function over a connection. It runs as a whole in one greenlet, which costs half of what
+awaiting each statement does, and the store stays ordinary synchronous SQLAlchemy.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ _SET_CALLER = select(SET_CALLER)
 
 
 class _BinaryCursor(AsyncCursor[TupleRow]):
-    """Gets results in PostgreSQL's binary format: a stretch of a chart takes two thirds of the CPU of its text."""
+    """Gets results in PostgreSQL's binary format: a chunk of a chart takes two thirds of the CPU of text."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # as psycopg gives them
         super().__init__(*args, **kwargs)
@@ -46,32 +46,32 @@ class _BinaryCursor(AsyncCursor[TupleRow]):
 
 
 class Database:
-    """A pool of connections and the two ways to use one: for a single statement, or in a transaction.
+    """A connection pool, and the ways to use it: a read, a single statement, a transaction, a dry run.
 
     Attributes:
-        pending: How many units of work wait for a connection now.
-        timeouts: How many have waited in vain.
-        prepares: Whether statements are prepared, and prepared reads go past SQLAlchemy and so past its events.
-        on_wait: Is told how long each waited that had to, in seconds.
-        on_commit: Is told how long each commit took, in seconds, and which error ended it, if one did.
-        on_direct_read: Is told of each prepared read that SQLAlchemy has no part in: how long it took, in seconds, and
-            which error ended it, if one did.
+        pending: The number of units of work that wait for a connection.
+        timeouts: The number of units of work whose wait timed out.
+        prepares: Whether prepared reads bypass SQLAlchemy, and so its events.
+        on_wait: Called with the time of each wait, in seconds.
+        on_commit: Called with the time of each commit, in seconds, and its error or None.
+        on_direct_read: Called after each prepared read that bypassed SQLAlchemy: its statement, the time it took, in
+            seconds, and its error or None.
 
     Raises (all ways):
-        UnavailableError: The database cannot be reached, or is not what this version needs.
-        AbortedError: Another transaction was in the way.
-        DeadlineExceededError: A statement ran for too long.
+        UnavailableError: The database is unavailable, or its schema is older than this version needs.
+        AbortedError: The transaction conflicted with another one.
+        DeadlineExceededError: PostgreSQL stopped a statement that ran for too long.
     """
 
     def __init__(
         self, url: str, *, pool_size: int = 10, pool_timeout_seconds: float = 5, prepared_statements: bool = True
     ) -> None:
-        # In autocommit a single statement costs one round trip instead of three; nothing is left to reset then.
+        # In autocommit a single statement is one round trip instead of three, and leaves no state to reset.
         self._name = describe(url)
         self._engine = create_async_engine(
             url,
             connect_args=connect_arguments(url) | _cursors(prepared_statements=prepared_statements),
-            hide_parameters=True,  # what callers send is not for the log
+            hide_parameters=True,  # the log never contains what callers send
             isolation_level="AUTOCOMMIT",
             max_overflow=0,
             pool_reset_on_return=None,
@@ -85,8 +85,8 @@ class Database:
         self._connector = Connector()
         event.listen(self._autocommit, "do_connect", self._connector)
         event.listen(self._autocommit, "handle_error", drop_if_not_primary)
-        # Those who wait for a connection wait here and not in the pool, which wakes them for one that has become free,
-        # but not when one that was to be made could not be.
+        # Callers wait here for a connection, not in the pool: the pool wakes them when a connection is returned, but
+        # not when opening one fails.
         self._free = asyncio.Semaphore(pool_size)
         self._pool_timeout_seconds = pool_timeout_seconds
         self.pending = 0
@@ -99,7 +99,7 @@ class Database:
         return self._name
 
     async def run(self, work: Callable[Concatenate[Connection, _P], T], /, *args: _P.args, **kwargs: _P.kwargs) -> T:
-        """Run work that is a single statement, or reads for which several snapshots do."""
+        """Run work of a single statement, or of reads that need no common snapshot."""
 
         def unit() -> T:
             with translated_errors(), self._connect(self._autocommit) as connection:
@@ -110,7 +110,7 @@ class Database:
     async def run_in_transaction(
         self, work: Callable[Concatenate[Connection, _P], T], /, *args: _P.args, **kwargs: _P.kwargs
     ) -> T:
-        """Run work of several statements that take effect all together or not at all, in the name of the caller."""
+        """Run work in a transaction, in the name of the current caller."""
 
         def unit() -> T:
             with (
@@ -149,12 +149,12 @@ class Database:
             Exception: What the read documents.
         """
         if self.prepares and isinstance(read.statement, PreparedStatement):
-            rows = await self._prepared_rows(read.statement, read)
+            rows = await self._rows_of_prepared(read.statement, read)
         else:
             rows = await self.run(read.rows)
         return read.result(rows)
 
-    async def _prepared_rows(self, statement: PreparedStatement, read: Read[Any]) -> Sequence[tuple[Any, ...]]:
+    async def _rows_of_prepared(self, statement: PreparedStatement, read: Read[Any]) -> Sequence[tuple[Any, ...]]:
         """Read all rows past SQLAlchemy, for a fifth of its CPU; where that fails, by SQLAlchemy."""
         await self._take_slot()
         try:
@@ -179,7 +179,7 @@ class Database:
                 raise
             self.on_direct_read(statement, time.perf_counter() - began, error.state)
             _log.warning("DeadlineExceededError: PostgreSQL stopped a read")
-            raise DeadlineExceededError from error  # once more would take as long once more
+            raise DeadlineExceededError from error  # a retry would take as long
         self.on_direct_read(statement, time.perf_counter() - began, None)
         return rows
 
@@ -215,7 +215,7 @@ class Database:
 
     async def _wait_until_free(self) -> None:
         began, clock = time.monotonic(), asyncio.get_running_loop().time
-        asked = clock()  # by the clock of the time-out, which under uvloop may be some milliseconds behind
+        asked = clock()  # by the clock of the timeout, which under uvloop may be some milliseconds behind
         self.pending += 1
         try:
             async with asyncio.timeout(self._pool_timeout_seconds):
@@ -229,31 +229,31 @@ class Database:
             self.on_wait(clock() - asked)
         if self._connector.failed_at > began and not self.idle:
             self._free.release()
-            raise UnavailableError  # whoever has come since then may try again
+            raise UnavailableError  # only callers that arrive later retry
 
     @property
     def engine(self) -> Engine:
-        """What runs the statements, for those who watch."""
+        """The engine, for listeners to its events."""
         return self._autocommit
 
     @property
     def size(self) -> int:
-        """How many connections there may be."""
+        """The size of the pool."""
         return self._pool.size()
 
     @property
     def used(self) -> int:
-        """How many connections are in use now."""
+        """The number of connections in use."""
         return self._pool.checkedout() - self._direct.idle
 
     @property
     def idle(self) -> int:
-        """How many connections nobody uses now."""
+        """The number of open connections that are not in use."""
         return self._pool.checkedin() + self._direct.idle
 
     @property
     def _pool(self) -> QueuePool:
-        return cast("QueuePool", self._engine.pool)  # it is another one once connections were dropped
+        return cast("QueuePool", self._engine.pool)  # replaced when connections are dropped
 
     async def close(self) -> None:
         """Close all connections."""
@@ -262,11 +262,11 @@ class Database:
 
 
 def disable_psycopg_yields() -> None:
-    """Let psycopg keep the event loop while it does not wait for PostgreSQL, for the whole of this process.
+    """Stop psycopg from yielding to the event loop while it does not wait for PostgreSQL, in this whole process.
 
-    It gives way after 5 ms, also while SQLAlchemy makes a connection ready or takes it back into its pool: a call that
-    is cancelled right there would cost the pool that connection for good. So this is for a process that serves; to
-    others, as those of tests, psycopg stays as it is.
+    It yields after 5 ms, also while SQLAlchemy checks a connection out or in: a call that is cancelled at that moment
+    would leak the connection. Only a process that serves calls this; in others, such as tests of other projects,
+    psycopg keeps its default.
     """
     waiting.MAX_BUSY_TIME = math.inf
 

@@ -1,7 +1,7 @@
-"""Prepared reads by libpq itself, on connections that are lent by SQLAlchemy's pool and kept between reads.
+"""Prepared reads by libpq, on connections that are checked out of SQLAlchemy's pool and kept between reads.
 
-By way of SQLAlchemy a point read takes five times the CPU in this process: its pool, its connection and cursor, a
-greenlet, and that the event loop is asked to watch a socket anew for each answer.
+Through SQLAlchemy a point read takes five times the CPU in this process: for its pool, its connection and cursor, a
+greenlet, and a socket that the event loop registers again for each result.
 """
 
 import asyncio
@@ -24,10 +24,10 @@ _PREPARED = "direct_reads"
 
 
 class DirectReadError(Exception):
-    """A read failed. SQLAlchemy is to do it again, and to find out what is wrong and which connections can be kept.
+    """A read failed. The caller retries it by SQLAlchemy, which finds the cause and drops broken connections.
 
     Attributes:
-        state: The SQLSTATE that PostgreSQL gave, if it did.
+        state: The SQLSTATE, if PostgreSQL sent one.
     """
 
     def __init__(self, state: str | None = None) -> None:
@@ -36,27 +36,27 @@ class DirectReadError(Exception):
 
 
 class _DirectConnection:
-    """A connection that nobody else uses, and whose socket the event loop watches all the time."""
+    """A connection in exclusive use, whose socket stays registered with the event loop."""
 
-    def __init__(self, lent: Connection, generation: int) -> None:
+    def __init__(self, checked_out: Connection, generation: int) -> None:
         self.generation = generation
         self.is_lost = False
-        self._lent = lent
-        self._driver = cast("psycopg.AsyncConnection[Any]", lent.connection.driver_connection)
+        self._checked_out = checked_out
+        self._driver = cast("psycopg.AsyncConnection[Any]", checked_out.connection.driver_connection)
         self._libpq = self._driver.pgconn
         self._socket = self._libpq.socket
-        self._prepared: set[bytes] = lent.connection.info.setdefault(_PREPARED, set())
+        self._prepared: set[bytes] = checked_out.connection.info.setdefault(_PREPARED, set())
         self._transformer = Transformer(self._driver)
         self._loop = asyncio.get_running_loop()
         self._arrived: asyncio.Future[None] | None = None
         self._is_watched = True
-        self._loop.add_reader(self._socket, self._take_in)
+        self._loop.add_reader(self._socket, self._receive)
 
     async def rows(self, statement: PreparedStatement, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
         """Read all rows.
 
         Raises:
-            DirectReadError: It did not work. The connection is not to be used any more.
+            DirectReadError: It failed. The connection cannot be used any more.
         """
         try:
             result = await self._execute_prepared(statement, parameters)
@@ -83,22 +83,22 @@ class _DirectConnection:
         return await self._result(ExecStatus.TUPLES_OK)
 
     async def cancel(self) -> None:
-        """Let PostgreSQL stop what it is doing here. What it says of that is left unread."""
+        """Cancel the running statement. Its result stays unread."""
         self._unwatch()
-        with suppress(psycopg.Error):  # then it is gone anyway
+        with suppress(psycopg.Error):  # the connection is lost, and the statement with it
             await self._driver.cancel_safe(timeout=_CANCEL_SECONDS)
 
-    def give_back(self, *, is_spoilt: bool = False) -> None:
-        """Give the connection back to the pool, or have it closed; in a greenlet."""
+    def check_in(self, *, is_broken: bool = False) -> None:
+        """Return the connection to the pool, or close it if it is broken; in a greenlet."""
         self._unwatch()
-        if is_spoilt or self.is_lost:
-            self._lent.invalidate()
-        self._lent.close()
+        if is_broken or self.is_lost:
+            self._checked_out.invalidate()
+        self._checked_out.close()
 
     async def _result(self, expected: ExecStatus) -> PGresult:
-        """Wait for the answer to what has just been sent, to its end."""
+        """Wait for the complete result of the statement that was sent."""
         if self._libpq.flush():
-            raise DirectReadError  # nobody takes it, or it is longer than a read can be
+            raise DirectReadError  # the socket takes no more: the server does not read, or the statement is too long
         last: PGresult | None = None
         while True:
             while self._libpq.is_busy():
@@ -115,8 +115,8 @@ class _DirectConnection:
             raise DirectReadError(state.decode() if state else None)
         return last
 
-    def _take_in(self) -> None:
-        """Take in what has arrived: an answer, or that the other side has gone."""
+    def _receive(self) -> None:
+        """Read what has arrived: a result, or the end of the connection."""
         try:
             self._libpq.consume_input()
         except psycopg.OperationalError:
@@ -126,21 +126,21 @@ class _DirectConnection:
             self._arrived.set_result(None)
 
     def _unwatch(self) -> None:
-        """Watch the socket no more; once, for libpq closes one that is lost, and another connection gets its number."""
+        """Unregister the socket, only once: libpq closes a lost one, and another connection may get its number."""
         if self._is_watched:
             self._is_watched = False
             self._loop.remove_reader(self._socket)
 
 
 class DirectReads:
-    """The connections of an engine that are kept for prepared reads. They count as lent in its pool."""
+    """The connections that are kept for prepared reads. The pool counts them as checked out."""
 
     def __init__(self, engine: Engine, connect: Callable[[], Connection]) -> None:
-        """Keep none yet.
+        """Start without connections.
 
         Args:
             engine: The engine.
-            connect: Makes a connection of its pool, in a greenlet.
+            connect: Checks a connection out of its pool, in a greenlet.
         """
         self._engine = engine
         self._connect = connect
@@ -151,57 +151,57 @@ class DirectReads:
 
     @property
     def idle(self) -> int:
-        """How many connections are kept that nobody uses now."""
+        """The number of kept connections that are not in use."""
         return len(self._idle)
 
     async def rows(self, statement: PreparedStatement, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
         """Read all rows of a prepared read.
 
         Raises:
-            DirectReadError: It did not work.
-            Exception: Whatever `connect` raises.
+            DirectReadError: It failed.
+            Exception: What `connect` raises.
         """
         connection = await self._take()
         try:
             rows = await connection.rows(statement, parameters)
         except DirectReadError:
-            await greenlet_spawn(connection.give_back, is_spoilt=True)
+            await greenlet_spawn(connection.check_in, is_broken=True)
             raise
-        except BaseException:  # it was cut off in the middle
+        except BaseException:  # cancelled
             try:
                 await connection.cancel()
             finally:
-                await greenlet_spawn(connection.give_back, is_spoilt=True)
+                await greenlet_spawn(connection.check_in, is_broken=True)
             raise
         if self._is_closed:
-            await greenlet_spawn(connection.give_back, is_spoilt=True)  # its pool has been disposed of
+            await greenlet_spawn(connection.check_in, is_broken=True)  # its pool was disposed of
         else:
             self._idle.append(connection)
         return rows
 
     def make_room(self) -> None:
-        """Give one back if the pool has lent all, for somebody who is entitled to one; in a greenlet."""
+        """Return one to the pool if all are checked out, for a caller that holds a slot; in a greenlet."""
         pool: Any = self._engine.pool  # a QueuePool
         if self._idle and pool.checkedout() >= pool.size():
-            self._idle.pop(0).give_back()
+            self._idle.pop(0).check_in()
 
     async def close(self) -> None:
-        """Give all back, those that are in use now as soon as they are not."""
+        """Return all to the pool; those in use follow when their reads end."""
         self._is_closed = True
         while self._idle:
-            await greenlet_spawn(self._idle.pop().give_back)
+            await greenlet_spawn(self._idle.pop().check_in)
 
     async def _take(self) -> _DirectConnection:
         while self._idle:
             connection = self._idle.pop()
             if connection.generation == self._generation and not connection.is_lost:
                 return connection
-            await greenlet_spawn(connection.give_back)
-        # That of now: if another is found to lead nowhere meanwhile, so may this one.
+            await greenlet_spawn(connection.check_in)
+        # The generation before connecting: if a connection is invalidated meanwhile, this one may be broken too.
         generation = self._generation
         return _DirectConnection(await greenlet_spawn(self._connect), generation)
 
     def _note_invalid(self, _connection: object, _record: object, error: BaseException | None) -> None:
-        """Give back all when one was found to lead nowhere: the pool knows then which others do."""
+        """Start a new generation when a connection was broken: the pool checks the older ones again."""
         if error is not None:
             self._generation += 1

@@ -1,4 +1,4 @@
-"""What errors of PostgreSQL mean to a caller."""
+"""Translates errors of PostgreSQL into errors for callers."""
 
 import logging
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from sprocket_grpc.errors import AbortedError, DeadlineExceededError, SprocketEr
 _log = logging.getLogger(__name__)
 
 # SQLSTATEs and their classes (PostgreSQL manual, appendix A).
-_STATUS: dict[str, type[SprocketError]] = {
+_ERRORS: dict[str, type[SprocketError]] = {
     "08": UnavailableError,  # connection exceptions
     "25006": UnavailableError,  # read only: a standby, or a primary that is being replaced
     "3D000": UnavailableError,  # the database does not exist
@@ -29,12 +29,12 @@ _STATUS: dict[str, type[SprocketError]] = {
 }
 
 UntranslatedError: TypeAlias = DBAPIError
-"""What is left of errors of the database once the others were translated: such as that a right is missing."""
+"""An error of the database that means nothing to callers, such as a missing privilege."""
 
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """Turn errors of the database that mean something to a caller into ours; they leave a line in the log."""
+    """Translate errors of the database into errors for callers, and log a line for each."""
     try:
         yield
     except DBAPIError as error:
@@ -46,7 +46,7 @@ def translated_errors() -> Iterator[None]:
 
 
 def _translate(error: DBAPIError) -> type[SprocketError] | None:
-    """Find what an error of the driver means to a caller."""
+    """Return the error for callers of an error of the driver, or None."""
     state: str | None = getattr(error.orig, "sqlstate", None)
     if state is None:
         lost = error.connection_invalidated or isinstance(error, OperationalError)
@@ -55,5 +55,5 @@ def _translate(error: DBAPIError) -> type[SprocketError] | None:
 
 
 def error_for_sqlstate(state: str) -> type[SprocketError] | None:
-    """Return what an SQLSTATE means to a caller, if anything: the longest prefix that is known decides."""
-    return next((_STATUS[state[:n]] for n in (5, 3, 2) if state[:n] in _STATUS), None)
+    """Return the error for callers of an SQLSTATE, by its longest known prefix, or None."""
+    return next((_ERRORS[state[:n]] for n in (5, 3, 2) if state[:n] in _ERRORS), None)

@@ -1,7 +1,7 @@
-"""Where reads go: to a standby while it is known to be fresh enough, and else to the primary.
+"""Routes reads: to a standby while it is fresh enough, otherwise to the primary.
 
-How old a standby is, is measured by our clock alone: we ask the primary again and again where its log ends, and a
-standby that has replayed the log up to there shows all that was committed before we asked.
+The age of a standby is measured by the clock of the server alone: it polls the primary for the end of its write-ahead
+log, and a standby that has replayed the log up to there shows everything that was committed before the poll.
 """
 
 import asyncio
@@ -20,21 +20,21 @@ from sprocket_grpc.storage.postgres.prepared import Read, T
 from sprocket_grpc.storage.postgres.replication import READ_REPLAYED, READ_WRITTEN
 
 _ANSWER_TIMEOUT_SECONDS = 5
-_AWAY_SECONDS = 5
-"""After how long a standby that did not answer is asked again: each time leaves a line in the log."""
+_UNAVAILABLE_SECONDS = 5
+"""The poll interval of a standby that did not answer: each poll of it logs a line."""
 
-_LONGEST_TICK_SECONDS = 1
-_TICKS_IN_LAG = 5
+_LONGEST_POLL_SECONDS = 1
+_POLLS_IN_LAG = 5
 
 _log = logging.getLogger(__name__)
 
 
 class _Sample(NamedTuple):
-    """A look at the primary.
+    """The result of a poll of the primary.
 
     Attributes:
-        time: When we asked, by a clock that never goes back.
-        written: Up to where its log was written then, or a little later.
+        time: When the poll began, by a monotonic clock.
+        written: The end of its log then, or a little later.
     """
 
     time: float
@@ -42,7 +42,7 @@ class _Sample(NamedTuple):
 
 
 class _Standby:
-    """A standby, and as of when it is known to show everything."""
+    """A standby, and the time up to which it is known to show all commits."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -50,9 +50,10 @@ class _Standby:
 
 
 class ReadSession:
-    """What one call reads: all from one standby, or from the primary, which is never behind it.
+    """The reads of one call: all from one standby, or from the primary, which is never behind it.
 
-    What fails on the standby, or is missing there, is read again on the primary, and so is all that is read after it.
+    A read that fails on the standby, or finds something missing there, is repeated on the primary, and so are all later
+    reads.
     """
 
     def __init__(self, primary: Database, standby: _Standby | None) -> None:
@@ -65,23 +66,23 @@ class ReadSession:
             try:
                 return await self._standby.database.read(read)
             except UnavailableError:
-                self._standby.as_of = -math.inf  # until it is heard of again
+                self._standby.as_of = -math.inf  # until the next poll
             except (AbortedError, NotFoundError):
-                pass  # what it replays was in the way of the read, or it has not replayed enough
+                pass  # replay conflicted with the read, or is behind
             self._standby = None
         return await self._primary.read(read)
 
 
 class ReadRouter:
-    """The primary and its standbys, as those see them who only read."""
+    """The primary and its standbys, for reads."""
 
     def __init__(self, primary: Database, standbys: Sequence[Database] = (), maximum_lag_seconds: float = 5) -> None:
-        """Take standbys that nothing is known of before `watch` runs.
+        """Start without a fresh standby, until `watch` has polled.
 
         Args:
             primary: The primary.
-            standbys: Its standbys. Any that turns out to be none is not used.
-            maximum_lag_seconds: How old what is read may be.
+            standbys: Its standbys. A server that is no standby is not used.
+            maximum_lag_seconds: The greatest age of what is read.
         """
         self._primary = primary
         self._standbys = [_Standby(each) for each in standbys]
@@ -91,16 +92,16 @@ class ReadRouter:
 
     @property
     def databases(self) -> dict[str, Database]:
-        """The primary and the standbys, by names to tell them apart."""
+        """The primary and the standbys, by name."""
         return {"primary": self._primary} | {f"standby-{n}": each.database for n, each in enumerate(self._standbys, 1)}
 
     @property
     def fresh(self) -> int:
-        """How many standbys are fresh enough now."""
+        """The number of standbys that are fresh enough."""
         return len(self._fresh())
 
     def begin(self) -> ReadSession:
-        """Choose where one call reads, in turn among the standbys that are fresh enough."""
+        """Start the reads of one call, in turn among the standbys that are fresh enough."""
         fresh = self._fresh()
         return ReadSession(self._primary, fresh[next(self._turn) % len(fresh)] if fresh else None)
 
@@ -109,13 +110,13 @@ class ReadRouter:
         return await self.begin().read(read)
 
     async def watch(self, primary: Database) -> None:
-        """Keep an eye on how old the standbys are, for ever.
+        """Poll the primary and the standbys, for ever.
 
         Args:
-            primary: Connections to the primary that are not those of requests, behind which this would wait.
+            primary: The primary, by other connections than those of calls, so that the polls do not queue behind calls.
         """
         if self._standbys:
-            await asyncio.gather(self._sample(primary), *map(self._look_at, self._standbys))
+            await asyncio.gather(self._poll_primary(primary), *map(self._poll_standby, self._standbys))
 
     async def close(self) -> None:
         """Close all connections to the standbys."""
@@ -127,40 +128,40 @@ class ReadRouter:
         return [each for each in self._standbys if each.as_of >= since]
 
     @property
-    def _tick_seconds(self) -> float:
-        return min(_LONGEST_TICK_SECONDS, self._maximum_lag_seconds / _TICKS_IN_LAG)
+    def _poll_seconds(self) -> float:
+        return min(_LONGEST_POLL_SECONDS, self._maximum_lag_seconds / _POLLS_IN_LAG)
 
-    async def _sample(self, primary: Database) -> None:
+    async def _poll_primary(self, primary: Database) -> None:
         while True:
             asked = time.monotonic()
-            if (written := await self._ask(primary, READ_WRITTEN)) is not None:
+            if (written := await self._poll(primary, READ_WRITTEN)) is not None:
                 self._keep(_Sample(asked, written))
-            await asyncio.sleep(self._tick_seconds)
+            await asyncio.sleep(self._poll_seconds)
 
     def _keep(self, sample: _Sample) -> None:
         samples = self._samples
         if samples and sample.written < samples[-1].written:
-            samples.clear()  # of another primary, which had not got all of the log before it took over
+            samples.clear()  # a new primary, which had not received the whole log of the old one
         samples.append(sample)
         while samples[0].time < sample.time - self._maximum_lag_seconds:
             samples.popleft()
 
-    async def _look_at(self, standby: _Standby) -> None:
+    async def _poll_standby(self, standby: _Standby) -> None:
         while True:
             was_fresh = standby in self._fresh()
-            replayed = await self._ask(standby.database, READ_REPLAYED)
+            replayed = await self._poll(standby.database, READ_REPLAYED)
             known = [each.time for each in self._samples if replayed is not None and each.written <= replayed]
             standby.as_of = max(known, default=-math.inf)
             if (is_fresh := standby in self._fresh()) != was_fresh:
                 _log.info("%s is %s", standby.database, "used for reads" if is_fresh else "not used for reads")
-            await asyncio.sleep(_AWAY_SECONDS if replayed is None else self._tick_seconds)
+            await asyncio.sleep(_UNAVAILABLE_SECONDS if replayed is None else self._poll_seconds)
 
-    async def _ask(self, database: Database, question: Read[T]) -> T | None:
+    async def _poll(self, database: Database, question: Read[T]) -> T | None:
         try:
             async with asyncio.timeout(_ANSWER_TIMEOUT_SECONDS):
                 return await database.read(question)
         except (SprocketError, TimeoutError):
             return None
         except UntranslatedError:
-            _log.exception("%s does not say how far it is", database)
+            _log.exception("polling %s for its position in the log failed", database)
             return None

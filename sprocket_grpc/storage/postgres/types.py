@@ -12,7 +12,7 @@ from sqlalchemy.types import UserDefinedType
 
 
 def epoch_micros(instant: ColumnElement[Any]) -> ColumnElement[int]:
-    """Turn a timestamp into microseconds since 1970: exact until 2242, and cheaper than numeric `extract`."""
+    """Convert a timestamp to microseconds since 1970: exact until 2242, and cheaper than numeric `extract`."""
     return cast(func.date_part(literal_column("'epoch'"), instant) * literal_column("1000000"), BigInteger)
 
 
@@ -23,7 +23,7 @@ class Identifier(UserDefinedType[str]):
     render_bind_cast = True
 
     def get_col_spec(self, **_: object) -> str:
-        """Name the type in PostgreSQL."""
+        """Return the name of the type in PostgreSQL."""
         return "UUID"
 
     def column_expression(self, colexpr: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -32,7 +32,7 @@ class Identifier(UserDefinedType[str]):
 
 
 class ArrayOf(UserDefinedType[Sequence[str]]):
-    """The type of a parameter that holds several texts or UUIDs: they are written in a tenth of the driver's time."""
+    """The type of a parameter that is an array of texts or UUIDs, written in a tenth of the driver's time."""
 
     cache_ok = True
     render_bind_cast = True
@@ -41,16 +41,16 @@ class ArrayOf(UserDefinedType[Sequence[str]]):
         self.kind = kind
 
     def get_col_spec(self, **_: object) -> str:
-        """Name the type in PostgreSQL."""
+        """Return the name of the type in PostgreSQL."""
         return f"{self.kind}[]"
 
     def bind_processor(self, dialect: Dialect) -> Callable[[Any], str]:  # noqa: ARG002  # SQLAlchemy's
-        """Return what writes them."""
+        """Return the function that writes the array."""
         return as_array
 
 
 def as_array(values: Sequence[str]) -> str:
-    """Write an array, each value in quotes (PostgreSQL manual, 8.15.6). NUL, which none holds, parts them meanwhile."""
+    """Write an array, each value in quotes (PostgreSQL manual, 8.15.6). NUL separates them: no value contains it."""
     if not values:
         return "{}"
     escaped = "\0".join(values).replace("\\", r"\\").replace('"', r"\"")
@@ -58,12 +58,12 @@ def as_array(values: Sequence[str]) -> str:
 
 
 class Instant(UserDefinedType[int]):
-    """A time with zone that is read as microseconds since 1970. It is only ever written by PostgreSQL."""
+    """A time with zone that is read as microseconds since 1970. Only PostgreSQL writes it."""
 
     cache_ok = True
 
     def get_col_spec(self, **_: object) -> str:
-        """Name the type in PostgreSQL."""
+        """Return the name of the type in PostgreSQL."""
         return "TIMESTAMP WITH TIME ZONE"
 
     def column_expression(self, colexpr: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -72,4 +72,4 @@ class Instant(UserDefinedType[int]):
 
 
 IDENTIFIERS = ArrayOf("UUID")
-"""The type of a parameter that holds several ids."""
+"""The type of a parameter that is an array of ids."""
