@@ -22,10 +22,11 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class AuditEntry(_message.Message):
-    """One write of one resource.
+    """One change of one resource.
 
-    A call that writes several, as a batch or a deletion with force does, leaves an entry for each; all of them
-    have its request_id. That a sprocket was counted in its factory or entered in its chart is no entry.
+    A call that changes several resources, such as a batch or a deletion with force, has an entry for each of
+    them, all with the same request_id. The counting of sprockets in a factory and the entries of its chart are
+    not logged.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -42,50 +43,50 @@ class AuditEntry(_message.Message):
     id: _builtins.str
     """The identifier of the entry.
 
-    A UUID (RFC 9562, version 7) in lower case, in the order in which the entries were made.
+    A UUID (RFC 9562, version 7) in lower case. Ids are in the order in which the entries were made.
     """
     principal: _builtins.str
-    """Who wrote it.
+    """The caller that made the change, such as `api-key:dashboards`.
 
-    The name of the caller: `anonymous` where callers need none; `database:` and the name of the account
-    if it was not written by a call, but in the database itself or by a command.
+    `anonymous` if the server does not authenticate callers. `database:` and the name of a PostgreSQL role if
+    the change was made by a command or with SQL, and not by a call.
     """
     request_id: _builtins.str
-    """The id of the call that wrote it, as it stands in logs and errors.
+    """The request id of the call that made the change, as in logs and errors.
 
-    The x-request-id that the caller sent as metadata, or else the one that the server gave to the call and
-    answered; not the field request_id of requests. Empty if it was not written by a call.
+    It is the x-request-id of the call: the one in the caller's metadata, or else the one that the server
+    generated. It is not the field request_id of requests. Empty if the change was not made by a call.
     """
     method: _builtins.str
-    """The method that wrote it, such as `/sprocket.v1.FactoryService/CreateFactory`.
+    """The method that made the change, such as `/sprocket.v1.FactoryService/CreateFactory`.
 
-    Empty if it was not written by a call.
+    Empty if the change was not made by a call.
     """
     resource_type: _builtins.str
-    """What kind of resource was written, such as `sprocket.v1.Factory`."""
+    """The type of the resource, such as `sprocket.v1.Factory`."""
     resource_id: _builtins.str
-    """The id of the resource that was written."""
+    """The id of the resource."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """The time at which the resource was written.
+        """The time at which the resource was changed.
 
-        To the microsecond, by the clock of the database.
+        Precise to the microsecond, by the clock of the database.
         """
 
     @_builtins.property
     def before(self) -> _struct_pb2.Struct:
-        """The resource as it was before.
+        """The resource before the change.
 
-        Absent if it was created. All fields but etag, in the JSON mapping of protobuf, under the names that they
-        have in the message of the resource: so times are texts as in RFC 3339, and int64 values are texts of
-        digits. A resource that has changed since then may have other fields today.
+        Absent if the change created it. Contains all fields but etag, in the JSON mapping of protobuf, under
+        their names in the proto: times are strings in the format of RFC 3339, and int64 values are strings of
+        digits. An old entry has the fields that the resource had then, which may differ from today's.
         """
 
     @_builtins.property
     def after(self) -> _struct_pb2.Struct:
-        """The resource as it was afterwards.
+        """The resource after the change.
 
-        Absent if it was deleted. As in before.
+        Absent if the change deleted it. In the same format as before.
         """
 
     def __init__(
@@ -121,38 +122,39 @@ class ListAuditEntriesRequest(_message.Message):
     ORDER_BY_FIELD_NUMBER: _builtins.int
     SHOW_TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """The largest number of entries to return.
+    """The maximum number of entries to return.
 
-    Optional. 50 when 0 or absent; what is over 1,000 counts as 1,000; a negative number is an error.
-    A server may be set up with smaller numbers than these two. Fewer may come back, also when more are
-    left: only an empty next_page_token means the end.
+    Optional. If 0 or absent, 50. Numbers over 1,000 count as 1,000; a negative number is an error. A server
+    may be configured with another default and a lower maximum. The response can have fewer entries than that
+    even if more follow: only an empty next_page_token marks the last page.
     """
     page_token: _builtins.str
-    """Where to go on: the next_page_token of the previous response.
+    """The next_page_token of the previous response, to get the next page.
 
-    Optional. The first page when empty. All other fields but page_size must be as they were then.
+    Optional. If empty, the first page is returned. All other fields but page_size must be the same as in the
+    previous request.
     """
     filter: _builtins.str
-    """Which entries to return, as an expression (AIP-160).
+    """Which entries to return, as a filter expression (AIP-160).
 
-    Optional. All when empty. Every field of an entry but before and after can be compared. Up to 2,000
-    characters, 32 levels of nesting and 100 comparisons. Examples:
+    Optional. If empty, all entries are returned. Every field but before and after can be compared. At most
+    2,000 characters, 32 levels of nesting and 100 comparisons. Examples:
     `resource_id = "01937f2e-7d1c-7a40-8a53-0c7f5b1b9d55"`,
     `principal = "api-key:dashboards" AND create_time >= "2026-11-01T00:00:00Z"`.
-    Without a resource_id, all entries from the newest on are read until the page is full.
+    A filter without a resource_id reads all entries, from the newest on, until the page is full.
     """
     order_by: _builtins.str
-    """The order in which to return them (AIP-132): names of fields but before and after, each with ` desc`
-    behind it for descending, or ` asc`, separated by commas.
+    """The order in which to return the entries (AIP-132): a comma-separated list of fields, each optionally
+    followed by ` asc` (the default) or ` desc`.
 
-    Optional. By `id desc` when empty. Up to 200 characters, and no field twice. Entries that are equal in
-    all of these come in the order of their ids, descending if the last of these is.
-    Only `id` is backed by an index: other orders read all that the filter lets through for each page.
+    Optional. If empty, the order is `id desc`. Every field but before and after can be named, and none
+    twice; at most 200 characters. Ties are broken by id, in the direction of the last field.
+    Only `id` has an index. In any other order, the server reads all matching entries for every page.
     """
     show_total_size: _builtins.bool
-    """Whether to count all entries that the filter lets through.
+    """Whether to count all matching entries and return the number as total_size.
 
-    Optional. Counting reads all of them.
+    Optional. Counting reads every one of them.
     """
     def __init__(
         self,
@@ -181,14 +183,14 @@ class ListAuditEntriesResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """The page_token of the next page.
+    """The page_token for the next page.
 
-    Opaque, and safe in a URL. Empty when this is the last page.
+    Opaque and URL-safe. Empty on the last page.
     """
     total_size: _builtins.int
-    """How many entries the filter lets through, on all pages together.
+    """The number of entries that match the filter, on all pages together.
 
-    0 unless show_total_size asks for it.
+    0 unless show_total_size is true.
     """
     @_builtins.property
     def audit_entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditEntry]:

@@ -26,14 +26,16 @@ if _version_not_supported:
 
 
 class AuditServiceStub:
-    """Tells who changed what, and when: every creation, update and deletion of a location, sprocket type,
-    factory or sprocket has left an entry, whichever way it was made. Entries never change.
+    """Reads the audit log: who changed what, and when.
 
-    When callers need rights, only those with `sprocket.admin` may call this service.
+    Every creation, update and deletion of a location, sprocket type, factory or sprocket has an entry, whether
+    it was made by a call, by a command or with SQL. Entries never change.
 
-    Every error is a google.rpc.Status whose details hold a google.rpc.ErrorInfo, with a reason from
-    ErrorReason. Beside the errors an RPC lists, each may answer UNAVAILABLE while the database cannot be
-    reached and DEADLINE_EXCEEDED when its time has run out.
+    If the server authenticates callers, this service requires the permission `sprocket.admin`.
+
+    Every error is a google.rpc.Status whose details contain a google.rpc.ErrorInfo with a reason from
+    ErrorReason. In addition to the errors listed for an RPC, every RPC can return UNAUTHENTICATED,
+    PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE, DEADLINE_EXCEEDED and INTERNAL.
     """
 
     def __init__(self, channel):
@@ -50,25 +52,27 @@ class AuditServiceStub:
 
 
 class AuditServiceServicer:
-    """Tells who changed what, and when: every creation, update and deletion of a location, sprocket type,
-    factory or sprocket has left an entry, whichever way it was made. Entries never change.
+    """Reads the audit log: who changed what, and when.
 
-    When callers need rights, only those with `sprocket.admin` may call this service.
+    Every creation, update and deletion of a location, sprocket type, factory or sprocket has an entry, whether
+    it was made by a call, by a command or with SQL. Entries never change.
 
-    Every error is a google.rpc.Status whose details hold a google.rpc.ErrorInfo, with a reason from
-    ErrorReason. Beside the errors an RPC lists, each may answer UNAVAILABLE while the database cannot be
-    reached and DEADLINE_EXCEEDED when its time has run out.
+    If the server authenticates callers, this service requires the permission `sprocket.admin`.
+
+    Every error is a google.rpc.Status whose details contain a google.rpc.ErrorInfo with a reason from
+    ErrorReason. In addition to the errors listed for an RPC, every RPC can return UNAUTHENTICATED,
+    PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE, DEADLINE_EXCEEDED and INTERNAL.
     """
 
     def ListAuditEntries(self, request, context):
         """Lists entries of the audit log, by default the newest first.
 
-        An entry is there as soon as the write that it is about has taken effect. An entry that is there throughout
-        is returned exactly once, whatever is written between pages.
+        An entry is visible as soon as its change is committed. An entry that exists during the whole listing is
+        returned exactly once, even if other entries are added between pages.
 
         Errors:
-        - INVALID_ARGUMENT: The page size is negative, the filter or the order cannot be understood, or the
-        page token is not one that this request was given.
+        - INVALID_ARGUMENT: page_size is negative, filter or order_by is invalid, or page_token was not issued
+        for this request.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -91,14 +95,16 @@ def add_AuditServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AuditService:
-    """Tells who changed what, and when: every creation, update and deletion of a location, sprocket type,
-    factory or sprocket has left an entry, whichever way it was made. Entries never change.
+    """Reads the audit log: who changed what, and when.
 
-    When callers need rights, only those with `sprocket.admin` may call this service.
+    Every creation, update and deletion of a location, sprocket type, factory or sprocket has an entry, whether
+    it was made by a call, by a command or with SQL. Entries never change.
 
-    Every error is a google.rpc.Status whose details hold a google.rpc.ErrorInfo, with a reason from
-    ErrorReason. Beside the errors an RPC lists, each may answer UNAVAILABLE while the database cannot be
-    reached and DEADLINE_EXCEEDED when its time has run out.
+    If the server authenticates callers, this service requires the permission `sprocket.admin`.
+
+    Every error is a google.rpc.Status whose details contain a google.rpc.ErrorInfo with a reason from
+    ErrorReason. In addition to the errors listed for an RPC, every RPC can return UNAUTHENTICATED,
+    PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE, DEADLINE_EXCEEDED and INTERNAL.
     """
 
     @staticmethod

@@ -27,14 +27,16 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AuditServiceStub:
-    """Tells who changed what, and when: every creation, update and deletion of a location, sprocket type,
-    factory or sprocket has left an entry, whichever way it was made. Entries never change.
+    """Reads the audit log: who changed what, and when.
 
-    When callers need rights, only those with `sprocket.admin` may call this service.
+    Every creation, update and deletion of a location, sprocket type, factory or sprocket has an entry, whether
+    it was made by a call, by a command or with SQL. Entries never change.
 
-    Every error is a google.rpc.Status whose details hold a google.rpc.ErrorInfo, with a reason from
-    ErrorReason. Beside the errors an RPC lists, each may answer UNAVAILABLE while the database cannot be
-    reached and DEADLINE_EXCEEDED when its time has run out.
+    If the server authenticates callers, this service requires the permission `sprocket.admin`.
+
+    Every error is a google.rpc.Status whose details contain a google.rpc.ErrorInfo with a reason from
+    ErrorReason. In addition to the errors listed for an RPC, every RPC can return UNAUTHENTICATED,
+    PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE, DEADLINE_EXCEEDED and INTERNAL.
     """
 
     @_typing.overload
@@ -44,47 +46,51 @@ class AuditServiceStub:
     ListAuditEntries: _grpc.UnaryUnaryMultiCallable[_audit_pb2.ListAuditEntriesRequest, _audit_pb2.ListAuditEntriesResponse]
     """Lists entries of the audit log, by default the newest first.
 
-    An entry is there as soon as the write that it is about has taken effect. An entry that is there throughout
-    is returned exactly once, whatever is written between pages.
+    An entry is visible as soon as its change is committed. An entry that exists during the whole listing is
+    returned exactly once, even if other entries are added between pages.
 
     Errors:
-    - INVALID_ARGUMENT: The page size is negative, the filter or the order cannot be understood, or the
-      page token is not one that this request was given.
+    - INVALID_ARGUMENT: page_size is negative, filter or order_by is invalid, or page_token was not issued
+      for this request.
     """
 
 @_typing.type_check_only
 class AuditServiceAsyncStub(AuditServiceStub):
-    """Tells who changed what, and when: every creation, update and deletion of a location, sprocket type,
-    factory or sprocket has left an entry, whichever way it was made. Entries never change.
+    """Reads the audit log: who changed what, and when.
 
-    When callers need rights, only those with `sprocket.admin` may call this service.
+    Every creation, update and deletion of a location, sprocket type, factory or sprocket has an entry, whether
+    it was made by a call, by a command or with SQL. Entries never change.
 
-    Every error is a google.rpc.Status whose details hold a google.rpc.ErrorInfo, with a reason from
-    ErrorReason. Beside the errors an RPC lists, each may answer UNAVAILABLE while the database cannot be
-    reached and DEADLINE_EXCEEDED when its time has run out.
+    If the server authenticates callers, this service requires the permission `sprocket.admin`.
+
+    Every error is a google.rpc.Status whose details contain a google.rpc.ErrorInfo with a reason from
+    ErrorReason. In addition to the errors listed for an RPC, every RPC can return UNAUTHENTICATED,
+    PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE, DEADLINE_EXCEEDED and INTERNAL.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListAuditEntries: _aio.UnaryUnaryMultiCallable[_audit_pb2.ListAuditEntriesRequest, _audit_pb2.ListAuditEntriesResponse]  # type: ignore[assignment]
     """Lists entries of the audit log, by default the newest first.
 
-    An entry is there as soon as the write that it is about has taken effect. An entry that is there throughout
-    is returned exactly once, whatever is written between pages.
+    An entry is visible as soon as its change is committed. An entry that exists during the whole listing is
+    returned exactly once, even if other entries are added between pages.
 
     Errors:
-    - INVALID_ARGUMENT: The page size is negative, the filter or the order cannot be understood, or the
-      page token is not one that this request was given.
+    - INVALID_ARGUMENT: page_size is negative, filter or order_by is invalid, or page_token was not issued
+      for this request.
     """
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Tells who changed what, and when: every creation, update and deletion of a location, sprocket type,
-    factory or sprocket has left an entry, whichever way it was made. Entries never change.
+    """Reads the audit log: who changed what, and when.
 
-    When callers need rights, only those with `sprocket.admin` may call this service.
+    Every creation, update and deletion of a location, sprocket type, factory or sprocket has an entry, whether
+    it was made by a call, by a command or with SQL. Entries never change.
 
-    Every error is a google.rpc.Status whose details hold a google.rpc.ErrorInfo, with a reason from
-    ErrorReason. Beside the errors an RPC lists, each may answer UNAVAILABLE while the database cannot be
-    reached and DEADLINE_EXCEEDED when its time has run out.
+    If the server authenticates callers, this service requires the permission `sprocket.admin`.
+
+    Every error is a google.rpc.Status whose details contain a google.rpc.ErrorInfo with a reason from
+    ErrorReason. In addition to the errors listed for an RPC, every RPC can return UNAUTHENTICATED,
+    PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE, DEADLINE_EXCEEDED and INTERNAL.
     """
 
     @_abc_1.abstractmethod
@@ -95,12 +101,12 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_audit_pb2.ListAuditEntriesResponse, _abc.Awaitable[_audit_pb2.ListAuditEntriesResponse]]:
         """Lists entries of the audit log, by default the newest first.
 
-        An entry is there as soon as the write that it is about has taken effect. An entry that is there throughout
-        is returned exactly once, whatever is written between pages.
+        An entry is visible as soon as its change is committed. An entry that exists during the whole listing is
+        returned exactly once, even if other entries are added between pages.
 
         Errors:
-        - INVALID_ARGUMENT: The page size is negative, the filter or the order cannot be understood, or the
-          page token is not one that this request was given.
+        - INVALID_ARGUMENT: page_size is negative, filter or order_by is invalid, or page_token was not issued
+          for this request.
         """
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -25,9 +25,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     """Never sent."""
     ERROR_REASON_INVALID_FIELD: _ErrorReason.ValueType  # 1
-    """Fields of the request are wrong. A google.rpc.BadRequest lists all of them, each with its path.
+    """Fields of the request are invalid. A google.rpc.BadRequest lists all of them with their paths.
 
-    Code INVALID_ARGUMENT. Correct the request; sending it again unchanged cannot succeed.
+    Code INVALID_ARGUMENT. Correct the request; a retry without a change fails again.
 
     Example of an ErrorInfo:
 
@@ -38,7 +38,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         }
     """
     ERROR_REASON_INVALID_PAGE_TOKEN: _ErrorReason.ValueType  # 2
-    """The page token was not made by this service, or was made for another request.
+    """The page token was not issued by this service, or was issued for another request.
 
     Code INVALID_ARGUMENT, with a google.rpc.BadRequest. Start again from the first page.
 
@@ -51,10 +51,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         }
     """
     ERROR_REASON_MALFORMED_REQUEST: _ErrorReason.ValueType  # 3
-    """The bytes of the request are not the message that this method takes.
+    """The bytes of the request cannot be decoded as the request message of this method.
 
-    Code INVALID_ARGUMENT. The client is broken, or was built from another contract; a string that is
-    not UTF-8 comes here too.
+    Code INVALID_ARGUMENT. The client is defective or was built from another contract; a string that is not
+    valid UTF-8 has this reason too.
 
     Example of an ErrorInfo:
 
@@ -65,7 +65,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         }
     """
     ERROR_REASON_RESOURCE_NOT_FOUND: _ErrorReason.ValueType  # 4
-    """The resource that the call is about does not exist. A google.rpc.ResourceInfo names it.
+    """The requested resource does not exist. A google.rpc.ResourceInfo names it.
 
     Code NOT_FOUND.
 
@@ -81,10 +81,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         }
     """
     ERROR_REASON_REFERENCE_NOT_FOUND: _ErrorReason.ValueType  # 5
-    """The request refers to resources that do not exist. A google.rpc.PreconditionFailure lists all of
-    them, each with the path of the field as its subject.
+    """The request refers to resources that do not exist. A google.rpc.PreconditionFailure lists all of them,
+    with the path of the field as the subject.
 
-    Code FAILED_PRECONDITION. Create what is missing, or refer to something else.
+    Code FAILED_PRECONDITION. Create the missing resources, or refer to existing ones.
 
     Example of an ErrorInfo:
 
@@ -98,9 +98,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         }
     """
     ERROR_REASON_RESOURCE_IN_USE: _ErrorReason.ValueType  # 6
-    """Other resources refer to the one to be deleted. A google.rpc.PreconditionFailure names their type.
+    """Other resources refer to the resource to be deleted. A google.rpc.PreconditionFailure names their type.
 
-    Code FAILED_PRECONDITION. Delete those first.
+    Code FAILED_PRECONDITION. Delete those resources first, or set force where the method has it.
 
     Example of an ErrorInfo:
 
@@ -115,9 +115,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         }
     """
     ERROR_REASON_CONFLICTING_CHANGE: _ErrorReason.ValueType  # 7
-    """The change got in the way of another one and was undone as a whole.
+    """The request conflicted with a concurrent change and was rolled back completely.
 
-    Code ABORTED. Try again, from reading the resource on if the change was made from what was read.
+    Code ABORTED, with a google.rpc.RetryInfo. Retry the request; if its values depend on the resource, read
+    the resource again first.
 
     Example of an ErrorInfo:
 
@@ -127,10 +128,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         }
     """
     ERROR_REASON_DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 8
-    """The database cannot be reached, is too busy, or has not been migrated to what this server needs.
+    """The database is unavailable or overloaded, or its schema is older than this server requires.
 
-    Code UNAVAILABLE, with a google.rpc.RetryInfo. A read can be tried again safely. A write may have
-    taken effect if the connection broke while it was answered.
+    Code UNAVAILABLE, with a google.rpc.RetryInfo. Reads are safe to retry. A write can have taken effect if
+    the connection broke before the response: retry it with the same request_id.
 
     Example of an ErrorInfo:
 
@@ -140,7 +141,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         }
     """
     ERROR_REASON_STATEMENT_TIMEOUT: _ErrorReason.ValueType  # 9
-    """The database stopped a statement that ran for too long.
+    """The database cancelled a statement that ran for too long.
 
     Code DEADLINE_EXCEEDED.
 
@@ -152,7 +153,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         }
     """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 10
-    """Something in the service itself is wrong. The server's log says more under the request id.
+    """The service has a defect. The server's log has the details under the request id.
 
     Code INTERNAL.
 
@@ -165,7 +166,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         }
     """
     ERROR_REASON_ETAG_MISMATCH: _ErrorReason.ValueType  # 11
-    """The resource is not in the state that the etag of the request names.
+    """The etag in the request is not the current etag of the resource.
 
     Code ABORTED. Get the resource, look at what has changed, and decide again.
 
@@ -181,9 +182,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         }
     """
     ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 12
-    """The request_id was used for another request.
+    """The request_id was already used for a different request.
 
-    Code INVALID_ARGUMENT, with a google.rpc.BadRequest. Take a new id for every new request.
+    Code INVALID_ARGUMENT, with a google.rpc.BadRequest. Generate a new id for every new request.
 
     Example of an ErrorInfo:
 
@@ -194,7 +195,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         }
     """
     ERROR_REASON_INVALID_RESUME_TOKEN: _ErrorReason.ValueType  # 13
-    """The resume token was not made by this service, or was made for a stream of something else.
+    """The resume token was not issued by this service, or was issued for another stream: other factories or
+    another range.
 
     Code INVALID_ARGUMENT, with a google.rpc.BadRequest. Start again without a token.
 
@@ -219,10 +221,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         }
     """
     ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 15
-    """The call came without credentials, or with ones that do not hold: unknown, expired, revoked, or not
-    made for this service. Which of these it was is not said.
+    """The call has no credentials, or its credentials are not valid: unknown, expired, revoked, or not issued
+    for this service. The error does not say which.
 
-    Code UNAUTHENTICATED. Send other credentials; sending the call again unchanged cannot succeed.
+    Code UNAUTHENTICATED. Send other credentials; a retry without a change fails again.
 
     Example of an ErrorInfo:
 
@@ -232,10 +234,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         }
     """
     ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 16
-    """The caller is known, and does not have the right that the method needs. Nothing else of the request
-    was looked at: the answer is the same whatever it says, and whether what it is about exists or not.
+    """The caller is authenticated but lacks the permission that the method requires. The server decides this
+    before it examines the request, so the error does not depend on the request or on the existence of a
+    resource.
 
-    Code PERMISSION_DENIED. Ask whoever runs the service for the right.
+    Code PERMISSION_DENIED. Ask the operators of the service for the permission.
 
     Example of an ErrorInfo:
 
@@ -246,10 +249,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         }
     """
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 17
-    """The caller makes more calls than it may. A google.rpc.QuotaFailure names the caller as its subject.
+    """The caller exceeds its rate limit. A google.rpc.QuotaFailure names the caller as its subject.
 
-    Code RESOURCE_EXHAUSTED, with a google.rpc.RetryInfo. Nothing was done; try again after its delay,
-    before which no call of this caller gets through.
+    Code RESOURCE_EXHAUSTED, with a google.rpc.RetryInfo. The server did not execute the request. Retry it
+    after the delay; until then, the server rejects every call of this caller.
 
     Example of an ErrorInfo:
 
@@ -260,10 +263,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         }
     """
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 18
-    """The server is busy with as many calls as it takes on at once.
+    """The server already handles the maximum number of concurrent calls.
 
-    Code RESOURCE_EXHAUSTED, with a google.rpc.RetryInfo. Nothing was done; try again after its delay, or at
-    another replica.
+    Code RESOURCE_EXHAUSTED, with a google.rpc.RetryInfo. The server did not execute the request. Retry it
+    after the delay, or at another replica.
 
     Example of an ErrorInfo:
 
@@ -274,10 +277,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         }
     """
     ERROR_REASON_CALL_TIMEOUT: _ErrorReason.ValueType  # 19
-    """The call took longer than the server works on any call, whatever deadline its client gave, and was stopped.
+    """The call exceeded the server's own time limit for a call, which applies in addition to the client's
+    deadline, and was cancelled.
 
-    Code DEADLINE_EXCEEDED. A change may have taken effect at the last moment: send it again with the same
-    request_id to find out.
+    Code DEADLINE_EXCEEDED. A write can have taken effect at the last moment: retry it with the same
+    request_id.
 
     Example of an ErrorInfo:
 
@@ -289,22 +293,25 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
-    """Why a call failed, for programs: the `reason` of the google.rpc.ErrorInfo that every error carries.
+    """The reason of an error, for programs: the `reason` of the google.rpc.ErrorInfo that every error carries.
 
-    The `domain` of that ErrorInfo is `sprocket.internal`. Its `metadata` holds every variable part of the
-    error's text, under the keys that the examples show; `values` holds what a text quotes from the request.
-    Beside it, every error carries a google.rpc.RequestInfo with the request id under which the server's log
-    speaks of the call: the `x-request-id` that the client sent with it, or one that the server made. It is
-    in the trailing metadata of every answer too.
-    New reasons may be added; treat an unknown one by the status code alone.
+    The `domain` of the ErrorInfo is `sprocket.internal`. Its `metadata` contains every variable part of the
+    error message, under the keys in the examples below; `values` contains values that the message quotes from
+    the request.
+
+    Every error also carries a google.rpc.RequestInfo with the request id of the call, which is in the server's
+    log lines of the call. It is the `x-request-id` that the client sent as metadata, or one that the server
+    generated. The trailing metadata of every response contains it too.
+
+    New versions can add reasons. A client that does not know a reason handles the error by its status code.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 """Never sent."""
 ERROR_REASON_INVALID_FIELD: ErrorReason.ValueType  # 1
-"""Fields of the request are wrong. A google.rpc.BadRequest lists all of them, each with its path.
+"""Fields of the request are invalid. A google.rpc.BadRequest lists all of them with their paths.
 
-Code INVALID_ARGUMENT. Correct the request; sending it again unchanged cannot succeed.
+Code INVALID_ARGUMENT. Correct the request; a retry without a change fails again.
 
 Example of an ErrorInfo:
 
@@ -315,7 +322,7 @@ Example of an ErrorInfo:
     }
 """
 ERROR_REASON_INVALID_PAGE_TOKEN: ErrorReason.ValueType  # 2
-"""The page token was not made by this service, or was made for another request.
+"""The page token was not issued by this service, or was issued for another request.
 
 Code INVALID_ARGUMENT, with a google.rpc.BadRequest. Start again from the first page.
 
@@ -328,10 +335,10 @@ Example of an ErrorInfo:
     }
 """
 ERROR_REASON_MALFORMED_REQUEST: ErrorReason.ValueType  # 3
-"""The bytes of the request are not the message that this method takes.
+"""The bytes of the request cannot be decoded as the request message of this method.
 
-Code INVALID_ARGUMENT. The client is broken, or was built from another contract; a string that is
-not UTF-8 comes here too.
+Code INVALID_ARGUMENT. The client is defective or was built from another contract; a string that is not
+valid UTF-8 has this reason too.
 
 Example of an ErrorInfo:
 
@@ -342,7 +349,7 @@ Example of an ErrorInfo:
     }
 """
 ERROR_REASON_RESOURCE_NOT_FOUND: ErrorReason.ValueType  # 4
-"""The resource that the call is about does not exist. A google.rpc.ResourceInfo names it.
+"""The requested resource does not exist. A google.rpc.ResourceInfo names it.
 
 Code NOT_FOUND.
 
@@ -358,10 +365,10 @@ Example of an ErrorInfo:
     }
 """
 ERROR_REASON_REFERENCE_NOT_FOUND: ErrorReason.ValueType  # 5
-"""The request refers to resources that do not exist. A google.rpc.PreconditionFailure lists all of
-them, each with the path of the field as its subject.
+"""The request refers to resources that do not exist. A google.rpc.PreconditionFailure lists all of them,
+with the path of the field as the subject.
 
-Code FAILED_PRECONDITION. Create what is missing, or refer to something else.
+Code FAILED_PRECONDITION. Create the missing resources, or refer to existing ones.
 
 Example of an ErrorInfo:
 
@@ -375,9 +382,9 @@ Example of an ErrorInfo:
     }
 """
 ERROR_REASON_RESOURCE_IN_USE: ErrorReason.ValueType  # 6
-"""Other resources refer to the one to be deleted. A google.rpc.PreconditionFailure names their type.
+"""Other resources refer to the resource to be deleted. A google.rpc.PreconditionFailure names their type.
 
-Code FAILED_PRECONDITION. Delete those first.
+Code FAILED_PRECONDITION. Delete those resources first, or set force where the method has it.
 
 Example of an ErrorInfo:
 
@@ -392,9 +399,10 @@ Example of an ErrorInfo:
     }
 """
 ERROR_REASON_CONFLICTING_CHANGE: ErrorReason.ValueType  # 7
-"""The change got in the way of another one and was undone as a whole.
+"""The request conflicted with a concurrent change and was rolled back completely.
 
-Code ABORTED. Try again, from reading the resource on if the change was made from what was read.
+Code ABORTED, with a google.rpc.RetryInfo. Retry the request; if its values depend on the resource, read
+the resource again first.
 
 Example of an ErrorInfo:
 
@@ -404,10 +412,10 @@ Example of an ErrorInfo:
     }
 """
 ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 8
-"""The database cannot be reached, is too busy, or has not been migrated to what this server needs.
+"""The database is unavailable or overloaded, or its schema is older than this server requires.
 
-Code UNAVAILABLE, with a google.rpc.RetryInfo. A read can be tried again safely. A write may have
-taken effect if the connection broke while it was answered.
+Code UNAVAILABLE, with a google.rpc.RetryInfo. Reads are safe to retry. A write can have taken effect if
+the connection broke before the response: retry it with the same request_id.
 
 Example of an ErrorInfo:
 
@@ -417,7 +425,7 @@ Example of an ErrorInfo:
     }
 """
 ERROR_REASON_STATEMENT_TIMEOUT: ErrorReason.ValueType  # 9
-"""The database stopped a statement that ran for too long.
+"""The database cancelled a statement that ran for too long.
 
 Code DEADLINE_EXCEEDED.
 
@@ -429,7 +437,7 @@ Example of an ErrorInfo:
     }
 """
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 10
-"""Something in the service itself is wrong. The server's log says more under the request id.
+"""The service has a defect. The server's log has the details under the request id.
 
 Code INTERNAL.
 
@@ -442,7 +450,7 @@ Example of an ErrorInfo:
     }
 """
 ERROR_REASON_ETAG_MISMATCH: ErrorReason.ValueType  # 11
-"""The resource is not in the state that the etag of the request names.
+"""The etag in the request is not the current etag of the resource.
 
 Code ABORTED. Get the resource, look at what has changed, and decide again.
 
@@ -458,9 +466,9 @@ Example of an ErrorInfo:
     }
 """
 ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 12
-"""The request_id was used for another request.
+"""The request_id was already used for a different request.
 
-Code INVALID_ARGUMENT, with a google.rpc.BadRequest. Take a new id for every new request.
+Code INVALID_ARGUMENT, with a google.rpc.BadRequest. Generate a new id for every new request.
 
 Example of an ErrorInfo:
 
@@ -471,7 +479,8 @@ Example of an ErrorInfo:
     }
 """
 ERROR_REASON_INVALID_RESUME_TOKEN: ErrorReason.ValueType  # 13
-"""The resume token was not made by this service, or was made for a stream of something else.
+"""The resume token was not issued by this service, or was issued for another stream: other factories or
+another range.
 
 Code INVALID_ARGUMENT, with a google.rpc.BadRequest. Start again without a token.
 
@@ -496,10 +505,10 @@ Example of an ErrorInfo:
     }
 """
 ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 15
-"""The call came without credentials, or with ones that do not hold: unknown, expired, revoked, or not
-made for this service. Which of these it was is not said.
+"""The call has no credentials, or its credentials are not valid: unknown, expired, revoked, or not issued
+for this service. The error does not say which.
 
-Code UNAUTHENTICATED. Send other credentials; sending the call again unchanged cannot succeed.
+Code UNAUTHENTICATED. Send other credentials; a retry without a change fails again.
 
 Example of an ErrorInfo:
 
@@ -509,10 +518,11 @@ Example of an ErrorInfo:
     }
 """
 ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 16
-"""The caller is known, and does not have the right that the method needs. Nothing else of the request
-was looked at: the answer is the same whatever it says, and whether what it is about exists or not.
+"""The caller is authenticated but lacks the permission that the method requires. The server decides this
+before it examines the request, so the error does not depend on the request or on the existence of a
+resource.
 
-Code PERMISSION_DENIED. Ask whoever runs the service for the right.
+Code PERMISSION_DENIED. Ask the operators of the service for the permission.
 
 Example of an ErrorInfo:
 
@@ -523,10 +533,10 @@ Example of an ErrorInfo:
     }
 """
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 17
-"""The caller makes more calls than it may. A google.rpc.QuotaFailure names the caller as its subject.
+"""The caller exceeds its rate limit. A google.rpc.QuotaFailure names the caller as its subject.
 
-Code RESOURCE_EXHAUSTED, with a google.rpc.RetryInfo. Nothing was done; try again after its delay,
-before which no call of this caller gets through.
+Code RESOURCE_EXHAUSTED, with a google.rpc.RetryInfo. The server did not execute the request. Retry it
+after the delay; until then, the server rejects every call of this caller.
 
 Example of an ErrorInfo:
 
@@ -537,10 +547,10 @@ Example of an ErrorInfo:
     }
 """
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 18
-"""The server is busy with as many calls as it takes on at once.
+"""The server already handles the maximum number of concurrent calls.
 
-Code RESOURCE_EXHAUSTED, with a google.rpc.RetryInfo. Nothing was done; try again after its delay, or at
-another replica.
+Code RESOURCE_EXHAUSTED, with a google.rpc.RetryInfo. The server did not execute the request. Retry it
+after the delay, or at another replica.
 
 Example of an ErrorInfo:
 
@@ -551,10 +561,11 @@ Example of an ErrorInfo:
     }
 """
 ERROR_REASON_CALL_TIMEOUT: ErrorReason.ValueType  # 19
-"""The call took longer than the server works on any call, whatever deadline its client gave, and was stopped.
+"""The call exceeded the server's own time limit for a call, which applies in addition to the client's
+deadline, and was cancelled.
 
-Code DEADLINE_EXCEEDED. A change may have taken effect at the last moment: send it again with the same
-request_id to find out.
+Code DEADLINE_EXCEEDED. A write can have taken effect at the last moment: retry it with the same
+request_id.
 
 Example of an ErrorInfo:
 

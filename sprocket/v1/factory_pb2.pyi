@@ -22,7 +22,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Factory(_message.Message):
-    """A place where sprockets are made, and how many."""
+    """A place where sprockets are made, with its production goal and the number of its sprockets."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -37,12 +37,14 @@ class Factory(_message.Message):
     id: _builtins.str
     """The identifier of the factory.
 
-    Output only. A UUID (RFC 9562, version 7) in lower case, set by the server.
+    Output only. A UUID (RFC 9562) in lower case. The server generates a version 7 UUID; to choose another
+    id, create the factory by UpdateFactory with allow_missing.
     """
     etag: _builtins.str
-    """A tag of this state of the factory.
+    """The entity tag of the current state of the factory.
 
-    Output only. Strong and quoted, as in RFC 7232; another one after every change by a caller.
+    Output only. A strong entity tag in quotes (RFC 7232). Every change by a caller gives the factory a new
+    one.
     """
     display_name: _builtins.str
     """The name that people know the factory by.
@@ -50,33 +52,33 @@ class Factory(_message.Message):
     Required. 1 to 63 characters, not only white space, without NUL. Need not be unique.
     """
     location_id: _builtins.str
-    """The id of the location at which the factory stands.
+    """The id of the factory's location.
 
     Required. The location must exist.
     """
     sprocket_production_goal: _builtins.int
     """The number of sprockets that the factory is meant to have made.
 
-    Optional, 0 when absent. 0 or more. Every change of it adds an entry to the factory's chart.
+    Optional. 0 when absent. 0 or more. Every change adds an entry to the factory's chart.
     """
     sprocket_production_actual: _builtins.int
     """The number of sprockets that are recorded for the factory.
 
-    Output only. Goes up and down with the factory's sprockets, in the same transaction as they do.
-    It moves neither update_time nor etag.
+    Output only. Every creation, deletion and move of a sprocket updates it in the same transaction. This
+    does not change update_time or etag.
     """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """The time at which the factory was created.
 
-        Output only. To the microsecond.
+        Output only. Precise to the microsecond.
         """
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """The time at which a caller last changed the factory.
 
-        Output only. To the microsecond; equal to create_time until the first change.
+        Output only. Precise to the microsecond. Equal to create_time until the first change.
         """
 
     def __init__(
@@ -101,10 +103,11 @@ Global___Factory: _TypeAlias = Factory  # noqa: Y015
 
 @_typing.final
 class FactoryChart(_message.Message):
-    """A stretch of a factory's chart, in columns: the entries at one index of the three arrays belong
-    together, and the arrays are equally long.
+    """A chunk of a factory's chart, in columns: three arrays of equal length. The values at the same index form
+    one entry.
 
-    An entry is added whenever the goal or the actual changes, and says what both were from then on.
+    The server adds an entry whenever the goal or the actual changes. An entry has both values as they are from
+    then on.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -114,21 +117,21 @@ class FactoryChart(_message.Message):
     SPROCKET_PRODUCTION_ACTUAL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def time_micros(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """When each entry was added, in microseconds since 1970-01-01T00:00:00Z.
+        """The time of each entry, in microseconds since 1970-01-01T00:00:00Z.
 
-        Output only. Never goes backwards; several entries may have the same time.
+        Output only. Never decreases; consecutive entries can have the same time.
         """
 
     @_builtins.property
     def sprocket_production_goal(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """The factory's sprocket_production_goal from each time on.
+        """The factory's sprocket_production_goal from each of these times on.
 
         Output only.
         """
 
     @_builtins.property
     def sprocket_production_actual(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """The factory's sprocket_production_actual from each time on.
+        """The factory's sprocket_production_actual from each of these times on.
 
         Output only.
         """
@@ -158,16 +161,17 @@ class CreateFactoryRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Names this request, so that it can be sent again safely.
+    """Identifies this request, so that it is safe to retry (AIP-155).
 
-    Optional. A UUID in lower case. Sent again with the same id, a request that succeeded is answered as
-    it was then, without another effect; kept for 24 hours. Another request must not have the same id.
+    Optional. A UUID in lower case. If the same request has already succeeded with this id, the server
+    returns the original response and changes nothing. The server remembers ids for 24 hours by default.
+    Every new request needs a new id.
     """
     validate_only: _builtins.bool
-    """Whether to only try the request out.
+    """Whether to validate the request without executing it: a dry run (AIP-163).
 
-    Optional. When true, the answer is the response or the error that the request would have had, and
-    nothing is changed.
+    Optional. If true, the server returns the response or the error that the request would get, and changes
+    nothing.
     """
     @_builtins.property
     def factory(self) -> Global___Factory:
@@ -276,37 +280,38 @@ class ListFactoriesRequest(_message.Message):
     ORDER_BY_FIELD_NUMBER: _builtins.int
     SHOW_TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """The largest number of factories to return.
+    """The maximum number of factories to return.
 
-    Optional. 50 when 0 or absent; what is over 1,000 counts as 1,000; a negative number is an error.
-    A server may be set up with smaller numbers than these two. Fewer may come back, also when more are
-    left: only an empty next_page_token means the end.
+    Optional. If 0 or absent, 50. Numbers over 1,000 count as 1,000; a negative number is an error. A server
+    may be configured with another default and a lower maximum. The response can have fewer factories than
+    that even if more follow: only an empty next_page_token marks the last page.
     """
     page_token: _builtins.str
-    """Where to go on: the next_page_token of the previous response.
+    """The next_page_token of the previous response, to get the next page.
 
-    Optional. The first page when empty. All other fields but page_size must be as they were then.
+    Optional. If empty, the first page is returned. All other fields but page_size must be the same as in the
+    previous request.
     """
     filter: _builtins.str
-    """Which factories to return, as an expression (AIP-160).
+    """Which factories to return, as a filter expression (AIP-160).
 
-    Optional. All when empty. Every field of a factory but etag can be compared. Up to 2,000
+    Optional. If empty, all factories are returned. Every field but etag can be compared. At most 2,000
     characters, 32 levels of nesting and 100 comparisons. Examples:
     `sprocket_production_actual < 100`,
     `display_name = Works* OR display_name = Plant*`.
     """
     order_by: _builtins.str
-    """The order in which to return them (AIP-132): names of fields but etag, each with ` desc` behind it
-    for descending, or ` asc`, separated by commas.
+    """The order in which to return the factories (AIP-132): a comma-separated list of fields, each optionally
+    followed by ` asc` (the default) or ` desc`.
 
-    Optional. By id when empty. Up to 200 characters, and no field twice. Factories that are equal in
-    all of these come in the order of their ids, descending if the last of these is.
-    Only `id` is backed by an index: other orders read all factories for each page.
+    Optional. If empty, the order is `id`. Every field but etag can be named, and none twice; at most 200
+    characters. Ties are broken by id, in the direction of the last field.
+    Only `id` has an index. In any other order, the server reads all factories for every page.
     """
     show_total_size: _builtins.bool
-    """Whether to count all factories that the filter lets through.
+    """Whether to count all matching factories and return the number as total_size.
 
-    Optional. Counting reads all of them.
+    Optional. Counting reads every one of them.
     """
     def __init__(
         self,
@@ -335,14 +340,14 @@ class ListFactoriesResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """The page_token of the next page.
+    """The page_token for the next page.
 
-    Opaque, and safe in a URL. Empty when this is the last page.
+    Opaque and URL-safe. Empty on the last page.
     """
     total_size: _builtins.int
-    """How many factories the filter lets through, on all pages together.
+    """The number of factories that match the filter, on all pages together.
 
-    0 unless show_total_size asks for it.
+    0 unless show_total_size is true.
     """
     @_builtins.property
     def factories(self) -> _containers.RepeatedCompositeFieldContainer[Global___Factory]:
@@ -375,36 +380,37 @@ class UpdateFactoryRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     allow_missing: _builtins.bool
-    """Whether to create the factory, with the id it has here, if there is none with this id.
+    """Whether to create the factory with this id if it does not exist.
 
-    Optional. The update_mask does not matter then.
+    Optional. A factory that is created gets all fields of the request, not only those in update_mask.
     """
     request_id: _builtins.str
-    """Names this request, so that it can be sent again safely.
+    """Identifies this request, so that it is safe to retry (AIP-155).
 
-    Optional. A UUID in lower case. Sent again with the same id, a request that succeeded is answered as
-    it was then, without another effect; kept for 24 hours. Another request must not have the same id.
+    Optional. A UUID in lower case. If the same request has already succeeded with this id, the server
+    returns the original response and changes nothing. The server remembers ids for 24 hours by default.
+    Every new request needs a new id.
     """
     validate_only: _builtins.bool
-    """Whether to only try the request out.
+    """Whether to validate the request without executing it: a dry run (AIP-163).
 
-    Optional. When true, the answer is the response or the error that the request would have had, and
-    nothing is changed.
+    Optional. If true, the server returns the response or the error that the request would get, and changes
+    nothing.
     """
     @_builtins.property
     def factory(self) -> Global___Factory:
-        """The factory to update, named by its id, with the new values.
+        """The factory to update, identified by its id, with the new values.
 
-        Required. If it has an etag, this must be the present one. Its other output-only fields are ignored.
+        Required. If its etag is set, it must be the current one. Its other output-only fields are ignored.
         """
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """The names of the fields to update.
+        """The fields to update (AIP-134).
 
-        Optional. When absent or empty, every field of the factory that is not empty here is updated.
-        The single path `*` replaces the factory as a whole. A field that is named here but empty in the
-        factory is cleared, which is an error if it is required. Output-only fields are ignored.
+        Optional. If absent or empty, the server updates every field that is not empty in `factory`. The single
+        path `*` replaces the whole factory. The server clears a field that the mask names and that is empty in
+        `factory`; for a required field, this is an error. Output-only fields are ignored.
         """
 
     def __init__(
@@ -468,29 +474,31 @@ class DeleteFactoryRequest(_message.Message):
     etag: _builtins.str
     """The etag that the factory must have.
 
-    Optional. Any when empty. Quoted, as it was received.
+    Optional. If empty, the server does not compare etags. Must include the quotes, as the server returned
+    it.
     """
     allow_missing: _builtins.bool
-    """Whether it is all right if there is no such factory.
+    """Whether the call succeeds if the factory does not exist.
 
-    Optional. When false, that is NOT_FOUND.
+    Optional. If false, the error is NOT_FOUND.
     """
     request_id: _builtins.str
-    """Names this request, so that it can be sent again safely.
+    """Identifies this request, so that it is safe to retry (AIP-155).
 
-    Optional. A UUID in lower case. Sent again with the same id, a request that succeeded is answered as
-    it was then, without another effect; kept for 24 hours. Another request must not have the same id.
+    Optional. A UUID in lower case. If the same request has already succeeded with this id, the server
+    returns the original response and changes nothing. The server remembers ids for 24 hours by default.
+    Every new request needs a new id.
     """
     validate_only: _builtins.bool
-    """Whether to only try the request out.
+    """Whether to validate the request without executing it: a dry run (AIP-163).
 
-    Optional. When true, the answer is the response or the error that the request would have had, and
-    nothing is changed.
+    Optional. If true, the server returns the response or the error that the request would get, and changes
+    nothing.
     """
     force: _builtins.bool
-    """Deletes the sprockets of the factory too.
+    """Whether to also delete the sprockets of the factory.
 
-    Optional. When false, a factory that is in use is not deleted.
+    Optional. If false, deleting a factory that sprockets refer to is an error.
     """
     def __init__(
         self,
@@ -538,7 +546,7 @@ class BatchGetFactoriesRequest(_message.Message):
     def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The ids of the factories.
 
-        Required. 1 to 1,000 UUIDs in lower case. One that comes twice is answered twice.
+        Required. 1 to 1,000 UUIDs in lower case. If an id is repeated, so is its factory in the response.
         """
 
     def __init__(
@@ -596,39 +604,40 @@ class GetFactoryChartRequest(_message.Message):
     Required. A UUID in lower case.
     """
     max_points: _builtins.int
-    """The largest number of entries to send as history.
+    """The maximum number of entries to send as history.
 
-    Optional. All when 0 or absent; else 6 to 20,000. A longer history is thinned out to a selection of
-    its entries that looks the same, spikes included: the time from start_time, or else the first entry, to
-    the last entry is cut into equally long parts, and of each part come the first and the last entry and
-    those with the least and the greatest goal and actual. It does not thin out what is sent after the
-    history.
+    Optional. If 0 or absent, the server sends all entries; otherwise 6 to 20,000. A longer history is
+    downsampled to a selection of its entries that keeps the shape of the curves, including spikes: the
+    server divides the time from start_time or the first entry, whichever is later, to the last entry into
+    intervals of equal length, and selects from each interval the first and the last entry and those with the
+    lowest and the highest goal and actual. New entries after the history are not downsampled.
     """
     follow: _builtins.bool
-    """Whether to go on with new entries after the history.
+    """Whether to continue with new entries after the history.
 
     Optional.
     """
     resume_token: _builtins.str
-    """Where to go on: the resume_token of the last response that arrived.
+    """The resume_token of the last response that arrived, to continue after it.
 
-    Optional. factory_id, start_time and end_time must be as they were then; the others may change. What
-    was added in between comes as the history of the new stream.
+    Optional. factory_id, start_time and end_time must be the same as in the previous request; the other
+    fields may change. Entries that were added in the meantime arrive as the history of the new stream.
     """
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """The beginning of the range, which is part of it.
+        """The start of the range, inclusive.
 
-        Optional. The beginning of the chart when absent. The entry that was in force at this time comes
-        first, even though it is older; see begins_before_start_time. It does not hold back what a stream
-        that follows sends after the history.
+        Optional. If absent, the range starts at the beginning of the chart. If the chart has an entry that was
+        in force at this time, the server sends that entry first, even though it is older; see
+        begins_before_start_time. start_time limits only the history: with follow, the server sends every new
+        entry, even if start_time is in the future.
         """
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """The end of the range, which is not part of it.
+        """The end of the range, exclusive.
 
-        Optional. Now when absent. Must be after start_time, and absent with follow.
+        Optional. If absent, the range ends now. Must be after start_time. Must be absent with follow.
         """
 
     def __init__(
@@ -662,24 +671,25 @@ class GetFactoryChartResponse(_message.Message):
     resume_token: _builtins.str
     """Continues the stream after the last entry of this response.
 
-    Opaque, and safe in a URL. On every response, and valid for as long as the factory exists.
+    Opaque and URL-safe. On every response. Valid as long as the factory exists and the servers keep their
+    token keys.
     """
     begins_before_start_time: _builtins.bool
-    """Whether the first entry of this response is older than the start_time of the range, and is there
-    because its goal and actual were in force then: a curve begins at start_time with these.
+    """Whether the first entry of this response is older than start_time. Its goal and actual were in force at
+    start_time, so a curve of the range starts with these values.
 
-    Only true on the first response that has entries.
+    True on the first response that has entries, or on none.
     """
     end_of_history: _builtins.bool
-    """Whether the history ends with this response. What comes after it was added since the call began.
+    """Whether the history ends with this response. All later entries were added after the call began.
 
     True on exactly one response of every stream that gets that far.
     """
     @_builtins.property
     def chart(self) -> Global___FactoryChart:
-        """The next stretch of the chart.
+        """The next chunk of the chart.
 
-        Has no entries if there is nothing new, or nothing at all in the range.
+        Without entries in a heartbeat, and if the history is empty.
         """
 
     def __init__(
@@ -709,31 +719,31 @@ class FollowFactoryChartsRequest(_message.Message):
     MAX_POINTS_FIELD_NUMBER: _builtins.int
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     max_points: _builtins.int
-    """The largest number of entries to send as the history of each factory.
+    """The maximum number of entries to send as the history of each factory.
 
-    Optional. All when 0 or absent; else 6 to 20,000. A longer history is thinned out as GetFactoryChart
-    does it.
+    Optional. If 0 or absent, the server sends all entries; otherwise 6 to 20,000. A longer history is
+    downsampled as in GetFactoryChart.
     """
     resume_token: _builtins.str
-    """Where to go on: the resume_token of the last response that arrived.
+    """The resume_token of the last response that arrived, to continue after it.
 
-    Optional. start_time must be as it was then. Factories may be left out and added: those that the
-    token does not know begin with their history.
+    Optional. start_time must be the same as in the previous request. You may remove and add factory_ids: the
+    stream sends an added factory from its history on.
     """
     @_builtins.property
     def factory_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The ids of the factories.
 
-        Required. 1 to 1,000 UUIDs in lower case, each once.
+        Required. 1 to 1,000 UUIDs in lower case, none of them repeated.
         """
 
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """The beginning of the history, which is part of it.
+        """The start of the history, inclusive.
 
-        Optional. The beginning of each chart when absent. The entry that was in force at this time comes
-        first, even though it is older; see begins_before_start_time. A time that is still to come leaves
-        only that entry.
+        Optional. If absent, the history starts at the beginning of each chart. If a chart has an entry that was
+        in force at this time, the server sends that entry first, even though it is older; see
+        begins_before_start_time. If start_time is in the future, the history is only that entry.
         """
 
     def __init__(
@@ -762,9 +772,9 @@ class FollowFactoryChartsResponse(_message.Message):
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     END_OF_HISTORY_FIELD_NUMBER: _builtins.int
     resume_token: _builtins.str
-    """Continues the stream after the last entries of this response, and of those before it.
+    """Continues the stream after the last entries of this response and of all responses before it.
 
-    Opaque, and safe in a URL. On every response. Some 40 bytes for each factory.
+    Opaque and URL-safe. On every response. About 40 bytes for each factory.
     """
     end_of_history: _builtins.bool
     """Whether the history of all factories ends with this response.
@@ -773,9 +783,9 @@ class FollowFactoryChartsResponse(_message.Message):
     """
     @_builtins.property
     def charts(self) -> _containers.RepeatedCompositeFieldContainer[Global___FollowedFactoryChart]:
-        """The next stretches, at most one of each factory.
+        """The next chunks, at most one for each factory.
 
-        None if there is nothing new.
+        Empty in a heartbeat, and if the whole history is empty.
         """
 
     def __init__(
@@ -795,7 +805,7 @@ Global___FollowFactoryChartsResponse: _TypeAlias = FollowFactoryChartsResponse  
 
 @_typing.final
 class FollowedFactoryChart(_message.Message):
-    """The next stretch of one of the charts that a stream follows."""
+    """The next chunk of one of the charts that a stream follows."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -805,14 +815,14 @@ class FollowedFactoryChart(_message.Message):
     factory_id: _builtins.str
     """The id of the factory."""
     begins_before_start_time: _builtins.bool
-    """Whether the first entry of this stretch is older than the start_time, and is there because its goal
-    and actual were in force then.
+    """Whether the first entry of this chunk is older than start_time. Its goal and actual were in force at
+    start_time.
 
-    Only true on the first stretch of a factory.
+    True on the first chunk of a factory, or on none.
     """
     @_builtins.property
     def chart(self) -> Global___FactoryChart:
-        """The next stretch of its chart.
+        """The next chunk of the factory's chart.
 
         Has at least one entry.
         """

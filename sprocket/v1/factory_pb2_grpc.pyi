@@ -27,11 +27,11 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class FactoryServiceStub:
-    """Keeps the factories, and for each the chart of its production.
+    """Manages factories, and records a chart of the production of each.
 
-    Every error is a google.rpc.Status whose details hold a google.rpc.ErrorInfo, with a reason from
-    ErrorReason. Beside the errors an RPC lists, each may answer UNAVAILABLE while the database cannot be
-    reached and DEADLINE_EXCEEDED when its time has run out.
+    Every error is a google.rpc.Status whose details contain a google.rpc.ErrorInfo with a reason from
+    ErrorReason. In addition to the errors listed for an RPC, every RPC can return UNAUTHENTICATED,
+    PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE, DEADLINE_EXCEEDED and INTERNAL.
     """
 
     @_typing.overload
@@ -39,215 +39,217 @@ class FactoryServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> FactoryServiceAsyncStub: ...
     CreateFactory: _grpc.UnaryUnaryMultiCallable[_factory_pb2.CreateFactoryRequest, _factory_pb2.CreateFactoryResponse]
-    """Creates a factory. Its chart begins with one entry: the goal, and an actual of 0.
+    """Creates a factory. Its chart starts with one entry: the goal, and an actual of 0.
 
     Errors:
-    - INVALID_ARGUMENT: A field of the factory is out of its documented range, or the request_id was
-      used for another request.
-    - FAILED_PRECONDITION: There is no location with the factory's location_id.
-    - ABORTED: The creation got in the way of another change. Nothing was changed; try again.
+    - INVALID_ARGUMENT: A field of the factory breaks its documented rules, or request_id was already used
+      for a different request.
+    - FAILED_PRECONDITION: No location has this location_id.
+    - ABORTED: The request conflicted with a concurrent change and was rolled back. Retry it.
     """
     GetFactory: _grpc.UnaryUnaryMultiCallable[_factory_pb2.GetFactoryRequest, _factory_pb2.GetFactoryResponse]
     """Gets a factory by its id.
 
     Errors:
     - INVALID_ARGUMENT: The id is not a UUID.
-    - NOT_FOUND: There is no factory with this id.
+    - NOT_FOUND: No factory has this id.
     """
     ListFactories: _grpc.UnaryUnaryMultiCallable[_factory_pb2.ListFactoriesRequest, _factory_pb2.ListFactoriesResponse]
-    """Lists factories, by default in the order of their ids: oldest first, as far as the servers' clocks agree.
+    """Lists factories. The default order is by id: the oldest first, as far as the clocks of the servers agree.
 
-    A factory that exists throughout is returned exactly once, whatever is created or deleted
-    between pages.
+    A factory that exists unchanged during the whole listing is returned exactly once, even if other
+    factories are created or deleted between pages.
 
     Errors:
-    - INVALID_ARGUMENT: The page size is negative, the filter or the order cannot be understood, or the
-      page token is not one that this request was given.
+    - INVALID_ARGUMENT: page_size is negative, filter or order_by is invalid, or page_token was not issued
+      for this request.
     """
     UpdateFactory: _grpc.UnaryUnaryMultiCallable[_factory_pb2.UpdateFactoryRequest, _factory_pb2.UpdateFactoryResponse]
-    """Updates fields of a factory. Adds an entry to its chart if the goal is another one afterwards.
+    """Updates fields of a factory. If this changes the goal, it adds an entry to the factory's chart.
 
     Errors:
-    - INVALID_ARGUMENT: The id is not a UUID, the mask names a field that a factory does not have,
-      or the factory would be out of its documented ranges afterwards.
-    - NOT_FOUND: There is no factory with this id, and allow_missing is false.
-    - FAILED_PRECONDITION: There is no location with the new location_id.
-    - ABORTED: The etag is not the present one, or the update got in the way of another one. Nothing
+    - INVALID_ARGUMENT: The id is not a UUID, update_mask names a field that a factory does not have, the
+      updated factory would break the documented rules of its fields, or request_id was already used for a
+      different request.
+    - NOT_FOUND: No factory has this id, and allow_missing is false.
+    - FAILED_PRECONDITION: No location has the new location_id.
+    - ABORTED: The etag is not the current one, or the request conflicted with a concurrent change. Nothing
       was changed.
     """
     DeleteFactory: _grpc.UnaryUnaryMultiCallable[_factory_pb2.DeleteFactoryRequest, _factory_pb2.DeleteFactoryResponse]
     """Deletes a factory and its chart.
 
     Errors:
-    - INVALID_ARGUMENT: The id is not a UUID.
-    - NOT_FOUND: There is no factory with this id, and allow_missing is false.
-    - FAILED_PRECONDITION: Sprockets are recorded for this factory, and force is false.
-    - ABORTED: The etag is not the present one, or the deletion got in the way of another change.
-      Nothing was changed.
+    - INVALID_ARGUMENT: The id is not a UUID, or request_id was already used for a different request.
+    - NOT_FOUND: No factory has this id, and allow_missing is false.
+    - FAILED_PRECONDITION: Sprockets refer to this factory, and force is false.
+    - ABORTED: The etag is not the current one, or the request conflicted with a concurrent change. Nothing
+      was changed.
     """
     BatchGetFactories: _grpc.UnaryUnaryMultiCallable[_factory_pb2.BatchGetFactoriesRequest, _factory_pb2.BatchGetFactoriesResponse]
-    """Gets several factories by their ids, in the order of the request.
+    """Gets up to 1,000 factories by their ids, in the order of the request.
 
     Errors:
-    - INVALID_ARGUMENT: An id is not a UUID, or there are none or more than 1,000.
-    - NOT_FOUND: There are no factories with some of the ids; the error names up to 20 of these.
+    - INVALID_ARGUMENT: An id is not a UUID, or the number of ids is not 1 to 1,000.
+    - NOT_FOUND: Some of the ids do not exist; the error names up to 20 of them.
     """
     GetFactoryChart: _grpc.UnaryStreamMultiCallable[_factory_pb2.GetFactoryChartRequest, _factory_pb2.GetFactoryChartResponse]
-    """Streams a factory's chart, oldest entry first, and then follows it if asked to.
+    """Streams a factory's chart, oldest entry first, and optionally follows it.
 
-    The history comes first: the entries of the asked range that were there when the call began, in
-    columns, several thousand to a response. The last response of it says end_of_history, once in every
-    stream, also when there was nothing to send. Put together in the order of their arrival, the entries
-    of all responses are the chart, each entry once.
+    The stream starts with the history: the entries of the requested range that existed when the call began.
+    They come in columns, up to 20,000 entries to a response. The last response of the history has
+    end_of_history set; an empty history is one response without entries. Concatenated in the order of their
+    arrival, the responses contain each entry once.
 
-    With follow, the stream then stays open. Every new entry is sent within 250 ms of its commit, and
-    when there is none, a response without entries at least every 15 seconds: a stream that is silent
-    for longer is broken. (A server may be set up with other times than these two.) It ends only by an
-    error, or when the client cancels it.
+    With follow, the stream then stays open. The server sends every new entry within 250 ms of its commit. If
+    there are no new entries, it sends a heartbeat (a response without entries) at least every 15 seconds;
+    treat a stream that is silent for longer as broken. A server may be configured with other times. The
+    stream ends only with an error, or when the client cancels it.
 
-    A stream that broke is continued with the last resume_token that arrived, at any server: nothing is
-    missed and nothing comes twice.
+    To resume a broken stream, pass the last resume_token that arrived to any server: no entry is lost and
+    none is sent twice.
 
     Errors:
-    - INVALID_ARGUMENT: The factory_id is not a UUID, the range is empty or reaches beyond the years 1 to
-      9999, max_points is out of its documented range, end_time is given with follow, or the resume_token
-      is not one that a stream of this factory and range was given.
-    - NOT_FOUND: There is no factory with this id, or it was deleted while its chart was read or
-      followed, or since the resume_token was made.
-    - UNAVAILABLE: The server is shutting down; the last response before has a resume_token. Or the
-      database could not be asked for new entries for as long as the stream may be silent.
+    - INVALID_ARGUMENT: factory_id is not a UUID, the range is empty or exceeds the years 1 to 9999,
+      max_points is out of its documented range, end_time is set together with follow, or resume_token was
+      not issued for this factory and range.
+    - NOT_FOUND: No factory has this id, or it was deleted while its chart was read or followed, or after the
+      resume_token was issued.
+    - UNAVAILABLE: The server is shutting down, and the last response before this error has a resume_token;
+      or the server could not read new entries from the database for a whole heartbeat interval.
     """
     FollowFactoryCharts: _grpc.UnaryStreamMultiCallable[_factory_pb2.FollowFactoryChartsRequest, _factory_pb2.FollowFactoryChartsResponse]
     """Follows the charts of up to 1,000 factories in one stream.
 
-    Works as GetFactoryChart with follow does for each of the factories, with one resume_token for all of
-    them: what was there when the call began comes first, factory after factory, and then every new entry
-    of any of them.
+    Works like GetFactoryChart with follow for each of the factories, with one resume_token for all of them.
+    The stream starts with the history of one factory after another, and continues with the new entries of
+    all of them.
 
     Errors:
-    - INVALID_ARGUMENT: A factory_id is not a UUID or comes twice, there are none or more than 1,000, the
-      start_time is out of the years 1 to 9999, max_points is out of its documented range, or the
-      resume_token is not one that a stream with this start_time was given.
-    - NOT_FOUND: There are no factories with some of the ids, or some were deleted while they were
-      followed, or since the resume_token was made; the error names up to 20 of them. To go on with the
-      others, send the last resume_token with their ids only.
-    - UNAVAILABLE: The server is shutting down; the last response before has a resume_token. Or the
-      database could not be asked for new entries for as long as the stream may be silent.
+    - INVALID_ARGUMENT: A factory_id is not a UUID or is repeated, the number of factory_ids is not 1 to
+      1,000, start_time is not in the years 1 to 9999, max_points is out of its documented range, or
+      resume_token was not issued for a stream with this start_time.
+    - NOT_FOUND: Some of the factories do not exist, or were deleted while they were followed, or after the
+      resume_token was issued; the error names up to 20 of them. To continue with the others, send the last
+      resume_token with their ids only.
+    - UNAVAILABLE: The server is shutting down, and the last response before this error has a resume_token;
+      or the server could not read new entries from the database for a whole heartbeat interval.
     """
 
 @_typing.type_check_only
 class FactoryServiceAsyncStub(FactoryServiceStub):
-    """Keeps the factories, and for each the chart of its production.
+    """Manages factories, and records a chart of the production of each.
 
-    Every error is a google.rpc.Status whose details hold a google.rpc.ErrorInfo, with a reason from
-    ErrorReason. Beside the errors an RPC lists, each may answer UNAVAILABLE while the database cannot be
-    reached and DEADLINE_EXCEEDED when its time has run out.
+    Every error is a google.rpc.Status whose details contain a google.rpc.ErrorInfo with a reason from
+    ErrorReason. In addition to the errors listed for an RPC, every RPC can return UNAUTHENTICATED,
+    PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE, DEADLINE_EXCEEDED and INTERNAL.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateFactory: _aio.UnaryUnaryMultiCallable[_factory_pb2.CreateFactoryRequest, _factory_pb2.CreateFactoryResponse]  # type: ignore[assignment]
-    """Creates a factory. Its chart begins with one entry: the goal, and an actual of 0.
+    """Creates a factory. Its chart starts with one entry: the goal, and an actual of 0.
 
     Errors:
-    - INVALID_ARGUMENT: A field of the factory is out of its documented range, or the request_id was
-      used for another request.
-    - FAILED_PRECONDITION: There is no location with the factory's location_id.
-    - ABORTED: The creation got in the way of another change. Nothing was changed; try again.
+    - INVALID_ARGUMENT: A field of the factory breaks its documented rules, or request_id was already used
+      for a different request.
+    - FAILED_PRECONDITION: No location has this location_id.
+    - ABORTED: The request conflicted with a concurrent change and was rolled back. Retry it.
     """
     GetFactory: _aio.UnaryUnaryMultiCallable[_factory_pb2.GetFactoryRequest, _factory_pb2.GetFactoryResponse]  # type: ignore[assignment]
     """Gets a factory by its id.
 
     Errors:
     - INVALID_ARGUMENT: The id is not a UUID.
-    - NOT_FOUND: There is no factory with this id.
+    - NOT_FOUND: No factory has this id.
     """
     ListFactories: _aio.UnaryUnaryMultiCallable[_factory_pb2.ListFactoriesRequest, _factory_pb2.ListFactoriesResponse]  # type: ignore[assignment]
-    """Lists factories, by default in the order of their ids: oldest first, as far as the servers' clocks agree.
+    """Lists factories. The default order is by id: the oldest first, as far as the clocks of the servers agree.
 
-    A factory that exists throughout is returned exactly once, whatever is created or deleted
-    between pages.
+    A factory that exists unchanged during the whole listing is returned exactly once, even if other
+    factories are created or deleted between pages.
 
     Errors:
-    - INVALID_ARGUMENT: The page size is negative, the filter or the order cannot be understood, or the
-      page token is not one that this request was given.
+    - INVALID_ARGUMENT: page_size is negative, filter or order_by is invalid, or page_token was not issued
+      for this request.
     """
     UpdateFactory: _aio.UnaryUnaryMultiCallable[_factory_pb2.UpdateFactoryRequest, _factory_pb2.UpdateFactoryResponse]  # type: ignore[assignment]
-    """Updates fields of a factory. Adds an entry to its chart if the goal is another one afterwards.
+    """Updates fields of a factory. If this changes the goal, it adds an entry to the factory's chart.
 
     Errors:
-    - INVALID_ARGUMENT: The id is not a UUID, the mask names a field that a factory does not have,
-      or the factory would be out of its documented ranges afterwards.
-    - NOT_FOUND: There is no factory with this id, and allow_missing is false.
-    - FAILED_PRECONDITION: There is no location with the new location_id.
-    - ABORTED: The etag is not the present one, or the update got in the way of another one. Nothing
+    - INVALID_ARGUMENT: The id is not a UUID, update_mask names a field that a factory does not have, the
+      updated factory would break the documented rules of its fields, or request_id was already used for a
+      different request.
+    - NOT_FOUND: No factory has this id, and allow_missing is false.
+    - FAILED_PRECONDITION: No location has the new location_id.
+    - ABORTED: The etag is not the current one, or the request conflicted with a concurrent change. Nothing
       was changed.
     """
     DeleteFactory: _aio.UnaryUnaryMultiCallable[_factory_pb2.DeleteFactoryRequest, _factory_pb2.DeleteFactoryResponse]  # type: ignore[assignment]
     """Deletes a factory and its chart.
 
     Errors:
-    - INVALID_ARGUMENT: The id is not a UUID.
-    - NOT_FOUND: There is no factory with this id, and allow_missing is false.
-    - FAILED_PRECONDITION: Sprockets are recorded for this factory, and force is false.
-    - ABORTED: The etag is not the present one, or the deletion got in the way of another change.
-      Nothing was changed.
+    - INVALID_ARGUMENT: The id is not a UUID, or request_id was already used for a different request.
+    - NOT_FOUND: No factory has this id, and allow_missing is false.
+    - FAILED_PRECONDITION: Sprockets refer to this factory, and force is false.
+    - ABORTED: The etag is not the current one, or the request conflicted with a concurrent change. Nothing
+      was changed.
     """
     BatchGetFactories: _aio.UnaryUnaryMultiCallable[_factory_pb2.BatchGetFactoriesRequest, _factory_pb2.BatchGetFactoriesResponse]  # type: ignore[assignment]
-    """Gets several factories by their ids, in the order of the request.
+    """Gets up to 1,000 factories by their ids, in the order of the request.
 
     Errors:
-    - INVALID_ARGUMENT: An id is not a UUID, or there are none or more than 1,000.
-    - NOT_FOUND: There are no factories with some of the ids; the error names up to 20 of these.
+    - INVALID_ARGUMENT: An id is not a UUID, or the number of ids is not 1 to 1,000.
+    - NOT_FOUND: Some of the ids do not exist; the error names up to 20 of them.
     """
     GetFactoryChart: _aio.UnaryStreamMultiCallable[_factory_pb2.GetFactoryChartRequest, _factory_pb2.GetFactoryChartResponse]  # type: ignore[assignment]
-    """Streams a factory's chart, oldest entry first, and then follows it if asked to.
+    """Streams a factory's chart, oldest entry first, and optionally follows it.
 
-    The history comes first: the entries of the asked range that were there when the call began, in
-    columns, several thousand to a response. The last response of it says end_of_history, once in every
-    stream, also when there was nothing to send. Put together in the order of their arrival, the entries
-    of all responses are the chart, each entry once.
+    The stream starts with the history: the entries of the requested range that existed when the call began.
+    They come in columns, up to 20,000 entries to a response. The last response of the history has
+    end_of_history set; an empty history is one response without entries. Concatenated in the order of their
+    arrival, the responses contain each entry once.
 
-    With follow, the stream then stays open. Every new entry is sent within 250 ms of its commit, and
-    when there is none, a response without entries at least every 15 seconds: a stream that is silent
-    for longer is broken. (A server may be set up with other times than these two.) It ends only by an
-    error, or when the client cancels it.
+    With follow, the stream then stays open. The server sends every new entry within 250 ms of its commit. If
+    there are no new entries, it sends a heartbeat (a response without entries) at least every 15 seconds;
+    treat a stream that is silent for longer as broken. A server may be configured with other times. The
+    stream ends only with an error, or when the client cancels it.
 
-    A stream that broke is continued with the last resume_token that arrived, at any server: nothing is
-    missed and nothing comes twice.
+    To resume a broken stream, pass the last resume_token that arrived to any server: no entry is lost and
+    none is sent twice.
 
     Errors:
-    - INVALID_ARGUMENT: The factory_id is not a UUID, the range is empty or reaches beyond the years 1 to
-      9999, max_points is out of its documented range, end_time is given with follow, or the resume_token
-      is not one that a stream of this factory and range was given.
-    - NOT_FOUND: There is no factory with this id, or it was deleted while its chart was read or
-      followed, or since the resume_token was made.
-    - UNAVAILABLE: The server is shutting down; the last response before has a resume_token. Or the
-      database could not be asked for new entries for as long as the stream may be silent.
+    - INVALID_ARGUMENT: factory_id is not a UUID, the range is empty or exceeds the years 1 to 9999,
+      max_points is out of its documented range, end_time is set together with follow, or resume_token was
+      not issued for this factory and range.
+    - NOT_FOUND: No factory has this id, or it was deleted while its chart was read or followed, or after the
+      resume_token was issued.
+    - UNAVAILABLE: The server is shutting down, and the last response before this error has a resume_token;
+      or the server could not read new entries from the database for a whole heartbeat interval.
     """
     FollowFactoryCharts: _aio.UnaryStreamMultiCallable[_factory_pb2.FollowFactoryChartsRequest, _factory_pb2.FollowFactoryChartsResponse]  # type: ignore[assignment]
     """Follows the charts of up to 1,000 factories in one stream.
 
-    Works as GetFactoryChart with follow does for each of the factories, with one resume_token for all of
-    them: what was there when the call began comes first, factory after factory, and then every new entry
-    of any of them.
+    Works like GetFactoryChart with follow for each of the factories, with one resume_token for all of them.
+    The stream starts with the history of one factory after another, and continues with the new entries of
+    all of them.
 
     Errors:
-    - INVALID_ARGUMENT: A factory_id is not a UUID or comes twice, there are none or more than 1,000, the
-      start_time is out of the years 1 to 9999, max_points is out of its documented range, or the
-      resume_token is not one that a stream with this start_time was given.
-    - NOT_FOUND: There are no factories with some of the ids, or some were deleted while they were
-      followed, or since the resume_token was made; the error names up to 20 of them. To go on with the
-      others, send the last resume_token with their ids only.
-    - UNAVAILABLE: The server is shutting down; the last response before has a resume_token. Or the
-      database could not be asked for new entries for as long as the stream may be silent.
+    - INVALID_ARGUMENT: A factory_id is not a UUID or is repeated, the number of factory_ids is not 1 to
+      1,000, start_time is not in the years 1 to 9999, max_points is out of its documented range, or
+      resume_token was not issued for a stream with this start_time.
+    - NOT_FOUND: Some of the factories do not exist, or were deleted while they were followed, or after the
+      resume_token was issued; the error names up to 20 of them. To continue with the others, send the last
+      resume_token with their ids only.
+    - UNAVAILABLE: The server is shutting down, and the last response before this error has a resume_token;
+      or the server could not read new entries from the database for a whole heartbeat interval.
     """
 
 class FactoryServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Keeps the factories, and for each the chart of its production.
+    """Manages factories, and records a chart of the production of each.
 
-    Every error is a google.rpc.Status whose details hold a google.rpc.ErrorInfo, with a reason from
-    ErrorReason. Beside the errors an RPC lists, each may answer UNAVAILABLE while the database cannot be
-    reached and DEADLINE_EXCEEDED when its time has run out.
+    Every error is a google.rpc.Status whose details contain a google.rpc.ErrorInfo with a reason from
+    ErrorReason. In addition to the errors listed for an RPC, every RPC can return UNAUTHENTICATED,
+    PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE, DEADLINE_EXCEEDED and INTERNAL.
     """
 
     @_abc_1.abstractmethod
@@ -256,13 +258,13 @@ class FactoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _factory_pb2.CreateFactoryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_factory_pb2.CreateFactoryResponse, _abc.Awaitable[_factory_pb2.CreateFactoryResponse]]:
-        """Creates a factory. Its chart begins with one entry: the goal, and an actual of 0.
+        """Creates a factory. Its chart starts with one entry: the goal, and an actual of 0.
 
         Errors:
-        - INVALID_ARGUMENT: A field of the factory is out of its documented range, or the request_id was
-          used for another request.
-        - FAILED_PRECONDITION: There is no location with the factory's location_id.
-        - ABORTED: The creation got in the way of another change. Nothing was changed; try again.
+        - INVALID_ARGUMENT: A field of the factory breaks its documented rules, or request_id was already used
+          for a different request.
+        - FAILED_PRECONDITION: No location has this location_id.
+        - ABORTED: The request conflicted with a concurrent change and was rolled back. Retry it.
         """
 
     @_abc_1.abstractmethod
@@ -275,7 +277,7 @@ class FactoryServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
         - INVALID_ARGUMENT: The id is not a UUID.
-        - NOT_FOUND: There is no factory with this id.
+        - NOT_FOUND: No factory has this id.
         """
 
     @_abc_1.abstractmethod
@@ -284,14 +286,14 @@ class FactoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _factory_pb2.ListFactoriesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_factory_pb2.ListFactoriesResponse, _abc.Awaitable[_factory_pb2.ListFactoriesResponse]]:
-        """Lists factories, by default in the order of their ids: oldest first, as far as the servers' clocks agree.
+        """Lists factories. The default order is by id: the oldest first, as far as the clocks of the servers agree.
 
-        A factory that exists throughout is returned exactly once, whatever is created or deleted
-        between pages.
+        A factory that exists unchanged during the whole listing is returned exactly once, even if other
+        factories are created or deleted between pages.
 
         Errors:
-        - INVALID_ARGUMENT: The page size is negative, the filter or the order cannot be understood, or the
-          page token is not one that this request was given.
+        - INVALID_ARGUMENT: page_size is negative, filter or order_by is invalid, or page_token was not issued
+          for this request.
         """
 
     @_abc_1.abstractmethod
@@ -300,14 +302,15 @@ class FactoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _factory_pb2.UpdateFactoryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_factory_pb2.UpdateFactoryResponse, _abc.Awaitable[_factory_pb2.UpdateFactoryResponse]]:
-        """Updates fields of a factory. Adds an entry to its chart if the goal is another one afterwards.
+        """Updates fields of a factory. If this changes the goal, it adds an entry to the factory's chart.
 
         Errors:
-        - INVALID_ARGUMENT: The id is not a UUID, the mask names a field that a factory does not have,
-          or the factory would be out of its documented ranges afterwards.
-        - NOT_FOUND: There is no factory with this id, and allow_missing is false.
-        - FAILED_PRECONDITION: There is no location with the new location_id.
-        - ABORTED: The etag is not the present one, or the update got in the way of another one. Nothing
+        - INVALID_ARGUMENT: The id is not a UUID, update_mask names a field that a factory does not have, the
+          updated factory would break the documented rules of its fields, or request_id was already used for a
+          different request.
+        - NOT_FOUND: No factory has this id, and allow_missing is false.
+        - FAILED_PRECONDITION: No location has the new location_id.
+        - ABORTED: The etag is not the current one, or the request conflicted with a concurrent change. Nothing
           was changed.
         """
 
@@ -320,11 +323,11 @@ class FactoryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Deletes a factory and its chart.
 
         Errors:
-        - INVALID_ARGUMENT: The id is not a UUID.
-        - NOT_FOUND: There is no factory with this id, and allow_missing is false.
-        - FAILED_PRECONDITION: Sprockets are recorded for this factory, and force is false.
-        - ABORTED: The etag is not the present one, or the deletion got in the way of another change.
-          Nothing was changed.
+        - INVALID_ARGUMENT: The id is not a UUID, or request_id was already used for a different request.
+        - NOT_FOUND: No factory has this id, and allow_missing is false.
+        - FAILED_PRECONDITION: Sprockets refer to this factory, and force is false.
+        - ABORTED: The etag is not the current one, or the request conflicted with a concurrent change. Nothing
+          was changed.
         """
 
     @_abc_1.abstractmethod
@@ -333,11 +336,11 @@ class FactoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _factory_pb2.BatchGetFactoriesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_factory_pb2.BatchGetFactoriesResponse, _abc.Awaitable[_factory_pb2.BatchGetFactoriesResponse]]:
-        """Gets several factories by their ids, in the order of the request.
+        """Gets up to 1,000 factories by their ids, in the order of the request.
 
         Errors:
-        - INVALID_ARGUMENT: An id is not a UUID, or there are none or more than 1,000.
-        - NOT_FOUND: There are no factories with some of the ids; the error names up to 20 of these.
+        - INVALID_ARGUMENT: An id is not a UUID, or the number of ids is not 1 to 1,000.
+        - NOT_FOUND: Some of the ids do not exist; the error names up to 20 of them.
         """
 
     @_abc_1.abstractmethod
@@ -346,29 +349,29 @@ class FactoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _factory_pb2.GetFactoryChartRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_factory_pb2.GetFactoryChartResponse], _abc.AsyncIterator[_factory_pb2.GetFactoryChartResponse]]:
-        """Streams a factory's chart, oldest entry first, and then follows it if asked to.
+        """Streams a factory's chart, oldest entry first, and optionally follows it.
 
-        The history comes first: the entries of the asked range that were there when the call began, in
-        columns, several thousand to a response. The last response of it says end_of_history, once in every
-        stream, also when there was nothing to send. Put together in the order of their arrival, the entries
-        of all responses are the chart, each entry once.
+        The stream starts with the history: the entries of the requested range that existed when the call began.
+        They come in columns, up to 20,000 entries to a response. The last response of the history has
+        end_of_history set; an empty history is one response without entries. Concatenated in the order of their
+        arrival, the responses contain each entry once.
 
-        With follow, the stream then stays open. Every new entry is sent within 250 ms of its commit, and
-        when there is none, a response without entries at least every 15 seconds: a stream that is silent
-        for longer is broken. (A server may be set up with other times than these two.) It ends only by an
-        error, or when the client cancels it.
+        With follow, the stream then stays open. The server sends every new entry within 250 ms of its commit. If
+        there are no new entries, it sends a heartbeat (a response without entries) at least every 15 seconds;
+        treat a stream that is silent for longer as broken. A server may be configured with other times. The
+        stream ends only with an error, or when the client cancels it.
 
-        A stream that broke is continued with the last resume_token that arrived, at any server: nothing is
-        missed and nothing comes twice.
+        To resume a broken stream, pass the last resume_token that arrived to any server: no entry is lost and
+        none is sent twice.
 
         Errors:
-        - INVALID_ARGUMENT: The factory_id is not a UUID, the range is empty or reaches beyond the years 1 to
-          9999, max_points is out of its documented range, end_time is given with follow, or the resume_token
-          is not one that a stream of this factory and range was given.
-        - NOT_FOUND: There is no factory with this id, or it was deleted while its chart was read or
-          followed, or since the resume_token was made.
-        - UNAVAILABLE: The server is shutting down; the last response before has a resume_token. Or the
-          database could not be asked for new entries for as long as the stream may be silent.
+        - INVALID_ARGUMENT: factory_id is not a UUID, the range is empty or exceeds the years 1 to 9999,
+          max_points is out of its documented range, end_time is set together with follow, or resume_token was
+          not issued for this factory and range.
+        - NOT_FOUND: No factory has this id, or it was deleted while its chart was read or followed, or after the
+          resume_token was issued.
+        - UNAVAILABLE: The server is shutting down, and the last response before this error has a resume_token;
+          or the server could not read new entries from the database for a whole heartbeat interval.
         """
 
     @_abc_1.abstractmethod
@@ -379,19 +382,19 @@ class FactoryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_factory_pb2.FollowFactoryChartsResponse], _abc.AsyncIterator[_factory_pb2.FollowFactoryChartsResponse]]:
         """Follows the charts of up to 1,000 factories in one stream.
 
-        Works as GetFactoryChart with follow does for each of the factories, with one resume_token for all of
-        them: what was there when the call began comes first, factory after factory, and then every new entry
-        of any of them.
+        Works like GetFactoryChart with follow for each of the factories, with one resume_token for all of them.
+        The stream starts with the history of one factory after another, and continues with the new entries of
+        all of them.
 
         Errors:
-        - INVALID_ARGUMENT: A factory_id is not a UUID or comes twice, there are none or more than 1,000, the
-          start_time is out of the years 1 to 9999, max_points is out of its documented range, or the
-          resume_token is not one that a stream with this start_time was given.
-        - NOT_FOUND: There are no factories with some of the ids, or some were deleted while they were
-          followed, or since the resume_token was made; the error names up to 20 of them. To go on with the
-          others, send the last resume_token with their ids only.
-        - UNAVAILABLE: The server is shutting down; the last response before has a resume_token. Or the
-          database could not be asked for new entries for as long as the stream may be silent.
+        - INVALID_ARGUMENT: A factory_id is not a UUID or is repeated, the number of factory_ids is not 1 to
+          1,000, start_time is not in the years 1 to 9999, max_points is out of its documented range, or
+          resume_token was not issued for a stream with this start_time.
+        - NOT_FOUND: Some of the factories do not exist, or were deleted while they were followed, or after the
+          resume_token was issued; the error names up to 20 of them. To continue with the others, send the last
+          resume_token with their ids only.
+        - UNAVAILABLE: The server is shutting down, and the last response before this error has a resume_token;
+          or the server could not read new entries from the database for a whole heartbeat interval.
         """
 
 def add_FactoryServiceServicer_to_server(servicer: FactoryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -40,12 +40,14 @@ class Location(_message.Message):
     id: _builtins.str
     """The identifier of the location.
 
-    Output only. A UUID (RFC 9562, version 7) in lower case, set by the server.
+    Output only. A UUID (RFC 9562) in lower case. The server generates a version 7 UUID; to choose another
+    id, create the location by UpdateLocation with allow_missing.
     """
     etag: _builtins.str
-    """A tag of this state of the location.
+    """The entity tag of the current state of the location.
 
-    Output only. Strong and quoted, as in RFC 7232; another one after every change by a caller.
+    Output only. A strong entity tag in quotes (RFC 7232). Every change by a caller gives the location a new
+    one.
     """
     display_name: _builtins.str
     """The name that people know the location by.
@@ -58,7 +60,7 @@ class Location(_message.Message):
     Required. 1 to 200 characters, not only white space, without NUL.
     """
     address_2: _builtins.str
-    """What the address has beyond the street lines, such as a building or a floor.
+    """Further details of the address, such as a building or a floor.
 
     Optional. Up to 200 characters, without NUL.
     """
@@ -75,25 +77,25 @@ class Location(_message.Message):
     postal_code: _builtins.str
     """The postal code.
 
-    Required. 1 to 20 characters, not only white space, without NUL. Two locations may share one.
+    Required. 1 to 20 characters, not only white space, without NUL. Need not be unique.
     """
     country_code: _builtins.str
-    """The country, as ISO 3166-1 alpha-2 code, such as US.
+    """The country, as an ISO 3166-1 alpha-2 code, such as US.
 
-    Required. Two capital letters A to Z; whether the code is assigned is not checked.
+    Required. Two capital letters A to Z. The server does not check whether the code is assigned.
     """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """The time at which the location was created.
 
-        Output only. To the microsecond.
+        Output only. Precise to the microsecond.
         """
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """The time at which a caller last changed the location.
 
-        Output only. To the microsecond; equal to create_time until the first change.
+        Output only. Precise to the microsecond. Equal to create_time until the first change.
         """
 
     def __init__(
@@ -129,16 +131,17 @@ class CreateLocationRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Names this request, so that it can be sent again safely.
+    """Identifies this request, so that it is safe to retry (AIP-155).
 
-    Optional. A UUID in lower case. Sent again with the same id, a request that succeeded is answered as
-    it was then, without another effect; kept for 24 hours. Another request must not have the same id.
+    Optional. A UUID in lower case. If the same request has already succeeded with this id, the server
+    returns the original response and changes nothing. The server remembers ids for 24 hours by default.
+    Every new request needs a new id.
     """
     validate_only: _builtins.bool
-    """Whether to only try the request out.
+    """Whether to validate the request without executing it: a dry run (AIP-163).
 
-    Optional. When true, the answer is the response or the error that the request would have had, and
-    nothing is changed.
+    Optional. If true, the server returns the response or the error that the request would get, and changes
+    nothing.
     """
     @_builtins.property
     def location(self) -> Global___Location:
@@ -247,37 +250,38 @@ class ListLocationsRequest(_message.Message):
     ORDER_BY_FIELD_NUMBER: _builtins.int
     SHOW_TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """The largest number of locations to return.
+    """The maximum number of locations to return.
 
-    Optional. 50 when 0 or absent; what is over 1,000 counts as 1,000; a negative number is an error.
-    A server may be set up with smaller numbers than these two. Fewer may come back, also when more are
-    left: only an empty next_page_token means the end.
+    Optional. If 0 or absent, 50. Numbers over 1,000 count as 1,000; a negative number is an error. A server
+    may be configured with another default and a lower maximum. The response can have fewer locations than
+    that even if more follow: only an empty next_page_token marks the last page.
     """
     page_token: _builtins.str
-    """Where to go on: the next_page_token of the previous response.
+    """The next_page_token of the previous response, to get the next page.
 
-    Optional. The first page when empty. All other fields but page_size must be as they were then.
+    Optional. If empty, the first page is returned. All other fields but page_size must be the same as in the
+    previous request.
     """
     filter: _builtins.str
-    """Which locations to return, as an expression (AIP-160).
+    """Which locations to return, as a filter expression (AIP-160).
 
-    Optional. All when empty. Every field of a location but etag can be compared. Up to 2,000
+    Optional. If empty, all locations are returned. Every field but etag can be compared. At most 2,000
     characters, 32 levels of nesting and 100 comparisons. Examples:
     `city = "Springfield"`,
     `country_code = US AND NOT postal_code = 6270*`.
     """
     order_by: _builtins.str
-    """The order in which to return them (AIP-132): names of fields but etag, each with ` desc` behind it
-    for descending, or ` asc`, separated by commas.
+    """The order in which to return the locations (AIP-132): a comma-separated list of fields, each optionally
+    followed by ` asc` (the default) or ` desc`.
 
-    Optional. By id when empty. Up to 200 characters, and no field twice. Locations that are equal in
-    all of these come in the order of their ids, descending if the last of these is.
-    Only `id` is backed by an index: other orders read all locations for each page.
+    Optional. If empty, the order is `id`. Every field but etag can be named, and none twice; at most 200
+    characters. Ties are broken by id, in the direction of the last field.
+    Only `id` has an index. In any other order, the server reads all locations for every page.
     """
     show_total_size: _builtins.bool
-    """Whether to count all locations that the filter lets through.
+    """Whether to count all matching locations and return the number as total_size.
 
-    Optional. Counting reads all of them.
+    Optional. Counting reads every one of them.
     """
     def __init__(
         self,
@@ -306,14 +310,14 @@ class ListLocationsResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """The page_token of the next page.
+    """The page_token for the next page.
 
-    Opaque, and safe in a URL. Empty when this is the last page.
+    Opaque and URL-safe. Empty on the last page.
     """
     total_size: _builtins.int
-    """How many locations the filter lets through, on all pages together.
+    """The number of locations that match the filter, on all pages together.
 
-    0 unless show_total_size asks for it.
+    0 unless show_total_size is true.
     """
     @_builtins.property
     def locations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Location]:
@@ -346,36 +350,37 @@ class UpdateLocationRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     allow_missing: _builtins.bool
-    """Whether to create the location, with the id it has here, if there is none with this id.
+    """Whether to create the location with this id if it does not exist.
 
-    Optional. The update_mask does not matter then.
+    Optional. A location that is created gets all fields of the request, not only those in update_mask.
     """
     request_id: _builtins.str
-    """Names this request, so that it can be sent again safely.
+    """Identifies this request, so that it is safe to retry (AIP-155).
 
-    Optional. A UUID in lower case. Sent again with the same id, a request that succeeded is answered as
-    it was then, without another effect; kept for 24 hours. Another request must not have the same id.
+    Optional. A UUID in lower case. If the same request has already succeeded with this id, the server
+    returns the original response and changes nothing. The server remembers ids for 24 hours by default.
+    Every new request needs a new id.
     """
     validate_only: _builtins.bool
-    """Whether to only try the request out.
+    """Whether to validate the request without executing it: a dry run (AIP-163).
 
-    Optional. When true, the answer is the response or the error that the request would have had, and
-    nothing is changed.
+    Optional. If true, the server returns the response or the error that the request would get, and changes
+    nothing.
     """
     @_builtins.property
     def location(self) -> Global___Location:
-        """The location to update, named by its id, with the new values.
+        """The location to update, identified by its id, with the new values.
 
-        Required. If it has an etag, this must be the present one. Its other output-only fields are ignored.
+        Required. If its etag is set, it must be the current one. Its other output-only fields are ignored.
         """
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """The names of the fields to update.
+        """The fields to update (AIP-134).
 
-        Optional. When absent or empty, every field of the location that is not empty here is updated.
-        The single path `*` replaces the location as a whole. A field that is named here but empty in the
-        location is cleared, which is an error if it is required. Output-only fields are ignored.
+        Optional. If absent or empty, the server updates every field that is not empty in `location`. The single
+        path `*` replaces the whole location. The server clears a field that the mask names and that is empty in
+        `location`; for a required field, this is an error. Output-only fields are ignored.
         """
 
     def __init__(
@@ -439,29 +444,31 @@ class DeleteLocationRequest(_message.Message):
     etag: _builtins.str
     """The etag that the location must have.
 
-    Optional. Any when empty. Quoted, as it was received.
+    Optional. If empty, the server does not compare etags. Must include the quotes, as the server returned
+    it.
     """
     allow_missing: _builtins.bool
-    """Whether it is all right if there is no such location.
+    """Whether the call succeeds if the location does not exist.
 
-    Optional. When false, that is NOT_FOUND.
+    Optional. If false, the error is NOT_FOUND.
     """
     request_id: _builtins.str
-    """Names this request, so that it can be sent again safely.
+    """Identifies this request, so that it is safe to retry (AIP-155).
 
-    Optional. A UUID in lower case. Sent again with the same id, a request that succeeded is answered as
-    it was then, without another effect; kept for 24 hours. Another request must not have the same id.
+    Optional. A UUID in lower case. If the same request has already succeeded with this id, the server
+    returns the original response and changes nothing. The server remembers ids for 24 hours by default.
+    Every new request needs a new id.
     """
     validate_only: _builtins.bool
-    """Whether to only try the request out.
+    """Whether to validate the request without executing it: a dry run (AIP-163).
 
-    Optional. When true, the answer is the response or the error that the request would have had, and
-    nothing is changed.
+    Optional. If true, the server returns the response or the error that the request would get, and changes
+    nothing.
     """
     force: _builtins.bool
-    """Deletes the factories at the location, their charts and their sprockets too.
+    """Whether to also delete the factories at the location, with their charts and sprockets.
 
-    Optional. When false, a location that is in use is not deleted.
+    Optional. If false, deleting a location that factories refer to is an error.
     """
     def __init__(
         self,
@@ -509,7 +516,7 @@ class BatchGetLocationsRequest(_message.Message):
     def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The ids of the locations.
 
-        Required. 1 to 1,000 UUIDs in lower case. One that comes twice is answered twice.
+        Required. 1 to 1,000 UUIDs in lower case. If an id is repeated, so is its location in the response.
         """
 
     def __init__(

@@ -27,11 +27,11 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class LocationServiceStub:
-    """Keeps the addresses at which factories stand.
+    """Manages locations: the addresses of factories.
 
-    Every error is a google.rpc.Status whose details hold a google.rpc.ErrorInfo, with a reason from
-    ErrorReason. Beside the errors an RPC lists, each may answer UNAVAILABLE while the database cannot be
-    reached and DEADLINE_EXCEEDED when its time has run out.
+    Every error is a google.rpc.Status whose details contain a google.rpc.ErrorInfo with a reason from
+    ErrorReason. In addition to the errors listed for an RPC, every RPC can return UNAUTHENTICATED,
+    PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE, DEADLINE_EXCEEDED and INTERNAL.
     """
 
     @_typing.overload
@@ -42,62 +42,63 @@ class LocationServiceStub:
     """Creates a location.
 
     Errors:
-    - INVALID_ARGUMENT: A field of the location is out of its documented range, or the request_id was
-      used for another request.
-    - ABORTED: The creation got in the way of another change. Nothing was changed; try again.
+    - INVALID_ARGUMENT: A field of the location breaks its documented rules, or request_id was already used
+      for a different request.
+    - ABORTED: The request conflicted with a concurrent change and was rolled back. Retry it.
     """
     GetLocation: _grpc.UnaryUnaryMultiCallable[_location_pb2.GetLocationRequest, _location_pb2.GetLocationResponse]
     """Gets a location by its id.
 
     Errors:
     - INVALID_ARGUMENT: The id is not a UUID.
-    - NOT_FOUND: There is no location with this id.
+    - NOT_FOUND: No location has this id.
     """
     ListLocations: _grpc.UnaryUnaryMultiCallable[_location_pb2.ListLocationsRequest, _location_pb2.ListLocationsResponse]
-    """Lists locations, by default in the order of their ids: oldest first, as far as the servers' clocks agree.
+    """Lists locations. The default order is by id: the oldest first, as far as the clocks of the servers agree.
 
-    A location that exists throughout is returned exactly once, whatever is created or deleted
-    between pages.
+    A location that exists unchanged during the whole listing is returned exactly once, even if other
+    locations are created or deleted between pages.
 
     Errors:
-    - INVALID_ARGUMENT: The page size is negative, the filter or the order cannot be understood, or the
-      page token is not one that this request was given.
+    - INVALID_ARGUMENT: page_size is negative, filter or order_by is invalid, or page_token was not issued
+      for this request.
     """
     UpdateLocation: _grpc.UnaryUnaryMultiCallable[_location_pb2.UpdateLocationRequest, _location_pb2.UpdateLocationResponse]
     """Updates fields of a location.
 
     Errors:
-    - INVALID_ARGUMENT: The id is not a UUID, the mask names a field that a location does not have,
-      or the location would be out of its documented ranges afterwards.
-    - NOT_FOUND: There is no location with this id, and allow_missing is false.
-    - ABORTED: The etag is not the present one, or the update got in the way of another one. Nothing
+    - INVALID_ARGUMENT: The id is not a UUID, update_mask names a field that a location does not have, the
+      updated location would break the documented rules of its fields, or request_id was already used for a
+      different request.
+    - NOT_FOUND: No location has this id, and allow_missing is false.
+    - ABORTED: The etag is not the current one, or the request conflicted with a concurrent change. Nothing
       was changed.
     """
     DeleteLocation: _grpc.UnaryUnaryMultiCallable[_location_pb2.DeleteLocationRequest, _location_pb2.DeleteLocationResponse]
     """Deletes a location.
 
     Errors:
-    - INVALID_ARGUMENT: The id is not a UUID.
-    - NOT_FOUND: There is no location with this id, and allow_missing is false.
-    - FAILED_PRECONDITION: Factories stand at this location, and force is false.
-    - ABORTED: The etag is not the present one, or the deletion got in the way of another change.
-      Nothing was changed.
+    - INVALID_ARGUMENT: The id is not a UUID, or request_id was already used for a different request.
+    - NOT_FOUND: No location has this id, and allow_missing is false.
+    - FAILED_PRECONDITION: Factories refer to this location, and force is false.
+    - ABORTED: The etag is not the current one, or the request conflicted with a concurrent change. Nothing
+      was changed.
     """
     BatchGetLocations: _grpc.UnaryUnaryMultiCallable[_location_pb2.BatchGetLocationsRequest, _location_pb2.BatchGetLocationsResponse]
-    """Gets several locations by their ids, in the order of the request.
+    """Gets up to 1,000 locations by their ids, in the order of the request.
 
     Errors:
-    - INVALID_ARGUMENT: An id is not a UUID, or there are none or more than 1,000.
-    - NOT_FOUND: There are no locations with some of the ids; the error names up to 20 of these.
+    - INVALID_ARGUMENT: An id is not a UUID, or the number of ids is not 1 to 1,000.
+    - NOT_FOUND: Some of the ids do not exist; the error names up to 20 of them.
     """
 
 @_typing.type_check_only
 class LocationServiceAsyncStub(LocationServiceStub):
-    """Keeps the addresses at which factories stand.
+    """Manages locations: the addresses of factories.
 
-    Every error is a google.rpc.Status whose details hold a google.rpc.ErrorInfo, with a reason from
-    ErrorReason. Beside the errors an RPC lists, each may answer UNAVAILABLE while the database cannot be
-    reached and DEADLINE_EXCEEDED when its time has run out.
+    Every error is a google.rpc.Status whose details contain a google.rpc.ErrorInfo with a reason from
+    ErrorReason. In addition to the errors listed for an RPC, every RPC can return UNAUTHENTICATED,
+    PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE, DEADLINE_EXCEEDED and INTERNAL.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -105,61 +106,62 @@ class LocationServiceAsyncStub(LocationServiceStub):
     """Creates a location.
 
     Errors:
-    - INVALID_ARGUMENT: A field of the location is out of its documented range, or the request_id was
-      used for another request.
-    - ABORTED: The creation got in the way of another change. Nothing was changed; try again.
+    - INVALID_ARGUMENT: A field of the location breaks its documented rules, or request_id was already used
+      for a different request.
+    - ABORTED: The request conflicted with a concurrent change and was rolled back. Retry it.
     """
     GetLocation: _aio.UnaryUnaryMultiCallable[_location_pb2.GetLocationRequest, _location_pb2.GetLocationResponse]  # type: ignore[assignment]
     """Gets a location by its id.
 
     Errors:
     - INVALID_ARGUMENT: The id is not a UUID.
-    - NOT_FOUND: There is no location with this id.
+    - NOT_FOUND: No location has this id.
     """
     ListLocations: _aio.UnaryUnaryMultiCallable[_location_pb2.ListLocationsRequest, _location_pb2.ListLocationsResponse]  # type: ignore[assignment]
-    """Lists locations, by default in the order of their ids: oldest first, as far as the servers' clocks agree.
+    """Lists locations. The default order is by id: the oldest first, as far as the clocks of the servers agree.
 
-    A location that exists throughout is returned exactly once, whatever is created or deleted
-    between pages.
+    A location that exists unchanged during the whole listing is returned exactly once, even if other
+    locations are created or deleted between pages.
 
     Errors:
-    - INVALID_ARGUMENT: The page size is negative, the filter or the order cannot be understood, or the
-      page token is not one that this request was given.
+    - INVALID_ARGUMENT: page_size is negative, filter or order_by is invalid, or page_token was not issued
+      for this request.
     """
     UpdateLocation: _aio.UnaryUnaryMultiCallable[_location_pb2.UpdateLocationRequest, _location_pb2.UpdateLocationResponse]  # type: ignore[assignment]
     """Updates fields of a location.
 
     Errors:
-    - INVALID_ARGUMENT: The id is not a UUID, the mask names a field that a location does not have,
-      or the location would be out of its documented ranges afterwards.
-    - NOT_FOUND: There is no location with this id, and allow_missing is false.
-    - ABORTED: The etag is not the present one, or the update got in the way of another one. Nothing
+    - INVALID_ARGUMENT: The id is not a UUID, update_mask names a field that a location does not have, the
+      updated location would break the documented rules of its fields, or request_id was already used for a
+      different request.
+    - NOT_FOUND: No location has this id, and allow_missing is false.
+    - ABORTED: The etag is not the current one, or the request conflicted with a concurrent change. Nothing
       was changed.
     """
     DeleteLocation: _aio.UnaryUnaryMultiCallable[_location_pb2.DeleteLocationRequest, _location_pb2.DeleteLocationResponse]  # type: ignore[assignment]
     """Deletes a location.
 
     Errors:
-    - INVALID_ARGUMENT: The id is not a UUID.
-    - NOT_FOUND: There is no location with this id, and allow_missing is false.
-    - FAILED_PRECONDITION: Factories stand at this location, and force is false.
-    - ABORTED: The etag is not the present one, or the deletion got in the way of another change.
-      Nothing was changed.
+    - INVALID_ARGUMENT: The id is not a UUID, or request_id was already used for a different request.
+    - NOT_FOUND: No location has this id, and allow_missing is false.
+    - FAILED_PRECONDITION: Factories refer to this location, and force is false.
+    - ABORTED: The etag is not the current one, or the request conflicted with a concurrent change. Nothing
+      was changed.
     """
     BatchGetLocations: _aio.UnaryUnaryMultiCallable[_location_pb2.BatchGetLocationsRequest, _location_pb2.BatchGetLocationsResponse]  # type: ignore[assignment]
-    """Gets several locations by their ids, in the order of the request.
+    """Gets up to 1,000 locations by their ids, in the order of the request.
 
     Errors:
-    - INVALID_ARGUMENT: An id is not a UUID, or there are none or more than 1,000.
-    - NOT_FOUND: There are no locations with some of the ids; the error names up to 20 of these.
+    - INVALID_ARGUMENT: An id is not a UUID, or the number of ids is not 1 to 1,000.
+    - NOT_FOUND: Some of the ids do not exist; the error names up to 20 of them.
     """
 
 class LocationServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Keeps the addresses at which factories stand.
+    """Manages locations: the addresses of factories.
 
-    Every error is a google.rpc.Status whose details hold a google.rpc.ErrorInfo, with a reason from
-    ErrorReason. Beside the errors an RPC lists, each may answer UNAVAILABLE while the database cannot be
-    reached and DEADLINE_EXCEEDED when its time has run out.
+    Every error is a google.rpc.Status whose details contain a google.rpc.ErrorInfo with a reason from
+    ErrorReason. In addition to the errors listed for an RPC, every RPC can return UNAUTHENTICATED,
+    PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE, DEADLINE_EXCEEDED and INTERNAL.
     """
 
     @_abc_1.abstractmethod
@@ -171,9 +173,9 @@ class LocationServiceServicer(metaclass=_abc_1.ABCMeta):
         """Creates a location.
 
         Errors:
-        - INVALID_ARGUMENT: A field of the location is out of its documented range, or the request_id was
-          used for another request.
-        - ABORTED: The creation got in the way of another change. Nothing was changed; try again.
+        - INVALID_ARGUMENT: A field of the location breaks its documented rules, or request_id was already used
+          for a different request.
+        - ABORTED: The request conflicted with a concurrent change and was rolled back. Retry it.
         """
 
     @_abc_1.abstractmethod
@@ -186,7 +188,7 @@ class LocationServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
         - INVALID_ARGUMENT: The id is not a UUID.
-        - NOT_FOUND: There is no location with this id.
+        - NOT_FOUND: No location has this id.
         """
 
     @_abc_1.abstractmethod
@@ -195,14 +197,14 @@ class LocationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _location_pb2.ListLocationsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_location_pb2.ListLocationsResponse, _abc.Awaitable[_location_pb2.ListLocationsResponse]]:
-        """Lists locations, by default in the order of their ids: oldest first, as far as the servers' clocks agree.
+        """Lists locations. The default order is by id: the oldest first, as far as the clocks of the servers agree.
 
-        A location that exists throughout is returned exactly once, whatever is created or deleted
-        between pages.
+        A location that exists unchanged during the whole listing is returned exactly once, even if other
+        locations are created or deleted between pages.
 
         Errors:
-        - INVALID_ARGUMENT: The page size is negative, the filter or the order cannot be understood, or the
-          page token is not one that this request was given.
+        - INVALID_ARGUMENT: page_size is negative, filter or order_by is invalid, or page_token was not issued
+          for this request.
         """
 
     @_abc_1.abstractmethod
@@ -214,10 +216,11 @@ class LocationServiceServicer(metaclass=_abc_1.ABCMeta):
         """Updates fields of a location.
 
         Errors:
-        - INVALID_ARGUMENT: The id is not a UUID, the mask names a field that a location does not have,
-          or the location would be out of its documented ranges afterwards.
-        - NOT_FOUND: There is no location with this id, and allow_missing is false.
-        - ABORTED: The etag is not the present one, or the update got in the way of another one. Nothing
+        - INVALID_ARGUMENT: The id is not a UUID, update_mask names a field that a location does not have, the
+          updated location would break the documented rules of its fields, or request_id was already used for a
+          different request.
+        - NOT_FOUND: No location has this id, and allow_missing is false.
+        - ABORTED: The etag is not the current one, or the request conflicted with a concurrent change. Nothing
           was changed.
         """
 
@@ -230,11 +233,11 @@ class LocationServiceServicer(metaclass=_abc_1.ABCMeta):
         """Deletes a location.
 
         Errors:
-        - INVALID_ARGUMENT: The id is not a UUID.
-        - NOT_FOUND: There is no location with this id, and allow_missing is false.
-        - FAILED_PRECONDITION: Factories stand at this location, and force is false.
-        - ABORTED: The etag is not the present one, or the deletion got in the way of another change.
-          Nothing was changed.
+        - INVALID_ARGUMENT: The id is not a UUID, or request_id was already used for a different request.
+        - NOT_FOUND: No location has this id, and allow_missing is false.
+        - FAILED_PRECONDITION: Factories refer to this location, and force is false.
+        - ABORTED: The etag is not the current one, or the request conflicted with a concurrent change. Nothing
+          was changed.
         """
 
     @_abc_1.abstractmethod
@@ -243,11 +246,11 @@ class LocationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _location_pb2.BatchGetLocationsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_location_pb2.BatchGetLocationsResponse, _abc.Awaitable[_location_pb2.BatchGetLocationsResponse]]:
-        """Gets several locations by their ids, in the order of the request.
+        """Gets up to 1,000 locations by their ids, in the order of the request.
 
         Errors:
-        - INVALID_ARGUMENT: An id is not a UUID, or there are none or more than 1,000.
-        - NOT_FOUND: There are no locations with some of the ids; the error names up to 20 of these.
+        - INVALID_ARGUMENT: An id is not a UUID, or the number of ids is not 1 to 1,000.
+        - NOT_FOUND: Some of the ids do not exist; the error names up to 20 of them.
         """
 
 def add_LocationServiceServicer_to_server(servicer: LocationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

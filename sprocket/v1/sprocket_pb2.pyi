@@ -36,12 +36,14 @@ class Sprocket(_message.Message):
     id: _builtins.str
     """The identifier of the sprocket.
 
-    Output only. A UUID (RFC 9562, version 7) in lower case, set by the server.
+    Output only. A UUID (RFC 9562) in lower case. The server generates a version 7 UUID; to choose another
+    id, create the sprocket by UpdateSprocket with allow_missing.
     """
     etag: _builtins.str
-    """A tag of this state of the sprocket.
+    """The entity tag of the current state of the sprocket.
 
-    Output only. Strong and quoted, as in RFC 7232; another one after every change by a caller.
+    Output only. A strong entity tag in quotes (RFC 7232). Every change by a caller gives the sprocket a new
+    one.
     """
     display_name: _builtins.str
     """The name that people know the sprocket by.
@@ -62,14 +64,14 @@ class Sprocket(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """The time at which the sprocket was created.
 
-        Output only. To the microsecond.
+        Output only. Precise to the microsecond.
         """
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """The time at which a caller last changed the sprocket.
 
-        Output only. To the microsecond; equal to create_time until the first change.
+        Output only. Precise to the microsecond. Equal to create_time until the first change.
         """
 
     def __init__(
@@ -101,16 +103,17 @@ class CreateSprocketRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Names this request, so that it can be sent again safely.
+    """Identifies this request, so that it is safe to retry (AIP-155).
 
-    Optional. A UUID in lower case. Sent again with the same id, a request that succeeded is answered as
-    it was then, without another effect; kept for 24 hours. Another request must not have the same id.
+    Optional. A UUID in lower case. If the same request has already succeeded with this id, the server
+    returns the original response and changes nothing. The server remembers ids for 24 hours by default.
+    Every new request needs a new id.
     """
     validate_only: _builtins.bool
-    """Whether to only try the request out.
+    """Whether to validate the request without executing it: a dry run (AIP-163).
 
-    Optional. When true, the answer is the response or the error that the request would have had, and
-    nothing is changed.
+    Optional. If true, the server returns the response or the error that the request would get, and changes
+    nothing.
     """
     @_builtins.property
     def sprocket(self) -> Global___Sprocket:
@@ -219,41 +222,42 @@ class ListSprocketsRequest(_message.Message):
     ORDER_BY_FIELD_NUMBER: _builtins.int
     SHOW_TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """The largest number of sprockets to return.
+    """The maximum number of sprockets to return.
 
-    Optional. 50 when 0 or absent; what is over 1,000 counts as 1,000; a negative number is an error.
-    A server may be set up with smaller numbers than these two. Fewer may come back, also when more are
-    left: only an empty next_page_token means the end.
+    Optional. If 0 or absent, 50. Numbers over 1,000 count as 1,000; a negative number is an error. A server
+    may be configured with another default and a lower maximum. The response can have fewer sprockets than
+    that even if more follow: only an empty next_page_token marks the last page.
     """
     page_token: _builtins.str
-    """Where to go on: the next_page_token of the previous response.
+    """The next_page_token of the previous response, to get the next page.
 
-    Optional. The first page when empty. All other fields but page_size must be as they were then.
+    Optional. If empty, the first page is returned. All other fields but page_size must be the same as in the
+    previous request.
     """
     filter: _builtins.str
-    """Which sprockets to return, as an expression (AIP-160).
+    """Which sprockets to return, as a filter expression (AIP-160).
 
-    Optional. All when empty. Every field of a sprocket but etag can be compared. Up to 2,000
+    Optional. If empty, all sprockets are returned. Every field but etag can be compared. At most 2,000
     characters, 32 levels of nesting and 100 comparisons. Examples:
     `factory_id = 017722b1-ddd0-7003-8000-000000000001`,
     `display_name:cog`.
-    An index has the rows of a filter by `=`. What else an expression lets through is looked for in the order
-    of the list, from its beginning on, until the page is full: of what is rare, set a deadline, or list
-    times and beginnings of names (`create_time > X`, `display_name = "Cog*"`) in their own order.
+    A comparison by `=` uses an index. For any other comparison, the server reads sprockets in the order of
+    the list until the page is full, so a filter that matches few of them can read them all: set a deadline.
+    To use the index for `create_time > X` or `display_name = "Cog*"`, order by the same field.
     """
     order_by: _builtins.str
-    """The order in which to return them (AIP-132): names of fields but etag, each with ` desc` behind it
-    for descending, or ` asc`, separated by commas.
+    """The order in which to return the sprockets (AIP-132): a comma-separated list of fields, each optionally
+    followed by ` asc` (the default) or ` desc`.
 
-    Optional. By id when empty. Up to 200 characters, and no field twice. Sprockets that are equal in
-    all of these come in the order of their ids, descending if the last of these is.
-    An index has the order by any one field. Those by several, and those by another field than the one that
-    is filtered by `=`, read all that the filter lets through for each page.
+    Optional. If empty, the order is `id`. Every field but etag can be named, and none twice; at most 200
+    characters. Ties are broken by id, in the direction of the last field.
+    Ordering by one field uses an index. Ordering by more fields, or by another field than the one that the
+    filter compares by `=`, reads all matching sprockets for every page.
     """
     show_total_size: _builtins.bool
-    """Whether to count all sprockets that the filter lets through.
+    """Whether to count all matching sprockets and return the number as total_size.
 
-    Optional. Counting reads all of them.
+    Optional. Counting reads every one of them.
     """
     def __init__(
         self,
@@ -282,14 +286,14 @@ class ListSprocketsResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """The page_token of the next page.
+    """The page_token for the next page.
 
-    Opaque, and safe in a URL. Empty when this is the last page.
+    Opaque and URL-safe. Empty on the last page.
     """
     total_size: _builtins.int
-    """How many sprockets the filter lets through, on all pages together.
+    """The number of sprockets that match the filter, on all pages together.
 
-    0 unless show_total_size asks for it.
+    0 unless show_total_size is true.
     """
     @_builtins.property
     def sprockets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Sprocket]:
@@ -322,36 +326,37 @@ class UpdateSprocketRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     allow_missing: _builtins.bool
-    """Whether to create the sprocket, with the id it has here, if there is none with this id.
+    """Whether to create the sprocket with this id if it does not exist.
 
-    Optional. The update_mask does not matter then.
+    Optional. A sprocket that is created gets all fields of the request, not only those in update_mask.
     """
     request_id: _builtins.str
-    """Names this request, so that it can be sent again safely.
+    """Identifies this request, so that it is safe to retry (AIP-155).
 
-    Optional. A UUID in lower case. Sent again with the same id, a request that succeeded is answered as
-    it was then, without another effect; kept for 24 hours. Another request must not have the same id.
+    Optional. A UUID in lower case. If the same request has already succeeded with this id, the server
+    returns the original response and changes nothing. The server remembers ids for 24 hours by default.
+    Every new request needs a new id.
     """
     validate_only: _builtins.bool
-    """Whether to only try the request out.
+    """Whether to validate the request without executing it: a dry run (AIP-163).
 
-    Optional. When true, the answer is the response or the error that the request would have had, and
-    nothing is changed.
+    Optional. If true, the server returns the response or the error that the request would get, and changes
+    nothing.
     """
     @_builtins.property
     def sprocket(self) -> Global___Sprocket:
-        """The sprocket to update, named by its id, with the new values.
+        """The sprocket to update, identified by its id, with the new values.
 
-        Required. If it has an etag, this must be the present one. Its other output-only fields are ignored.
+        Required. If its etag is set, it must be the current one. Its other output-only fields are ignored.
         """
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """The names of the fields to update.
+        """The fields to update (AIP-134).
 
-        Optional. When absent or empty, every field of the sprocket that is not empty here is updated.
-        The single path `*` replaces the sprocket as a whole. A field that is named here but empty in the
-        sprocket is cleared, which is an error if it is required. Output-only fields are ignored.
+        Optional. If absent or empty, the server updates every field that is not empty in `sprocket`. The single
+        path `*` replaces the whole sprocket. The server clears a field that the mask names and that is empty in
+        `sprocket`; for a required field, this is an error. Output-only fields are ignored.
         """
 
     def __init__(
@@ -414,24 +419,26 @@ class DeleteSprocketRequest(_message.Message):
     etag: _builtins.str
     """The etag that the sprocket must have.
 
-    Optional. Any when empty. Quoted, as it was received.
+    Optional. If empty, the server does not compare etags. Must include the quotes, as the server returned
+    it.
     """
     allow_missing: _builtins.bool
-    """Whether it is all right if there is no such sprocket.
+    """Whether the call succeeds if the sprocket does not exist.
 
-    Optional. When false, that is NOT_FOUND.
+    Optional. If false, the error is NOT_FOUND.
     """
     request_id: _builtins.str
-    """Names this request, so that it can be sent again safely.
+    """Identifies this request, so that it is safe to retry (AIP-155).
 
-    Optional. A UUID in lower case. Sent again with the same id, a request that succeeded is answered as
-    it was then, without another effect; kept for 24 hours. Another request must not have the same id.
+    Optional. A UUID in lower case. If the same request has already succeeded with this id, the server
+    returns the original response and changes nothing. The server remembers ids for 24 hours by default.
+    Every new request needs a new id.
     """
     validate_only: _builtins.bool
-    """Whether to only try the request out.
+    """Whether to validate the request without executing it: a dry run (AIP-163).
 
-    Optional. When true, the answer is the response or the error that the request would have had, and
-    nothing is changed.
+    Optional. If true, the server returns the response or the error that the request would get, and changes
+    nothing.
     """
     def __init__(
         self,
@@ -478,7 +485,7 @@ class BatchGetSprocketsRequest(_message.Message):
     def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The ids of the sprockets.
 
-        Required. 1 to 1,000 UUIDs in lower case. One that comes twice is answered twice.
+        Required. 1 to 1,000 UUIDs in lower case. If an id is repeated, so is its sprocket in the response.
         """
 
     def __init__(
@@ -528,16 +535,17 @@ class BatchCreateSprocketsRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Names this request, so that it can be sent again safely.
+    """Identifies this request, so that it is safe to retry (AIP-155).
 
-    Optional. A UUID in lower case. Sent again with the same id, a request that succeeded is answered as
-    it was then, without another effect; kept for 24 hours. Another request must not have the same id.
+    Optional. A UUID in lower case. If the same request has already succeeded with this id, the server
+    returns the original response and changes nothing. The server remembers ids for 24 hours by default.
+    Every new request needs a new id.
     """
     validate_only: _builtins.bool
-    """Whether to only try the request out.
+    """Whether to validate the request without executing it: a dry run (AIP-163).
 
-    Optional. When true, the answer is the response or the error that the request would have had, and
-    nothing is changed.
+    Optional. If true, the server returns the response or the error that the request would get, and changes
+    nothing.
     """
     @_builtins.property
     def sprockets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Sprocket]:
@@ -595,22 +603,23 @@ class BatchDeleteSprocketsRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Names this request, so that it can be sent again safely.
+    """Identifies this request, so that it is safe to retry (AIP-155).
 
-    Optional. A UUID in lower case. Sent again with the same id, a request that succeeded is answered as
-    it was then, without another effect; kept for 24 hours. Another request must not have the same id.
+    Optional. A UUID in lower case. If the same request has already succeeded with this id, the server
+    returns the original response and changes nothing. The server remembers ids for 24 hours by default.
+    Every new request needs a new id.
     """
     validate_only: _builtins.bool
-    """Whether to only try the request out.
+    """Whether to validate the request without executing it: a dry run (AIP-163).
 
-    Optional. When true, the answer is the response or the error that the request would have had, and
-    nothing is changed.
+    Optional. If true, the server returns the response or the error that the request would get, and changes
+    nothing.
     """
     @_builtins.property
     def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The ids of the sprockets.
 
-        Required. 1 to 1,000 UUIDs in lower case, each once.
+        Required. 1 to 1,000 UUIDs in lower case, none of them repeated.
         """
 
     def __init__(

@@ -26,14 +26,14 @@ if _version_not_supported:
 
 
 class SprocketServiceStub:
-    """Keeps the sprockets that factories have made.
+    """Manages the sprockets that factories have made.
 
-    Creating, deleting and moving sprockets changes the sprocket_production_actual of their factories and
-    adds to the charts of those, in one transaction with the sprocket.
+    Creating, deleting and moving a sprocket changes the sprocket_production_actual of its factory and adds an
+    entry to the factory's chart, in the same transaction.
 
-    Every error is a google.rpc.Status whose details hold a google.rpc.ErrorInfo, with a reason from
-    ErrorReason. Beside the errors an RPC lists, each may answer UNAVAILABLE while the database cannot be
-    reached and DEADLINE_EXCEEDED when its time has run out.
+    Every error is a google.rpc.Status whose details contain a google.rpc.ErrorInfo with a reason from
+    ErrorReason. In addition to the errors listed for an RPC, every RPC can return UNAUTHENTICATED,
+    PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE, DEADLINE_EXCEEDED and INTERNAL.
     """
 
     def __init__(self, channel):
@@ -85,25 +85,24 @@ class SprocketServiceStub:
 
 
 class SprocketServiceServicer:
-    """Keeps the sprockets that factories have made.
+    """Manages the sprockets that factories have made.
 
-    Creating, deleting and moving sprockets changes the sprocket_production_actual of their factories and
-    adds to the charts of those, in one transaction with the sprocket.
+    Creating, deleting and moving a sprocket changes the sprocket_production_actual of its factory and adds an
+    entry to the factory's chart, in the same transaction.
 
-    Every error is a google.rpc.Status whose details hold a google.rpc.ErrorInfo, with a reason from
-    ErrorReason. Beside the errors an RPC lists, each may answer UNAVAILABLE while the database cannot be
-    reached and DEADLINE_EXCEEDED when its time has run out.
+    Every error is a google.rpc.Status whose details contain a google.rpc.ErrorInfo with a reason from
+    ErrorReason. In addition to the errors listed for an RPC, every RPC can return UNAUTHENTICATED,
+    PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE, DEADLINE_EXCEEDED and INTERNAL.
     """
 
     def CreateSprocket(self, request, context):
         """Creates a sprocket. Adds one entry to the chart of its factory.
 
         Errors:
-        - INVALID_ARGUMENT: A field of the sprocket is out of its documented range, or the request_id was
-        used for another request.
-        - FAILED_PRECONDITION: There is no sprocket type with the sprocket's sprocket_type_id, or no factory
-        with its factory_id.
-        - ABORTED: The creation got in the way of another change. Nothing was changed; try again.
+        - INVALID_ARGUMENT: A field of the sprocket breaks its documented rules, or request_id was already used
+        for a different request.
+        - FAILED_PRECONDITION: No sprocket type has this sprocket_type_id, or no factory has this factory_id.
+        - ABORTED: The request conflicted with a concurrent change and was rolled back. Retry it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -114,37 +113,38 @@ class SprocketServiceServicer:
 
         Errors:
         - INVALID_ARGUMENT: The id is not a UUID.
-        - NOT_FOUND: There is no sprocket with this id.
+        - NOT_FOUND: No sprocket has this id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListSprockets(self, request, context):
-        """Lists sprockets, by default in the order of their ids: oldest first, as far as the servers' clocks agree.
+        """Lists sprockets. The default order is by id: the oldest first, as far as the clocks of the servers agree.
 
-        A sprocket that exists throughout is returned exactly once, whatever is created or deleted
-        between pages.
+        A sprocket that exists unchanged during the whole listing is returned exactly once, even if other
+        sprockets are created or deleted between pages.
 
         Errors:
-        - INVALID_ARGUMENT: The page size is negative, the filter or the order cannot be understood, or the
-        page token is not one that this request was given.
+        - INVALID_ARGUMENT: page_size is negative, filter or order_by is invalid, or page_token was not issued
+        for this request.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateSprocket(self, request, context):
-        """Updates fields of a sprocket. Another factory_id moves it, which adds one entry to the chart of each
-        of the two factories.
+        """Updates fields of a sprocket. A new factory_id moves it, which adds one entry to the chart of each of the
+        two factories.
 
         Errors:
-        - INVALID_ARGUMENT: The id is not a UUID, the mask names a field that a sprocket does not have,
-        or the sprocket would be out of its documented ranges afterwards.
-        - NOT_FOUND: There is no sprocket with this id, and allow_missing is false.
-        - FAILED_PRECONDITION: There is no sprocket type with the new sprocket_type_id, or no factory with
-        the new factory_id.
-        - ABORTED: The etag is not the present one, or the update got in the way of another one. Nothing
+        - INVALID_ARGUMENT: The id is not a UUID, update_mask names a field that a sprocket does not have, the
+        updated sprocket would break the documented rules of its fields, or request_id was already used for a
+        different request.
+        - NOT_FOUND: No sprocket has this id, and allow_missing is false.
+        - FAILED_PRECONDITION: No sprocket type has the new sprocket_type_id, or no factory has the new
+        factory_id.
+        - ABORTED: The etag is not the current one, or the request conflicted with a concurrent change. Nothing
         was changed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -155,48 +155,50 @@ class SprocketServiceServicer:
         """Deletes a sprocket. Adds one entry to the chart of its factory.
 
         Errors:
-        - INVALID_ARGUMENT: The id is not a UUID.
-        - NOT_FOUND: There is no sprocket with this id, and allow_missing is false.
-        - ABORTED: The etag is not the present one, or the deletion got in the way of another change.
-        Nothing was changed.
+        - INVALID_ARGUMENT: The id is not a UUID, or request_id was already used for a different request.
+        - NOT_FOUND: No sprocket has this id, and allow_missing is false.
+        - ABORTED: The etag is not the current one, or the request conflicted with a concurrent change. Nothing
+        was changed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchGetSprockets(self, request, context):
-        """Gets several sprockets by their ids, in the order of the request.
+        """Gets up to 1,000 sprockets by their ids, in the order of the request.
 
         Errors:
-        - INVALID_ARGUMENT: An id is not a UUID, or there are none or more than 1,000.
-        - NOT_FOUND: There are no sprockets with some of the ids; the error names up to 20 of these.
+        - INVALID_ARGUMENT: An id is not a UUID, or the number of ids is not 1 to 1,000.
+        - NOT_FOUND: Some of the ids do not exist; the error names up to 20 of them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchCreateSprockets(self, request, context):
-        """Creates several sprockets: all or none. Adds one entry to the chart of each factory they belong to.
+        """Creates up to 1,000 sprockets in one transaction: all or none. Adds one entry to the chart of each of
+        their factories.
 
         Errors:
-        - INVALID_ARGUMENT: A field of a sprocket is out of its documented range, there are none or more than
-        1,000, or the request_id was used for another request.
-        - FAILED_PRECONDITION: There is no sprocket type with the sprocket_type_id of a sprocket, or no factory
-        with its factory_id. The path of the field holds the index of the sprocket.
-        - ABORTED: The creation got in the way of another change. Nothing was changed; try again.
+        - INVALID_ARGUMENT: A field of a sprocket breaks its documented rules, the number of sprockets is not 1
+        to 1,000, or request_id was already used for a different request.
+        - FAILED_PRECONDITION: No sprocket type has the sprocket_type_id of a sprocket, or no factory has its
+        factory_id. The path of the field contains the index of the sprocket.
+        - ABORTED: The request conflicted with a concurrent change and was rolled back. Retry it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchDeleteSprockets(self, request, context):
-        """Deletes several sprockets: all or none. Adds one entry to the chart of each factory they belonged to.
+        """Deletes up to 1,000 sprockets in one transaction: all or none. Adds one entry to the chart of each of
+        their factories.
 
         Errors:
-        - INVALID_ARGUMENT: An id is not a UUID or comes twice, there are none or more than 1,000, or the
-        request_id was used for another request.
-        - NOT_FOUND: There are no sprockets with some of the ids; the error names up to 20 of these.
-        - ABORTED: The deletion got in the way of another change. Nothing was changed; try again.
+        - INVALID_ARGUMENT: An id is not a UUID or is repeated, the number of ids is not 1 to 1,000, or
+        request_id was already used for a different request.
+        - NOT_FOUND: Some of the ids do not exist; the error names up to 20 of them.
+        - ABORTED: The request conflicted with a concurrent change and was rolled back. Retry it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -254,14 +256,14 @@ def add_SprocketServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SprocketService:
-    """Keeps the sprockets that factories have made.
+    """Manages the sprockets that factories have made.
 
-    Creating, deleting and moving sprockets changes the sprocket_production_actual of their factories and
-    adds to the charts of those, in one transaction with the sprocket.
+    Creating, deleting and moving a sprocket changes the sprocket_production_actual of its factory and adds an
+    entry to the factory's chart, in the same transaction.
 
-    Every error is a google.rpc.Status whose details hold a google.rpc.ErrorInfo, with a reason from
-    ErrorReason. Beside the errors an RPC lists, each may answer UNAVAILABLE while the database cannot be
-    reached and DEADLINE_EXCEEDED when its time has run out.
+    Every error is a google.rpc.Status whose details contain a google.rpc.ErrorInfo with a reason from
+    ErrorReason. In addition to the errors listed for an RPC, every RPC can return UNAUTHENTICATED,
+    PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE, DEADLINE_EXCEEDED and INTERNAL.
     """
 
     @staticmethod

@@ -22,7 +22,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class SprocketType(_message.Message):
-    """A kind of sprocket, by its measures. Whether the measures fit each other is not checked."""
+    """A kind of sprocket, with its dimensions. The server does not check that the dimensions are consistent."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -38,12 +38,14 @@ class SprocketType(_message.Message):
     id: _builtins.str
     """The identifier of the sprocket type.
 
-    Output only. A UUID (RFC 9562, version 7) in lower case, set by the server.
+    Output only. A UUID (RFC 9562) in lower case. The server generates a version 7 UUID; to choose another
+    id, create the sprocket type by UpdateSprocketType with allow_missing.
     """
     etag: _builtins.str
-    """A tag of this state of the sprocket type.
+    """The entity tag of the current state of the sprocket type.
 
-    Output only. Strong and quoted, as in RFC 7232; another one after every change by a caller.
+    Output only. A strong entity tag in quotes (RFC 7232). Every change by a caller gives the sprocket type a
+    new one.
     """
     display_name: _builtins.str
     """The name that people know the sprocket type by.
@@ -74,14 +76,14 @@ class SprocketType(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """The time at which the sprocket type was created.
 
-        Output only. To the microsecond.
+        Output only. Precise to the microsecond.
         """
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """The time at which a caller last changed the sprocket type.
 
-        Output only. To the microsecond; equal to create_time until the first change.
+        Output only. Precise to the microsecond. Equal to create_time until the first change.
         """
 
     def __init__(
@@ -115,16 +117,17 @@ class CreateSprocketTypeRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Names this request, so that it can be sent again safely.
+    """Identifies this request, so that it is safe to retry (AIP-155).
 
-    Optional. A UUID in lower case. Sent again with the same id, a request that succeeded is answered as
-    it was then, without another effect; kept for 24 hours. Another request must not have the same id.
+    Optional. A UUID in lower case. If the same request has already succeeded with this id, the server
+    returns the original response and changes nothing. The server remembers ids for 24 hours by default.
+    Every new request needs a new id.
     """
     validate_only: _builtins.bool
-    """Whether to only try the request out.
+    """Whether to validate the request without executing it: a dry run (AIP-163).
 
-    Optional. When true, the answer is the response or the error that the request would have had, and
-    nothing is changed.
+    Optional. If true, the server returns the response or the error that the request would get, and changes
+    nothing.
     """
     @_builtins.property
     def sprocket_type(self) -> Global___SprocketType:
@@ -233,37 +236,38 @@ class ListSprocketTypesRequest(_message.Message):
     ORDER_BY_FIELD_NUMBER: _builtins.int
     SHOW_TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """The largest number of sprocket types to return.
+    """The maximum number of sprocket types to return.
 
-    Optional. 50 when 0 or absent; what is over 1,000 counts as 1,000; a negative number is an error.
-    A server may be set up with smaller numbers than these two. Fewer may come back, also when more are
-    left: only an empty next_page_token means the end.
+    Optional. If 0 or absent, 50. Numbers over 1,000 count as 1,000; a negative number is an error. A server
+    may be configured with another default and a lower maximum. The response can have fewer sprocket types
+    than that even if more follow: only an empty next_page_token marks the last page.
     """
     page_token: _builtins.str
-    """Where to go on: the next_page_token of the previous response.
+    """The next_page_token of the previous response, to get the next page.
 
-    Optional. The first page when empty. All other fields but page_size must be as they were then.
+    Optional. If empty, the first page is returned. All other fields but page_size must be the same as in the
+    previous request.
     """
     filter: _builtins.str
-    """Which sprocket types to return, as an expression (AIP-160).
+    """Which sprocket types to return, as a filter expression (AIP-160).
 
-    Optional. All when empty. Every field of a sprocket type but etag can be compared. Up to 2,000
+    Optional. If empty, all sprocket types are returned. Every field but etag can be compared. At most 2,000
     characters, 32 levels of nesting and 100 comparisons. Examples:
     `teeth >= 12 AND pitch_mm < 9.525`,
     `create_time > 2026-01-01T00:00:00Z`.
     """
     order_by: _builtins.str
-    """The order in which to return them (AIP-132): names of fields but etag, each with ` desc` behind it
-    for descending, or ` asc`, separated by commas.
+    """The order in which to return the sprocket types (AIP-132): a comma-separated list of fields, each
+    optionally followed by ` asc` (the default) or ` desc`.
 
-    Optional. By id when empty. Up to 200 characters, and no field twice. Sprocket types that are equal in
-    all of these come in the order of their ids, descending if the last of these is.
-    Only `id` is backed by an index: other orders read all sprocket types for each page.
+    Optional. If empty, the order is `id`. Every field but etag can be named, and none twice; at most 200
+    characters. Ties are broken by id, in the direction of the last field.
+    Only `id` has an index. In any other order, the server reads all sprocket types for every page.
     """
     show_total_size: _builtins.bool
-    """Whether to count all sprocket types that the filter lets through.
+    """Whether to count all matching sprocket types and return the number as total_size.
 
-    Optional. Counting reads all of them.
+    Optional. Counting reads every one of them.
     """
     def __init__(
         self,
@@ -292,14 +296,14 @@ class ListSprocketTypesResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """The page_token of the next page.
+    """The page_token for the next page.
 
-    Opaque, and safe in a URL. Empty when this is the last page.
+    Opaque and URL-safe. Empty on the last page.
     """
     total_size: _builtins.int
-    """How many sprocket types the filter lets through, on all pages together.
+    """The number of sprocket types that match the filter, on all pages together.
 
-    0 unless show_total_size asks for it.
+    0 unless show_total_size is true.
     """
     @_builtins.property
     def sprocket_types(self) -> _containers.RepeatedCompositeFieldContainer[Global___SprocketType]:
@@ -332,36 +336,37 @@ class UpdateSprocketTypeRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     allow_missing: _builtins.bool
-    """Whether to create the sprocket type, with the id it has here, if there is none with this id.
+    """Whether to create the sprocket type with this id if it does not exist.
 
-    Optional. The update_mask does not matter then.
+    Optional. A sprocket type that is created gets all fields of the request, not only those in update_mask.
     """
     request_id: _builtins.str
-    """Names this request, so that it can be sent again safely.
+    """Identifies this request, so that it is safe to retry (AIP-155).
 
-    Optional. A UUID in lower case. Sent again with the same id, a request that succeeded is answered as
-    it was then, without another effect; kept for 24 hours. Another request must not have the same id.
+    Optional. A UUID in lower case. If the same request has already succeeded with this id, the server
+    returns the original response and changes nothing. The server remembers ids for 24 hours by default.
+    Every new request needs a new id.
     """
     validate_only: _builtins.bool
-    """Whether to only try the request out.
+    """Whether to validate the request without executing it: a dry run (AIP-163).
 
-    Optional. When true, the answer is the response or the error that the request would have had, and
-    nothing is changed.
+    Optional. If true, the server returns the response or the error that the request would get, and changes
+    nothing.
     """
     @_builtins.property
     def sprocket_type(self) -> Global___SprocketType:
-        """The sprocket type to update, named by its id, with the new values.
+        """The sprocket type to update, identified by its id, with the new values.
 
-        Required. If it has an etag, this must be the present one. Its other output-only fields are ignored.
+        Required. If its etag is set, it must be the current one. Its other output-only fields are ignored.
         """
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """The names of the fields to update.
+        """The fields to update (AIP-134).
 
-        Optional. When absent or empty, every field of the sprocket type that is not empty here is updated.
-        The single path `*` replaces the sprocket type as a whole. A field that is named here but empty in the
-        sprocket type is cleared, which is an error if it is required. Output-only fields are ignored.
+        Optional. If absent or empty, the server updates every field that is not empty in `sprocket_type`. The
+        single path `*` replaces the whole sprocket type. The server clears a field that the mask names and that
+        is empty in `sprocket_type`; for a required field, this is an error. Output-only fields are ignored.
         """
 
     def __init__(
@@ -425,30 +430,32 @@ class DeleteSprocketTypeRequest(_message.Message):
     etag: _builtins.str
     """The etag that the sprocket type must have.
 
-    Optional. Any when empty. Quoted, as it was received.
+    Optional. If empty, the server does not compare etags. Must include the quotes, as the server returned
+    it.
     """
     allow_missing: _builtins.bool
-    """Whether it is all right if there is no such sprocket type.
+    """Whether the call succeeds if the sprocket type does not exist.
 
-    Optional. When false, that is NOT_FOUND.
+    Optional. If false, the error is NOT_FOUND.
     """
     request_id: _builtins.str
-    """Names this request, so that it can be sent again safely.
+    """Identifies this request, so that it is safe to retry (AIP-155).
 
-    Optional. A UUID in lower case. Sent again with the same id, a request that succeeded is answered as
-    it was then, without another effect; kept for 24 hours. Another request must not have the same id.
+    Optional. A UUID in lower case. If the same request has already succeeded with this id, the server
+    returns the original response and changes nothing. The server remembers ids for 24 hours by default.
+    Every new request needs a new id.
     """
     validate_only: _builtins.bool
-    """Whether to only try the request out.
+    """Whether to validate the request without executing it: a dry run (AIP-163).
 
-    Optional. When true, the answer is the response or the error that the request would have had, and
-    nothing is changed.
+    Optional. If true, the server returns the response or the error that the request would get, and changes
+    nothing.
     """
     force: _builtins.bool
-    """Deletes the sprockets of this type too, and counts them out of their factories: each factory's
-    chart gets one entry.
+    """Whether to also delete the sprockets of this type. This reduces the sprocket_production_actual of their
+    factories and adds one entry to the chart of each.
 
-    Optional. When false, a sprocket type that is in use is not deleted.
+    Optional. If false, deleting a type that sprockets refer to is an error.
     """
     def __init__(
         self,
@@ -496,7 +503,7 @@ class BatchGetSprocketTypesRequest(_message.Message):
     def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The ids of the sprocket types.
 
-        Required. 1 to 1,000 UUIDs in lower case. One that comes twice is answered twice.
+        Required. 1 to 1,000 UUIDs in lower case. If an id is repeated, so is its sprocket type in the response.
         """
 
     def __init__(

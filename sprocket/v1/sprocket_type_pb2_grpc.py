@@ -26,11 +26,11 @@ if _version_not_supported:
 
 
 class SprocketTypeServiceStub:
-    """Keeps the types of sprockets: how many teeth they have and how large they are.
+    """Manages sprocket types: the number of teeth and the dimensions of sprockets.
 
-    Every error is a google.rpc.Status whose details hold a google.rpc.ErrorInfo, with a reason from
-    ErrorReason. Beside the errors an RPC lists, each may answer UNAVAILABLE while the database cannot be
-    reached and DEADLINE_EXCEEDED when its time has run out.
+    Every error is a google.rpc.Status whose details contain a google.rpc.ErrorInfo with a reason from
+    ErrorReason. In addition to the errors listed for an RPC, every RPC can return UNAUTHENTICATED,
+    PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE, DEADLINE_EXCEEDED and INTERNAL.
     """
 
     def __init__(self, channel):
@@ -72,20 +72,20 @@ class SprocketTypeServiceStub:
 
 
 class SprocketTypeServiceServicer:
-    """Keeps the types of sprockets: how many teeth they have and how large they are.
+    """Manages sprocket types: the number of teeth and the dimensions of sprockets.
 
-    Every error is a google.rpc.Status whose details hold a google.rpc.ErrorInfo, with a reason from
-    ErrorReason. Beside the errors an RPC lists, each may answer UNAVAILABLE while the database cannot be
-    reached and DEADLINE_EXCEEDED when its time has run out.
+    Every error is a google.rpc.Status whose details contain a google.rpc.ErrorInfo with a reason from
+    ErrorReason. In addition to the errors listed for an RPC, every RPC can return UNAUTHENTICATED,
+    PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE, DEADLINE_EXCEEDED and INTERNAL.
     """
 
     def CreateSprocketType(self, request, context):
         """Creates a sprocket type.
 
         Errors:
-        - INVALID_ARGUMENT: A field of the sprocket type is out of its documented range, or the request_id was
-        used for another request.
-        - ABORTED: The creation got in the way of another change. Nothing was changed; try again.
+        - INVALID_ARGUMENT: A field of the sprocket type breaks its documented rules, or request_id was already
+        used for a different request.
+        - ABORTED: The request conflicted with a concurrent change and was rolled back. Retry it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -96,22 +96,22 @@ class SprocketTypeServiceServicer:
 
         Errors:
         - INVALID_ARGUMENT: The id is not a UUID.
-        - NOT_FOUND: There is no sprocket type with this id.
+        - NOT_FOUND: No sprocket type has this id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListSprocketTypes(self, request, context):
-        """Lists sprocket types, by default in the order of their ids: oldest first, as far as the servers'
-        clocks agree.
+        """Lists sprocket types. The default order is by id: the oldest first, as far as the clocks of the servers
+        agree.
 
-        A sprocket type that exists throughout is returned exactly once, whatever is created or deleted
-        between pages.
+        A sprocket type that exists unchanged during the whole listing is returned exactly once, even if other
+        sprocket types are created or deleted between pages.
 
         Errors:
-        - INVALID_ARGUMENT: The page size is negative, the filter or the order cannot be understood, or the
-        page token is not one that this request was given.
+        - INVALID_ARGUMENT: page_size is negative, filter or order_by is invalid, or page_token was not issued
+        for this request.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -121,10 +121,11 @@ class SprocketTypeServiceServicer:
         """Updates fields of a sprocket type.
 
         Errors:
-        - INVALID_ARGUMENT: The id is not a UUID, the mask names a field that a sprocket type does not have,
-        or the sprocket type would be out of its documented ranges afterwards.
-        - NOT_FOUND: There is no sprocket type with this id, and allow_missing is false.
-        - ABORTED: The etag is not the present one, or the update got in the way of another one. Nothing
+        - INVALID_ARGUMENT: The id is not a UUID, update_mask names a field that a sprocket type does not have,
+        the updated sprocket type would break the documented rules of its fields, or request_id was already
+        used for a different request.
+        - NOT_FOUND: No sprocket type has this id, and allow_missing is false.
+        - ABORTED: The etag is not the current one, or the request conflicted with a concurrent change. Nothing
         was changed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -135,22 +136,22 @@ class SprocketTypeServiceServicer:
         """Deletes a sprocket type.
 
         Errors:
-        - INVALID_ARGUMENT: The id is not a UUID.
-        - NOT_FOUND: There is no sprocket type with this id, and allow_missing is false.
-        - FAILED_PRECONDITION: There are sprockets of this type, and force is false.
-        - ABORTED: The etag is not the present one, or the deletion got in the way of another change.
-        Nothing was changed.
+        - INVALID_ARGUMENT: The id is not a UUID, or request_id was already used for a different request.
+        - NOT_FOUND: No sprocket type has this id, and allow_missing is false.
+        - FAILED_PRECONDITION: Sprockets refer to this type, and force is false.
+        - ABORTED: The etag is not the current one, or the request conflicted with a concurrent change. Nothing
+        was changed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchGetSprocketTypes(self, request, context):
-        """Gets several sprocket types by their ids, in the order of the request.
+        """Gets up to 1,000 sprocket types by their ids, in the order of the request.
 
         Errors:
-        - INVALID_ARGUMENT: An id is not a UUID, or there are none or more than 1,000.
-        - NOT_FOUND: There are no sprocket types with some of the ids; the error names up to 20 of these.
+        - INVALID_ARGUMENT: An id is not a UUID, or the number of ids is not 1 to 1,000.
+        - NOT_FOUND: Some of the ids do not exist; the error names up to 20 of them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -198,11 +199,11 @@ def add_SprocketTypeServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SprocketTypeService:
-    """Keeps the types of sprockets: how many teeth they have and how large they are.
+    """Manages sprocket types: the number of teeth and the dimensions of sprockets.
 
-    Every error is a google.rpc.Status whose details hold a google.rpc.ErrorInfo, with a reason from
-    ErrorReason. Beside the errors an RPC lists, each may answer UNAVAILABLE while the database cannot be
-    reached and DEADLINE_EXCEEDED when its time has run out.
+    Every error is a google.rpc.Status whose details contain a google.rpc.ErrorInfo with a reason from
+    ErrorReason. In addition to the errors listed for an RPC, every RPC can return UNAUTHENTICATED,
+    PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE, DEADLINE_EXCEEDED and INTERNAL.
     """
 
     @staticmethod

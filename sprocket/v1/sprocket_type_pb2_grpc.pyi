@@ -27,11 +27,11 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SprocketTypeServiceStub:
-    """Keeps the types of sprockets: how many teeth they have and how large they are.
+    """Manages sprocket types: the number of teeth and the dimensions of sprockets.
 
-    Every error is a google.rpc.Status whose details hold a google.rpc.ErrorInfo, with a reason from
-    ErrorReason. Beside the errors an RPC lists, each may answer UNAVAILABLE while the database cannot be
-    reached and DEADLINE_EXCEEDED when its time has run out.
+    Every error is a google.rpc.Status whose details contain a google.rpc.ErrorInfo with a reason from
+    ErrorReason. In addition to the errors listed for an RPC, every RPC can return UNAUTHENTICATED,
+    PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE, DEADLINE_EXCEEDED and INTERNAL.
     """
 
     @_typing.overload
@@ -42,63 +42,64 @@ class SprocketTypeServiceStub:
     """Creates a sprocket type.
 
     Errors:
-    - INVALID_ARGUMENT: A field of the sprocket type is out of its documented range, or the request_id was
-      used for another request.
-    - ABORTED: The creation got in the way of another change. Nothing was changed; try again.
+    - INVALID_ARGUMENT: A field of the sprocket type breaks its documented rules, or request_id was already
+      used for a different request.
+    - ABORTED: The request conflicted with a concurrent change and was rolled back. Retry it.
     """
     GetSprocketType: _grpc.UnaryUnaryMultiCallable[_sprocket_type_pb2.GetSprocketTypeRequest, _sprocket_type_pb2.GetSprocketTypeResponse]
     """Gets a sprocket type by its id.
 
     Errors:
     - INVALID_ARGUMENT: The id is not a UUID.
-    - NOT_FOUND: There is no sprocket type with this id.
+    - NOT_FOUND: No sprocket type has this id.
     """
     ListSprocketTypes: _grpc.UnaryUnaryMultiCallable[_sprocket_type_pb2.ListSprocketTypesRequest, _sprocket_type_pb2.ListSprocketTypesResponse]
-    """Lists sprocket types, by default in the order of their ids: oldest first, as far as the servers'
-    clocks agree.
+    """Lists sprocket types. The default order is by id: the oldest first, as far as the clocks of the servers
+    agree.
 
-    A sprocket type that exists throughout is returned exactly once, whatever is created or deleted
-    between pages.
+    A sprocket type that exists unchanged during the whole listing is returned exactly once, even if other
+    sprocket types are created or deleted between pages.
 
     Errors:
-    - INVALID_ARGUMENT: The page size is negative, the filter or the order cannot be understood, or the
-      page token is not one that this request was given.
+    - INVALID_ARGUMENT: page_size is negative, filter or order_by is invalid, or page_token was not issued
+      for this request.
     """
     UpdateSprocketType: _grpc.UnaryUnaryMultiCallable[_sprocket_type_pb2.UpdateSprocketTypeRequest, _sprocket_type_pb2.UpdateSprocketTypeResponse]
     """Updates fields of a sprocket type.
 
     Errors:
-    - INVALID_ARGUMENT: The id is not a UUID, the mask names a field that a sprocket type does not have,
-      or the sprocket type would be out of its documented ranges afterwards.
-    - NOT_FOUND: There is no sprocket type with this id, and allow_missing is false.
-    - ABORTED: The etag is not the present one, or the update got in the way of another one. Nothing
+    - INVALID_ARGUMENT: The id is not a UUID, update_mask names a field that a sprocket type does not have,
+      the updated sprocket type would break the documented rules of its fields, or request_id was already
+      used for a different request.
+    - NOT_FOUND: No sprocket type has this id, and allow_missing is false.
+    - ABORTED: The etag is not the current one, or the request conflicted with a concurrent change. Nothing
       was changed.
     """
     DeleteSprocketType: _grpc.UnaryUnaryMultiCallable[_sprocket_type_pb2.DeleteSprocketTypeRequest, _sprocket_type_pb2.DeleteSprocketTypeResponse]
     """Deletes a sprocket type.
 
     Errors:
-    - INVALID_ARGUMENT: The id is not a UUID.
-    - NOT_FOUND: There is no sprocket type with this id, and allow_missing is false.
-    - FAILED_PRECONDITION: There are sprockets of this type, and force is false.
-    - ABORTED: The etag is not the present one, or the deletion got in the way of another change.
-      Nothing was changed.
+    - INVALID_ARGUMENT: The id is not a UUID, or request_id was already used for a different request.
+    - NOT_FOUND: No sprocket type has this id, and allow_missing is false.
+    - FAILED_PRECONDITION: Sprockets refer to this type, and force is false.
+    - ABORTED: The etag is not the current one, or the request conflicted with a concurrent change. Nothing
+      was changed.
     """
     BatchGetSprocketTypes: _grpc.UnaryUnaryMultiCallable[_sprocket_type_pb2.BatchGetSprocketTypesRequest, _sprocket_type_pb2.BatchGetSprocketTypesResponse]
-    """Gets several sprocket types by their ids, in the order of the request.
+    """Gets up to 1,000 sprocket types by their ids, in the order of the request.
 
     Errors:
-    - INVALID_ARGUMENT: An id is not a UUID, or there are none or more than 1,000.
-    - NOT_FOUND: There are no sprocket types with some of the ids; the error names up to 20 of these.
+    - INVALID_ARGUMENT: An id is not a UUID, or the number of ids is not 1 to 1,000.
+    - NOT_FOUND: Some of the ids do not exist; the error names up to 20 of them.
     """
 
 @_typing.type_check_only
 class SprocketTypeServiceAsyncStub(SprocketTypeServiceStub):
-    """Keeps the types of sprockets: how many teeth they have and how large they are.
+    """Manages sprocket types: the number of teeth and the dimensions of sprockets.
 
-    Every error is a google.rpc.Status whose details hold a google.rpc.ErrorInfo, with a reason from
-    ErrorReason. Beside the errors an RPC lists, each may answer UNAVAILABLE while the database cannot be
-    reached and DEADLINE_EXCEEDED when its time has run out.
+    Every error is a google.rpc.Status whose details contain a google.rpc.ErrorInfo with a reason from
+    ErrorReason. In addition to the errors listed for an RPC, every RPC can return UNAUTHENTICATED,
+    PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE, DEADLINE_EXCEEDED and INTERNAL.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -106,62 +107,63 @@ class SprocketTypeServiceAsyncStub(SprocketTypeServiceStub):
     """Creates a sprocket type.
 
     Errors:
-    - INVALID_ARGUMENT: A field of the sprocket type is out of its documented range, or the request_id was
-      used for another request.
-    - ABORTED: The creation got in the way of another change. Nothing was changed; try again.
+    - INVALID_ARGUMENT: A field of the sprocket type breaks its documented rules, or request_id was already
+      used for a different request.
+    - ABORTED: The request conflicted with a concurrent change and was rolled back. Retry it.
     """
     GetSprocketType: _aio.UnaryUnaryMultiCallable[_sprocket_type_pb2.GetSprocketTypeRequest, _sprocket_type_pb2.GetSprocketTypeResponse]  # type: ignore[assignment]
     """Gets a sprocket type by its id.
 
     Errors:
     - INVALID_ARGUMENT: The id is not a UUID.
-    - NOT_FOUND: There is no sprocket type with this id.
+    - NOT_FOUND: No sprocket type has this id.
     """
     ListSprocketTypes: _aio.UnaryUnaryMultiCallable[_sprocket_type_pb2.ListSprocketTypesRequest, _sprocket_type_pb2.ListSprocketTypesResponse]  # type: ignore[assignment]
-    """Lists sprocket types, by default in the order of their ids: oldest first, as far as the servers'
-    clocks agree.
+    """Lists sprocket types. The default order is by id: the oldest first, as far as the clocks of the servers
+    agree.
 
-    A sprocket type that exists throughout is returned exactly once, whatever is created or deleted
-    between pages.
+    A sprocket type that exists unchanged during the whole listing is returned exactly once, even if other
+    sprocket types are created or deleted between pages.
 
     Errors:
-    - INVALID_ARGUMENT: The page size is negative, the filter or the order cannot be understood, or the
-      page token is not one that this request was given.
+    - INVALID_ARGUMENT: page_size is negative, filter or order_by is invalid, or page_token was not issued
+      for this request.
     """
     UpdateSprocketType: _aio.UnaryUnaryMultiCallable[_sprocket_type_pb2.UpdateSprocketTypeRequest, _sprocket_type_pb2.UpdateSprocketTypeResponse]  # type: ignore[assignment]
     """Updates fields of a sprocket type.
 
     Errors:
-    - INVALID_ARGUMENT: The id is not a UUID, the mask names a field that a sprocket type does not have,
-      or the sprocket type would be out of its documented ranges afterwards.
-    - NOT_FOUND: There is no sprocket type with this id, and allow_missing is false.
-    - ABORTED: The etag is not the present one, or the update got in the way of another one. Nothing
+    - INVALID_ARGUMENT: The id is not a UUID, update_mask names a field that a sprocket type does not have,
+      the updated sprocket type would break the documented rules of its fields, or request_id was already
+      used for a different request.
+    - NOT_FOUND: No sprocket type has this id, and allow_missing is false.
+    - ABORTED: The etag is not the current one, or the request conflicted with a concurrent change. Nothing
       was changed.
     """
     DeleteSprocketType: _aio.UnaryUnaryMultiCallable[_sprocket_type_pb2.DeleteSprocketTypeRequest, _sprocket_type_pb2.DeleteSprocketTypeResponse]  # type: ignore[assignment]
     """Deletes a sprocket type.
 
     Errors:
-    - INVALID_ARGUMENT: The id is not a UUID.
-    - NOT_FOUND: There is no sprocket type with this id, and allow_missing is false.
-    - FAILED_PRECONDITION: There are sprockets of this type, and force is false.
-    - ABORTED: The etag is not the present one, or the deletion got in the way of another change.
-      Nothing was changed.
+    - INVALID_ARGUMENT: The id is not a UUID, or request_id was already used for a different request.
+    - NOT_FOUND: No sprocket type has this id, and allow_missing is false.
+    - FAILED_PRECONDITION: Sprockets refer to this type, and force is false.
+    - ABORTED: The etag is not the current one, or the request conflicted with a concurrent change. Nothing
+      was changed.
     """
     BatchGetSprocketTypes: _aio.UnaryUnaryMultiCallable[_sprocket_type_pb2.BatchGetSprocketTypesRequest, _sprocket_type_pb2.BatchGetSprocketTypesResponse]  # type: ignore[assignment]
-    """Gets several sprocket types by their ids, in the order of the request.
+    """Gets up to 1,000 sprocket types by their ids, in the order of the request.
 
     Errors:
-    - INVALID_ARGUMENT: An id is not a UUID, or there are none or more than 1,000.
-    - NOT_FOUND: There are no sprocket types with some of the ids; the error names up to 20 of these.
+    - INVALID_ARGUMENT: An id is not a UUID, or the number of ids is not 1 to 1,000.
+    - NOT_FOUND: Some of the ids do not exist; the error names up to 20 of them.
     """
 
 class SprocketTypeServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Keeps the types of sprockets: how many teeth they have and how large they are.
+    """Manages sprocket types: the number of teeth and the dimensions of sprockets.
 
-    Every error is a google.rpc.Status whose details hold a google.rpc.ErrorInfo, with a reason from
-    ErrorReason. Beside the errors an RPC lists, each may answer UNAVAILABLE while the database cannot be
-    reached and DEADLINE_EXCEEDED when its time has run out.
+    Every error is a google.rpc.Status whose details contain a google.rpc.ErrorInfo with a reason from
+    ErrorReason. In addition to the errors listed for an RPC, every RPC can return UNAUTHENTICATED,
+    PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE, DEADLINE_EXCEEDED and INTERNAL.
     """
 
     @_abc_1.abstractmethod
@@ -173,9 +175,9 @@ class SprocketTypeServiceServicer(metaclass=_abc_1.ABCMeta):
         """Creates a sprocket type.
 
         Errors:
-        - INVALID_ARGUMENT: A field of the sprocket type is out of its documented range, or the request_id was
-          used for another request.
-        - ABORTED: The creation got in the way of another change. Nothing was changed; try again.
+        - INVALID_ARGUMENT: A field of the sprocket type breaks its documented rules, or request_id was already
+          used for a different request.
+        - ABORTED: The request conflicted with a concurrent change and was rolled back. Retry it.
         """
 
     @_abc_1.abstractmethod
@@ -188,7 +190,7 @@ class SprocketTypeServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
         - INVALID_ARGUMENT: The id is not a UUID.
-        - NOT_FOUND: There is no sprocket type with this id.
+        - NOT_FOUND: No sprocket type has this id.
         """
 
     @_abc_1.abstractmethod
@@ -197,15 +199,15 @@ class SprocketTypeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _sprocket_type_pb2.ListSprocketTypesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_sprocket_type_pb2.ListSprocketTypesResponse, _abc.Awaitable[_sprocket_type_pb2.ListSprocketTypesResponse]]:
-        """Lists sprocket types, by default in the order of their ids: oldest first, as far as the servers'
-        clocks agree.
+        """Lists sprocket types. The default order is by id: the oldest first, as far as the clocks of the servers
+        agree.
 
-        A sprocket type that exists throughout is returned exactly once, whatever is created or deleted
-        between pages.
+        A sprocket type that exists unchanged during the whole listing is returned exactly once, even if other
+        sprocket types are created or deleted between pages.
 
         Errors:
-        - INVALID_ARGUMENT: The page size is negative, the filter or the order cannot be understood, or the
-          page token is not one that this request was given.
+        - INVALID_ARGUMENT: page_size is negative, filter or order_by is invalid, or page_token was not issued
+          for this request.
         """
 
     @_abc_1.abstractmethod
@@ -217,10 +219,11 @@ class SprocketTypeServiceServicer(metaclass=_abc_1.ABCMeta):
         """Updates fields of a sprocket type.
 
         Errors:
-        - INVALID_ARGUMENT: The id is not a UUID, the mask names a field that a sprocket type does not have,
-          or the sprocket type would be out of its documented ranges afterwards.
-        - NOT_FOUND: There is no sprocket type with this id, and allow_missing is false.
-        - ABORTED: The etag is not the present one, or the update got in the way of another one. Nothing
+        - INVALID_ARGUMENT: The id is not a UUID, update_mask names a field that a sprocket type does not have,
+          the updated sprocket type would break the documented rules of its fields, or request_id was already
+          used for a different request.
+        - NOT_FOUND: No sprocket type has this id, and allow_missing is false.
+        - ABORTED: The etag is not the current one, or the request conflicted with a concurrent change. Nothing
           was changed.
         """
 
@@ -233,11 +236,11 @@ class SprocketTypeServiceServicer(metaclass=_abc_1.ABCMeta):
         """Deletes a sprocket type.
 
         Errors:
-        - INVALID_ARGUMENT: The id is not a UUID.
-        - NOT_FOUND: There is no sprocket type with this id, and allow_missing is false.
-        - FAILED_PRECONDITION: There are sprockets of this type, and force is false.
-        - ABORTED: The etag is not the present one, or the deletion got in the way of another change.
-          Nothing was changed.
+        - INVALID_ARGUMENT: The id is not a UUID, or request_id was already used for a different request.
+        - NOT_FOUND: No sprocket type has this id, and allow_missing is false.
+        - FAILED_PRECONDITION: Sprockets refer to this type, and force is false.
+        - ABORTED: The etag is not the current one, or the request conflicted with a concurrent change. Nothing
+          was changed.
         """
 
     @_abc_1.abstractmethod
@@ -246,11 +249,11 @@ class SprocketTypeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _sprocket_type_pb2.BatchGetSprocketTypesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_sprocket_type_pb2.BatchGetSprocketTypesResponse, _abc.Awaitable[_sprocket_type_pb2.BatchGetSprocketTypesResponse]]:
-        """Gets several sprocket types by their ids, in the order of the request.
+        """Gets up to 1,000 sprocket types by their ids, in the order of the request.
 
         Errors:
-        - INVALID_ARGUMENT: An id is not a UUID, or there are none or more than 1,000.
-        - NOT_FOUND: There are no sprocket types with some of the ids; the error names up to 20 of these.
+        - INVALID_ARGUMENT: An id is not a UUID, or the number of ids is not 1 to 1,000.
+        - NOT_FOUND: Some of the ids do not exist; the error names up to 20 of them.
         """
 
 def add_SprocketTypeServiceServicer_to_server(servicer: SprocketTypeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
