@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# The environment is built in one stage and copied to another: no compiler, no pip cache, no source in the result.
+# One stage builds the virtual environment, the other copies it: the image has no compiler, no pip cache and no sources.
 
 FROM python:3.13-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
@@ -19,7 +19,7 @@ RUN python -m pip wheel --no-deps --no-build-isolation --wheel-dir wheels . \
 FROM python:3.13-slim-bookworm
 LABEL org.opencontainers.image.title="sprocket-grpc" \
       org.opencontainers.image.description="Locations, sprocket types, factories, sprockets and production charts, as a gRPC service"
-# Nothing is written at run time, so that the root file system can be read-only.
+# The server writes no files, so the root file system can be read-only.
 ENV PATH=/opt/sprocket-grpc/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 SPROCKET_LISTEN=0.0.0.0:50051
 COPY --from=build /opt/sprocket-grpc /opt/sprocket-grpc
 USER 65532:65532

@@ -1,4 +1,4 @@
-# Two commands do everything: `make serve` and `make test`. `make help` lists the rest.
+# The two main commands are `make serve` and `make test`. `make help` lists all commands.
 
 PYTHON ?= python3
 VENV := .venv
@@ -13,26 +13,26 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
         files deployment secrets packages lock audit sbom migration \
         bench bench-quick bench-check clean examples
 
-help: ## Show this.
+help: ## List these commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-serve: $(VENV)/.runtime ## Run the service on 127.0.0.1:50051, with a PostgreSQL and sample data of its own.
+serve: $(VENV)/.runtime ## Run the service on 127.0.0.1:50051, with an embedded PostgreSQL and sample data.
 	@$(BIN)/sprocket-grpc serve
 
 test: $(VENV)/.development ## Run all tests.
 	$(BIN)/pytest -n auto --cov --cov-report=term-missing:skip-covered
 
-quick: $(VENV)/.development ## Check what you are changing, within seconds: format, lint, types, and the tests near it.
+quick: $(VENV)/.development ## Check your uncommitted changes: format, lint, types, and the tests of the changed folders.
 	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q . && $(BIN)/mypy && $(BIN)/pytest -q -n auto $$(.ci/near)
 
-check: lint types imports contract breaking generated migrations files deployment secrets packages ## Run all checks but the tests.
+check: lint types imports contract breaking generated migrations files deployment secrets packages ## Run all checks except the tests.
 
 format: $(VENV)/.development ## Format Python and protos.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/buf format -w
 
-generate: $(VENV)/.development ## Make sprocket/v1 and docs/api.md from the protos.
+generate: $(VENV)/.development ## Generate sprocket/v1 and docs/api.md from the protos.
 	rm -f sprocket/v1/*.py*
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I protos \
 	  --python_out=. --mypy_out=quiet:. --grpc_python_out=. --mypy_grpc_out=quiet:. $(PROTOS)
@@ -58,7 +58,7 @@ breaking: $(VENV)/.development
 
 generated: generate
 	@test -z "$$(git status --porcelain sprocket docs/api.md)" || { git status --short sprocket docs/api.md; \
-	  echo "these are not what the protos make: commit what 'make generate' made"; exit 1; }
+	  echo "generated files differ from the protos: run 'make generate' and commit the result"; exit 1; }
 
 migrations: $(VENV)/.development
 	.ci/migrations $(BIN)/sprocket-grpc
@@ -77,7 +77,7 @@ secrets: $(VENV)/.development
 packages: $(VENV)/.development
 	$(BIN)/pip check
 
-lock: .venv-supply/.ready ## Lock all dependencies that pyproject.toml allows, the newest versions of them (UPGRADE=: only what is new).
+lock: .venv-supply/.ready ## Lock the newest versions that pyproject.toml allows (UPGRADE=: keep those that are locked).
 	$(LOCK) pyproject.toml --extra server $(UPGRADE) -o requirements/runtime.txt
 	$(LOCK) pyproject.toml --extra server --extra chart --extra embedded -c requirements/runtime.txt \
 	  $(UPGRADE) -o requirements/embedded.txt
@@ -86,43 +86,44 @@ lock: .venv-supply/.ready ## Lock all dependencies that pyproject.toml allows, t
 	$(LOCK) --group build $(UPGRADE) -o requirements/build.txt
 	$(LOCK) --group supply $(UPGRADE) -o requirements/supply.txt
 
-audit: .venv-supply/.ready ## Look for known vulnerabilities in the locked dependencies (needs the network).
+audit: .venv-supply/.ready ## Check the locked dependencies for known vulnerabilities (needs the network).
 	.venv-supply/bin/pip-audit --disable-pip --require-hashes -r requirements/runtime.txt
 	.venv-supply/bin/pip-audit --disable-pip --require-hashes -r requirements/development.txt
 
-sbom: .venv-supply/.ready ## Write build/sbom.json: what the service is made of, as CycloneDX.
+sbom: .venv-supply/.ready ## Write build/sbom.json, the software bill of materials (CycloneDX).
 	@mkdir -p build
 	.venv-supply/bin/cyclonedx-py requirements --pyproject pyproject.toml --validate --output-reproducible \
 	  --output-format JSON --output-file build/sbom.json requirements/runtime.txt
 
-migration: $(VENV)/.runtime ## Begin a migration: make migration NAME=add_colour_to_sprocket
+migration: $(VENV)/.runtime ## Create a migration file: make migration NAME=add_colour_to_sprocket
 	$(BIN)/alembic revision --rev-id $$(printf %04d $$(($$(ls migrations/versions/[0-9]*.py | wc -l) + 1))) -m "$(NAME)"
 
-bench: $(VENV)/.development ## Measure everything that docs/performance.md says (15 minutes; ONLY=get,list: some of it). Linux only.
+bench: $(VENV)/.development ## Run all benchmarks of docs/performance.md (15 minutes; ONLY=get,list runs some). Linux only.
 	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY))
 
-bench-quick: $(VENV)/.development ## Measure less of everything, within two minutes.
+bench-quick: $(VENV)/.development ## Run all benchmarks with fewer rounds, in two minutes.
 	@$(BIN)/python -m bench --quick $(if $(ONLY),--only $(ONLY))
 
-bench-check: $(VENV)/.development ## Notice whether the point read has become slower, against the floor in the same run.
+bench-check: $(VENV)/.development ## Check that point reads have not become slower, relative to a minimal server.
 	@$(BIN)/python -m bench.check
 
-examples: $(VENV)/.development ## Run every program of examples/ whose toolchain is here, through a restart of a server.
+examples: $(VENV)/.development ## Run every program of examples/ whose toolchain is installed, across a server restart.
 	@$(BIN)/python -m tools.examples
 
-clean: ## Remove what the other commands made, but no data.
+clean: ## Delete virtual environments and caches, but no data.
 	rm -rf $(VENV) .venv-supply .cache
 
-# What is installed is what the lock files say, hash by hash; the project itself is linked, not copied. They are complete,
-# so nothing is left to resolve: older pips would look for the newest `coverage[toml]` beside the `coverage` that is locked.
+# pip installs exactly what the lock files list, verified by hash, and the project itself in editable mode. The lock
+# files are complete, so --no-deps skips resolution: older versions of pip would look for the newest `coverage[toml]` in
+# addition to the locked `coverage`.
 INSTALL = $(BIN)/python -m pip install --quiet --require-hashes --no-deps
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: PYTHON=python3.13 make ...")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is required: PYTHON=python3.13 make ...")'
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.runtime: requirements/build.txt requirements/embedded.txt pyproject.toml | $(BIN)/python
-	@echo "Installing what the service needs (the first time, about a minute)"
+	@echo "Installing the dependencies of the service (about a minute, only the first time)"
 	@$(INSTALL) -r requirements/build.txt -r requirements/embedded.txt
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

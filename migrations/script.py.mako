@@ -1,15 +1,16 @@
 """${message}.
 
 Rules of a migration:
-- The previous version of the service goes on serving meanwhile and afterwards: add first (expand), and
+- The previous version of the service must work during and after the migration: add first (expand), and
   remove in a later release what no running version reads any more (contract).
-- Nothing rewrites or scans a large table under a lock: a column gets no volatile default, a constraint is
-  added NOT VALID and validated in a migration of its own, and an index on sprocket or chart_entry is
-  created CONCURRENTLY in `with op.get_context().autocommit_block():`.
-- It gives up after `lock_timeout` (env.py) rather than queue all requests behind it. Run it again.
-- Constraints have the names that the naming convention in tables.py gives them.
-- `downgrade` undoes it, and says in a comment what data it cannot bring back.
-- SCHEMA_REVISION in tables.py becomes this revision once the service needs it.
+- Do not rewrite or scan a large table under a lock: add columns without a volatile default, add constraints
+  NOT VALID and validate them in a separate migration, and create indexes on sprocket or chart_entry
+  CONCURRENTLY in `with op.get_context().autocommit_block():`.
+- A migration that does not get a lock within `lock_timeout` (env.py) fails, so that requests do not queue
+  behind it. Run it again.
+- Constraints get their names from the naming convention in tables.py.
+- `downgrade` reverts it, and a comment says which data it cannot restore.
+- Set SCHEMA_REVISION in tables.py to this revision once the service requires it.
 """
 
 import sqlalchemy as sa
@@ -23,10 +24,10 @@ depends_on = ${repr(depends_on)}
 
 
 def upgrade() -> None:
-    """Apply."""
+    """Apply the migration."""
     ${upgrades if upgrades else "pass"}
 
 
 def downgrade() -> None:
-    """Undo."""
+    """Revert the migration."""
     ${downgrades if downgrades else "pass"}

@@ -1,4 +1,4 @@
-"""Create the tables of the four resources, of the chart, and of the keys that seal page tokens."""
+"""Create the tables of the four resources, of the chart, and of the keys that encrypt page tokens."""
 
 import secrets
 from collections.abc import Callable
@@ -140,12 +140,12 @@ _CREATE: list[tuple[str, Callable[[], None]]] = [
 
 
 def upgrade() -> None:
-    """Apply."""
+    """Apply the migration."""
     for _, create in _CREATE:
         create()
 
 
 def downgrade() -> None:
-    """Undo. All data is gone then."""
+    """Revert the migration. This deletes all data."""
     for table, _ in reversed(_CREATE):
         op.drop_table(table)

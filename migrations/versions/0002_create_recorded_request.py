@@ -1,4 +1,4 @@
-"""Create the table of requests that were sent with a request_id, and of what they were answered."""
+"""Create the table of requests with a request_id, and of their responses."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Apply."""
+    """Apply the migration."""
     op.create_table(
         "recorded_request",
         sa.Column("id", sa.Uuid, nullable=False),
@@ -24,5 +24,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Undo. Requests that are repeated take effect again then."""
+    """Revert the migration. Retries of recorded requests then take effect a second time."""
     op.drop_table("recorded_request")

@@ -1,11 +1,11 @@
 """Create the audit log, and the triggers that write it.
 
-Each write of a location, sprocket type, factory or sprocket makes an entry in its own transaction, whoever writes it
-and however. (Only TRUNCATE, which takes the owner of the tables, is not seen.) In whose name a transaction writes, it
-says in the setting `sprocket.caller`, a JSON object with `principal`, `request_id` and `method`; without it, the entry
-has the account of the database.
+Every write of a location, sprocket type, factory or sprocket adds an entry in the same transaction, also if it is done
+with SQL. (The exception is TRUNCATE, which only the owner of the tables can execute.) A transaction names its caller in
+the setting `sprocket.caller`, a JSON object with `principal`, `request_id` and `method`; without it, the entry has the
+role of the session.
 
-Entries cannot be changed. To remove old ones on purpose, say so in the transaction that does it:
+Entries cannot be changed. To remove old ones on purpose, set this variable in the transaction that does it:
 
     BEGIN;
     SET LOCAL sprocket.remove_audit_entries = 'on';
@@ -22,14 +22,14 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-# Which updates make an entry: all that change anything, also those by hand; but of a factory not what counts its
-# sprockets, which moves its chart and not its update_time. So a busy factory costs this comparison, and nothing else.
-# Few columns are named, for a migration that drops one would have to drop the trigger first.
+# Updates that add an entry: all that change a column, also with SQL. The exception is the counting of sprockets in a
+# factory, which changes its chart_sequence and not its update_time; it costs only this comparison. The conditions name
+# few columns, because a migration that drops a named column has to drop the trigger first.
 _CHANGED = dict.fromkeys(("location", "sprocket_type", "factory", "sprocket"), "OLD IS DISTINCT FROM NEW")
 _CHANGED["factory"] += " AND (OLD.chart_sequence = NEW.chart_sequence OR OLD.update_time <> NEW.update_time)"
 
-# A UUIDv7 (RFC 9562) with the microseconds in the 12 bits behind the milliseconds, so that ids are in the order of the
-# entries; the other bits are those of a random UUID. PostgreSQL has uuidv7() from 18 on only.
+# A UUIDv7 (RFC 9562) with the microseconds in the 12 bits after the milliseconds, so that ids are in the order of the
+# entries; the other bits are random. PostgreSQL has uuidv7() only since version 18.
 _CREATE_ID = """
 CREATE FUNCTION audit_entry_id(micros bigint) RETURNS uuid LANGUAGE sql VOLATILE AS $$
     SELECT (lpad(to_hex(micros / 1000), 12, '0') || '7' || lpad(to_hex(micros % 1000 * 4096 / 1000), 3, '0')
@@ -37,7 +37,7 @@ CREATE FUNCTION audit_entry_id(micros bigint) RETURNS uuid LANGUAGE sql VOLATILE
 $$
 """
 
-# The subquery takes the time of each entry once, because it is volatile.
+# clock_timestamp() is volatile, so a subquery reads it once for each entry.
 _CREATE_WRITER = """
 CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
@@ -125,14 +125,14 @@ def _create_guard() -> None:
 
 
 def upgrade() -> None:
-    """Apply."""
+    """Apply the migration."""
     _create_table()
     _create_writers()
     _create_guard()
 
 
 def downgrade() -> None:
-    """Undo. What was done, and by whom, is forgotten then."""
+    """Revert the migration. This deletes the audit log."""
     for table in _CHANGED:
         for name in _WRITERS:
             op.execute(f"DROP TRIGGER {name} ON {table}")

@@ -11,7 +11,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Apply."""
+    """Apply the migration."""
     op.create_table(
         "api_key",
         sa.Column("id", sa.Uuid, nullable=False),
@@ -31,5 +31,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Undo. All keys are lost, and new ones have to be handed out."""
+    """Revert the migration. This deletes all API keys; clients need new ones."""
     op.drop_table("api_key")

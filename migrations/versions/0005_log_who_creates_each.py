@@ -1,8 +1,8 @@
-"""Let the audit log name the caller of each resource that one statement creates for several callers.
+"""Let the audit log name the caller of each resource when one statement creates resources for several callers.
 
-Such a statement says them in the setting `sprocket.callers`: a JSON object that has for the id of a resource what
-`sprocket.caller` (see 0003) says for all. What it does not name has that one, so that servers that know of one caller
-go on as before.
+Such a statement sets `sprocket.callers`: a JSON object that maps the id of a resource to an object like
+`sprocket.caller` (see 0003). Resources that it does not list have the caller of `sprocket.caller`, so that servers of
+the previous version still work.
 """
 
 from alembic import op
@@ -12,7 +12,7 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
-# The function of 0003, but for the callers. It is replaced in its place, for its triggers may be in use.
+# The function of 0003 plus the callers. CREATE OR REPLACE keeps its triggers, which may be in use.
 _CREATE = """
 CREATE OR REPLACE FUNCTION audit_inserts() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
@@ -43,10 +43,10 @@ $$
 
 
 def upgrade() -> None:
-    """Apply."""
+    """Apply the migration."""
     op.execute(_CREATE.format(callers="current_setting('sprocket.callers', true)"))
 
 
 def downgrade() -> None:
-    """Undo. What is created together is logged without its callers then, as if by hand."""
+    """Revert the migration. Resources that are created together are then logged with the role of the session."""
     op.execute(_CREATE.format(callers="''"))

@@ -1,9 +1,9 @@
-"""Index the fields that lists of sprockets are filtered and ordered by, each with the id behind it.
+"""Index the fields that lists of sprockets are filtered and ordered by, each followed by the id.
 
-The indexes are built while the service goes on writing, so they are no part of the transaction of the other migrations:
-what comes before is committed first. If this is interrupted, run it again: it begins anew.
+The indexes are built concurrently, outside of the transaction of the other migrations, which is committed first. If
+this migration is interrupted, run it again: it starts over.
 
-ix_sprocket_sprocket_type_id is left to the servers that run now. It goes in a later release.
+ix_sprocket_sprocket_type_id stays for the servers of the previous version. A later release drops it.
 """
 
 import sqlalchemy as sa
@@ -18,20 +18,20 @@ _COLUMNS = {
     "ix_sprocket_sprocket_type_id_id": sa.column("sprocket_type_id"),
     "ix_sprocket_create_time_id": sa.column("create_time"),
     "ix_sprocket_update_time_id": sa.column("update_time"),
-    "ix_sprocket_display_name_id": sa.column("display_name").collate("C"),  # as lists compare text
+    "ix_sprocket_display_name_id": sa.column("display_name").collate("C"),  # the collation that lists use
 }
 
 
 def upgrade() -> None:
-    """Apply."""
+    """Apply the migration."""
     with op.get_context().autocommit_block():
         for name, column in _COLUMNS.items():
-            # One whose building was interrupted is there, and invalid.
+            # An interrupted build leaves an invalid index.
             op.drop_index(name, "sprocket", if_exists=True, postgresql_concurrently=True)
             op.create_index(name, "sprocket", [column, "id"], postgresql_concurrently=True)
 
 
 def downgrade() -> None:
-    """Undo."""
+    """Revert the migration."""
     for name in _COLUMNS:
         op.drop_index(name, "sprocket")
