@@ -101,7 +101,7 @@ migration: $(VENV)/.runtime ## Create a migration file: make migration NAME=add_
 bench: $(VENV)/.development ## Run all benchmarks of docs/performance.md (15 minutes; ONLY=get,list runs some). Linux only.
 	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY))
 
-bench-quick: $(VENV)/.development ## Run all benchmarks with fewer rounds, in two minutes.
+bench-quick: $(VENV)/.development ## Run smaller versions of all benchmarks, within two minutes.
 	@$(BIN)/python -m bench --quick $(if $(ONLY),--only $(ONLY))
 
 bench-check: $(VENV)/.development ## Check that point reads have not become slower, relative to a minimal server.
