@@ -2,23 +2,23 @@
 
 import sys
 
-_OURS = ("sprocket", "sprocket_grpc")
-_OF_CLIENTS = ("click", "google", "grpc_health", "grpc_status")
+from sprocket_grpc.cli.libraries import is_own_module, root_package
+
+_CLIENT_LIBRARIES = {"click", "google", "grpc_health", "grpc_status"}
 
 
 def main() -> None:
-    """Run the command line, or say what to install where what a command needs is not."""
+    """Run the command line. If a library is missing, say how to install it and exit with status 1."""
     try:
-        from sprocket_grpc.cli.main import main as run  # noqa: PLC0415  # what it needs may not be installed
+        from sprocket_grpc.cli.main import main as run  # noqa: PLC0415  # its libraries may not be installed
 
         run()
     except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package in _OURS:
+        if is_own_module(error):
             raise
-        clients = ", or for clients alone 'sprocket-grpc[cli]'" if package in _OF_CLIENTS else ""
+        clients = ", or for client commands 'sprocket-grpc[cli]'" if root_package(error) in _CLIENT_LIBRARIES else ""
         sys.exit(
-            f"Error: {error.name} is not installed: the command needs pip install 'sprocket-grpc[server]'{clients}"
+            f"Error: {error.name} is not installed: this command needs pip install 'sprocket-grpc[server]'{clients}"
         )
 
 

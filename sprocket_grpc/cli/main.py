@@ -27,11 +27,13 @@ class _Place(NamedTuple):
 
 COMMANDS = {
     "api-key": _Place(
-        "api_key",
+        "api_key.command",
         "api_key_command",
         "Make, list and revoke the keys with which programs may call (SPROCKET_API_KEYS=true).",
     ),
-    "audit": _Place("audit", "audit_command", "Show who changed which resource, when and how, the newest first."),
+    "audit": _Place(
+        "audit.command", "audit_command", "Show who changed which resource, when and how, the newest first."
+    ),
     "chart": _Place(
         "chart.command",
         "chart_command",

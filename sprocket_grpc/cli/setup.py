@@ -8,8 +8,11 @@ import click
 
 from sprocket_grpc.config.production import check_database
 from sprocket_grpc.config.settings import Settings, load_settings
+from sprocket_grpc.errors import ExpectedError
 from sprocket_grpc.storage.embedded import default_directory, embedded_postgres
-from sprocket_grpc.storage.postgres.engine import wait_for_database
+from sprocket_grpc.storage.postgres.database import Connection
+from sprocket_grpc.storage.postgres.engine import create_plain_engine, wait_for_database
+from sprocket_grpc.storage.schema_version import find_problem
 from sprocket_grpc.telemetry.logs import configure_logging
 
 
@@ -50,3 +53,19 @@ def open_database(settings: Settings, *, say_to_errors: bool = False) -> Iterato
     click.echo(f"SPROCKET_DATABASE_URL is not set: using a private PostgreSQL in {directory}", err=say_to_errors)
     with embedded_postgres(directory, binaries=settings.embedded_binaries) as url:
         yield url
+
+
+@contextmanager
+def open_connection() -> Iterator[Connection]:
+    """Give a connection in a transaction to the database of `open_database`, and tell people on standard error.
+
+    Raises:
+        ExpectedError: The database cannot be used, or its schema needs a migration.
+    """
+    with (
+        open_database(load_settings_and_log(), say_to_errors=True) as url,
+        create_plain_engine(url).begin() as connection,
+    ):
+        if problem := find_problem(connection):
+            raise ExpectedError(problem)
+        yield connection

@@ -82,7 +82,12 @@ def test_a_certificate_is_shown_to_a_server_that_wants_one(guarded: Guarded) -> 
 
 
 @pytest.mark.parametrize(
-    ("command", "expected"), [(["chart", "Works"], "there is no factory called 'Works'"), (["health"], "SERVING\n")]
+    ("command", "expected"),
+    [
+        (["audit"], "the caller does not have the right sprocket.admin"),
+        (["chart", "Works"], "there is no factory called 'Works'"),
+        (["health"], "SERVING\n"),
+    ],
 )
 def test_all_commands_that_are_clients_connect_this_way(guarded: Guarded, command: list[str], expected: str) -> None:
     options = ["--tls-ca", guarded.path("ca.crt"), "--api-key-file", guarded.path("read")]

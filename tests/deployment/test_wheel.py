@@ -2,11 +2,14 @@
 
 import asyncio
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from tests.support.resources import create_location
+from tests import ROOT
+from tests.support.command_line import environment
+from tests.support.resources import MISSING_ID, create_location
 from tests.support.service import Service
 from tools.wheel_environment import build_wheel, make_environment
 
@@ -31,16 +34,28 @@ with grpc.insecure_channel(sys.argv[1], options=[("grpc.service_config", config)
 
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout."""
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def python(wheel: Path) -> Path:
     """The Python of an environment that has the wheel and what it requires."""
-    directory = tmp_path_factory.mktemp("wheel")
-    return make_environment(directory / "environment", build_wheel(directory))
+    return make_environment(wheel.parent / "environment", wheel)
 
 
-def run(python: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run Python so that it sees nothing of this checkout."""
-    command = [python, "-I", *arguments]
-    return subprocess.run(command, capture_output=True, check=False, text=True, timeout=60)
+@pytest.fixture(scope="module")
+def client_python(wheel: Path) -> Path:
+    """The Python of an environment that has the wheel with the extra `cli`."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return make_environment(wheel.parent / "client", wheel, project["optional-dependencies"]["cli"])
+
+
+def run(python: Path, *arguments: str | Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run Python with these settings, so that it sees nothing of this checkout."""
+    command, variables = [python, "-I", *arguments], environment(settings)
+    return subprocess.run(command, capture_output=True, check=False, env=variables, text=True, timeout=60)
 
 
 async def test_the_wheel_alone_has_the_contract_and_calls_a_server(python: Path, service: Service) -> None:
@@ -61,4 +76,48 @@ def test_the_command_without_the_server_says_what_to_install(python: Path) -> No
         assert done.returncode == 1
         [line] = done.stderr.splitlines()
         assert line.startswith("Error: ")
-        assert "pip install 'sprocket-grpc[server]', or for clients alone 'sprocket-grpc[cli]'" in line
+        assert "pip install 'sprocket-grpc[server]', or for client commands 'sprocket-grpc[cli]'" in line
+
+
+# The extra `cli`.
+
+
+async def test_a_client_reads_the_audit_log_through_the_service(client_python: Path, service: Service) -> None:
+    made = await create_location(service)
+    done = await asyncio.to_thread(
+        run, client_python, "-m", "sprocket_grpc", "audit", "--server", service.address, client_timeout_seconds="30"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"anonymous created Location {made.id}\n" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "needed"),
+    [
+        (["audit"], ["--server ADDRESS", "a database", "pip install 'sprocket-grpc[server]'", "SPROCKET_DATABASE_URL"]),
+        (
+            ["api-key", "list"],
+            ["works on the database", "pip install 'sprocket-grpc[server]'", "SPROCKET_DATABASE_URL"],
+        ),
+        (["api-key", "create", "dashboards", "--right", "read"], ["run it where the server runs"]),
+        (["api-key", "revoke", MISSING_ID], ["run it where the server runs"]),
+        (["serve"], ["pip install 'sprocket-grpc[server]'"]),
+    ],
+    ids=lambda value: " ".join(value[:2]),
+)
+def test_a_client_is_told_in_a_line_what_a_command_needs(
+    client_python: Path, command: list[str], needed: list[str]
+) -> None:
+    done = run(client_python, "-m", "sprocket_grpc", *command)
+    assert (done.returncode, done.stdout) == (1, "")
+    [line] = done.stderr.splitlines()
+    assert line.startswith("Error: ")
+    assert "is not installed" in line
+    assert all(each in line for each in needed)
+
+
+@pytest.mark.parametrize("command", ["audit", "api-key"])
+def test_a_client_can_read_the_help_of_a_command_that_may_need_a_database(client_python: Path, command: str) -> None:
+    done = run(client_python, "-m", "sprocket_grpc", command, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "SPROCKET_DATABASE_URL" in done.stdout

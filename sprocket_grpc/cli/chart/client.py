@@ -17,6 +17,7 @@ from sprocket.v1.factory_pb2 import (
 )
 from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
 from sprocket_grpc.cli.client.errors import ClientError, explain
+from sprocket_grpc.cli.client.filters import quoted
 from sprocket_grpc.cli.client.server import Server
 
 CALL_SECONDS = 10
@@ -53,7 +54,7 @@ class Client:
         """
         if identifier := _identifier(name):
             return self._get(identifier)
-        request = ListFactoriesRequest(filter=f'display_name = "{_escaped(name)}"', page_size=_SHOWN_FACTORIES + 1)
+        request = ListFactoriesRequest(filter=f"display_name = {quoted(name)}", page_size=_SHOWN_FACTORIES + 1)
         found = self._list(request)
         if not found:
             raise self._unknown(name)
@@ -108,10 +109,6 @@ def _identifier(name: str) -> str | None:
     except ValueError:
         return None
     return identifier if identifier == name.lower() else None
-
-
-def _escaped(name: str) -> str:
-    return "".join(f"\\{character}" if character in "\"'\\*" else character for character in name)
 
 
 def _near(name: str, names: set[str]) -> list[str]:

@@ -55,13 +55,6 @@ class Connection(NamedTuple):
 
 _OPTIONS = [
     click.option(
-        "--server",
-        envvar=f"{CLIENT_PREFIX}SERVER",
-        show_envvar=True,
-        metavar="ADDRESS",
-        help=f"The address to ask. Default: {PREFIX}LISTEN, or else {_DEFAULT_LISTEN}.",
-    ),
-    click.option(
         "--tls-ca",
         envvar=f"{CLIENT_PREFIX}TLS_CA",
         show_envvar=True,
@@ -90,16 +83,28 @@ _OPTIONS = [
 
 def connection_options(command: _F) -> _F:
     """Give a command the options that say how to connect, as one argument: `connection`."""
+    return connection_options_with_default(f"{PREFIX}LISTEN, or else {_DEFAULT_LISTEN}")(command)
 
-    @wraps(command)
-    def connecting(**values: Any) -> object:  # noqa: ANN401  # whatever the command takes
-        connection = Connection(**{name: values.pop(name) for name in Connection._fields})
-        _check(connection)
-        return command(connection=connection, **values)
 
-    for option in reversed(_OPTIONS):
-        connecting = option(connecting)
-    return connecting  # type: ignore[return-value]  # it takes other arguments, which only click passes
+def connection_options_with_default(default: str) -> Callable[[_F], _F]:
+    """Make a decorator like `connection_options`.
+
+    Args:
+        default: What the command does without `--server`, for its help.
+    """
+
+    def decorate(command: _F) -> _F:
+        @wraps(command)
+        def connecting(**values: Any) -> object:  # noqa: ANN401  # the command's own arguments
+            connection = Connection(**{name: values.pop(name) for name in Connection._fields})
+            _check(connection)
+            return command(connection=connection, **values)
+
+        for option in reversed([_server_option(default), *_OPTIONS]):
+            connecting = option(connecting)
+        return connecting  # type: ignore[return-value]  # it takes other arguments, which only click passes
+
+    return decorate
 
 
 @contextmanager
@@ -114,6 +119,16 @@ def connected(connection: Connection) -> Iterator[Server]:
     metadata = _metadata(connection)
     with _channel(connection) as channel:
         yield Server(connection.address, channel, metadata, uses_tls=connection.tls_ca is not None)
+
+
+def _server_option(default: str) -> Callable[[_F], _F]:
+    return click.option(
+        "--server",
+        envvar=f"{CLIENT_PREFIX}SERVER",
+        show_envvar=True,
+        metavar="ADDRESS",
+        help=f"The address to ask. Default: {default}.",
+    )
 
 
 def _check(connection: Connection) -> None:

@@ -1,21 +1,22 @@
-"""`sprocket-grpc api-key`: who may call with an API key."""
+"""`sprocket-grpc api-key`: creates, lists and revokes API keys."""
 
 import re
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from sprocket_grpc.auth.api_key import make_key
-from sprocket_grpc.cli.setup import load_settings_and_log, open_database
-from sprocket_grpc.storage import api_key
-from sprocket_grpc.storage.api_key import ValidKey
-from sprocket_grpc.storage.postgres.database import Connection
-from sprocket_grpc.storage.postgres.engine import create_plain_engine
-from sprocket_grpc.storage.schema_version import find_problem
+from sprocket_grpc.cli.libraries import server_libraries
+
+if TYPE_CHECKING:
+    from sprocket_grpc.cli.api_key.database import Keys
+
+_NEEDED = (
+    "`sprocket-grpc api-key` works on the database: run it where the server runs, with SPROCKET_DATABASE_URL and the "
+    "server's libraries (pip install 'sprocket-grpc[server]')"
+)
 
 _HOURS = {"h": 1, "d": 24}
 
@@ -23,7 +24,7 @@ _LONGEST_NAME = 63
 
 
 class _Expiry(click.ParamType[int]):
-    """Reads 12h or 90d as hours."""
+    """Converts 12h or 90d to hours."""
 
     name = "time"
 
@@ -36,7 +37,10 @@ class _Expiry(click.ParamType[int]):
 
 @click.group("api-key")
 def api_key_command() -> None:
-    """Make, list and revoke the keys with which programs may call (SPROCKET_API_KEYS=true)."""
+    """Make, list and revoke the keys with which programs may call (SPROCKET_API_KEYS=true).
+
+    Works on the database that SPROCKET_DATABASE_URL names, or on the embedded PostgreSQL.
+    """
 
 
 @api_key_command.command("create")
@@ -47,29 +51,30 @@ def api_key_command() -> None:
     type=click.Choice(["read", "write", "admin"]),
     multiple=True,
     required=True,
-    help="What it is for; admin includes write, and write includes read.",
+    help="What callers with the key may do; admin includes write, and write includes read.",
 )
-@click.option("--expires", "hours", type=_Expiry(), help="When it ends, such as 12h or 90d. Default: when revoked.")
+@click.option(
+    "--expires", "hours", type=_Expiry(), help="How long it is valid, such as 12h or 90d. Default: until revoked."
+)
 def create_command(name: str, rights: tuple[str, ...], hours: int | None) -> None:
-    """Make a key for NAME, such as the program that is to use it, and show it this once.
+    """Make a key for NAME, such as the program that uses it, and print it; it cannot be printed again.
 
-    Several may have one name, so that a key can be replaced by another before it is revoked.
+    Keys may share a name, so that a new key can replace an old one before the old one is revoked.
     """
     if not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
-        raise click.UsageError(f"NAME: expected 1 to {_LONGEST_NAME} characters that can be printed")
-    made = make_key()
-    with _connected() as connection:
-        api_key.create(connection, made.id, ValidKey(name, sorted(set(rights)), made.secret_hash), hours)
+        raise click.UsageError(f"NAME: expected 1 to {_LONGEST_NAME} printable characters")
+    with _open_keys() as keys:
+        made = keys.create(name, sorted(set(rights)), hours)
     click.echo(f"made the key {made.id}; it is shown this once:", err=True)
     click.echo(made.text)
 
 
 @api_key_command.command("list")
 def list_command() -> None:
-    """List all keys, with what they are for and when they were last used."""
-    with _connected() as connection:
-        keys = api_key.list_all(connection)
-    for key in keys:
+    """List all keys, with their permissions, their validity and when they were last used."""
+    with _open_keys() as keys:
+        rows = keys.list()
+    for key in rows:
         click.echo(
             f"{key.id}  {_state(key):<30}  {','.join(key.rights):<16}  last used {_time(key.last_use_time)}  {key.name}"
         )
@@ -78,23 +83,18 @@ def list_command() -> None:
 @api_key_command.command("revoke")
 @click.argument("identifier", metavar="ID", type=click.UUID)
 def revoke_command(identifier: uuid.UUID) -> None:
-    """Let the key ID hold no more. Every server refuses it within a few seconds."""
-    with _connected() as connection:
-        is_known = api_key.revoke(connection, str(identifier))
+    """Revoke the key ID. Every server refuses it within a few seconds."""
+    with _open_keys() as keys:
+        is_known = keys.revoke(identifier)
     if not is_known:
         raise click.ClickException(f"there is no key {identifier}; `sprocket-grpc api-key list` shows all")
     click.echo(f"revoked the key {identifier}")
 
 
-@contextmanager
-def _connected() -> Iterator[Connection]:
-    with (
-        open_database(load_settings_and_log(), say_to_errors=True) as url,
-        create_plain_engine(url).begin() as connection,
-    ):
-        if problem := find_problem(connection):
-            raise click.ClickException(problem)
-        yield connection
+def _open_keys() -> AbstractContextManager["Keys"]:
+    with server_libraries(_NEEDED):
+        from sprocket_grpc.cli.api_key.database import open_keys  # noqa: PLC0415  # a client lacks its libraries
+    return open_keys()
 
 
 def _state(key: Any) -> str:  # noqa: ANN401  # a row

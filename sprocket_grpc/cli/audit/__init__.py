@@ -1,0 +1,1 @@
+"""The command `audit`: reads the audit log through the service or from the database."""

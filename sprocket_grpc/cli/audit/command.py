@@ -1,0 +1,91 @@
+"""`sprocket-grpc audit`: who changed what, read through the service or from the database."""
+
+from collections.abc import Generator
+from contextlib import closing
+from uuid import UUID
+
+import click
+from click.core import ParameterSource
+
+from sprocket.v1.audit_pb2 import AuditEntry
+from sprocket_grpc.cli.audit import service
+from sprocket_grpc.cli.audit.output import as_json, as_text
+from sprocket_grpc.cli.audit.selection import Selection
+from sprocket_grpc.cli.chart.since import Since, SinceType
+from sprocket_grpc.cli.chart.times import now_micros
+from sprocket_grpc.cli.client.connection import Connection, connection_options_with_default
+from sprocket_grpc.cli.client.output import full_disks_told
+from sprocket_grpc.cli.libraries import server_libraries
+from sprocket_grpc.cli.resources.calls import timeout_option
+
+TIMEOUT_SECONDS = 10
+
+_NEEDED = (
+    "`sprocket-grpc audit` needs a server (--server ADDRESS), or a database and the server's libraries "
+    "(SPROCKET_DATABASE_URL and pip install 'sprocket-grpc[server]')"
+)
+_OPTIONS_OF_CALLS = ("tls_ca", "tls_certificate", "tls_key", "api_key_file", "timeout")
+
+
+def _check_text(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    try:
+        (value or "").encode()
+    except UnicodeEncodeError as error:
+        raise click.BadParameter("expected text in UTF-8") from error
+    return value
+
+
+@click.command("audit")
+@click.option("--resource", type=click.UUID, help="Only writes of the resource with this id.")
+@click.option("--principal", callback=_check_text, help="Only writes by this caller.")
+@click.option("--since", type=SinceType(), help="Only entries since then: 90s, 30m, 12h, 7d, 4w, or a time (RFC 3339).")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most this many entries.")
+@click.option("--json", "as_lines", is_flag=True, help="Print each AuditEntry as JSON on a line of its own.")
+@timeout_option(TIMEOUT_SECONDS)
+@connection_options_with_default("read the database")
+def audit_command(
+    *,
+    resource: UUID | None,
+    principal: str | None,
+    since: Since | None,
+    limit: int,
+    as_lines: bool,
+    timeout: float,
+    connection: Connection,
+) -> None:
+    """Show who changed which resource, when and how, the newest first.
+
+    If a server is given, the command calls its AuditService, which requires the permission sprocket.admin when the
+    server authenticates callers. Otherwise the command reads the database that SPROCKET_DATABASE_URL names, or the
+    embedded PostgreSQL.
+    """
+    _check_options(connection)
+    selection = Selection(resource, principal, since.start(now_micros()) if since else None, limit)
+    entries = service.read_entries(connection, timeout, selection) if connection.server else _from_database(selection)
+    with closing(entries):
+        for entry in entries:
+            with full_disks_told():
+                click.echo(as_json(entry) if as_lines else as_text(entry))
+
+
+def _check_options(connection: Connection) -> None:
+    """Refuse options of a call when no server is given. Variables are allowed: all client commands share them."""
+    if connection.server:
+        return
+    context = click.get_current_context()
+    given = [each for each in ("server", *_OPTIONS_OF_CALLS) if _is_given(context, each)]
+    if "server" in given:
+        raise click.UsageError("--server: expected an address, such as 127.0.0.1:50051")
+    if given:
+        name = given[0].replace("_", "-")
+        raise click.UsageError(f"--{name} needs --server ADDRESS; without a server, `audit` reads the database")
+
+
+def _is_given(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def _from_database(selection: Selection) -> Generator[AuditEntry, None, None]:
+    with server_libraries(_NEEDED):
+        from sprocket_grpc.cli.audit import database  # noqa: PLC0415  # a client lacks its libraries
+    return database.read_entries(selection)

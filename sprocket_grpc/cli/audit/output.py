@@ -1,0 +1,60 @@
+"""Entries of the audit log, as text for people and as JSON for programs."""
+
+import json
+import re
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+
+from sprocket.v1.audit_pb2 import AuditEntry
+from sprocket_grpc.cli.client.text import printable
+
+_WHOLE_NUMBER = re.compile(r"-?[0-9]+")
+_IN_FIRST_LINE = {"id", "create_time", "update_time"}
+"""Fields of a resource that the first line of an entry makes superfluous."""
+
+
+def as_json(entry: AuditEntry) -> str:
+    """Return an entry in the JSON mapping of protobuf, on one line."""
+    values = _as_dict(entry)
+    # The map in a Struct has no order, and reading it from the wire changes the order.
+    states = {name: dict(sorted(values[name].items())) for name in ("before", "after") if name in values}
+    return json.dumps(values | states)
+
+
+def as_text(entry: AuditEntry) -> str:
+    """Return who wrote what and how, and the fields that changed, with an empty line at the end."""
+    time = f"{entry.create_time.ToDatetime():%Y-%m-%d %H:%M:%S.%f}"[:-3]
+    kind = entry.resource_type.rpartition(".")[2]
+    lines = [f"{time} UTC  {entry.principal} {_verb(entry)} {kind} {entry.resource_id}"]
+    if entry.method:
+        lines.append(f"  by {entry.method.rpartition('/')[2]}, request id {entry.request_id}")
+    lines += _changes(_as_dict(entry.before), _as_dict(entry.after))
+    return "\n".join([*map(printable, lines), ""])
+
+
+def _as_dict(message: Any) -> dict[str, Any]:  # noqa: ANN401  # an entry or a Struct
+    return MessageToDict(message, preserving_proto_field_name=True)
+
+
+def _verb(entry: AuditEntry) -> str:
+    if not entry.HasField("before"):
+        return "created"
+    return "updated" if entry.HasField("after") else "deleted"
+
+
+def _changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """Return a line for each field that differs; for a creation or deletion, that is every field."""
+    names = sorted(name for name in {*before, *after} - _IN_FIRST_LINE if before.get(name) != after.get(name))
+    width = max(map(len, names), default=0)
+    return [f"  {name:{width}}  {_change(name, before, after)}" for name in names]
+
+
+def _change(name: str, before: dict[str, Any], after: dict[str, Any]) -> str:
+    return " -> ".join(_shown(side[name]) for side in (before, after) if name in side)
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401  # any JSON value
+    """Return a value in JSON, but whole numbers without quotes: protobuf's JSON writes those of 64 bits as strings."""
+    is_number = isinstance(value, str) and _WHOLE_NUMBER.fullmatch(value)
+    return str(value) if is_number else json.dumps(value, ensure_ascii=False)
