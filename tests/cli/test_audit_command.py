@@ -20,7 +20,7 @@ from sprocket.v1.location_pb2 import Location
 from sprocket_grpc.cli.audit import command, database
 from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.storage import migrate
-from sprocket_grpc.storage.postgres.database import create_plain_engine
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from tests.support.auditing import entries
 from tests.support.callers import create_key
 from tests.support.command_line import Finished, run
