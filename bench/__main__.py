@@ -1,4 +1,4 @@
-"""Measures everything, or what is named: `python -m bench`. On this machine, with one PostgreSQL, which is fresh."""
+"""Measures all scenarios, or those named with --only: `python -m bench`. Runs against one new PostgreSQL."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -30,16 +30,16 @@ _SCENARIOS: Mapping[str, Callable[[Bench], Iterator[Figure]]] = {
 def _chosen(_context: click.Context, _option: click.Parameter, value: str | None) -> list[str]:
     names = value.split(",") if value else list(_SCENARIOS)
     if unknown := [name for name in names if name not in _SCENARIOS]:
-        raise click.BadParameter(f"no {', '.join(unknown)}; there are {', '.join(_SCENARIOS)}")
+        raise click.BadParameter(f"unknown: {', '.join(unknown)}; accepted: {', '.join(_SCENARIOS)}")
     return names
 
 
 @click.command()
-@click.option("--only", callback=_chosen, help=f"Some scenarios, with commas between, of {', '.join(_SCENARIOS)}.")
-@click.option("--quick", is_flag=True, help="Measure less of everything, within two minutes.")
-@click.option("--rounds", type=click.IntRange(1), help="How often what is compared is measured in turns.")
+@click.option("--only", callback=_chosen, help=f"Scenarios, separated by commas: {', '.join(_SCENARIOS)}.")
+@click.option("--quick", is_flag=True, help="Run shorter measurements, within two minutes.")
+@click.option("--rounds", type=click.IntRange(1), help="The number of rounds in which the contenders take turns.")
 def main(*, only: list[str], quick: bool, rounds: int | None) -> None:
-    """Measure this service against the floor, the style that it replaces, and what PostgreSQL itself does."""
+    """Measure this service against a bare gRPC server, a FastAPI service with an ORM, and PostgreSQL alone."""
     plan = QUICK if quick else Plan()
     plan = replace(plan, rounds=rounds or plan.rounds)
     progress = Progress()
@@ -48,7 +48,7 @@ def main(*, only: list[str], quick: bool, rounds: int | None) -> None:
             postgres = until_the_end.enter_context(fresh_postgres())
         figures = [figure for name in only for figure in _SCENARIOS[name](Bench(postgres, plan, progress))]
         version = processes.run(postgres.programs / "postgres", "--version").split()[-1]
-    load = "h2load" if has_h2load() else f"a Python client, for {NO_H2LOAD}"
+    load = "h2load" if has_h2load() else f"a Python client ({NO_H2LOAD})"
     report("bench", figures, {"PostgreSQL": version, "load": load, "rounds": plan.rounds, "quick": quick})
 
 

@@ -1,7 +1,7 @@
-"""Reads a chart in a process of its own: `python -m bench.chart_client ADDRESS FACTORY_ID raw|decoded`.
+"""Reads a chart in a separate process: `python -m bench.chart_client ADDRESS FACTORY_ID raw|decoded`.
 
-Raw is for measuring: what arrives is counted and dropped, so that the client is not the limit. Decoded is for
-checking that all is there.
+The mode `raw` is for measurements: it counts the bytes and drops them, so that the client is not the bottleneck.
+The mode `decoded` checks that the chart is complete.
 """
 
 import json
@@ -17,15 +17,15 @@ _METHOD = "/sprocket.v1.FactoryService/GetFactoryChart"
 
 
 @dataclass
-class ReadSession:
-    """What a client has read.
+class ChartSummary:
+    """The result of reading a chart once.
 
     Attributes:
-        seconds: How long it took, from the call to the end of the stream.
+        seconds: The time from the call to the end of the stream.
         received_bytes: The size of all messages.
-        entries: How many entries there were; only if decoded, as are the others.
-        ends: How often the end of the history was said.
-        is_in_order: Whether all columns were of equal length, and the times ascending.
+        entries: The number of entries; set in the mode `decoded` only, as are the next two.
+        ends: The number of responses with `end_of_history`.
+        is_in_order: Whether all columns had the same length and the times ascended.
     """
 
     seconds: float = 0
@@ -36,36 +36,36 @@ class ReadSession:
 
 
 def main(address: str, factory_id: str, mode: str) -> None:
-    """Read a chart, and print what was read."""
+    """Read a chart, and print the result as JSON."""
     with grpc.insecure_channel(address) as channel:
         grpc.channel_ready_future(channel).result(timeout=10)
-        reading = _read(channel, factory_id, is_decoded=mode == "decoded")
-    sys.stdout.write(json.dumps(asdict(reading)) + "\n")
+        summary = _read(channel, factory_id, is_decoded=mode == "decoded")
+    sys.stdout.write(json.dumps(asdict(summary)) + "\n")
 
 
-def _read(channel: grpc.Channel, factory_id: str, *, is_decoded: bool) -> ReadSession:
+def _read(channel: grpc.Channel, factory_id: str, *, is_decoded: bool) -> ChartSummary:
     call: grpc.UnaryStreamMultiCallable[GetFactoryChartRequest, bytes] = channel.unary_stream(
         _METHOD, GetFactoryChartRequest.SerializeToString, None
     )
-    reading, last = ReadSession(), 0
+    summary, last = ChartSummary(), 0
     begin = time.perf_counter()
     for message in call(GetFactoryChartRequest(factory_id=factory_id)):
-        reading.received_bytes += len(message)
+        summary.received_bytes += len(message)
         if is_decoded:
-            last = _decode(reading, message, last)
-    reading.seconds = time.perf_counter() - begin
-    return reading
+            last = _decode(summary, message, last)
+    summary.seconds = time.perf_counter() - begin
+    return summary
 
 
-def _decode(reading: ReadSession, message: bytes, last: int) -> int:
-    """Take note of what a message says, and return its last time."""
+def _decode(summary: ChartSummary, message: bytes, last: int) -> int:
+    """Add a message to the summary, and return the last time in it."""
     response = GetFactoryChartResponse.FromString(message)
     chart = response.chart
     times = chart.time_micros
-    reading.entries += len(times)
-    reading.ends += response.end_of_history
-    reading.is_in_order &= len(times) == len(chart.sprocket_production_goal) == len(chart.sprocket_production_actual)
-    reading.is_in_order &= [last, *times] == sorted([last, *times])
+    summary.entries += len(times)
+    summary.ends += response.end_of_history
+    summary.is_in_order &= len(times) == len(chart.sprocket_production_goal) == len(chart.sprocket_production_actual)
+    summary.is_in_order &= [last, *times] == sorted([last, *times])
     return times[-1]
 
 

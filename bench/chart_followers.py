@@ -1,4 +1,4 @@
-"""Measures followers of charts: what a thousand cost while nothing changes, and how soon one hears of a change."""
+"""Measures followers of charts: the CPU of a thousand idle ones, and the delay from a change to a follower."""
 
 import asyncio
 import random
@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # the typed clients are in the stubs only
 PROMISED_MILLISECONDS = 250.0
 
 _CHANNELS = 4
-_LONGEST_PAUSE_SECONDS = 0.4  # twice the tick, so that changes come at any time within one
+_LONGEST_PAUSE_SECONDS = 0.4  # twice the poll interval, so that changes fall anywhere within one
 _PATIENCE_SECONDS = 30
 
 
@@ -40,7 +40,7 @@ _Opener: TypeAlias = "Callable[[Sequence[FactoryServiceAsyncStub], Sequence[str]
 
 
 class Share(NamedTuple):
-    """How busy a core was kept, in percent of one core: by the service, and by PostgreSQL."""
+    """The CPU used by the service and by PostgreSQL, in percent of one core."""
 
     server: float
     postgres: float
@@ -49,7 +49,10 @@ class Share(NamedTuple):
 def measure_idle(
     server: Server, postgres: Postgres, factory_ids: Sequence[str], rounds: int, seconds: float, progress: Progress
 ) -> list[Figure]:
-    """Measure followers of as many charts, in a call each and in one call for all, for so many seconds a round."""
+    """Measure idle followers of all `factory_ids`: first in one call per chart, then in one call for all charts.
+
+    Each round lasts `seconds`.
+    """
     many, one = f"{len(factory_ids):,} idle followers, a call each", f"{len(factory_ids):,} idle charts in one call"
 
     def contender(opener: _Opener) -> Callable[[], Share]:
@@ -81,7 +84,7 @@ def _open_one(clients: "Sequence[FactoryServiceAsyncStub]", factory_ids: Sequenc
 async def _observe(
     server: Server, postgres: Postgres, opener: _Opener, factory_ids: Sequence[str], seconds: float
 ) -> Share:
-    """Let followers come, and see what server and PostgreSQL do while nothing changes."""
+    """Start followers, and return the CPU that the server and PostgreSQL use while no chart changes."""
     async with AsyncExitStack() as until_the_end:
         channels = [await until_the_end.enter_async_context(_channel(server.address)) for _ in range(_CHANNELS)]
         streams = list(opener([FactoryServiceStub(channel) for channel in channels], factory_ids))
@@ -120,7 +123,7 @@ async def _take_in(stream: AsyncIterator[_Response]) -> None:
 def measure_latency(
     server: Server, factory_id: str, sprocket_type_id: str, count: int, progress: Progress
 ) -> list[Figure]:
-    """Measure how long after a change a follower has its entry, of as many changes at random times."""
+    """Measure the delay from a change to its entry at a follower, for `count` changes at random times."""
     sprocket = Sprocket(factory_id=factory_id, sprocket_type_id=sprocket_type_id)
     with progress.step(f"following {count} changes"):
         latencies = sorted(asyncio.run(_latencies(server.address, sprocket, count)))
@@ -130,7 +133,7 @@ def measure_latency(
             what=f"from change to follower, {name} of {count}",
             unit="ms",
             measured=[value],
-            against="what is promised",
+            against="promised maximum",
             reference=[PROMISED_MILLISECONDS],
             targets=(Target("<=", 1.0),),
         )
@@ -149,9 +152,9 @@ async def _latencies(address: str, sprocket: Sprocket, count: int) -> list[float
 
 
 async def _arrivals(client: "FactoryServiceAsyncStub", factory_id: str, count: int) -> list[float]:
-    """Return how old each new entry was when it arrived, in milliseconds.
+    """Return the age of each new entry on arrival, in milliseconds.
 
-    Its time is read while the change is made, a little before the commit, by the clock of the same machine.
+    The server takes the time of an entry shortly before the commit, from the clock of the same machine.
     """
     stream = aiter(client.GetFactoryChart(GetFactoryChartRequest(factory_id=factory_id, follow=True)))
     await _history_ends(stream)

@@ -1,4 +1,4 @@
-"""Measures the stream of a long chart: its rate against psql's COPY, what it costs, and that memory does not grow."""
+"""Measures the stream of a long chart: its rate and CPU against psql's COPY, and the growth of memory."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from functools import partial
 from typing import NamedTuple
 
 from bench import processes
-from bench.chart_client import ReadSession
+from bench.chart_client import ChartSummary
 from bench.database import Postgres
 from bench.processes import Server
 from bench.report import Figure, Progress, Target, interleave
@@ -24,12 +24,12 @@ _COPY_STATEMENT = """
 
 
 class Run(NamedTuple):
-    """What it took to read a chart once.
+    """The cost of reading a chart once.
 
     Attributes:
-        seconds: By the clock, without what it takes to start the client and to connect.
-        server_seconds: CPU of the service.
-        postgres_seconds: CPU of PostgreSQL.
+        seconds: Wall-clock time, without starting the client and connecting.
+        server_seconds: CPU time of the service.
+        postgres_seconds: CPU time of PostgreSQL.
     """
 
     seconds: float
@@ -38,10 +38,10 @@ class Run(NamedTuple):
 
 
 class ChartReader:
-    """Reads one long chart in the ways that are compared.
+    """Reads one long chart through the service and through COPY.
 
     Attributes:
-        entries: How many it has.
+        entries: The number of entries in the chart.
     """
 
     def __init__(self, server: Server, postgres: Postgres, factory_id: str, entries: int) -> None:
@@ -52,32 +52,32 @@ class ChartReader:
         self._received_bytes = 0
 
     def check(self) -> None:
-        """Read the chart by the service, and see that it is complete; it also warms the service up.
+        """Read the chart from the service, which also warms the service up, and check that it is complete.
 
         Raises:
-            ValueError: It is not.
+            ValueError: The chart is incomplete or out of order.
         """
-        reading = self._read("decoded")
-        if (reading.entries, reading.ends, reading.is_in_order) != (self.entries, 1, True):
-            raise ValueError(f"the chart should have {self.entries:,} entries, in order and with one end: {reading}")
-        self._received_bytes = reading.received_bytes
+        summary = self._read("decoded")
+        if (summary.entries, summary.ends, summary.is_in_order) != (self.entries, 1, True):
+            raise ValueError(f"expected {self.entries:,} entries in order and one end of history, got {summary}")
+        self._received_bytes = summary.received_bytes
 
     def stream(self) -> Run:
-        """Read the chart by the service.
+        """Read the chart from the service.
 
         Raises:
-            ValueError: Not all that `check` saw has arrived.
+            ValueError: The size of the response differs from the one that `check` received.
         """
         server, postgres = self._cpu_seconds()
-        reading = self._read("raw")
-        if reading.received_bytes != self._received_bytes:
-            raise ValueError(f"{self._received_bytes:,} bytes should have arrived, not {reading.received_bytes:,}")
-        return self._run(reading.seconds, server, postgres)
+        summary = self._read("raw")
+        if summary.received_bytes != self._received_bytes:
+            raise ValueError(f"expected {self._received_bytes:,} bytes, got {summary.received_bytes:,}")
+        return self._run(summary.seconds, server, postgres)
 
     def copy(self) -> Run:
-        """Read the same entries by psql, straight from PostgreSQL."""
+        """Read the same entries with psql, directly from PostgreSQL."""
         server, postgres = self._cpu_seconds()
-        # In this order psql says on its standard output how long the statement took, and nothing else.
+        # In this order, psql prints the duration of the statement to standard output, and nothing else.
         statements = (r"\timing on", r"\o /dev/null", _COPY_STATEMENT.format(factory_id=self._factory_id))
         commands = [word for statement in statements for word in ("-c", statement)]
         psql = self._postgres.programs / "psql"
@@ -85,9 +85,9 @@ class ChartReader:
         [milliseconds] = re.findall(r"^Time: ([\d.]+) ms", output, re.MULTILINE)
         return self._run(float(milliseconds) / 1000, server, postgres)
 
-    def _read(self, mode: str) -> ReadSession:
+    def _read(self, mode: str) -> ChartSummary:
         module = (sys.executable, "-m", "bench.chart_client")
-        return ReadSession(**json.loads(processes.run(*module, self._server.address, self._factory_id, mode)))
+        return ChartSummary(**json.loads(processes.run(*module, self._server.address, self._factory_id, mode)))
 
     def _cpu_seconds(self) -> tuple[float, float]:
         return processes.cpu_seconds(self._server.pid), processes.family_cpu_seconds(self._postgres.pid)
@@ -98,8 +98,8 @@ class ChartReader:
 
 
 def measure_stream(reader: ChartReader, rounds: int, progress: Progress) -> list[Figure]:
-    """Compare the rate of the stream with that of COPY, and what both cost."""
-    with progress.step(f"checking that {reader.entries:,} entries arrive, and warming up"):
+    """Compare the rate and the CPU of the stream with those of COPY."""
+    with progress.step(f"checking for {reader.entries:,} entries, and warming up"):
         reader.check()
         reader.copy()
     runs = interleave({_STREAM: reader.stream, _COPY: reader.copy}, rounds, progress)
@@ -122,10 +122,10 @@ def measure_stream(reader: ChartReader, rounds: int, progress: Progress) -> list
 
 
 def measure_memory(server: Server, reader: ChartReader, progress: Progress) -> list[Figure]:
-    """See how much more memory the service takes at most while it streams than before, when it was idle."""
+    """Measure the growth of the service's memory: its peak while it streams against its idle size before."""
     before = processes.memory_megabytes(server.pid)
-    processes.forget_peak_memory(server.pid)
-    with progress.step(f"streaming {reader.entries:,} entries, checking that they arrive"):
+    processes.reset_peak_memory(server.pid)
+    with progress.step(f"streaming {reader.entries:,} entries, and checking for them"):
         reader.check()
     growth = processes.peak_memory_megabytes(server.pid) - before
     return [
@@ -133,7 +133,7 @@ def measure_memory(server: Server, reader: ChartReader, progress: Progress) -> l
             what=f"chart stream of {reader.entries:,}, growth of memory from {before:.0f} MB",
             unit="MB",
             measured=[growth],
-            against="what it may grow by",
+            against="permitted growth",
             reference=[MOST_GROWTH_MEGABYTES],
             targets=(Target("<=", 1.0),),
         )

@@ -1,4 +1,4 @@
-"""Measures charts: the stream of a long one, the memory it takes, and followers."""
+"""Measures charts: the rate and the memory of a long stream, and followers."""
 
 from collections.abc import Iterator
 
@@ -22,7 +22,7 @@ def measure_chart(bench: Bench) -> Iterator[Figure]:
 
 
 def measure_chart_memory(bench: Bench) -> Iterator[Figure]:
-    """Measure how memory grows while a chart of ten times the length is streamed."""
+    """Measure the growth of memory during the stream of a chart of ten times the length."""
     entries = 10 * bench.plan.entries
     with serving(bench.postgres.url) as server:
         [factory_id] = create_resources(server.address, 1).factory_ids
@@ -32,7 +32,7 @@ def measure_chart_memory(bench: Bench) -> Iterator[Figure]:
 
 
 def measure_followers(bench: Bench) -> Iterator[Figure]:
-    """Measure what followers cost while nothing changes, and how soon they hear of a change."""
+    """Measure the CPU of idle followers, and the delay from a change to a follower."""
     plan, progress = bench.plan, bench.progress
     with serving(bench.postgres.url) as server:
         with progress.step(f"creating {plan.followers:,} factories to follow"):

@@ -1,7 +1,7 @@
-"""Notices when the point read has become slower: `python -m bench.check`, or with --accept to say that it may be.
+"""Fails if the point read is slower than the baseline: `python -m bench.check`; --accept writes a new baseline.
 
-Compares its CPU per call, as a ratio to the floor in the same run, with the ratio in baseline.json. The median of many
-short rounds in turns is steady on a busy machine, as neighbours slow down both.
+Compares the CPU per call, as a ratio to the floor in the same run, with the ratio in baseline.json. The median of many
+short alternating rounds is stable on a busy machine, because other processes slow down both.
 """
 
 import json
@@ -20,30 +20,30 @@ from bench.report import Progress
 _BASELINE = Path(__file__).parent / "baseline.json"
 _KEY = "GetFactory, CPU per call as a ratio to the floor"
 
-# A slow-down of 20 % must be noticed, and one of nothing must not: the median varies by some 3 %.
+# The check must detect a slow-down of 20 % and must not fail on noise: the median varies by about 3 %.
 _ALLOWED = 1.1
 
 
 @click.command()
-@click.option("--accept", is_flag=True, help="Write the ratio of this run down as the one to compare with.")
+@click.option("--accept", is_flag=True, help="Write the ratio of this run to the baseline.")
 @click.option("--rounds", type=click.IntRange(3), default=11, show_default=True)
-@click.option("--seconds", type=click.FloatRange(0.2), default=1.5, show_default=True, help="Of each in a round.")
+@click.option("--seconds", type=click.FloatRange(0.2), default=1.5, show_default=True, help="Per contender and round.")
 def main(*, accept: bool, rounds: int, seconds: float) -> None:
-    """Compare the point read with what it was."""
+    """Compare the point read with the baseline."""
     ratios = sorted(_ratios(rounds, seconds))
     ratio = median(ratios)
     measured = f"{_KEY}: {ratio:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f} in {rounds} rounds)"
     if accept:
         _BASELINE.write_text(json.dumps({_KEY: round(ratio, 3)}, indent=2) + "\n")
-        click.echo(f"{measured}; it is the baseline from now on")
+        click.echo(f"{measured}; written as the new baseline")
         return
     baseline = json.loads(_BASELINE.read_text())[_KEY]
-    change = f"{ratio / baseline - 1:+.0%} to the baseline of {baseline:.2f}"
+    change = f"{ratio / baseline - 1:+.0%} from the baseline of {baseline:.2f}"
     if ratio > baseline * _ALLOWED:
         raise click.ClickException(
-            f"{measured}: {change}. The point read has become slower. If it must: python -m bench.check --accept"
+            f"{measured}: {change}. The point read is slower. To accept this: python -m bench.check --accept"
         )
-    click.echo(f"{measured}: {change}; up to {_ALLOWED - 1:.0%} more is noise")
+    click.echo(f"{measured}: {change}; up to {_ALLOWED - 1:+.0%} counts as noise")
 
 
 def _ratios(rounds: int, seconds: float) -> list[float]:

@@ -1,4 +1,4 @@
-"""What is loaded and compared: a server, the request it is sent, and what a call costs it."""
+"""The contenders of a comparison: a server, the request that it gets, and the cost of a call."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -22,16 +22,16 @@ FLOOR = "grpc.aio echo, no database"
 PEER = "FastAPI and ORM"
 
 IN_FLIGHT = Flight(connections=4, streams=4)
-"""What the targets are about: 16 in flight over 4 connections."""
+"""The load that the targets refer to: 16 requests in flight over 4 connections."""
 
 PEER_IN_FLIGHT = Flight(connections=16, streams=1)
-"""The same for HTTP/1.1, which has one request on a connection."""
+"""The same load for HTTP/1.1, which allows one request per connection."""
 
 _WARM_UP_CALLS = 64
-_WIDE = Flight(connections=4, streams=50)  # enough for a rate to be kept whatever a call takes
+_WIDE = Flight(connections=4, streams=50)  # enough to keep up the rate even if calls are slow
 
-# The peer has 40 threads. All of them can wait for a connection of the pool while what would give one back waits for a
-# thread: with more requests at once, it stands still for the 30 s after which the pool gives up.
+# The peer has 40 threads. With more concurrent requests it deadlocks until the pool's timeout of 30 s: all threads wait
+# for a connection, and the request that would return one waits for a thread.
 _WIDE_HTTP = Flight(connections=32, streams=1)
 _PATIENCE_SECONDS = 30
 
@@ -39,12 +39,12 @@ _M = TypeVar("_M", bound=Message)
 
 
 class Run(NamedTuple):
-    """What calls came to in one round.
+    """The result of one round.
 
     Attributes:
-        calls_per_second: By the clock.
-        server_micros: CPU of the server per call, in microseconds.
-        postgres_micros: CPU of PostgreSQL per call, in microseconds.
+        calls_per_second: Calls per second of wall-clock time.
+        server_micros: CPU time of the server per call, in microseconds.
+        postgres_micros: CPU time of PostgreSQL per call, in microseconds.
     """
 
     calls_per_second: float
@@ -54,12 +54,12 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True)
 class Contender:
-    """A server with a request.
+    """A server and the request to load it with.
 
     Attributes:
-        servers: Its processes.
-        request: What it is sent.
-        flight: How many at once.
+        servers: The processes of the server.
+        request: The request that is repeated.
+        flight: The number of concurrent requests.
     """
 
     servers: Sequence[Server]
@@ -67,7 +67,7 @@ class Contender:
     flight: Flight = IN_FLIGHT
 
     def run(self, postgres: Postgres, calls: int) -> Run:
-        """Let it answer so many calls."""
+        """Send the given number of calls, and return their cost."""
         server_before, postgres_before = self._cpu_seconds(postgres)
         load = drive(self.request, calls, self.flight)
         server_after, postgres_after = self._cpu_seconds(postgres)
@@ -77,18 +77,18 @@ class Contender:
         )
 
     def calls_in(self, seconds: float) -> int:
-        """Warm it up, and return how many calls it answers in so many seconds."""
+        """Warm the server up, and return the number of calls that it answers in the given time."""
         drive(self.request, _WARM_UP_CALLS, self.flight)
         rate = drive(self.request, _WARM_UP_CALLS, self.flight).calls_per_second
         return max(_WARM_UP_CALLS, int(rate * seconds))
 
     def at_rate(self, rate: float, seconds: float) -> Load:
-        """Send it so many requests a second, whether or not it has answered those before."""
+        """Send `rate` requests per second, without waiting for the responses to earlier requests."""
         wide = _WIDE if self.request.message is not None else _WIDE_HTTP
         return drive(self.request, max(_WARM_UP_CALLS, int(rate * seconds)), wide, rate)
 
     def peak_memory_megabytes(self) -> float:
-        """Return how much memory its processes had at most."""
+        """Return the peak memory of its processes together."""
         return sum(processes.peak_memory_megabytes(server.pid) for server in self.servers)
 
     def _cpu_seconds(self, postgres: Postgres) -> tuple[float, float]:
@@ -99,7 +99,7 @@ class Contender:
 def in_turns(
     contenders: Mapping[str, Contender], postgres: Postgres, rounds: int, seconds: float, progress: Progress
 ) -> dict[str, list[Run]]:
-    """Load contenders in turns, each for about so many seconds a round."""
+    """Load contenders in turns, each for about `seconds` per round."""
     with progress.step(f"warming up {', '.join(contenders)}"):
         calls = {name: contender.calls_in(seconds) for name, contender in contenders.items()}
     measured = {name: partial(contender.run, postgres, calls[name]) for name, contender in contenders.items()}
@@ -113,14 +113,14 @@ def at_half_load(
     seconds: float,
     progress: Progress,
 ) -> dict[str, list[Load]]:
-    """Load each contender with half of the calls that it has answered at most, in turns."""
+    """Load contenders in turns, each at half of its median rate in `runs`."""
     rates = {name: median(run.calls_per_second for run in runs[name]) / 2 for name in contenders}
     measured = {name: partial(each.at_rate, rates[name], seconds) for name, each in contenders.items()}
     return interleave(measured, rounds, progress)
 
 
 def checked(server: Server, path: str, message: Message, response: _M) -> tuple[Request, _M]:
-    """Make a call with a real client, and return it as a request that is to be answered alike, and its answer."""
+    """Make a call with a real gRPC client, and return it as a request to repeat, with its response."""
     content = message.SerializeToString()
     with grpc.insecure_channel(server.address) as channel:
         call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(path)
@@ -130,7 +130,7 @@ def checked(server: Server, path: str, message: Message, response: _M) -> tuple[
 
 
 def checked_http(server: Server, path: str) -> tuple[Request, object]:
-    """Do the same with HTTP and JSON."""
+    """Make a GET request, and return it as a request to repeat, with its decoded JSON."""
     with urlopen(f"http://{server.address}{path}", timeout=_PATIENCE_SECONDS) as response:  # our own
         answer = response.read()
     return Request(server.address, path, None, len(answer)), json.loads(answer)

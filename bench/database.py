@@ -1,4 +1,4 @@
-"""A PostgreSQL for measuring: fresh, gone in the end, and with charts as long as they are asked for."""
+"""A temporary PostgreSQL for measurements, and functions that fill it with charts and sprockets."""
 
 import shutil
 import tempfile
@@ -21,13 +21,13 @@ _ENTRIES_AT_ONCE = 1_000_000
 
 _EMPTY = text("DELETE FROM chart_entry WHERE factory_id = CAST(:factory_id AS uuid)")
 
-# An entry a second, with numbers as a factory has them: some 14 bytes an entry on the wire. Larger ones take longer.
+# One entry per second, with realistic numbers: about 14 bytes per entry on the wire. Larger numbers take longer.
 _FILL = text("""
     INSERT INTO chart_entry
     SELECT CAST(:factory_id AS uuid), n, 1700000000000000 + n * 1000000, 100000 + n / 1000, n
     FROM generate_series(CAST(:first AS bigint), :last) AS n
 """)
-_TELL_FACTORY = text("""
+_UPDATE_FACTORY = text("""
     UPDATE factory SET chart_sequence = sequence, chart_time_micros = time_micros,
         sprocket_production_goal = last.sprocket_production_goal,
         sprocket_production_actual = last.sprocket_production_actual
@@ -35,7 +35,7 @@ _TELL_FACTORY = text("""
 """)
 
 
-# Ids of UUIDv7's shape, ascending as those that the service makes are.
+# Ids have the format of UUIDv7 and ascend, like those that the service creates.
 _FILL_SPROCKETS = text("""
     INSERT INTO sprocket (id, display_name, sprocket_type_id, factory_id)
     SELECT CAST('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0') AS uuid), 'Sprocket ' || n,
@@ -48,9 +48,9 @@ class Postgres(NamedTuple):
     """A running PostgreSQL with a migrated database.
 
     Attributes:
-        pid: Its first process, whose children are the others.
+        pid: The postmaster, which is the parent of all other processes.
         url: The SQLAlchemy URL of the database.
-        programs: Where its own programs are, such as psql.
+        programs: The directory of its programs, such as psql.
     """
 
     pid: int
@@ -59,16 +59,16 @@ class Postgres(NamedTuple):
 
     @property
     def connection_string(self) -> str:
-        """The database in the words of psql and pgbench."""
+        """The connection string for psql and pgbench."""
         url = make_url(self.url)
         return f"host={url.query['host']} port={url.query['port']} user={url.username} dbname={url.database}"
 
 
 @contextmanager
 def fresh_postgres() -> Iterator[Postgres]:
-    """Run a PostgreSQL on a temporary directory until the block ends. It is durable: a commit waits for the disk."""
+    """Run a PostgreSQL in a temporary directory until the block ends. It is durable: a commit waits for the disk."""
     directory = Path(tempfile.mkdtemp(prefix="sprocket-bench-"))
-    directory.chmod(0o755)  # under root, PostgreSQL runs as another account
+    directory.chmod(0o755)  # when root runs this, PostgreSQL runs as another user
     data = directory / "data"
     try:
         with embedded_postgres(data) as url:
@@ -80,30 +80,30 @@ def fresh_postgres() -> Iterator[Postgres]:
 
 
 def fill_chart(postgres: Postgres, factory_id: str, entries: int, progress: Progress) -> None:
-    """Give a factory a chart of as many entries, and leave PostgreSQL nothing to clean up behind the measurements."""
+    """Give a factory a chart of `entries` entries, and vacuum, so that no autovacuum disturbs the measurements."""
     with _without_triggers(postgres) as connection:
         connection.execute(_EMPTY, {"factory_id": factory_id})
         for before in range(0, entries, _ENTRIES_AT_ONCE):
             upto = min(entries, before + _ENTRIES_AT_ONCE)
             with progress.step(f"filling a chart, {upto:,} of {entries:,} entries"):
                 connection.execute(_FILL, {"factory_id": factory_id, "first": before + 1, "last": upto})
-        connection.execute(_TELL_FACTORY, {"factory_id": factory_id, "entries": entries})
+        connection.execute(_UPDATE_FACTORY, {"factory_id": factory_id, "entries": entries})
         with progress.step("vacuuming"):
             connection.execute(text("VACUUM (FREEZE, ANALYZE) chart_entry, factory"))
             connection.execute(text("CHECKPOINT"))
 
 
 def fill_sprockets(postgres: Postgres, factory_id: str, sprocket_type_id: str, count: int, progress: Progress) -> None:
-    """Make sprockets, which the factory does not count: for lists."""
+    """Insert sprockets for lists, without adding them to the factory's counter."""
     parameters = {"factory_id": factory_id, "sprocket_type_id": sprocket_type_id, "count": count}
-    with _without_triggers(postgres) as connection, progress.step(f"making {count:,} sprockets"):
+    with _without_triggers(postgres) as connection, progress.step(f"inserting {count:,} sprockets"):
         connection.execute(_FILL_SPROCKETS, parameters)
         connection.execute(text("VACUUM (FREEZE, ANALYZE) sprocket"))
 
 
 @contextmanager
 def _without_triggers(postgres: Postgres) -> Iterator[Connection]:
-    """Connect, each statement on its own, so that no row looks up what it refers to: that takes most of the time."""
+    """Connect in autocommit mode without triggers and foreign-key checks, which would take most of the time."""
     engine = create_plain_engine(postgres.url).execution_options(isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(text("SET session_replication_role = replica"))

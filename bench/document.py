@@ -1,4 +1,4 @@
-"""Writes the last measurements into docs/performance.md, between its marks, and draws docs/performance.svg."""
+"""Writes the last measurements into docs/performance.md, between its markers, and draws docs/performance.svg."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ _BEGIN, _END = "<!-- python -m bench.document writes from here -->\n", "<!-- to 
 
 
 def main() -> None:
-    """Take over what `python -m bench` wrote."""
+    """Update the documents from the results of `python -m bench`."""
     content = json.loads((RESULTS / "bench.json").read_text())
     page = _DOCS / "performance.md"
     before, _, rest = page.read_text().partition(_BEGIN)

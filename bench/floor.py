@@ -1,7 +1,7 @@
-"""The floor: the least that a unary call costs with grpc.aio, without a database.
+"""The floor: the minimal cost of a unary call with grpc.aio, without a database.
 
 `python -m bench.floor ADDRESS [MICROSECONDS]` reads the same request as the service and sends a response of about the
-same size, on the same event loop. It may be told to work for so long in Python before it answers.
+same size, on the same event loop. With MICROSECONDS, each call uses that much CPU in Python before it answers.
 """
 
 import sys
@@ -12,7 +12,7 @@ import uvloop
 
 from sprocket.v1.factory_pb2 import Factory, GetFactoryRequest, GetFactoryResponse
 
-_MICROSECONDS = int(sys.argv[2]) if len(sys.argv) > 2 else 0  # the name, the address and that
+_MICROSECONDS = int(sys.argv[2]) if len(sys.argv) > 2 else 0  # argv: program, address, microseconds
 _SECONDS, _NANOS = 1_700_000_000, 123_456_000
 
 
@@ -41,7 +41,7 @@ def _fill(factory: Factory, identifier: str) -> None:
 
 
 async def _serve(address: str) -> None:
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 1)])  # for several of them on a port
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 1)])  # so that two processes can share a port
     get = grpc.unary_unary_rpc_method_handler(_get, GetFactoryRequest.FromString, GetFactoryResponse.SerializeToString)
     server.add_registered_method_handlers("sprocket.v1.FactoryService", {"GetFactory": get})
     port = server.add_insecure_port(address)

@@ -1,7 +1,8 @@
-"""Sends one request again and again, with so many in flight or at a rate: by h2load, which takes little of a core.
+"""Repeats one request at a given concurrency or rate, with h2load, which uses little CPU.
 
-It sends real gRPC frames, and HTTP/1.1 to the peer, so that both are loaded alike. It does not see what gRPC answers:
-that responses are right is checked with a real client first, and that all have that size, for an error has none.
+h2load sends real gRPC frames, and HTTP/1.1 to the peer, so that both get the same load. It does not parse gRPC
+responses. So a real client checks one response first, and `drive` compares the size of the others with it: an error has
+an empty body.
 """
 
 import json
@@ -15,25 +16,25 @@ from typing import NamedTuple
 
 from bench import processes
 
-NO_H2LOAD = "h2load is not here (Debian has it in nghttp2-client)"
+NO_H2LOAD = "h2load is not installed (Debian package: nghttp2-client)"
 
-# Sizes of ids are equal, but those of times and of their etags may differ by some bytes.
+# Ids have a fixed size; times and etags may differ by a few bytes.
 _TOLERANCE = 0.05
 _GRPC_HEADERS = ("-H", "content-type: application/grpc", "-H", "te: trailers")
 
 
 class CannotBeMeasuredError(Exception):
-    """What is asked for takes a program that is not here. The text names it."""
+    """The measurement needs a program that is not installed. The text names it."""
 
 
 class Request(NamedTuple):
-    """A request that is sent again and again.
+    """A request to repeat.
 
     Attributes:
-        address: The server's.
-        path: Of gRPC, the method's full name.
-        message: The serialised message; without one it is a GET in HTTP/1.1.
-        response_bytes: The size of the right response.
+        address: The address of the server.
+        path: The path of the URL; for gRPC, the full name of the method.
+        message: The serialised message; None for a GET request in HTTP/1.1.
+        response_bytes: The size of the expected response.
     """
 
     address: str
@@ -43,18 +44,18 @@ class Request(NamedTuple):
 
 
 class Flight(NamedTuple):
-    """How many requests are on their way at once: so many connections, each with so many streams."""
+    """The concurrency of a load: the number of connections, and of streams on each connection."""
 
     connections: int
     streams: int
 
 
 class Load(NamedTuple):
-    """What came of it.
+    """The result of a load.
 
     Attributes:
-        calls_per_second: How many calls were answered.
-        milliseconds: How long each took, shortest first.
+        calls_per_second: The rate of answered calls.
+        milliseconds: The latency of each call, in ascending order.
     """
 
     calls_per_second: float
@@ -62,16 +63,16 @@ class Load(NamedTuple):
 
 
 def has_h2load() -> bool:
-    """Whether h2load is here."""
+    """Whether h2load is installed."""
     return shutil.which("h2load") is not None
 
 
 def drive(request: Request, calls: int, flight: Flight, rate: float | None = None) -> Load:
-    """Send a request so many times, as fast as it is answered or so often a second.
+    """Send a request `calls` times, at `rate` per second, or as fast as the server answers.
 
     Raises:
-        CannotBeMeasuredError: There is no h2load, and it is not gRPC.
-        ValueError: Not all responses were right.
+        CannotBeMeasuredError: The request is not gRPC, and h2load is not installed.
+        ValueError: Responses are missing or have the wrong size.
     """
     with tempfile.TemporaryDirectory() as directory:
         if has_h2load():
@@ -79,7 +80,9 @@ def drive(request: Request, calls: int, flight: Flight, rate: float | None = Non
         else:
             seconds, received, micros = _python(Path(directory), request, calls, flight, rate)
     if len(micros) != calls or abs(received / (calls * request.response_bytes) - 1) > _TOLERANCE:
-        raise ValueError(f"{calls} responses of {request.response_bytes} bytes, not {len(micros)} of {received} in all")
+        raise ValueError(
+            f"expected {calls} responses of {request.response_bytes} bytes, got {len(micros)} with {received} in total"
+        )
     return Load(calls / seconds, [each / 1000 for each in sorted(micros)])
 
 
@@ -95,11 +98,11 @@ def _h2load(
     else:
         data.write_bytes(struct.pack(">BI", 0, len(request.message)) + request.message)
         command += [f"-m{flight.streams}", f"-d{data}", *_GRPC_HEADERS]
-    said = processes.run(*command, f"http://{request.address}{request.path}")
+    output = processes.run(*command, f"http://{request.address}{request.path}")
     rows = [line.split("\t") for line in log.read_text().splitlines()]
     answered = [(int(begin), int(micros)) for begin, status, micros in rows if status == "200"]
-    received = int(_find(r"\((\d+)\) data", said)) - (len(answered) * 5 if request.message is not None else 0)
-    # By its log, for what it says itself has two digits, or counts the time until it ends.
+    received = int(_find(r"\((\d+)\) data", output)) - (len(answered) * 5 if request.message is not None else 0)
+    # From the log: the summary that h2load prints has two digits only, and includes the time that it takes to exit.
     seconds = (max(map(sum, answered)) - min(begin for begin, _ in answered)) / 1e6
     return seconds, received, [micros for _, micros in answered]
 
@@ -107,7 +110,7 @@ def _h2load(
 def _find(pattern: str, text: str) -> str:
     match = re.search(pattern, text)
     if match is None:
-        raise ValueError(f"h2load said something else: {text}")
+        raise ValueError(f"unexpected output of h2load: {text}")
     return match[1]
 
 

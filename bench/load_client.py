@@ -1,6 +1,6 @@
-"""A gRPC client that stands in where h2load is not: `python -m bench.load_client` with what `load.drive` gives.
+"""A gRPC client for machines without h2load: `python -m bench.load_client`, with the arguments of `load.drive`.
 
-It takes more of a core than the server does, so that fewer calls are made a second, at the same cost to the server.
+It uses more CPU than the server, so it makes fewer calls per second. The cost of a call to the server stays the same.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ class _Client:
         self.micros: list[int] = []
 
     async def call(self, method: "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]", numbers: Iterator[int]) -> None:
-        """Make calls one after the other, as long as there are numbers, each when it is its turn."""
+        """Make one call after the other until `numbers` ends; at a rate, each call waits for its time."""
         began = time.perf_counter()
         for number in numbers:
             if self._rate:

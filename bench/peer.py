@@ -1,7 +1,8 @@
-"""The style that this service replaces, written as well as it goes: `python -m bench.peer URL POOL_SIZE`.
+"""The peer: the same reads in FastAPI and an ORM, the style that this service replaces.
 
-FastAPI with a pydantic model for each response, a synchronous ORM session per request, and one worker of uvicorn with
-uvloop and httptools, on the same tables and with a pool of the same size. Its access log is on, as the service's is.
+`python -m bench.peer URL POOL_SIZE` uses a pydantic model for each response, a synchronous ORM session per request, and
+one uvicorn worker with uvloop and httptools, on the same tables and with a pool of the same size. Its access log is on,
+as it is in the service.
 """
 
 import socket
@@ -19,11 +20,11 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sess
 
 
 class Base(DeclarativeBase):
-    """What the tables have in common."""
+    """The base class of the tables."""
 
 
 class FactoryRow(Base):
-    """A factory as it is stored."""
+    """A row of the table of factories."""
 
     __tablename__ = "factory"
 
@@ -37,7 +38,7 @@ class FactoryRow(Base):
 
 
 class Factory(BaseModel):
-    """A factory as it is sent."""
+    """A factory in a response."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -51,7 +52,7 @@ class Factory(BaseModel):
 
 
 def create_app(url: str, pool_size: int) -> FastAPI:
-    """Make the application."""
+    """Create the application."""
     app = FastAPI()
     sessions = sessionmaker(create_engine(url, pool_size=pool_size, max_overflow=0))
 
@@ -83,7 +84,7 @@ def main(url: str, pool_size: str) -> None:
     sys.stdout.write(f"the peer listens on 127.0.0.1:{listener.getsockname()[1]}, with the same database\n")
     sys.stdout.flush()
     app = create_app(url, int(pool_size))
-    # A client at a low rate would otherwise find its connection closed.
+    # With the default of 5 s, a client at a low rate would find its connection closed.
     config = uvicorn.Config(app, loop="uvloop", http="httptools", timeout_keep_alive=60)
     uvicorn.Server(config).run(sockets=[listener])
 

@@ -1,4 +1,4 @@
-"""What PostgreSQL itself does with creates of sprockets, a commit for each: by pgbench, on the service's own tables."""
+"""The rate at which PostgreSQL alone creates sprockets, with one commit each: pgbench on the tables of the service."""
 
 import re
 import tempfile
@@ -23,7 +23,7 @@ _ENTRY = """
 
 
 class Script(NamedTuple):
-    """A transaction that pgbench repeats."""
+    """A transaction for pgbench."""
 
     name: str
     text: str
@@ -36,7 +36,7 @@ ONE_STATEMENT = Script(
         created AS ({_INSERT} SELECT id, uuidv7(), '', CAST(:type AS uuid) FROM counted RETURNING id),
         recorded AS ({_ENTRY} counted)
     SELECT id FROM created;
-    """,  # noqa: S608  # nothing in it is from outside
+    """,  # noqa: S608  # constants only
 )
 THREE_STATEMENTS = Script(
     "three statements",
@@ -51,14 +51,14 @@ THREE_STATEMENTS = Script(
 
 
 def commits_per_second(postgres: Postgres, script: Script, sprocket: Sprocket, clients: int, seconds: int) -> float:
-    """Let clients create sprockets like the given one, as fast as they can."""
+    """Return the rate at which clients create sprockets like the given one, as fast as they can."""
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
         file.write(script.text)
         file.flush()
         variables = (f"-Dfactory={sprocket.factory_id}", f"-Dtype={sprocket.sprocket_type_id}")
         command = (postgres.programs / "pgbench", "-n", "-Mprepared", f"-c{clients}", f"-j{min(clients, 2)}")
-        said = processes.run(*command, f"-T{seconds}", f"-f{file.name}", *variables, postgres.connection_string)
-    match = re.search(r"^tps = ([\d.]+)", said, re.MULTILINE)
-    if match is None or "number of failed transactions: 0 " not in said:
-        raise ValueError(f"pgbench said: {said}")
+        output = processes.run(*command, f"-T{seconds}", f"-f{file.name}", *variables, postgres.connection_string)
+    match = re.search(r"^tps = ([\d.]+)", output, re.MULTILINE)
+    if match is None or "number of failed transactions: 0 " not in output:
+        raise ValueError(f"unexpected output of pgbench: {output}")
     return float(match[1])

@@ -1,4 +1,4 @@
-"""Draws what has a target: how much more or less than what it is compared with, on one scale."""
+"""Draws the figures that have a target, as ratios on one logarithmic scale."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,14 +12,14 @@ _INCHES, _INCHES_PER_BAR = 10, 0.42
 
 
 def draw(figures: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Draw a bar for each ratio, from 1 on, with its least and greatest and with the targets, as SVG.
+    """Draw a bar from 1 to each ratio, with its minimum and maximum and its targets, as SVG.
 
     Args:
-        figures: What `report` writes as JSON.
-        path: The file. Its background is opaque, so that it can be read on a dark page too.
+        figures: The figures that `report` writes as JSON.
+        path: The file. Its background is opaque, so that it is readable on a dark page too.
     """
     shown = [figure for figure in figures if figure["targets"] and not figure["missing"]]
-    # The same picture is the same file, and its words are words.
+    # The same picture gives the same file, and texts stay texts instead of becoming outlines.
     mpl.rcParams |= {"svg.hashsalt": "sprocket", "svg.fonttype": "none"}
     drawing = Figure(figsize=(_INCHES, 1.2 + _INCHES_PER_BAR * len(shown)), facecolor="white", layout="constrained")
     axes = drawing.subplots()
@@ -31,13 +31,13 @@ def draw(figures: Sequence[Mapping[str, Any]], path: Path) -> None:
     axes.set_yticks(range(len(shown)), names)
     axes.tick_params(axis="y", labelsize=8, length=0)
     axes.invert_yaxis()
-    axes.set_xlabel("ratio, with its least and greatest; ticks are targets: green is met, red is not")
+    axes.set_xlabel("ratio, with its minimum and maximum; ticks are targets: green is met, red is not")
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.margins(y=0.01)
     drawing.savefig(path, format="svg", metadata={"Date": None})
 
 
-def _bar(axes: Any, place: int, figure: Mapping[str, Any]) -> None:  # noqa: ANN401  # matplotlib has no type to name
+def _bar(axes: Any, place: int, figure: Mapping[str, Any]) -> None:  # noqa: ANN401  # matplotlib has no types
     ratio, ratios, met = figure["ratio"], figure["ratios"], figure["met"]
     colour = _MET if met[0] else _MISSED
     low, high = ratio - min(ratios), max(ratios) - ratio

@@ -1,4 +1,4 @@
-"""How much is measured, and what the scenarios share."""
+"""The size of the measurements, and the objects that the scenarios share."""
 
 from dataclasses import dataclass
 
@@ -8,15 +8,15 @@ from bench.report import Progress
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured.
+    """The size of the measurements.
 
     Attributes:
-        rounds: How often what is compared is measured in turns.
-        seconds: For how long each is loaded in a round, about.
-        entries: In the chart whose stream is timed; memory is watched over ten times as many.
-        followers: How many follow charts.
-        idle_seconds: For how long they are watched: a multiple of the 10 s after which they get a sign of life.
-        latencies: Of how many changes a follower is to hear.
+        rounds: The number of rounds in which the contenders take turns.
+        seconds: The approximate duration of the load on each contender in a round.
+        entries: The length of the chart whose stream is timed; memory is measured with ten times as many.
+        followers: The number of followers of charts.
+        idle_seconds: The duration of the measurement of idle followers: a multiple of the heartbeat interval of 10 s.
+        latencies: The number of changes whose delay is measured.
         page: The number of the deep page.
     """
 
@@ -34,12 +34,12 @@ QUICK = Plan(rounds=3, seconds=0.6, entries=100_000, followers=200, idle_seconds
 
 @dataclass(frozen=True)
 class Bench:
-    """What scenarios measure with.
+    """The objects that all scenarios share.
 
     Attributes:
-        postgres: A PostgreSQL with a migrated database, which all scenarios share.
-        plan: How much is measured.
-        progress: Tells what is being done.
+        postgres: A PostgreSQL with a migrated database.
+        plan: The size of the measurements.
+        progress: Reports the current step.
     """
 
     postgres: Postgres

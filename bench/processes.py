@@ -1,4 +1,4 @@
-"""Processes that are measured: starts the server as people do, and reads what the kernel says of a process."""
+"""Runs the measured processes, and reads their CPU and memory from the kernel."""
 
 import os
 import re
@@ -18,18 +18,18 @@ _ANNOUNCEMENT = re.compile(r" listens on (\S+:\d+),")
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _RESET_PEAK = "5"  # proc_pid_clear_refs(5)
 
-# Where proc_pid_stat(5) has them, counted from behind the name of the program, which may contain spaces.
+# Indexes of fields of proc_pid_stat(5), counted from after the name of the program, which may contain spaces.
 _PARENT, _TIMES_OF_ENDED = 1, slice(13, 15)
 
-_SCHEDULER_CLOCK = 2  # CPUCLOCK_SCHED of linux/posix-timers.h: to the nanosecond, where proc_pid_stat(5) has hundredths
+_SCHEDULER_CLOCK = 2  # CPUCLOCK_SCHED of linux/posix-timers.h: nanoseconds, not hundredths as in proc_pid_stat(5)
 
 
 class Server(NamedTuple):
-    """A server that runs.
+    """A running server.
 
     Attributes:
-        pid: Its process.
-        address: Where it listens.
+        pid: The process id.
+        address: The address that it listens on.
     """
 
     pid: int
@@ -41,8 +41,8 @@ def serving(url: str, settings: Mapping[str, str] | None = None) -> Iterator[Ser
     """Run `sprocket-grpc serve` on a free port and a migrated database until the block ends.
 
     Args:
-        url: The database.
-        settings: Other settings than the defaults.
+        url: The URL of the database.
+        settings: Environment variables of the server.
     """
     settings = {"SPROCKET_DATABASE_URL": url, "SPROCKET_LISTEN": "127.0.0.1:0"} | dict(settings or {})
     with running("sprocket_grpc", "serve", settings=settings) as server:
@@ -51,16 +51,16 @@ def serving(url: str, settings: Mapping[str, str] | None = None) -> Iterator[Ser
 
 @contextmanager
 def running(module: str, *arguments: str, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
-    """Run a server that says where it listens, until the block ends. What it logs goes to a file, as it would.
+    """Run a server that prints its address until the block ends. It logs to a file, as in production.
 
     Raises:
-        RuntimeError: It did not start.
+        RuntimeError: The server did not start.
     """
     command = [sys.executable, "-m", module, *arguments]
     with (
         tempfile.NamedTemporaryFile("r") as output,
-        open(output.name, "w") as written,  # noqa: PTH123  # a second view of the same file
-        subprocess.Popen(  # noqa: S603  # nothing in it is from outside
+        open(output.name, "w") as written,  # noqa: PTH123  # a second handle of the same file
+        subprocess.Popen(  # noqa: S603  # our own command
             command, env=_environment() | dict(settings or {}), stdout=written, stderr=written
         ) as process,
     ):
@@ -81,38 +81,38 @@ def _announced_address(process: "subprocess.Popen[bytes]", output: Path) -> str:
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while not (announced := _ANNOUNCEMENT.search(output.read_text())):
         if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"the server did not say where it listens: {output.read_text()[-_SHOWN_CHARACTERS:]}")
+            raise RuntimeError(f"the server did not print its address: {output.read_text()[-_SHOWN_CHARACTERS:]}")
         time.sleep(_PAUSE_SECONDS)
     return announced[1]
 
 
 def run(*command: str | Path) -> str:
-    """Run a program to its end, and return what it printed; its errors are shown.
+    """Run a program to its end, and return its standard output; standard error is passed through.
 
     Raises:
-        CalledProcessError: It failed.
+        CalledProcessError: The program failed.
     """
     done = subprocess.run(command, env=_environment(), stdout=subprocess.PIPE, check=True, text=True)  # noqa: S603 - as above
     return done.stdout
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return how long a process has kept cores busy, for itself and in the kernel, in seconds."""
+    """Return the CPU time of a process, in user and kernel mode, in seconds."""
     return time.clock_gettime(~pid << 3 | _SCHEDULER_CLOCK)  # clock_getcpuclockid(3), which Python does not have
 
 
 def family_cpu_seconds(pid: int) -> float:
-    """Return the same of a process and its children, those that have ended included."""
+    """Return the CPU time of a process and its children, including those that have ended, in seconds."""
     seconds = cpu_seconds(pid) + sum(map(int, _stat(pid)[_TIMES_OF_ENDED])) / _TICKS_PER_SECOND
     for child in _children(pid):
-        with suppress(OSError):  # it has ended since
+        with suppress(OSError):  # the child may have ended
             seconds += cpu_seconds(child)
     return seconds
 
 
 def _children(pid: int) -> Iterator[int]:
     for directory in Path("/proc").glob("[0-9]*"):
-        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended since
+        with suppress(FileNotFoundError, ProcessLookupError):  # the process may have ended
             if int(_stat(int(directory.name))[_PARENT]) == pid:
                 yield int(directory.name)
 
@@ -122,17 +122,17 @@ def _stat(pid: int) -> list[str]:
 
 
 def memory_megabytes(pid: int) -> float:
-    """Return how much memory of a process is resident now, in MB (10^6 bytes)."""
+    """Return the resident memory of a process, in MB (10^6 bytes)."""
     return _status_megabytes(pid, "VmRSS")
 
 
 def peak_memory_megabytes(pid: int) -> float:
-    """Return how much memory of a process was resident at most since `forget_peak_memory`, in MB (10^6 bytes)."""
+    """Return the peak of a process's resident memory since `reset_peak_memory`, in MB (10^6 bytes)."""
     return _status_megabytes(pid, "VmHWM")
 
 
-def forget_peak_memory(pid: int) -> None:
-    """Let the peak begin anew at what is resident now."""
+def reset_peak_memory(pid: int) -> None:
+    """Set the peak to the memory that is resident now."""
     Path(f"/proc/{pid}/clear_refs").write_text(_RESET_PEAK)
 
 

@@ -1,4 +1,4 @@
-"""Measures reads: a point read, a page of 1,000, and a page that is far behind the first."""
+"""Measures reads: a point read, a page of 1,000, and a deep page."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -44,7 +44,7 @@ _ANY = "127.0.0.1:0"
 
 
 class Measured(NamedTuple):
-    """What was measured of contenders, by their names."""
+    """The measurements of contenders, by name: runs, loads at half of the maximum rate, and peaks of memory."""
 
     runs: Mapping[str, Sequence[Run]]
     half: Mapping[str, Sequence[Load]]
@@ -53,7 +53,7 @@ class Measured(NamedTuple):
     def figure(
         self, what: str, unit: str, value: Callable[[Run], float], of: str, against: str, *targets: Target
     ) -> Figure:
-        """Compare what runs of two contenders have."""
+        """Compare a value of the runs of two contenders."""
         if against not in self.runs or of not in self.runs:
             return Figure(what, unit, [], against, [], targets, missing=NO_H2LOAD)
         return Figure(what, unit, [*map(value, self.runs[of])], against, [*map(value, self.runs[against])], targets)
@@ -61,7 +61,7 @@ class Measured(NamedTuple):
 
 @contextmanager
 def open_readers(postgres: Postgres, factories: int) -> "Iterator[tuple[Server, list[str]]]":
-    """Run the service with so many factories, and yield it with their ids."""
+    """Run the service, create `factories` factories, and yield the server with their ids."""
     with serving(postgres.url) as service:
         yield service, create_resources(service.address, factories).factory_ids
 
@@ -81,13 +81,13 @@ def get_contenders(service: Server, floor: Server, factory_id: str) -> dict[str,
     """Prepare a point read of the service and of the floor.
 
     Raises:
-        ValueError: One of them answers something else.
+        ValueError: One of them answers with another factory.
     """
     contenders = {}
     for name, server in {SERVICE: service, FLOOR: floor}.items():
         request, response = checked(server, GET, GetFactoryRequest(id=factory_id), GetFactoryResponse())
         if response.factory.id != factory_id:
-            raise ValueError(f"{name} answered {response}")
+            raise ValueError(f"{name}: expected factory {factory_id}, got {response}")
         contenders[name] = Contender([server], request)
     return contenders
 
@@ -113,7 +113,7 @@ def _get_figures(measured: Measured) -> Iterator[Figure]:
     cpu, rate = _server_micros, _calls_per_second
     yield figure("GetFactory", "us CPU/call", cpu, SERVICE, FLOOR, Target("<=", 1.9), Target("<=", 1.6))
     yield figure(f"GET factory, {PEER}", "us CPU/call", cpu, PEER, SERVICE, Target(">=", 4))
-    yield figure("GetFactory, PostgreSQL for it", "us CPU/call", _postgres_micros, SERVICE, PEER)
+    yield figure("GetFactory, PostgreSQL processes", "us CPU/call", _postgres_micros, SERVICE, PEER)
     yield figure("GetFactory, 16 in flight", "calls/s", rate, SERVICE, FLOOR)
     yield figure("GetFactory, 16 in flight", "calls/s", rate, SERVICE, PEER)
     yield from _latency_figures("GetFactory", measured, FLOOR)
@@ -150,7 +150,7 @@ def _percentile(percent: int, load: Load) -> float:
 
 
 def _memory_figure(what: str, measured: Measured) -> Figure:
-    name = f"{what}, memory at most"
+    name = f"{what}, peak memory"
     if PEER not in measured.peaks:
         return Figure(name, "MB", [], PEER, [], missing=NO_H2LOAD)
     return Figure(name, "MB", [measured.peaks[SERVICE]], PEER, [measured.peaks[PEER]])
@@ -165,21 +165,21 @@ def measure_list(bench: Bench) -> Iterator[Figure]:
             page = ListFactoriesRequest(page_size=_LARGEST_PAGE)
             request, response = checked(service, _LIST, page, ListFactoriesResponse())
             if len(response.factories) != _LARGEST_PAGE:
-                raise ValueError(f"a page of {len(response.factories)}")
+                raise ValueError(f"expected a page of {_LARGEST_PAGE}, got {len(response.factories)}")
             contenders = {SERVICE: Contender([service], request)}
             if has_h2load():
                 contenders[PEER] = until_the_end.enter_context(_peer(bench, f"/factories?limit={_LARGEST_PAGE}"))
         measured = _measure(bench, contenders)
     unit = "us CPU/call"
     yield measured.figure(f"GET factories, {PEER}", unit, _server_micros, PEER, SERVICE, Target(">=", 5))
-    yield measured.figure(f"{what}, PostgreSQL for it", unit, _postgres_micros, SERVICE, PEER)
+    yield measured.figure(f"{what}, PostgreSQL processes", unit, _postgres_micros, SERVICE, PEER)
     yield measured.figure(f"{what}, 16 in flight", "calls/s", _calls_per_second, SERVICE, PEER)
     yield from _latency_figures(what, measured, PEER)
     yield _memory_figure(what, measured)
 
 
 def measure_pages(bench: Bench) -> Iterator[Figure]:
-    """Measure a deep page of sprockets against the first, with what PostgreSQL does for it."""
+    """Measure a deep page of sprockets against the first page, including the CPU of PostgreSQL."""
     number, plan = bench.plan.page, bench.plan
     with serving(bench.postgres.url) as service:
         resources = create_resources(service.address, 1)
@@ -204,12 +204,12 @@ def _page(service: Server, token: str) -> Contender:
     page = ListSprocketsRequest(page_size=_PAGE, page_token=token)
     request, response = checked(service, _LIST_SPROCKETS, page, ListSprocketsResponse())
     if len(response.sprockets) != _PAGE or not response.next_page_token:
-        raise ValueError(f"a page of {len(response.sprockets)}")
+        raise ValueError(f"expected a full page of {_PAGE} and a next page, got {len(response.sprockets)}")
     return Contender([service], request)
 
 
 def _token_of(service: Server, skipped: int) -> str:
-    """Return the token of the page behind so many sprockets: page sizes may change on the way."""
+    """Return the token of the page after the first `skipped` sprockets, in as few calls as possible."""
     token = ""
     with grpc.insecure_channel(service.address) as channel:
         sprockets = SprocketServiceStub(channel)

@@ -1,4 +1,4 @@
-"""What was measured, for people and for programs: every figure says what it is a ratio to."""
+"""Prints measurements as a table and writes them as JSON; every figure is a ratio to a named reference."""
 
 import json
 import math
@@ -19,7 +19,7 @@ from typing import NamedTuple, TypeVar
 import click
 
 RESULTS = Path(__file__).parent / "results"
-"""Where the JSON is."""
+"""The directory of the JSON files."""
 
 _HEADINGS = ("what", "measured", "against", "ratio", "target", "met")
 
@@ -31,13 +31,13 @@ _T = TypeVar("_T")
 
 
 class Target(NamedTuple):
-    """What a ratio is to be."""
+    """A bound for a ratio."""
 
     comparison: str
     ratio: float
 
     def is_met_by(self, ratio: float) -> bool:
-        """Whether a ratio is so."""
+        """Whether a ratio is within the bound."""
         return _COMPARISONS[self.comparison](ratio, self.ratio)
 
     def __str__(self) -> str:
@@ -46,16 +46,16 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True)
 class Figure:
-    """What was measured against what.
+    """A measurement and its reference.
 
     Attributes:
-        what: What was measured.
-        unit: The unit of both.
-        measured: One value of each round.
-        against: What it is compared with.
-        reference: The value of that in the same round.
-        targets: What the median of the ratios is to be; the next once the first is met.
-        missing: Why nothing was measured, if so.
+        what: The name of the measurement.
+        unit: The unit of the measurement and the reference.
+        measured: One value per round.
+        against: The name of the reference.
+        reference: The values of the reference, in the same rounds.
+        targets: Bounds for the median of the ratios, from the easiest to the hardest.
+        missing: Why the measurement is missing; empty if it is not.
     """
 
     what: str
@@ -68,12 +68,12 @@ class Figure:
 
     @property
     def ratios(self) -> list[float]:
-        """Measured to reference, round by round, so that what disturbs a round disturbs both."""
+        """The ratio of each round: other load on the machine affects both values of a round."""
         pairs = zip(self.measured, self.reference, strict=True)
         return [measured / reference if reference else math.inf for measured, reference in pairs]
 
     def cells(self) -> tuple[str, ...]:
-        """Return its row of the table."""
+        """Return the row of the table."""
         if self.missing:
             return (self.what, f"not measured: {self.missing}", self.against, "-", "-", "-")
         return (
@@ -86,7 +86,7 @@ class Figure:
         )
 
     def content(self) -> dict[str, object]:
-        """Return all of it, for programs."""
+        """Return the figure as JSON values."""
         if self.missing:
             return asdict(self)
         met = [each.is_met_by(median(self.ratios)) for each in self.targets]
@@ -99,7 +99,7 @@ class Figure:
 
 
 def _spread(values: Sequence[float]) -> str:
-    """Write the median, and in brackets the least and the greatest if there are several."""
+    """Format the median, and in brackets the minimum and the maximum if they differ."""
     low, middle, high = map(_rounded, (min(values), median(values), max(values)))
     return middle if low == high else f"{middle} ({low} to {high})"
 
@@ -109,11 +109,11 @@ def _rounded(value: float) -> str:
 
 
 class Progress:
-    """Tells on standard error what is being done, and every second that it still is."""
+    """Reports the current step on standard error, with a dot for every second."""
 
     @contextmanager
     def step(self, what: str) -> Iterator[None]:
-        """Tell of what the block does, and how long it took."""
+        """Report a step while the block runs, and then its duration."""
         begin, done = time.monotonic(), threading.Event()
         ticking = threading.Thread(target=self._tick, args=[done], daemon=True)
         click.echo(f"{what} ", nl=False, err=True)
@@ -131,7 +131,7 @@ class Progress:
 
 
 def interleave(contenders: Mapping[str, Callable[[], _T]], rounds: int, progress: Progress) -> dict[str, list[_T]]:
-    """Measure contenders in turns (A B A B ...), so that what slows the machine down for a while slows down all."""
+    """Measure contenders in turns (A B A B ...), so that other load on the machine affects all of them."""
     runs: dict[str, list[_T]] = {name: [] for name in contenders}
     for number in range(1, rounds + 1):
         for name, measure in contenders.items():
@@ -141,14 +141,14 @@ def interleave(contenders: Mapping[str, Callable[[], _T]], rounds: int, progress
 
 
 def report(name: str, figures: Sequence[Figure], conditions: Mapping[str, object]) -> None:
-    """Print the table and its conditions, and write both to bench/results."""
+    """Print the figures as a table, and write them to bench/results as JSON."""
     rows = [_HEADINGS, *(figure.cells() for figure in figures)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     click.echo()
     for row in rows:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     conditions = _machine() | dict(conditions)
-    click.echo("\nmedian (least to greatest) of the rounds; " + ", ".join(f"{k}: {v}" for k, v in conditions.items()))
+    click.echo("\nmedian (minimum to maximum) of the rounds; " + ", ".join(f"{k}: {v}" for k, v in conditions.items()))
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     content = {"conditions": conditions, "table": rows, "figures": [figure.content() for figure in figures]}
@@ -157,7 +157,7 @@ def report(name: str, figures: Sequence[Figure], conditions: Mapping[str, object
 
 
 def _machine() -> dict[str, object]:
-    """Say what this machine is, and how busy: what else runs on it makes rates by the clock smaller."""
+    """Describe this machine and its load, which lowers all rates per second of wall-clock time."""
     models = re.findall(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
     return {

@@ -1,4 +1,4 @@
-"""Makes what is measured, through the service itself."""
+"""Creates the resources for measurements, through the service."""
 
 from itertools import islice
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from sprocket.v1.location_pb2_grpc import LocationServiceStub
 from sprocket.v1.sprocket_type_pb2 import CreateSprocketTypeRequest, SprocketType
 from sprocket.v1.sprocket_type_pb2_grpc import SprocketTypeServiceStub
 
-_AT_ONCE = 50  # few enough for none to wait in vain for a connection of the server's pool
+_AT_ONCE = 50  # few enough that no call times out waiting for a connection of the server's pool
 
 _LOCATION = Location(
     display_name="Springfield", address="123 Main St", city="Springfield", postal_code="62701", country_code="US"
@@ -21,14 +21,14 @@ _TYPE = SprocketType(display_name="Five", teeth=5, pitch_mm=1, pitch_diameter_mm
 
 
 class Resources(NamedTuple):
-    """The ids of what was made."""
+    """The ids of the created resources."""
 
     factory_ids: list[str]
     sprocket_type_id: str
 
 
 def create_resources(address: str, factories: int) -> Resources:
-    """Create a location, as many factories, each with one entry in its chart, and a sprocket type."""
+    """Create a location, a sprocket type, and `factories` factories, each with one entry in its chart."""
     with grpc.insecure_channel(address) as channel:
         location = LocationServiceStub(channel).CreateLocation(CreateLocationRequest(location=_LOCATION)).location
         request = CreateSprocketTypeRequest(sprocket_type=_TYPE)

@@ -1,4 +1,4 @@
-"""Measures whether calls take the same time however much there is: `python -m bench.scale`."""
+"""Measures whether the latency of calls depends on the size of the database: `python -m bench.scale`."""
 
 import random
 import time
@@ -30,17 +30,17 @@ from sprocket_grpc.storage.postgres.engine import create_plain_engine
 _SMALL = Size(sprockets=10_000, entries=50_000)
 _PROMISED = Target("<=", 1.5)
 _ENTRIES_READ = 400
-_WARM_UP = 7  # statements are prepared when they come for the sixth time
+_WARM_UP = 7  # statements are prepared at their sixth execution
 
 
 def bench_id(kind: int, number: int) -> str:
-    """Return the id that the database gave to the thing of a kind and number."""
+    """Return the id of a resource, as the SQL function of the same name makes it."""
     digits = f"{1_700_000_000_000 + number * 1000:012x}7{kind:03x}8{number:015x}"
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 class Stock(NamedTuple):
-    """A service with so much behind it, and random things that are there."""
+    """A service on a database of a given size, with random ids of existing resources."""
 
     size: Size
     sprockets: SprocketServiceStub
@@ -48,12 +48,12 @@ class Stock(NamedTuple):
 
     @property
     def number(self) -> int:
-        """Any sprocket, but none of the last, behind which no page would be full."""
+        """The number of a random sprocket in the first half, so that a full page follows it."""
         return random.randrange(1, self.size.sprockets // 2)  # noqa: S311 - no secret
 
     @property
     def factory_id(self) -> str:
-        """Any factory."""
+        """The id of a random factory."""
         return bench_id(3, random.randint(1, FACTORIES))  # noqa: S311 - no secret
 
     def get(self) -> None:
@@ -61,7 +61,7 @@ class Stock(NamedTuple):
         self.sprockets.GetSprocket(GetSprocketRequest(id=bench_id(4, self.number)))
 
     def batch_get(self) -> None:
-        """Get a hundred."""
+        """Get a hundred sprockets."""
         ids = [bench_id(4, self.number) for _ in range(100)]
         self.sprockets.BatchGetSprockets(BatchGetSprocketsRequest(ids=ids))
 
@@ -76,11 +76,11 @@ class Stock(NamedTuple):
         for _ in range(2 if full else 1):
             response = self.sprockets.ListSprockets(request)
             if full and len(response.sprockets) != 50:
-                raise ValueError(f"{request}: {len(response.sprockets)} sprockets")
+                raise ValueError(f"{request}: expected 50 sprockets, got {len(response.sprockets)}")
             request.page_token = response.next_page_token
 
     def filled(self, condition: str) -> str:
-        """Fill a filter with something that is there."""
+        """Replace the placeholders of a filter by values of existing resources."""
         number = self.number
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(FIRST_SECOND + number))
         return (
@@ -109,7 +109,7 @@ class Stock(NamedTuple):
             pass
 
     def follow(self) -> None:
-        """Follow a chart from near its end, until all that was there has come."""
+        """Follow a chart from near its end until the end of the history."""
         request = GetFactoryChartRequest(factory_id=self.factory_id, follow=True)
         request.start_time.seconds = FIRST_SECOND + self.size.entries // FACTORIES - 10
         stream = self.factories.GetFactoryChart(request)
@@ -147,24 +147,24 @@ CALLS: Mapping[str, Call] = {
     "list, create_time > $TIME by it": _listing("create_time > $TIME", "create_time"),
     "list, update_time > $TIME by it": _listing("update_time > $TIME", "update_time"),
 } | {f"list by {order}": _listing(order=order) for order in _ORDERS}
-"""What the contract documents and promises to be quick."""
+"""Calls that the contract documents as fast for any size."""
 
 OTHER_CALLS: Mapping[str, Call] = {
     "list, display_name:nothing": _listing("display_name:nothing", full=False),
     "list, create_time > $TIME": _listing("create_time > $TIME"),
     "list, factory_id = $FACTORY by display_name": _listing("factory_id = $FACTORY", "display_name"),
 }
-"""What reads more the more there is, and is said to."""
+"""Calls whose cost grows with the size, as the contract documents."""
 
 
 @click.command()
-@click.option("--sprockets", type=click.IntRange(20_000), default=1_000_000, help="In the large database.")
-@click.option("--entries", type=click.IntRange(100_000), default=5_000_000, help="Chart entries in it.")
-@click.option("--rounds", type=click.IntRange(1), default=60, help="Of each call, in turns.")
+@click.option("--sprockets", type=click.IntRange(20_000), default=1_000_000, help="Sprockets in the large database.")
+@click.option("--entries", type=click.IntRange(100_000), default=5_000_000, help="Chart entries in the large database.")
+@click.option("--rounds", type=click.IntRange(1), default=60, help="Measurements of each call, in turns.")
 def main(*, sprockets: int, entries: int, rounds: int) -> None:
-    """Compare the times of calls on a large database with those on a small one.
+    """Compare the latency of calls on a large database with that on a small one.
 
-    Both are in one fresh PostgreSQL, which is not durable. Ten million sprockets and 50 million entries take 10 GB.
+    Both are in one new PostgreSQL, which is not durable. Ten million sprockets and 50 million entries take 10 GB.
     """
     progress = Progress()
     sizes = {"small": _SMALL, "large": Size(sprockets, entries)}
@@ -194,7 +194,7 @@ def _new_database(url: str, name: str) -> str:
 def _compare(
     what: str, call: Call, stocks: Mapping[str, Stock], rounds: int, progress: Progress, targets: tuple[Target, ...]
 ) -> Figure:
-    """Measure a call in turns."""
+    """Measure a call on both databases in turns."""
     times: dict[str, list[float]] = {name: [] for name in stocks}
     with progress.step(what):
         for _ in range(_WARM_UP + rounds):

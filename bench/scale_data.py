@@ -1,4 +1,4 @@
-"""Fills a database with as many sprockets and chart entries as it is asked for, fast: in SQL, without triggers."""
+"""Fills a database with sprockets and chart entries, fast: in SQL, without triggers."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -12,19 +12,19 @@ FACTORIES = 100
 TYPES = 100
 
 FIRST_SECOND = 1_700_000_000
-"""When the first sprocket was made and every chart began, in seconds since 1970; then comes one a second."""
+"""The Unix time of the first sprocket and of the start of every chart; then one sprocket and entry per second."""
 
 _SPROCKETS_AT_ONCE = 1_000_000
 _CHARTS_AT_ONCE = 10
 
-# Ids are UUIDv7, in the order of the times, as the service makes them.
+# Ids are UUIDv7 in the order of creation, like those of the service.
 _FUNCTION = """
     CREATE FUNCTION bench_id(kind int, number bigint) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$
         SELECT (lpad(to_hex(1700000000000 + number * 1000), 12, '0') || '7' || lpad(to_hex(kind), 3, '0')
                 || '8' || lpad(to_hex(number), 15, '0'))::uuid
     $$
 """
-_FEW = [
+_SMALL_TABLES = [
     """
     INSERT INTO location
     SELECT bench_id(1, 0), now(), now(), 'Springfield', '123 Main St', '', 'Springfield', '', '62701', 'US'
@@ -58,34 +58,34 @@ _INDEXES = text("""
 
 
 class Size(NamedTuple):
-    """How much a database holds."""
+    """The size of a database."""
 
     sprockets: int
     entries: int
 
 
 def fill(url: str, size: Size, progress: Progress) -> None:
-    """Fill a migrated and empty database, and leave PostgreSQL nothing to clean up behind the measurements."""
+    """Fill a migrated, empty database, and vacuum, so that no autovacuum disturbs the measurements."""
     engine = create_plain_engine(url).execution_options(isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(text("SET session_replication_role = replica"))  # no triggers, so no foreign keys either
         connection.execute(text("SET maintenance_work_mem = '1GB'"))
         connection.execute(text(_FUNCTION))
-        known = {"first_second": FIRST_SECOND, "factories": FACTORIES, "types": TYPES} | size._asdict()
-        for statement in _FEW:
-            connection.execute(text(statement), known)
+        parameters = {"first_second": FIRST_SECOND, "factories": FACTORIES, "types": TYPES} | size._asdict()
+        for statement in _SMALL_TABLES:
+            connection.execute(text(statement), parameters)
         indexes = connection.execute(_INDEXES).all()
         for name, _ in indexes:
             connection.execute(text(f"DROP INDEX {name}"))
         for first, last in _parts(size.sprockets, _SPROCKETS_AT_ONCE):
             with progress.step(f"sprockets, {last:,} of {size.sprockets:,}"):
-                connection.execute(_SPROCKETS, known | {"first": first, "last": last})
+                connection.execute(_SPROCKETS, parameters | {"first": first, "last": last})
         for name, definition in indexes:
             with progress.step(f"building {name}"):
                 connection.execute(text(definition))
         for first, last in _parts(FACTORIES, _CHARTS_AT_ONCE):
             with progress.step(f"charts, {last} of {FACTORIES}"):
-                connection.execute(_CHARTS, known | {"first": first, "last": last})
+                connection.execute(_CHARTS, parameters | {"first": first, "last": last})
         with progress.step("vacuuming"):
             connection.execute(text("VACUUM (FREEZE, ANALYZE)"))
             connection.execute(text("CHECKPOINT"))

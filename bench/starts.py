@@ -1,4 +1,4 @@
-"""Measures what a start takes, and what workers bring."""
+"""Measures the start of the server, and the gain from a second worker."""
 
 import resource
 import subprocess
@@ -22,24 +22,24 @@ PROMISED_SECONDS = 1.5
 
 _WITHOUT = "the libraries alone: grpc, SQLAlchemy, psycopg, pydantic-settings"
 _IMPORTS = {
-    "import": "import sprocket_grpc.cli.serve, sprocket_grpc.cli.main, sprocket_grpc.server.run",
+    "import": "import sprocket_grpc.cli.main, sprocket_grpc.cli.serve, sprocket_grpc.server.run",
     _WITHOUT: "import click, grpc, psycopg, pydantic_settings, sqlalchemy.ext.asyncio, google.protobuf.timestamp_pb2",
 }
 _WORKERS = 2
 _WORK_MICROSECONDS = 1000
 _ANY = "127.0.0.1:0"
-# The kernel spreads connections, not calls, and by chance: of few, one worker gets more, and goes on when the other is
-# done.
+# The kernel assigns connections to workers at random. With few connections, one worker gets more of the load and
+# finishes later.
 _MANY_CONNECTIONS = Flight(connections=256, streams=1)
 _CHECK = "/grpc.health.v1.Health/Check"
 
 
 def measure_start(bench: Bench) -> Iterator[Figure]:
-    """Measure the time from the command to SERVING, on a database that is there and migrated, and what imports take."""
+    """Measure the time from the command to SERVING on a migrated database, and the CPU of the imports."""
     runs = interleave({"start to SERVING": partial(_start_seconds, bench)}, bench.plan.rounds, bench.progress)
     seconds = runs["start to SERVING"]
     promised = [PROMISED_SECONDS] * len(seconds)
-    yield Figure("start to SERVING", "s", seconds, "what is promised", promised, (Target("<=", 1),))
+    yield Figure("start to SERVING", "s", seconds, "promised maximum", promised, (Target("<=", 1),))
     imports = {name: partial(_import_seconds, code) for name, code in _IMPORTS.items()}
     cpu = interleave(imports, bench.plan.rounds, bench.progress)
     yield Figure("imports of `serve`", "s CPU", cpu["import"], _WITHOUT, cpu[_WITHOUT])
@@ -51,14 +51,14 @@ def _start_seconds(bench: Bench) -> float:
         _, response = checked(server, _CHECK, HealthCheckRequest(), HealthCheckResponse())
         seconds = time.perf_counter() - begin
     if response.status != HealthCheckResponse.SERVING:
-        raise ValueError("it is not SERVING")
+        raise ValueError(f"expected SERVING, got {HealthCheckResponse.ServingStatus.Name(response.status)}")
     return seconds
 
 
 def _import_seconds(code: str) -> float:
-    """Return the CPU of a Python that imports, in seconds."""
+    """Return the CPU time of a new Python process that runs the imports, in seconds."""
     before = _children_seconds()
-    subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603  # nothing in it is from outside
+    subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603  # constants only
     return _children_seconds() - before
 
 
@@ -68,10 +68,11 @@ def _children_seconds() -> float:
 
 
 def measure_workers(bench: Bench) -> Iterator[Figure]:
-    """Measure two processes of the floor on one port against one: without a database, which would be the limit.
+    """Measure two processes of the floor on one port against one process.
 
-    The bare handler takes so little that all of gRPC's threads and the client count as much: on two cores there is
-    nothing left for a second process. With some work in Python, which is what workers are for, it shows what they do.
+    There is no database, because it would be the bottleneck. The bare handler uses so little CPU that gRPC's threads
+    and the client need as much, and two cores have none left for a second process. A handler with work in Python, which
+    is what workers are for, shows the gain.
     """
     yield from _measure_workers(bench, "floor handler", 0)
     yield from _measure_workers(bench, f"floor handler with {_WORK_MICROSECONDS:,} us of Python", _WORK_MICROSECONDS)
@@ -83,10 +84,10 @@ def _measure_workers(bench: Bench, handler: str, work_micros: int) -> Iterator[F
         def floor(address: str) -> Server:
             return until_the_end.enter_context(running("bench.floor", address, str(work_micros)))
 
-        one, several = [floor(_ANY)], [floor(_ANY)]
-        several += [floor(several[0].address) for _ in range(1, _WORKERS)]
+        one, multiple = [floor(_ANY)], [floor(_ANY)]
+        multiple += [floor(multiple[0].address) for _ in range(1, _WORKERS)]
         many, single = f"{_WORKERS} workers, {handler}", "1 worker"
-        contenders = {many: _on_one_port(several), single: _on_one_port(one)}
+        contenders = {many: _on_one_port(multiple), single: _on_one_port(one)}
         runs = in_turns(contenders, bench.postgres, bench.plan.rounds, bench.plan.seconds, bench.progress)
     rates = {name: [run.calls_per_second for run in each] for name, each in runs.items()}
     cpu = {name: [run.server_micros for run in each] for name, each in runs.items()}

@@ -1,4 +1,4 @@
-"""Measures what it costs to be seen: a point read with log, metrics and traces, against one without any of them."""
+"""Measures the cost of telemetry: a point read with log, metrics and traces, against one without."""
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,14 +20,14 @@ _ANSWERS = {
     "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export": ExportMetricsServiceResponse(),
     "/opentelemetry.proto.collector.trace.v1.TraceService/Export": ExportTraceServiceResponse(),
 }
-_DARK = "nothing of it"
+_NO_TELEMETRY = "no telemetry"
 _QUIET = {"SPROCKET_LOG_LEVEL": "WARNING"}
 _METRICS = {"SPROCKET_METRICS_LISTEN": "127.0.0.1:0"}
 _TARGET = Target("<=", 1.2)
 
 
 class _Collector(grpc.GenericRpcHandler):
-    """Takes what it is sent, and does nothing with it."""
+    """Accepts all exports, and drops them."""
 
     def service(self, details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
         answer = _ANSWERS[details.method].SerializeToString()
@@ -48,11 +48,11 @@ def _collecting() -> Iterator[str]:
 
 
 def measure_telemetry(bench: Bench) -> Iterator[Figure]:
-    """Measure GetFactory as `serve` runs it, with all that can be seen of it and with parts of that."""
+    """Measure GetFactory with all telemetry, with each kind of it, and with none."""
     with ExitStack() as until_the_end:
         sent = {"SPROCKET_OTLP_ENDPOINT": until_the_end.enter_context(_collecting())}
         ways = {
-            _DARK: _QUIET,
+            _NO_TELEMETRY: _QUIET,
             "access log": {},
             "metrics for Prometheus": _QUIET | _METRICS,
             "traces and metrics by OTLP": _QUIET | sent,
@@ -62,14 +62,14 @@ def measure_telemetry(bench: Bench) -> Iterator[Figure]:
             name: until_the_end.enter_context(serving(bench.postgres.url, settings)) for name, settings in ways.items()
         }
         runs = in_turns(_contenders(servers), bench.postgres, bench.plan.rounds, bench.plan.seconds, bench.progress)
-    dark, *lit = ([run.server_micros for run in runs[name]] for name in ways)
-    for name, micros in zip(list(ways)[1:], lit, strict=True):
+    reference, *measured = ([run.server_micros for run in runs[name]] for name in ways)
+    for name, micros in zip(list(ways)[1:], measured, strict=True):
         targets = (_TARGET,) if ways[name].keys() >= _METRICS.keys() | sent.keys() else ()
-        yield Figure(f"GetFactory, CPU, {name}", "us", micros, _DARK, dark, targets)
+        yield Figure(f"GetFactory, CPU, {name}", "us", micros, _NO_TELEMETRY, reference, targets)
 
 
 def _contenders(servers: Mapping[str, Server]) -> dict[str, Contender]:
-    [factory_id] = create_resources(servers[_DARK].address, 1).factory_ids
+    [factory_id] = create_resources(servers[_NO_TELEMETRY].address, 1).factory_ids
     message = GetFactoryRequest(id=factory_id)
     requests = {name: checked(each, GET, message, GetFactoryResponse())[0] for name, each in servers.items()}
     return {name: Contender([each], requests[name]) for name, each in servers.items()}

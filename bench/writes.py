@@ -1,4 +1,4 @@
-"""Measures writes: creates on one hot factory against pgbench, and batches against single creates."""
+"""Measures writes: concurrent creates in one factory against pgbench, and batches against single creates."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -32,7 +32,7 @@ _UNIT = "sprockets/s"
 
 
 class _Hot(NamedTuple):
-    """A factory in which all sprockets are created."""
+    """The factory in which all sprockets are created, with its server."""
 
     service: Server
     sprocket: Sprocket
@@ -43,20 +43,20 @@ class _Hot(NamedTuple):
             return FactoryServiceStub(channel).GetFactory(request).factory.sprocket_production_actual
 
     def created_per_second(self, bench: Bench, contender: Contender, calls: int, each: int) -> float:
-        """Create sprockets, so many with each call, and see that the factory has counted every one of them.
+        """Create sprockets, `each` per call, and check that the factory has counted all of them.
 
         Raises:
-            ValueError: It has not.
+            ValueError: The counter of the factory differs from the number of created sprockets.
         """
         before = self.actual()
         rate = contender.run(bench.postgres, calls).calls_per_second
         if self.actual() - before != calls * each:
-            raise ValueError(f"{calls * each} sprockets were created, and {self.actual() - before} counted")
+            raise ValueError(f"created {calls * each} sprockets, but the factory counted {self.actual() - before}")
         return rate * each
 
 
 def measure_create(bench: Bench) -> Iterator[Figure]:
-    """Measure creates on one hot factory against what PostgreSQL does with a commit for each."""
+    """Measure creates in one factory against pgbench with one commit per create."""
     with serving(bench.postgres.url) as service:
         hot, other = _prepare(service)
         contenders = {
@@ -99,13 +99,13 @@ def _create_figures(runs: dict[str, list[float]]) -> Iterator[Figure]:
 
 
 def measure_batch(bench: Bench) -> Iterator[Figure]:
-    """Measure batches of 1,000 against single creates of this service, a call after the other and 64 in flight."""
+    """Measure batches of 1,000 against single creates, sequentially and with 64 in flight."""
     with serving(bench.postgres.url) as service:
         hot, _ = _prepare(service)
         batch = BatchCreateSprocketsRequest(sprockets=[hot.sprocket] * _BATCH)
         request, response = checked(service, f"{_SERVICE}/BatchCreateSprockets", batch, BatchCreateSprocketsResponse())
         if len(response.sprockets) != _BATCH:
-            raise ValueError(f"a batch of {len(response.sprockets)}")
+            raise ValueError(f"expected a batch of {_BATCH}, got {len(response.sprockets)}")
         contenders = {
             "batches": (Contender([service], request, _ALONE), max(2, round(bench.plan.seconds * 5)), _BATCH),
             "single, 64 in flight": (Contender([service], _one(hot), _HOT_FLIGHT), 0, 1),
@@ -125,7 +125,7 @@ def measure_batch(bench: Bench) -> Iterator[Figure]:
 
 
 def _prepare(service: Server) -> tuple[_Hot, Sprocket]:
-    """Make a factory for the service and another one for pgbench."""
+    """Create a factory for the service and another one for pgbench."""
     resources = create_resources(service.address, 2)
     hot, other = (
         Sprocket(factory_id=each, sprocket_type_id=resources.sprocket_type_id) for each in resources.factory_ids
