@@ -1,1 +1,1 @@
-"""Programs that make files of this repository."""
+"""Programs that generate files of this repository and run its examples."""

@@ -8,7 +8,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 
 def read_comments(files: Sequence[FileDescriptorProto]) -> Mapping[str, str]:
-    """Return the comments by what they are about, such as `Factory`, `Factory.id` or `FactoryService.GetFactory`."""
+    """Return the comments by the name of their element: `Factory`, `Factory.id` or `FactoryService.GetFactory`."""
     return {
         ".".join(_names(file, location.path)): location.leading_comments
         for file in files
@@ -18,7 +18,7 @@ def read_comments(files: Sequence[FileDescriptorProto]) -> Mapping[str, str]:
 
 
 def _names(file: FileDescriptorProto, path: Sequence[int]) -> Iterator[str]:
-    """Follow a path as descriptor.proto defines it: the number of a repeated field and an index in it, in turns."""
+    """Yield the names along a path of descriptor.proto, which alternates field numbers and indexes."""
     descriptor: Any = file
     for number, index in zip(path[::2], path[1::2], strict=True):
         descriptor = getattr(descriptor, descriptor.DESCRIPTOR.fields_by_number[number].name)[index]
@@ -26,18 +26,18 @@ def _names(file: FileDescriptorProto, path: Sequence[int]) -> Iterator[str]:
 
 
 def as_text(comment: str, names: Collection[str]) -> str:
-    """Make paragraphs, lists and code of a comment, with links to those of `names` it speaks of."""
+    """Convert a comment to Markdown paragraphs, lists and code, with links to the `names` that it mentions."""
     return "\n".join(_blocks(comment.splitlines(), names))
 
 
 def as_cell(comment: str, names: Collection[str]) -> str:
-    """Make one line of a comment, for a table."""
+    """Convert a comment to one line of Markdown, for a table."""
     paragraphs = [" ".join(paragraph.split()) for paragraph in comment.split("\n\n")]
     return "<br>".join(_linked(paragraph, names) for paragraph in paragraphs).replace("|", r"\|")
 
 
 def _blocks(lines: Sequence[str], names: Collection[str]) -> Iterator[str]:
-    """Fence what is indented as code, and set lists off, which not every reader of Markdown does by itself."""
+    """Fence indented lines as code, and put a blank line before lists, which some Markdown parsers require."""
     code = False
     for before, line in zip(["", *lines], [line.removeprefix(" ") for line in lines], strict=False):
         indented = line.startswith("    ")
@@ -52,7 +52,7 @@ def _blocks(lines: Sequence[str], names: Collection[str]) -> Iterator[str]:
 
 
 def _linked(text: str, names: Collection[str]) -> str:
-    """Link the names in a text that no ordinary word is: those of several words, out of code."""
+    """Link the names in a text that have two or more words, outside of code; single words would be ambiguous."""
     outside_of_code = re.split("(`[^`]*`)", text)
     outside_of_code[::2] = [
         re.sub(r"\b(?:[A-Z][a-z]+){2,}\b", lambda match: link(match[0]) if match[0] in names else match[0], part)
@@ -62,5 +62,5 @@ def _linked(text: str, names: Collection[str]) -> str:
 
 
 def link(name: str) -> str:
-    """Link to the heading that is a name."""
+    """Return a link to the heading with a name."""
     return f"[{name}](#{name.lower()})"

@@ -1,7 +1,7 @@
-"""Prints what a gRPC client should know before it calls, as a service config: `make generate` keeps it in a file.
+"""Prints the gRPC service config for clients; `make generate` writes it to a file.
 
-A client that is given this as its default service config needs no code of its own for retries, deadlines, and the
-choice among replicas. The format is grpc.service_config.ServiceConfig of the gRPC project, in JSON.
+A client with this default service config needs no code of its own for retries, deadlines and load balancing. The format
+is the JSON of the gRPC project's grpc.service_config.ServiceConfig.
 """
 
 import json
@@ -14,7 +14,7 @@ from google.protobuf.descriptor_pb2 import MethodOptions
 
 from sprocket_grpc.server.contract import FILES
 
-# Attempts after some 0.2, 0.8, 2.6 and 7.6 s: quick when another replica is there, and long enough for one to restart.
+# Retries after about 0.2, 0.8, 2.6 and 7.6 s: fast if another replica is available, long enough for one to restart.
 _RETRY = {
     "maxAttempts": 5,
     "initialBackoff": "0.2s",
@@ -25,7 +25,7 @@ _RETRY = {
 
 
 class Kind(Enum):
-    """What counts about a method: what happens when it is called twice, and how long an answer may take."""
+    """A kind of method, which determines its retries and its deadline."""
 
     READ = "read"
     STREAM = "stream"
@@ -34,15 +34,15 @@ class Kind(Enum):
 
 _CONFIG: dict[Kind, dict[str, object]] = {
     Kind.READ: {"timeout": "10s", "retryPolicy": _RETRY},
-    # No deadline: following a chart has no end. One that breaks is continued by the client, with its resume_token.
+    # No deadline: following a chart has no end. After an error, the client resumes the stream with its resume_token.
     Kind.STREAM: {"retryPolicy": _RETRY},
-    # No retries: what to do about a write that may have taken effect is for the caller, who has the request_id.
+    # No retries: the first attempt of a write may have succeeded. The caller decides, and has the request_id to retry.
     Kind.WRITE: {"timeout": "30s"},
 }
 
 
 def kind_of(method: MethodDescriptor) -> Kind:
-    """Return the kind of a method, by what the contract says of its effects."""
+    """Return the kind of a method, from the idempotency level in the contract."""
     if method.GetOptions().idempotency_level != MethodOptions.NO_SIDE_EFFECTS:
         return Kind.WRITE
     return Kind.STREAM if method.server_streaming else Kind.READ
@@ -54,8 +54,8 @@ def service_config() -> dict[str, object]:
     methods = [method for service in services for method in service.methods]
     return {
         "loadBalancingConfig": [{"round_robin": {}}],
-        "healthCheckConfig": {"serviceName": ""},  # the server as a whole: one channel is for all services
-        "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.1},  # no storm of retries when everything is down
+        "healthCheckConfig": {"serviceName": ""},  # the server as a whole: one channel serves all services
+        "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.1},  # limits retries during an outage
         "methodConfig": [_method_config(kind, methods) for kind in Kind],
     }
 

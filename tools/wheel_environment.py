@@ -1,7 +1,7 @@
-"""Makes a Python environment that has what a client of the service has, without the network.
+"""Creates the Python environment of a client of the service, without the network.
 
-It is what `pip install sprocket-grpc` makes, but for this: the packages that the wheel requires are links to those of
-the environment that this program runs in.
+It equals the result of `pip install sprocket-grpc`, except that the packages that the wheel requires are symbolic links
+to those of the current environment.
 """
 
 import subprocess
@@ -23,8 +23,8 @@ def build_wheel(directory: Path) -> Path:
 
 
 def make_environment(directory: Path, wheel: Path, others: Iterable[str] = ()) -> Path:
-    """Make an environment with the wheel, what it requires and some other packages, and return its Python."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", directory], check=True)  # noqa: S603  # our own
+    """Create an environment with the wheel, its requirements and other packages, and return its Python."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", directory], check=True)  # noqa: S603  # our own command
     python = directory / "bin" / "python"
     _pip("--python", str(python), "install", "--no-deps", "--no-index", str(wheel))
     [packages] = directory.glob("lib/python*/site-packages")
@@ -35,7 +35,7 @@ def make_environment(directory: Path, wheel: Path, others: Iterable[str] = ()) -
 
 
 def _closure(requirements: Iterable[str]) -> set[str]:
-    """Return the names of the packages that are required, and of those that they require, extras left out."""
+    """Return the names of all required packages, direct and indirect, without extras."""
     found: set[str] = set()
     left = list(requirements)
     while left:
@@ -55,10 +55,10 @@ def _link(package: Distribution, packages: Path) -> None:
 
 def _files(package: Distribution) -> Iterator[tuple[Path, Path]]:
     for file in package.files or []:
-        if ".." not in file.parts and "__pycache__" not in file.parts:  # programs, and what Python makes itself
+        if ".." not in file.parts and "__pycache__" not in file.parts:  # no programs, no bytecode
             yield Path(str(file.locate())).resolve(), Path(file)
 
 
 def _pip(*arguments: str) -> None:
     command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
-    subprocess.run(command, check=True)  # noqa: S603  # our own
+    subprocess.run(command, check=True)  # noqa: S603  # our own command

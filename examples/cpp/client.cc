@@ -1,4 +1,4 @@
-// A client in C++: lists in pages, creates safely, reads an error, follows a chart through a restart of the server.
+// A client in C++: lists pages, retries a create safely, reads an error, follows a chart through a server restart.
 
 #include <google/rpc/error_details.pb.h>
 #include <google/rpc/status.pb.h>
@@ -28,12 +28,12 @@ constexpr auto kCallTime = 5s;
 constexpr auto kFollowTime = 60s;
 constexpr int kAttempts = 5;
 
-std::string Environment(const char* name, const std::string& otherwise) {
+std::string Environment(const char* name, const std::string& fallback) {
   const char* value = std::getenv(name);
-  return value ? value : otherwise;
+  return value ? value : fallback;
 }
 
-// What goes with a call: its deadline and, if there is one, the key.
+// The context of a call: its deadline and, if set, the API key.
 struct Context : grpc::ClientContext {
   explicit Context(Clock::time_point deadline = Clock::now() + kCallTime) {
     set_deadline(deadline);
@@ -47,7 +47,7 @@ void Check(const grpc::Status& status) {
   if (!status.ok()) throw std::runtime_error(status.error_message());
 }
 
-// A UUID (version 4), for which a program of your own takes a library.
+// Returns a UUID (version 4). In your own program, use a library.
 std::string NewId() {
   std::random_device random;
   std::ostringstream id;
@@ -77,16 +77,16 @@ void ListSprockets(SprocketService::Stub& sprockets) {
   std::cout << "listed " << count << " sprockets on " << pages << " pages" << std::endl;
 }
 
-// Tries until the server can be reached; without a request id this could create several.
+// Retries while the server is unavailable; without a request id this could create duplicates.
 sprocket::v1::Factory AttemptCreate(FactoryService::Stub& factories,
                                     const sprocket::v1::CreateFactoryRequest& request) {
   for (int attempt = 1;; ++attempt) {
     Context context;
     sprocket::v1::CreateFactoryResponse response;
     const auto status = factories.CreateFactory(&context, request, &response);
-    const bool passing = status.error_code() == grpc::StatusCode::UNAVAILABLE ||
+    const bool transient = status.error_code() == grpc::StatusCode::UNAVAILABLE ||
                          status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED;
-    if (!passing || attempt == kAttempts) {
+    if (!transient || attempt == kAttempts) {
       Check(status);
       return response.factory();
     }
@@ -94,7 +94,7 @@ sprocket::v1::Factory AttemptCreate(FactoryService::Stub& factories,
   }
 }
 
-// Creates a factory, once, however often it has to be tried.
+// Creates exactly one factory, with as many attempts as it takes.
 sprocket::v1::Factory CreateFactory(LocationService::Stub& locations, FactoryService::Stub& factories) {
   Context context;
   sprocket::v1::ListLocationsRequest list;
@@ -106,23 +106,24 @@ sprocket::v1::Factory CreateFactory(LocationService::Stub& locations, FactorySer
   request.mutable_factory()->set_display_name("Example");
   request.mutable_factory()->set_location_id(found.locations(0).id());
   request.mutable_factory()->set_sprocket_production_goal(10);
-  request.set_request_id(NewId());  // once, outside of the attempts: it is what makes them one request
+  request.set_request_id(NewId());  // the same for all attempts, so the server treats them as one request
   const auto created = AttemptCreate(factories, request);
-  const auto again = AttemptCreate(factories, request);  // as if the first answer had been lost
-  std::cout << "created factory " << created.id() << ", and by the same request again " << again.id() << std::endl;
+  const auto again = AttemptCreate(factories, request);  // as if the first response had been lost
+  std::cout << "created factory " << created.id() << "; a retry with the same request_id returned " << again.id()
+            << std::endl;
   return created;
 }
 
-// Asks for what cannot be, and says why it was refused: by the details of the error, not by its text.
+// Sends an invalid request, and prints the reason of the refusal: from the details of the error, not its text.
 void ShowRefusal(LocationService::Stub& locations) {
   Context context;
   sprocket::v1::CreateLocationRequest request;
-  auto& wrong = *request.mutable_location();
-  wrong.set_display_name(" ");
-  wrong.set_address("1 Main St");
-  wrong.set_city("Springfield");
-  wrong.set_postal_code("1");
-  wrong.set_country_code("USA");
+  auto& invalid = *request.mutable_location();
+  invalid.set_display_name(" ");
+  invalid.set_address("1 Main St");
+  invalid.set_city("Springfield");
+  invalid.set_postal_code("1");
+  invalid.set_country_code("USA");
   sprocket::v1::CreateLocationResponse response;
   google::rpc::Status status;
   status.ParseFromString(locations.CreateLocation(&context, request, &response).error_details());
@@ -138,9 +139,9 @@ void ShowRefusal(LocationService::Stub& locations) {
   std::cout << "refused: " << info.reason() << ": " << fields << std::endl;
 }
 
-// Gives all that the stream of a chart tells, once, through any number of servers, until `see` has seen enough.
+// Passes every chart in the stream to `is_last` once, across restarts of the server, until it returns true.
 void Follow(FactoryService::Stub& factories, const std::string& factory_id,
-            const std::function<bool(const sprocket::v1::FactoryChart&)>& see) {
+            const std::function<bool(const sprocket::v1::FactoryChart&)>& is_last) {
   sprocket::v1::GetFactoryChartRequest request;
   request.set_factory_id(factory_id);
   request.set_follow(true);
@@ -150,17 +151,17 @@ void Follow(FactoryService::Stub& factories, const std::string& factory_id,
     Context context(deadline);
     const auto stream = factories.GetFactoryChart(&context, request);
     for (sprocket::v1::GetFactoryChartResponse response; stream->Read(&response);) {
-      if (see(response.chart())) return context.TryCancel();
+      if (is_last(response.chart())) return context.TryCancel();
       request.set_resume_token(response.resume_token());
     }
     const auto status = stream->Finish();
     if (status.error_code() != grpc::StatusCode::UNAVAILABLE) return Check(status);
-    std::cout << "the stream broke; going on after what has come" << std::endl;
+    std::cout << "the stream broke; resuming after the last response" << std::endl;
     std::this_thread::sleep_for(1s);
   }
 }
 
-// Follows the chart of a factory until somebody changes the goal, and says what it tells.
+// Follows the chart of a factory until its goal changes, and prints every entry.
 void FollowUntilChanged(FactoryService::Stub& factories, const sprocket::v1::Factory& factory) {
   Follow(factories, factory.id(), [&](const sprocket::v1::FactoryChart& chart) {
     for (int index = 0; index < chart.sprocket_production_goal_size(); ++index) {
@@ -173,7 +174,7 @@ void FollowUntilChanged(FactoryService::Stub& factories, const sprocket::v1::Fac
 }
 
 int main() try {
-  // Which calls are retried by gRPC itself, and that none goes to a server that is not well.
+  // Tells gRPC which calls to retry, and to send none to a server that is not SERVING.
   std::stringstream config;
   config << std::ifstream("../../sprocket/v1/service_config.json").rdbuf();
   grpc::ChannelArguments arguments;

@@ -1,4 +1,4 @@
-// A client in Go: lists in pages, creates safely, reads an error, follows a chart through a restart of the server.
+// A client in Go: lists pages, retries a create safely, reads an error, follows a chart through a server restart.
 package main
 
 import (
@@ -13,7 +13,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	_ "google.golang.org/grpc/health" // without it, the health in the service config is ignored
+	_ "google.golang.org/grpc/health" // without this import, gRPC ignores healthCheckConfig
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	sprocketv1 "sprocket.internal/sprocket/v1"
@@ -31,9 +31,9 @@ func main() {
 	}
 }
 
-// run shows what a client does, a line for each.
+// run goes through the steps of the example, and prints a line about each.
 func run() error {
-	// Which calls are retried by gRPC itself, and that none goes to a server that is not well.
+	// Tells gRPC which calls to retry, and to send none to a server that is not SERVING.
 	config, err := os.ReadFile("../../sprocket/v1/service_config.json")
 	if err != nil {
 		return err
@@ -82,7 +82,7 @@ func listSprockets(ctx context.Context, sprockets sprocketv1.SprocketServiceClie
 	}
 }
 
-// createFactory creates a factory, once, however often it has to be tried.
+// createFactory creates exactly one factory, with as many attempts as it takes.
 func createFactory(ctx context.Context, locations sprocketv1.LocationServiceClient, factories sprocketv1.FactoryServiceClient) (*sprocketv1.Factory, error) {
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -92,22 +92,22 @@ func createFactory(ctx context.Context, locations sprocketv1.LocationServiceClie
 	}
 	request := &sprocketv1.CreateFactoryRequest{
 		Factory: &sprocketv1.Factory{DisplayName: "Example", LocationId: found.Locations[0].Id, SprocketProductionGoal: 10},
-		// Made once, outside of the attempts: it is what makes them one request.
+		// All attempts have the same id, so the server treats them as one request.
 		RequestId: uuid.NewString(),
 	}
 	created, err := attemptCreate(ctx, factories, request)
 	if err != nil {
 		return nil, err
 	}
-	again, err := attemptCreate(ctx, factories, request) // as if the first answer had been lost
+	again, err := attemptCreate(ctx, factories, request) // as if the first response had been lost
 	if err != nil {
 		return nil, err
 	}
-	fmt.Printf("created factory %s, and by the same request again %s\n", created.Id, again.Id)
+	fmt.Printf("created factory %s; a retry with the same request_id returned %s\n", created.Id, again.Id)
 	return created, nil
 }
 
-// attemptCreate tries until the server can be reached; without a request id this could create several.
+// attemptCreate retries while the server is unavailable; without a request id this could create duplicates.
 func attemptCreate(ctx context.Context, factories sprocketv1.FactoryServiceClient, request *sprocketv1.CreateFactoryRequest) (*sprocketv1.Factory, error) {
 	for attempt := 0; ; attempt++ {
 		call, cancel := context.WithTimeout(ctx, callTimeout)
@@ -128,12 +128,12 @@ func deleteFactory(ctx context.Context, factories sprocketv1.FactoryServiceClien
 	}
 }
 
-// showRefusal asks for what cannot be, and says why it was refused: by the details of the error, not by its text.
+// showRefusal sends an invalid request, and prints the reason of the refusal: from the details of the error, not its text.
 func showRefusal(ctx context.Context, locations sprocketv1.LocationServiceClient) error {
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	wrong := &sprocketv1.Location{DisplayName: " ", Address: "1 Main St", City: "Springfield", PostalCode: "1", CountryCode: "USA"}
-	_, err := locations.CreateLocation(call, &sprocketv1.CreateLocationRequest{Location: wrong})
+	invalid := &sprocketv1.Location{DisplayName: " ", Address: "1 Main St", City: "Springfield", PostalCode: "1", CountryCode: "USA"}
+	_, err := locations.CreateLocation(call, &sprocketv1.CreateLocationRequest{Location: invalid})
 	var reason string
 	var fields []string
 	for _, detail := range status.Convert(err).Details() {
@@ -147,13 +147,13 @@ func showRefusal(ctx context.Context, locations sprocketv1.LocationServiceClient
 		}
 	}
 	if reason == "" {
-		return fmt.Errorf("expected to be told what is wrong, got: %v", err)
+		return fmt.Errorf("expected an error with ErrorInfo, got: %v", err)
 	}
 	fmt.Printf("refused: %s: %s\n", reason, strings.Join(fields, ", "))
 	return nil
 }
 
-// followUntilChanged follows the chart of a factory until somebody changes the goal, through any number of servers.
+// followUntilChanged follows the chart of a factory until its goal changes, across restarts of the server.
 func followUntilChanged(ctx context.Context, factories sprocketv1.FactoryServiceClient, factory *sprocketv1.Factory) error {
 	ctx, cancel := context.WithTimeout(ctx, followTimeout)
 	defer cancel()
@@ -167,14 +167,14 @@ func followUntilChanged(ctx context.Context, factories sprocketv1.FactoryService
 		if status.Code(err) != codes.Unavailable {
 			return err
 		}
-		fmt.Println("the stream broke; going on after what has come")
+		fmt.Println("the stream broke; resuming after the last response")
 		time.Sleep(time.Second)
 	}
 }
 
-// readChart reads one stream, and leaves in the request from where on the next one has to go on.
+// readChart reads one stream, and leaves the resume token for the next one in the request.
 func readChart(ctx context.Context, factories sprocketv1.FactoryServiceClient, request *sprocketv1.GetFactoryChartRequest, goal int64) (bool, error) {
-	ctx, cancel := context.WithCancel(ctx) // ends the stream when we have seen enough
+	ctx, cancel := context.WithCancel(ctx) // ends the stream on return
 	defer cancel()
 	stream, err := factories.GetFactoryChart(ctx, request)
 	if err != nil {
@@ -195,9 +195,9 @@ func readChart(ctx context.Context, factories sprocketv1.FactoryServiceClient, r
 	}
 }
 
-func environment(name, otherwise string) string {
+func environment(name, fallback string) string {
 	if value := os.Getenv(name); value != "" {
 		return value
 	}
-	return otherwise
+	return fallback
 }

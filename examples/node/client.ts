@@ -1,4 +1,4 @@
-// A client in TypeScript: lists in pages, creates safely, reads an error, follows a chart through a restart of the server.
+// A client in TypeScript: lists pages, retries a create safely, reads an error, follows a chart through a server restart.
 
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -25,13 +25,13 @@ const server = process.env.SPROCKET_CLIENT_SERVER ?? "127.0.0.1:50051";
 const metadata = new Metadata();
 if (process.env.SPROCKET_CLIENT_API_KEY) metadata.set("authorization", `Bearer ${process.env.SPROCKET_CLIENT_API_KEY}`);
 
-/** Shows what a client does, a line for each. */
+/** Runs the steps of the example, and prints a line about each. */
 async function main(): Promise<void> {
-  // Which calls are retried by gRPC itself.
+  // Tells gRPC which calls to retry.
   const config = readFileSync(new URL("../../../sprocket/v1/service_config.json", import.meta.url), "utf8");
   const options = { "grpc.service_config": config, "grpc.max_reconnect_backoff_ms": 2_000 };
   const sprockets = new SprocketServiceClient(server, credentials.createInsecure(), options);
-  const channelOverride = sprockets.getChannel(); // all clients on one connection
+  const channelOverride = sprockets.getChannel(); // so that all clients share one connection
   const locations = new LocationServiceClient(server, credentials.createInsecure(), { channelOverride });
   const factories = new FactoryServiceClient(server, credentials.createInsecure(), { channelOverride });
 
@@ -57,7 +57,7 @@ type Method<Request, Response> = (
   callback: (error: ServiceError | null, response: Response) => void,
 ) => unknown;
 
-/** Calls a method with a deadline and, if there is one, the key. */
+/** Calls a method with a deadline and, if set, the API key. */
 function call<Request, Response>(client: Client, method: Method<Request, Response>, request: Request): Promise<Response> {
   return new Promise((resolve, reject) => {
     method.call(client, request, metadata, { deadline: Date.now() + CALL_MS }, (error, response) =>
@@ -66,7 +66,7 @@ function call<Request, Response>(client: Client, method: Method<Request, Respons
   });
 }
 
-/** Gives all sprockets, page by page. */
+/** Yields all sprockets, page by page. */
 async function* listSprockets(sprockets: SprocketServiceClient): AsyncGenerator<Sprocket[]> {
   const request = ListSprocketsRequest.fromPartial({ pageSize: 40 });
   do {
@@ -76,31 +76,31 @@ async function* listSprockets(sprockets: SprocketServiceClient): AsyncGenerator<
   } while (request.pageToken);
 }
 
-/** Creates a factory, once, however often it has to be tried. */
+/** Creates exactly one factory, with as many attempts as it takes. */
 async function createFactory(factories: FactoryServiceClient, locationId: string): Promise<Factory> {
   const factory = { displayName: "Example", locationId, sprocketProductionGoal: 10 };
-  // The id is made once, outside of the attempts: it is what makes them one request.
+  // All attempts have the same id, so the server treats them as one request.
   const request = CreateFactoryRequest.fromPartial({ factory, requestId: randomUUID() });
   const created = await attemptCreate(factories, request);
-  const again = await attemptCreate(factories, request); // as if the first answer had been lost
-  console.log(`created factory ${created.id}, and by the same request again ${again.id}`);
+  const again = await attemptCreate(factories, request); // as if the first response had been lost
+  console.log(`created factory ${created.id}; a retry with the same request_id returned ${again.id}`);
   return created;
 }
 
-/** Tries until the server can be reached; without a request id this could create several. */
+/** Retries while the server is unavailable; without a request id this could create duplicates. */
 async function attemptCreate(factories: FactoryServiceClient, request: CreateFactoryRequest): Promise<Factory> {
   for (let attempt = 1; ; attempt++) {
     try {
       return (await call(factories, factories.createFactory, request)).factory!;
     } catch (error) {
-      const passing = has(error, status.UNAVAILABLE) || has(error, status.DEADLINE_EXCEEDED);
-      if (!passing || attempt === ATTEMPTS) throw error;
+      const transient = has(error, status.UNAVAILABLE) || has(error, status.DEADLINE_EXCEEDED);
+      if (!transient || attempt === ATTEMPTS) throw error;
       await sleep(100 * 2 ** attempt);
     }
   }
 }
 
-/** Asks for what cannot be, and returns why it was refused: by the details of the error, not by its text. */
+/** Sends an invalid request, and returns the reason of the refusal: from the details of the error, not its text. */
 async function refusal(locations: LocationServiceClient): Promise<string> {
   const location = { displayName: " ", address: "1 Main St", city: "Springfield", postalCode: "1", countryCode: "USA" };
   try {
@@ -113,10 +113,10 @@ async function refusal(locations: LocationServiceClient): Promise<string> {
     const request = BadRequest.decode(details.get("type.googleapis.com/google.rpc.BadRequest")!);
     return `${info.reason}: ${request.fieldViolations.map((violation) => violation.field).join(", ")}`;
   }
-  throw new Error("it was not refused");
+  throw new Error("the server accepted an invalid location");
 }
 
-/** Follows the chart of a factory until somebody changes the goal, and says what it tells. */
+/** Follows the chart of a factory until its goal changes, and prints every entry. */
 async function followUntilChanged(factories: FactoryServiceClient, factory: Factory): Promise<void> {
   for await (const { chart } of follow(factories, factory.id)) {
     for (const [index, goal] of (chart?.sprocketProductionGoal ?? []).entries()) {
@@ -126,7 +126,7 @@ async function followUntilChanged(factories: FactoryServiceClient, factory: Fact
   }
 }
 
-/** Gives all that the stream of a chart tells, once, through any number of servers. */
+/** Yields every response of a chart's stream once, across restarts of the server. */
 async function* follow(factories: FactoryServiceClient, factoryId: string): AsyncGenerator<GetFactoryChartResponse> {
   const request = GetFactoryChartRequest.fromPartial({ factoryId, follow: true });
   const deadline = Date.now() + FOLLOW_MS;
@@ -140,7 +140,7 @@ async function* follow(factories: FactoryServiceClient, factoryId: string): Asyn
       }
     } catch (error) {
       if (!has(error, status.UNAVAILABLE)) throw error;
-      console.log("the stream broke; going on after what has come");
+      console.log("the stream broke; resuming after the last response");
       await sleep(1_000);
     } finally {
       stream.cancel();

@@ -1,4 +1,4 @@
-"""The same client with asyncio: for programs that follow many charts, or call many servers, at once.
+"""The same client with asyncio, for programs that follow many charts or call many servers concurrently.
 
 Needs `pip install sprocket-grpc googleapis-common-protos`.
 """
@@ -28,7 +28,7 @@ from sprocket.v1.location_pb2_grpc import LocationServiceStub
 from sprocket.v1.sprocket_pb2 import ListSprocketsRequest, Sprocket
 from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
 
-if TYPE_CHECKING:  # the types of asynchronous clients are in the stubs only
+if TYPE_CHECKING:  # these types exist in the stubs only
     from sprocket.v1.factory_pb2_grpc import FactoryServiceAsyncStub
     from sprocket.v1.location_pb2_grpc import LocationServiceAsyncStub
     from sprocket.v1.sprocket_pb2_grpc import SprocketServiceAsyncStub
@@ -42,8 +42,8 @@ ATTEMPTS = 5
 
 
 async def main() -> None:
-    """Show what a client does, a line for each."""
-    # Which calls are retried by gRPC itself, and that none goes to a server that is not well.
+    """Run the steps of the example, and print a line about each."""
+    # Tells gRPC which calls to retry, and to send none to a server that is not SERVING.
     config = (resources.files("sprocket.v1") / "service_config.json").read_text()
     options = [("grpc.service_config", config), ("grpc.max_reconnect_backoff_ms", 2000)]
     async with grpc.aio.insecure_channel(SERVER, options=options) as channel:
@@ -63,7 +63,7 @@ async def main() -> None:
 
 
 async def list_sprockets(sprockets: "SprocketServiceAsyncStub") -> AsyncIterator[list[Sprocket]]:
-    """Give all sprockets, page by page."""
+    """Yield all sprockets, page by page."""
     request = ListSprocketsRequest(page_size=40)
     while True:
         response = await sprockets.ListSprockets(request, timeout=CALL_SECONDS, metadata=METADATA)
@@ -74,18 +74,18 @@ async def list_sprockets(sprockets: "SprocketServiceAsyncStub") -> AsyncIterator
 
 
 async def create_factory(factories: "FactoryServiceAsyncStub", location_id: str) -> Factory:
-    """Create a factory, once, however often it has to be tried."""
+    """Create exactly one factory, with as many attempts as it takes."""
     factory = Factory(display_name="Example", location_id=location_id, sprocket_production_goal=10)
-    # The id is made once, outside of the attempts: it is what makes them one request.
+    # All attempts have the same id, so the server treats them as one request.
     request = CreateFactoryRequest(factory=factory, request_id=str(uuid.uuid4()))
     created = await attempt_create(factories, request)
-    again = await attempt_create(factories, request)  # as if the first answer had been lost
-    say(f"created factory {created.id}, and by the same request again {again.id}")
+    again = await attempt_create(factories, request)  # as if the first response had been lost
+    say(f"created factory {created.id}; a retry with the same request_id returned {again.id}")
     return created
 
 
 async def attempt_create(factories: "FactoryServiceAsyncStub", request: CreateFactoryRequest) -> Factory:
-    """Try until the server can be reached; without a request_id this could create several."""
+    """Retry while the server is unavailable; without a request_id this could create duplicates."""
     for attempt in range(ATTEMPTS):
         try:
             return (await factories.CreateFactory(request, timeout=CALL_SECONDS, metadata=METADATA)).factory
@@ -93,32 +93,32 @@ async def attempt_create(factories: "FactoryServiceAsyncStub", request: CreateFa
             if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
                 raise
             await asyncio.sleep(2**attempt / 5)
-    raise TimeoutError(f"{SERVER} could not be reached")
+    raise TimeoutError(f"{SERVER} is unavailable")
 
 
 async def refusal(locations: "LocationServiceAsyncStub") -> str:
-    """Ask for what cannot be, and return why it was refused: by the details of the error, not by its text."""
-    wrong = Location(display_name=" ", address="1 Main St", city="Springfield", postal_code="1", country_code="USA")
+    """Send an invalid request, and return the reason of the refusal: from the details of the error, not its text."""
+    invalid = Location(display_name=" ", address="1 Main St", city="Springfield", postal_code="1", country_code="USA")
     try:
-        await locations.CreateLocation(CreateLocationRequest(location=wrong), timeout=CALL_SECONDS, metadata=METADATA)
+        await locations.CreateLocation(CreateLocationRequest(location=invalid), timeout=CALL_SECONDS, metadata=METADATA)
     except grpc.aio.AioRpcError as error:
         info, request = ErrorInfo(), BadRequest()
         unpack_details(error, info, request)
         return f"{info.reason}: {', '.join(violation.field for violation in request.field_violations)}"
-    raise AssertionError("it was not refused")
+    raise AssertionError("the server accepted an invalid location")
 
 
-def unpack_details(error: grpc.aio.AioRpcError, *kinds: Message) -> None:
-    """Fill in those of these messages that are among the details of an error."""
+def unpack_details(error: grpc.aio.AioRpcError, *messages: Message) -> None:
+    """Unpack the details of an error into messages of the same types."""
     for key, value in error.trailing_metadata() or ():
         if key == "grpc-status-details-bin" and isinstance(value, bytes):
             for detail in Status.FromString(value).details:
-                for kind in kinds:
-                    detail.Unpack(kind)
+                for message in messages:
+                    detail.Unpack(message)
 
 
 async def follow_until_changed(factories: "FactoryServiceAsyncStub", factory: Factory) -> None:
-    """Follow the chart of a factory until somebody changes the goal, and say what it tells."""
+    """Follow the chart of a factory until its goal changes, and print every entry."""
     async for response in follow(factories, factory.id):
         for goal, actual in zip(
             response.chart.sprocket_production_goal, response.chart.sprocket_production_actual, strict=True
@@ -129,7 +129,7 @@ async def follow_until_changed(factories: "FactoryServiceAsyncStub", factory: Fa
 
 
 async def follow(factories: "FactoryServiceAsyncStub", factory_id: str) -> AsyncIterator[GetFactoryChartResponse]:
-    """Give all that the stream of a chart tells, once, through any number of servers."""
+    """Yield every response of a chart's stream once, across restarts of the server."""
     request = GetFactoryChartRequest(factory_id=factory_id, follow=True)
     clock = asyncio.get_running_loop().time
     deadline = clock() + FOLLOW_SECONDS
@@ -143,12 +143,12 @@ async def follow(factories: "FactoryServiceAsyncStub", factory_id: str) -> Async
         except grpc.aio.AioRpcError as error:
             if error.code() is not grpc.StatusCode.UNAVAILABLE:
                 raise
-            say("the stream broke; going on after what has come")
+            say("the stream broke; resuming after the last response")
             await asyncio.sleep(1)
 
 
 def say(line: str) -> None:
-    """Print a line, at once."""
+    """Print a line without buffering."""
     print(line, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""A client in Python: lists in pages, creates safely, reads an error, follows a chart through a restart of the server.
+"""A client in Python: lists pages, retries a create safely, reads an error, follows a chart through a server restart.
 
 Needs `pip install sprocket-grpc googleapis-common-protos`.
 """
@@ -36,8 +36,8 @@ ATTEMPTS = 5
 
 
 def main() -> None:
-    """Show what a client does, a line for each."""
-    # Which calls are retried by gRPC itself, and that none goes to a server that is not well.
+    """Run the steps of the example, and print a line about each."""
+    # Tells gRPC which calls to retry, and to send none to a server that is not SERVING.
     config = (resources.files("sprocket.v1") / "service_config.json").read_text()
     options = [("grpc.service_config", config), ("grpc.max_reconnect_backoff_ms", 2000)]
     with grpc.insecure_channel(SERVER, options=options) as channel:
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def list_sprockets(sprockets: SprocketServiceStub) -> Iterator[list[Sprocket]]:
-    """Give all sprockets, page by page."""
+    """Yield all sprockets, page by page."""
     request = ListSprocketsRequest(page_size=40)
     while True:
         response = sprockets.ListSprockets(request, timeout=CALL_SECONDS, metadata=METADATA)
@@ -66,18 +66,18 @@ def list_sprockets(sprockets: SprocketServiceStub) -> Iterator[list[Sprocket]]:
 
 
 def create_factory(factories: FactoryServiceStub, location_id: str) -> Factory:
-    """Create a factory, once, however often it has to be tried."""
+    """Create exactly one factory, with as many attempts as it takes."""
     factory = Factory(display_name="Example", location_id=location_id, sprocket_production_goal=10)
-    # The id is made once, outside of the attempts: it is what makes them one request.
+    # All attempts have the same id, so the server treats them as one request.
     request = CreateFactoryRequest(factory=factory, request_id=str(uuid.uuid4()))
     created = attempt_create(factories, request)
-    again = attempt_create(factories, request)  # as if the first answer had been lost
-    say(f"created factory {created.id}, and by the same request again {again.id}")
+    again = attempt_create(factories, request)  # as if the first response had been lost
+    say(f"created factory {created.id}; a retry with the same request_id returned {again.id}")
     return created
 
 
 def attempt_create(factories: FactoryServiceStub, request: CreateFactoryRequest) -> Factory:
-    """Try until the server can be reached; without a request_id this could create several."""
+    """Retry while the server is unavailable; without a request_id this could create duplicates."""
     for attempt in range(ATTEMPTS):
         try:
             return factories.CreateFactory(request, timeout=CALL_SECONDS, metadata=METADATA).factory
@@ -85,32 +85,32 @@ def attempt_create(factories: FactoryServiceStub, request: CreateFactoryRequest)
             if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
                 raise
             time.sleep(2**attempt / 5)
-    raise TimeoutError(f"{SERVER} could not be reached")
+    raise TimeoutError(f"{SERVER} is unavailable")
 
 
 def refusal(locations: LocationServiceStub) -> str:
-    """Ask for what cannot be, and return why it was refused: by the details of the error, not by its text."""
-    wrong = Location(display_name=" ", address="1 Main St", city="Springfield", postal_code="1", country_code="USA")
+    """Send an invalid request, and return the reason of the refusal: from the details of the error, not its text."""
+    invalid = Location(display_name=" ", address="1 Main St", city="Springfield", postal_code="1", country_code="USA")
     try:
-        locations.CreateLocation(CreateLocationRequest(location=wrong), timeout=CALL_SECONDS, metadata=METADATA)
+        locations.CreateLocation(CreateLocationRequest(location=invalid), timeout=CALL_SECONDS, metadata=METADATA)
     except grpc.RpcError as error:
         info, request = ErrorInfo(), BadRequest()
         unpack_details(error, info, request)
         return f"{info.reason}: {', '.join(violation.field for violation in request.field_violations)}"
-    raise AssertionError("it was not refused")
+    raise AssertionError("the server accepted an invalid location")
 
 
-def unpack_details(error: grpc.RpcError, *kinds: Message) -> None:
-    """Fill in those of these messages that are among the details of an error."""
+def unpack_details(error: grpc.RpcError, *messages: Message) -> None:
+    """Unpack the details of an error into messages of the same types."""
     for item in error.trailing_metadata() or ():
         if item.key == "grpc-status-details-bin" and isinstance(item.value, bytes):
             for detail in Status.FromString(item.value).details:
-                for kind in kinds:
-                    detail.Unpack(kind)
+                for message in messages:
+                    detail.Unpack(message)
 
 
 def follow_until_changed(factories: FactoryServiceStub, factory: Factory) -> None:
-    """Follow the chart of a factory until somebody changes the goal, and say what it tells."""
+    """Follow the chart of a factory until its goal changes, and print every entry."""
     for response in follow(factories, factory.id):
         for goal, actual in zip(
             response.chart.sprocket_production_goal, response.chart.sprocket_production_actual, strict=True
@@ -121,7 +121,7 @@ def follow_until_changed(factories: FactoryServiceStub, factory: Factory) -> Non
 
 
 def follow(factories: FactoryServiceStub, factory_id: str) -> Iterator[GetFactoryChartResponse]:
-    """Give all that the stream of a chart tells, once, through any number of servers."""
+    """Yield every response of a chart's stream once, across restarts of the server."""
     request = GetFactoryChartRequest(factory_id=factory_id, follow=True)
     deadline = time.monotonic() + FOLLOW_SECONDS
     say(f"following factory {factory_id}")
@@ -134,12 +134,12 @@ def follow(factories: FactoryServiceStub, factory_id: str) -> Iterator[GetFactor
         except grpc.RpcError as error:
             if error.code() is not grpc.StatusCode.UNAVAILABLE:
                 raise
-            say("the stream broke; going on after what has come")
+            say("the stream broke; resuming after the last response")
             time.sleep(1)
 
 
 def say(line: str) -> None:
-    """Print a line, at once."""
+    """Print a line without buffering."""
     print(line, flush=True)
 
 

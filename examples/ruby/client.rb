@@ -1,4 +1,4 @@
-# A client in Ruby: lists in pages, creates safely, reads an error, follows a chart through a restart of the server.
+# A client in Ruby: lists pages, retries a create safely, reads an error, follows a chart through a server restart.
 
 $LOAD_PATH.unshift(File.expand_path('build', __dir__))
 $stdout.sync = true
@@ -14,12 +14,12 @@ require 'sprocket/v1/sprocket_services_pb'
 
 V1 = Sprocket::V1
 
-# Calls, each with a deadline and, if there is one, the key.
+# Calls methods with a deadline and, if set, the API key.
 class Client
   CALL_SECONDS = 5
   FOLLOW_SECONDS = 60
   ATTEMPTS = 5
-  # Which calls are retried by gRPC itself, and that none goes to a server that is not well.
+  # Tells gRPC which calls to retry, and to send none to a server that is not SERVING.
   CONFIG = File.read(File.expand_path('../../sprocket/v1/service_config.json', __dir__))
   ARGUMENTS = { 'grpc.service_config' => CONFIG, 'grpc.max_reconnect_backoff_ms' => 2000 }.freeze
 
@@ -31,7 +31,7 @@ class Client
     end
   end
 
-  # Shows what a client does, a line for each.
+  # Runs the steps of the example, and prints a line about each.
   def run
     pages = list_sprockets.to_a
     puts "listed #{pages.sum(&:size)} sprockets on #{pages.size} pages"
@@ -47,12 +47,12 @@ class Client
 
   private
 
-  # What goes with every call.
+  # The options of every call.
   def call(deadline = Time.now + CALL_SECONDS)
     { deadline: deadline, metadata: @metadata }
   end
 
-  # Gives all sprockets, page by page.
+  # Yields all sprockets, page by page.
   def list_sprockets
     Enumerator.new do |pages|
       token = ''
@@ -65,18 +65,18 @@ class Client
     end
   end
 
-  # Creates a factory, once, however often it has to be tried.
+  # Creates exactly one factory, with as many attempts as it takes.
   def create_factory(location_id)
     factory = V1::Factory.new(display_name: 'Example', location_id: location_id, sprocket_production_goal: 10)
-    # The id is made once, outside of the attempts: it is what makes them one request.
+    # All attempts have the same id, so the server treats them as one request.
     request = V1::CreateFactoryRequest.new(factory: factory, request_id: SecureRandom.uuid)
     created = attempt_create(request)
-    again = attempt_create(request) # as if the first answer had been lost
-    puts "created factory #{created.id}, and by the same request again #{again.id}"
+    again = attempt_create(request) # as if the first response had been lost
+    puts "created factory #{created.id}; a retry with the same request_id returned #{again.id}"
     created
   end
 
-  # Tries until the server can be reached; without a request_id this could create several.
+  # Retries while the server is unavailable; without a request_id this could create duplicates.
   def attempt_create(request)
     attempt = 0
     begin
@@ -89,12 +89,12 @@ class Client
     end
   end
 
-  # Asks for what cannot be, and returns why it was refused: by the details of the error, not by its text.
+  # Sends an invalid request, and returns the reason of the refusal: from the details of the error, not its text.
   def refusal
-    wrong = V1::Location.new(display_name: ' ', address: '1 Main St', city: 'Springfield', postal_code: '1',
+    invalid = V1::Location.new(display_name: ' ', address: '1 Main St', city: 'Springfield', postal_code: '1',
                              country_code: 'USA')
-    @locations.create_location(V1::CreateLocationRequest.new(location: wrong), **call)
-    raise 'it was not refused'
+    @locations.create_location(V1::CreateLocationRequest.new(location: invalid), **call)
+    raise 'the server accepted an invalid location'
   rescue GRPC::InvalidArgument => e
     details = e.to_rpc_status.details
     info = details.map { |detail| detail.unpack(Google::Rpc::ErrorInfo) }.compact.first
@@ -102,7 +102,7 @@ class Client
     "#{info.reason}: #{request.field_violations.map(&:field).join(', ')}"
   end
 
-  # Follows the chart of a factory until somebody changes the goal, and says what it tells.
+  # Follows the chart of a factory until its goal changes, and prints every entry.
   def follow_until_changed(factory)
     follow(factory.id) do |response|
       next unless response.chart
@@ -114,7 +114,7 @@ class Client
     end
   end
 
-  # Gives all that the stream of a chart tells, once, through any number of servers.
+  # Yields every response of a chart's stream once, across restarts of the server.
   def follow(factory_id)
     request = V1::GetFactoryChartRequest.new(factory_id: factory_id, follow: true)
     deadline = Time.now + FOLLOW_SECONDS
@@ -125,7 +125,7 @@ class Client
         request.resume_token = response.resume_token
       end
     rescue GRPC::Unavailable
-      puts 'the stream broke; going on after what has come'
+      puts 'the stream broke; resuming after the last response'
       sleep 1
       retry
     end

@@ -1,4 +1,4 @@
-"""What judges the examples, and what brings their toolchains. `make examples` runs the examples themselves."""
+"""The check of the examples' output, and the installation of their toolchains. `make examples` runs the examples."""
 
 import json
 import re
@@ -8,44 +8,44 @@ import pytest
 
 from tests import ROOT
 from tools.examples.programs import programs
-from tools.examples.running import EXPECTED, what_it_showed
+from tools.examples.running import EXPECTED, normalized
 
 FACTORY, OTHER = "01a21019-8be7-732e-ace0-952543ad3fb0", "01a21019-8be7-732e-ace0-952543ad3fb1"
-SAID = [line.replace("<id>", FACTORY) for line in EXPECTED]
-BROKE = SAID[5]
+PRINTED = [line.replace("<id>", FACTORY) for line in EXPECTED]
+BROKE = PRINTED[5]
 
 
-def test_a_program_that_says_what_all_say_is_well() -> None:
-    assert what_it_showed(SAID) == EXPECTED
+def test_the_expected_output_passes_the_check() -> None:
+    assert normalized(PRINTED) == EXPECTED
 
 
-def test_a_stream_may_break_more_than_once_before_the_server_is_back() -> None:
-    assert what_it_showed([*SAID[:5], BROKE, BROKE, *SAID[5:]]) == EXPECTED
+def test_a_program_may_reconnect_repeatedly_until_the_server_is_back() -> None:
+    assert normalized([*PRINTED[:5], BROKE, BROKE, *PRINTED[5:]]) == EXPECTED
 
 
 @pytest.mark.parametrize(
-    "said",
+    "lines",
     [
         [],
-        [SAID[0], SAID[1].replace(f"again {FACTORY}", f"again {OTHER}"), *SAID[2:]],
-        [*SAID[:5], *SAID[6:]],
-        [*SAID[:6], SAID[4], SAID[6]],
-        SAID[:6],
-        [*SAID, "Segmentation fault"],
+        [PRINTED[0], PRINTED[1].replace(f"returned {FACTORY}", f"returned {OTHER}"), *PRINTED[2:]],
+        [*PRINTED[:5], *PRINTED[6:]],
+        [*PRINTED[:6], PRINTED[4], PRINTED[6]],
+        PRINTED[:6],
+        [*PRINTED, "Segmentation fault"],
     ],
-    ids=["nothing", "created twice", "no restart", "history repeated", "change missed", "more than all say"],
+    ids=["nothing", "created twice", "no restart", "history repeated", "change missed", "additional line"],
 )
-def test_a_program_that_says_anything_else_is_not(said: list[str]) -> None:
-    assert what_it_showed(said) != EXPECTED
+def test_any_other_output_fails_the_check(lines: list[str]) -> None:
+    assert normalized(lines) != EXPECTED
 
 
-def test_ci_installs_all_that_the_examples_need_from_debian() -> None:
+def test_ci_installs_all_debian_packages_that_the_examples_need() -> None:
     installed = set((ROOT / ".ci/programs").read_text().split())
     needed = {package for program in programs(Path()) for package in program.needs.values()}
-    assert needed - installed == {"nodejs", "npm"}, "Node.js is on the machines of CI"
+    assert needed - installed == {"nodejs", "npm"}, "the machines of CI have Node.js"
 
 
-def test_the_lock_file_of_the_typescript_example_has_hashes_and_no_addresses() -> None:
+def test_the_lock_file_of_the_typescript_example_has_hashes_and_no_urls() -> None:
     packages = json.loads((ROOT / "examples/node/package-lock.json").read_text())["packages"]
     installed = {path: package for path, package in packages.items() if path}
     assert len(installed) > 10

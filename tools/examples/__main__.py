@@ -1,4 +1,4 @@
-"""Builds all examples whose toolchain is here, runs them against one server, and prints what each did."""
+"""Builds all examples whose toolchain is installed, runs them against one server, and prints the results."""
 
 import sys
 import tempfile
@@ -17,53 +17,53 @@ from tools.examples.running import GOAL_AFTER, ExampleError, Run, build, toolcha
 from tools.examples.server import Server, fresh_server
 from tools.wheel_environment import build_wheel, make_environment
 
-_AT_ONCE = 2  # builds: one waits for the network while the other computes
+_CONCURRENT_BUILDS = 2  # one waits for the network while the other computes
 _SEEDED_FACTORIES = 3
 
 
 @dataclass
 class Outcome:
-    """What became of a program.
+    """The result of a program.
 
     Attributes:
         program: The program.
-        missing: What has to be installed first.
-        trouble: What went wrong, if anything.
-        seconds: How long it took to build.
+        missing: The Debian packages that have to be installed first.
+        failure: The description of the failure; empty without one.
+        seconds: The duration of the build.
     """
 
     program: Program
     missing: list[str] = field(default_factory=list)
-    trouble: str = ""
+    failure: str = ""
     seconds: float = 0
 
     @property
-    def is_in_the_running(self) -> bool:
-        """Whether nothing has kept it from running until now."""
-        return not self.missing and not self.trouble
+    def is_ok(self) -> bool:
+        """Whether nothing is missing and no step has failed."""
+        return not self.missing and not self.failure
 
     def attempt(self, step: Callable[[], None]) -> None:
-        """Do something that may show that the program is not well."""
+        """Run a step, and record its failure."""
         try:
             step()
         except ExampleError as error:
-            self.trouble = str(error)
+            self.failure = str(error)
 
 
 @click.command()
 def main() -> None:
-    """Run the examples; the exit status is 1 if one that could be built does not show what it is there to show."""
+    """Run the examples. The exit status is 1 if a program with an installed toolchain fails or prints other lines."""
     with ExitStack() as until_the_end:
         directory = Path(until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="sprocket-client-")))
         outcomes = [Outcome(each, each.missing()) for each in programs(_client_environment(directory))]
         server = until_the_end.enter_context(fresh_server())
-        with ThreadPoolExecutor(_AT_ONCE) as executor:
-            list(executor.map(_build, [each for each in outcomes if each.is_in_the_running]))
-        left_over = _run([each for each in outcomes if each.is_in_the_running], server)
+        with ThreadPoolExecutor(_CONCURRENT_BUILDS) as executor:
+            list(executor.map(_build, [each for each in outcomes if each.is_ok]))
+        left_over = _run([each for each in outcomes if each.is_ok], server)
         _print(outcomes)
     if left_over:
-        sys.exit(f"{left_over} factories too many are left: a program has created more than it said")
-    sys.exit(any(each.trouble for each in outcomes))
+        sys.exit(f"{left_over} factories are left over: a program created more than it reported")
+    sys.exit(any(each.failure for each in outcomes))
 
 
 def _client_environment(directory: Path) -> Path:
@@ -71,7 +71,7 @@ def _client_environment(directory: Path) -> Path:
 
 
 def _build(outcome: Outcome) -> None:
-    # The protos of google.rpc, for languages that have no package of them.
+    # The protos of google.rpc, for languages without a package of them.
     spec = find_spec("google.rpc.status_pb2")
     googleapis = Path(spec.origin).parent.parent.parent if spec and spec.origin else Path()
     begin = time.monotonic()
@@ -80,24 +80,24 @@ def _build(outcome: Outcome) -> None:
 
 
 def _run(outcomes: Iterable[Outcome], server: Server) -> int:
-    """Run programs, all at once, through a restart of the server, and return how many factories are left of them."""
+    """Run programs concurrently, restart the server meanwhile, and return the number of factories they left over."""
     with ExitStack() as until_the_end:
         runs = [(outcome, Run(outcome.program, server.address)) for outcome in outcomes]
         for _, run in runs:
             until_the_end.callback(run.kill)
         for _, run in runs:
-            run.wait_until_it_follows()
+            run.wait_until_following()
         server.restart()
         server.change_goals([run.followed for _, run in runs if run.followed], GOAL_AFTER)
         for outcome, run in runs:
-            outcome.attempt(run.judge)
+            outcome.attempt(run.check)
     return len(server.factories()) - _SEEDED_FACTORIES
 
 
 def _print(outcomes: list[Outcome]) -> None:
     for each in outcomes:
-        if each.trouble:
-            click.echo(f"{each.program.name}: {each.trouble}\n")
+        if each.failure:
+            click.echo(f"{each.program.name}: {each.failure}\n")
     click.echo(f"{'language':<16} {'toolchain':<10} {'build':>6}  result")
     for each in outcomes:
         version = "" if each.missing else toolchain(each.program)
@@ -106,9 +106,9 @@ def _print(outcomes: list[Outcome]) -> None:
 
 def _result(outcome: Outcome) -> str:
     if outcome.missing:
-        return f"not here: apt-get install {' '.join(outcome.missing)}"
-    if outcome.trouble:
-        return "FAILED, as told above"
+        return f"not installed: apt-get install {' '.join(outcome.missing)}"
+    if outcome.failure:
+        return "FAILED, see above"
     return "ok: listed, created once, read an error, followed a chart through a restart"
 
 

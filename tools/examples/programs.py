@@ -1,4 +1,4 @@
-"""Which example programs there are, what each needs, and how it is built and started."""
+"""The example programs: their requirements, and the commands that build and start them."""
 
 import shutil
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ class Program:
     """An example program.
 
     Attributes:
-        name: Its language, as people call it.
-        directory: Where it is.
-        start: Runs it.
-        version: Prints the version of its toolchain.
-        build: Builds it, one after the other; does nothing when it is built already.
-        needs: The programs and files that must be there to build it, and for each the Debian package that brings it.
+        name: The language.
+        directory: The directory of the program.
+        start: The command that runs it.
+        version: The command that prints the version of its toolchain.
+        build: The commands that build it, in order; they do nothing if it is up to date.
+        needs: The programs and files that the build needs, and the Debian package of each.
     """
 
     name: str
@@ -32,15 +32,15 @@ class Program:
     needs: dict[str, str] = field(default_factory=dict)
 
     def missing(self) -> list[str]:
-        """Return what has to be installed first."""
-        return list(dict.fromkeys(brings for need, brings in self.needs.items() if not _is_there(need)))
+        """Return the Debian packages that have to be installed first."""
+        return list(dict.fromkeys(package for need, package in self.needs.items() if not _is_installed(need)))
 
 
 def programs(python: Path) -> Iterator[Program]:
-    """Give all of them.
+    """Yield all example programs.
 
     Args:
-        python: The Python of an environment that has what a client has.
+        python: The Python of a client's environment.
     """
     for name, file in (("Python", "sync_client.py"), ("Python, asyncio", "aio_client.py")):
         yield Program(name, EXAMPLES / "python", (python, "-I", file), (python, "--version"))
@@ -79,7 +79,7 @@ _CPP = _PROTOC | {
 }
 
 
-def _is_there(need: str) -> bool:
+def _is_installed(need: str) -> bool:
     if need.startswith("/"):
         return any(Path("/").glob(need[1:]))
     return shutil.which(need) is not None

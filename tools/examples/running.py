@@ -1,4 +1,4 @@
-"""Builds and runs one example program, and judges it by what it says."""
+"""Builds and runs one example program, and checks its output."""
 
 import os
 import re
@@ -13,31 +13,31 @@ RUN_SECONDS = 120
 GOAL_BEFORE, GOAL_AFTER = 10, 12
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_BROKE = "the stream broke; going on after what has come"
+_BROKE = "the stream broke; resuming after the last response"
 _FOLLOWS = f"goal {GOAL_BEFORE}, actual 0"
 
 EXPECTED = [
     "listed 93 sprockets on 3 pages",
-    "created factory <id>, and by the same request again <id>",
+    "created factory <id>; a retry with the same request_id returned <id>",
     "refused: ERROR_REASON_INVALID_FIELD: location.display_name, location.country_code",
     "following factory <id>",
     _FOLLOWS,
     _BROKE,
     f"goal {GOAL_AFTER}, actual 0",
 ]
-"""What every program says, whatever its language, with <id> for the one factory that it makes."""
+"""The output of every program, in any language, with <id> for the factory that it creates."""
 
-_LINES_OF_TROUBLE = 30
+_SHOWN_LINES = 30
 
 
 class ExampleError(Exception):
-    """A program cannot be built, or does not do what it is there to show."""
+    """The build of a program failed, or its output is wrong."""
 
 
 def toolchain(program: Program) -> str:
     """Return the version of a program's toolchain."""
-    said = subprocess.run(program.version, capture_output=True, check=True, text=True)  # noqa: S603  # our own
-    found = re.search(r"\d+(\.\d+)+", said.stdout)
+    done = subprocess.run(program.version, capture_output=True, check=True, text=True)  # noqa: S603  # our own command
+    found = re.search(r"\d+(\.\d+)+", done.stdout)
     return found[0] if found else "?"
 
 
@@ -45,7 +45,7 @@ def build(program: Program, environment: dict[str, str]) -> None:
     """Build a program.
 
     Raises:
-        ExampleError: It cannot be built.
+        ExampleError: The build failed.
     """
     for command in program.build:
         _build(program, command, environment)
@@ -53,7 +53,7 @@ def build(program: Program, environment: dict[str, str]) -> None:
 
 def _build(program: Program, command: Command, environment: dict[str, str]) -> None:
     try:
-        done = subprocess.run(  # noqa: S603  # our own
+        done = subprocess.run(  # noqa: S603  # our own command
             command,
             cwd=program.directory,
             env=os.environ | environment,
@@ -70,11 +70,11 @@ def _build(program: Program, command: Command, environment: dict[str, str]) -> N
 
 
 class Run:
-    """A program that runs.
+    """A running program.
 
     Attributes:
-        lines: What it has said until now, errors included.
-        followed: The factory whose chart it follows, as soon as it does.
+        lines: Its output until now, with standard error.
+        followed: The id of the factory that it follows; None before it does.
     """
 
     def __init__(self, program: Program, server: str) -> None:
@@ -82,7 +82,7 @@ class Run:
         self.lines: list[str] = []
         self.followed: str | None = None
         self._follows = threading.Event()
-        self._process = subprocess.Popen(  # noqa: S603  # our own
+        self._process = subprocess.Popen(  # noqa: S603  # our own command
             program.start,
             cwd=program.directory,
             env=os.environ | {"SPROCKET_CLIENT_SERVER": server},
@@ -93,26 +93,26 @@ class Run:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def wait_until_it_follows(self) -> None:
-        """Wait until it follows a chart, or has ended, or is too late."""
+    def wait_until_following(self) -> None:
+        """Wait until the program follows a chart, ends, or exceeds the time limit."""
         self._follows.wait(RUN_SECONDS)
 
-    def judge(self) -> None:
-        """Wait for its end.
+    def check(self) -> None:
+        """Wait for the end of the program, and check its status and output.
 
         Raises:
-            ExampleError: It failed, or has not said what it is there to show.
+            ExampleError: The program failed, or its output is wrong.
         """
         try:
             self._process.wait(RUN_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
         self._reader.join()
-        if self._process.wait() or what_it_showed(self.lines) != EXPECTED:
-            raise ExampleError(f"it ended with status {self._process.wait()} and had said:\n{_tail(self.lines)}")
+        if self._process.wait() or normalized(self.lines) != EXPECTED:
+            raise ExampleError(f"it ended with status {self._process.wait()} and printed:\n{_tail(self.lines)}")
 
     def kill(self) -> None:
-        """Let nothing be left of it."""
+        """Kill the process, and wait for its end."""
         self._process.kill()
         self._process.wait()
 
@@ -126,15 +126,15 @@ class Run:
         self._follows.set()
 
 
-def what_it_showed(lines: list[str]) -> list[str]:
-    """Return the lines with <id> for the first id in them, and what is said again and again only once."""
+def normalized(lines: list[str]) -> list[str]:
+    """Return the lines with <id> for the first id in them, and consecutive lines about a broken stream as one."""
     first = _ID.search("\n".join(lines))
     masked = [line.replace(first[0], "<id>") if first else line for line in lines]
     return [line for before, line in zip(["", *masked], masked, strict=False) if line != before or line != _BROKE]
 
 
 def _tail(lines: list[str]) -> str:
-    return "\n".join(f"    {line}" for line in lines[-_LINES_OF_TROUBLE:])
+    return "\n".join(f"    {line}" for line in lines[-_SHOWN_LINES:])
 
 
 def _written(command: Command) -> str:

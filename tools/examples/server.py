@@ -1,4 +1,4 @@
-"""The server that the examples call: fresh, with sample data, and restarted when they have begun to follow."""
+"""The server for the examples: new, with sample data, and restarted while they follow charts."""
 
 import os
 import subprocess
@@ -19,10 +19,10 @@ _ANNOUNCEMENT = " listens on "
 
 
 class Server:
-    """A `sprocket-grpc serve` with a PostgreSQL of its own, on a free port that it keeps.
+    """A `sprocket-grpc serve` with an embedded PostgreSQL, on a free port that stays the same after a restart.
 
     Attributes:
-        address: Where it listens.
+        address: The address that it listens on.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -31,22 +31,22 @@ class Server:
         self._start()
 
     def restart(self) -> None:
-        """Stop it as orchestrators do, and start it again at the same address, with the same data."""
+        """Stop the server as orchestrators do, and start it again on the same address, with the same data."""
         self.stop()
         self._start()
 
     def stop(self) -> None:
-        """Stop it with SIGTERM.
+        """Stop the server with SIGTERM.
 
         Raises:
-            RuntimeError: It did not end well.
+            RuntimeError: The exit status of the server is not 0.
         """
         self._process.terminate()
         if self._process.wait(_PATIENCE_SECONDS):
             raise RuntimeError(f"the server ended with status {self._process.returncode}")
 
     def kill(self) -> None:
-        """Let nothing be left of it."""
+        """Kill the server, and wait for its end."""
         self._process.kill()
         self._process.communicate()
 
@@ -57,7 +57,7 @@ class Server:
             return list(FactoryServiceStub(channel).ListFactories(request, timeout=_PATIENCE_SECONDS).factories)
 
     def change_goals(self, factory_ids: Iterable[str], goal: int) -> None:
-        """Change the goal of some factories, as another client than the examples."""
+        """Change the goal of factories, from a client of its own."""
         with grpc.insecure_channel(self.address) as channel:
             stub = FactoryServiceStub(channel)
             for each in factory_ids:
@@ -66,23 +66,23 @@ class Server:
                 stub.UpdateFactory(request, timeout=_PATIENCE_SECONDS)
 
     def _start(self) -> None:
-        ours = {name: value for name, value in os.environ.items() if not name.startswith(("SPROCKET_", "PG"))}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SPROCKET_", "PG"))}
         command = [sys.executable, "-m", "sprocket_grpc", "serve"]
-        environment = ours | self._settings | {"SPROCKET_LISTEN": self.address}
+        environment = inherited | self._settings | {"SPROCKET_LISTEN": self.address}
         self._process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)  # noqa: S603  # our own
         for line in self._process.stdout or ():
             if _ANNOUNCEMENT in line:
                 self.address = line.partition(_ANNOUNCEMENT)[2].partition(",")[0]
                 return
-        raise RuntimeError("the server ended without saying where it listens")
+        raise RuntimeError("the server ended before it printed its address")
 
 
 @contextmanager
 def fresh_server() -> Iterator[Server]:
-    """Run one until the block ends."""
+    """Run a new server until the block ends."""
     with tempfile.TemporaryDirectory(prefix="sprocket-examples-") as name:
         directory = Path(name)
-        directory.chmod(0o755)  # under root, PostgreSQL runs as an account that has to get through
+        directory.chmod(0o755)  # when root runs this, PostgreSQL runs as another user
         server = Server(directory)
         try:
             yield server
