@@ -1,11 +1,11 @@
-"""The tests of the service: each is a promise, and its name says which."""
+"""The tests of the service. Each name states a behaviour that the service guarantees."""
 
 import os
 from pathlib import Path
 
-# The tests start processes while gRPC is at work in their own. Its handlers of fork() would go on in the child, and
-# have crashed it before it became the program that it was to be. Before gRPC is imported, which reads this once.
+# The tests start processes while gRPC runs in their own process. With fork support, gRPC's fork handlers run in the
+# child and can crash it before exec(). gRPC reads this variable once, so it is set before the import.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
 
 ROOT = Path(__file__).parent.parent
-"""Where the repository is."""
+"""The root directory of the repository."""

@@ -1,4 +1,4 @@
-"""What all tests share: a throw-away PostgreSQL, a database of their own, and a server on a real channel."""
+"""Fixtures for all tests: a temporary PostgreSQL, a database per test, and a server with a real gRPC channel."""
 
 import os
 import signal
@@ -11,21 +11,21 @@ from sprocket_grpc.config.environment import PREFIX
 from sprocket_grpc.testing.postgres import migrated_database, new_database, throw_away_postgres
 from tests.support.service import Service, running_service
 
-# What a script runs in the background ignores Ctrl-C, and so would the processes that tests press it in.
+# Background jobs of a script ignore SIGINT, and their child processes inherit this. Tests send SIGINT to servers.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are processors: a third of the time, a test waits for others, or for a time to pass."""
+    """Return the number of processors plus one, because tests wait during a third of their time."""
     return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """The URL of a PostgreSQL that this test process has for itself, or of the one that is named."""
-    if named := os.environ.get("TEST_DATABASE_URL"):
-        yield make_url(named).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    """The URL in TEST_DATABASE_URL, or of a temporary PostgreSQL for this test process."""
+    if url := os.environ.get("TEST_DATABASE_URL"):
+        yield make_url(url).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
         return
     with throw_away_postgres() as url:
         yield url
@@ -33,40 +33,40 @@ def postgres() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def sprocket_postgres(postgres: str) -> str:
-    """The same for the plugin that other projects use."""
+    """The same PostgreSQL, for the fixtures of the pytest plugin."""
     return postgres
 
 
 @pytest.fixture(scope="session")
 def template(postgres: str) -> Iterator[str]:
-    """The name of a migrated database, which others are copied from."""
+    """The name of a migrated database, the template of the databases for tests."""
     with migrated_database(postgres) as url:
         yield str(make_url(url).database)
 
 
 @pytest.fixture
 def database_url(postgres: str, template: str) -> Iterator[str]:
-    """The URL of a migrated and empty database, for one test."""
+    """The URL of a migrated, empty database, for one test."""
     with new_database(postgres, template) as url:
         yield url
 
 
 @pytest.fixture
 def empty_database_url(postgres: str) -> Iterator[str]:
-    """The URL of a database in which no migration was run yet, for one test."""
+    """The URL of a database without any migration, for one test."""
     with new_database(postgres, "template1") as url:
         yield url
 
 
 @pytest.fixture
 async def service(database_url: str) -> AsyncIterator[Service]:
-    """A server in this process, and a client of it, on a database of their own."""
+    """A server in this process with its own database, and a client."""
     async with running_service(database_url) as running:
         yield running
 
 
 @pytest.fixture
 def nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take all of our settings out of the environment, for one test."""
+    """Remove all SPROCKET_* settings from the environment, for one test."""
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         monkeypatch.delenv(name)

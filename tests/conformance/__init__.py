@@ -1,5 +1,5 @@
-"""The conformance suite: what the contract promises of every resource, tried through a real channel."""
+"""The conformance suite: tests of the behaviour that the contract documents for every resource, over a real channel."""
 
 import pytest
 
-pytest.register_assert_rewrite("tests.conformance.promises")  # so that a failure shows what it compared
+pytest.register_assert_rewrite("tests.conformance.promises")  # so that a failed assertion shows its operands

@@ -1,4 +1,4 @@
-"""Databases that are not as the service expects them, and the answers of every RPC to that."""
+"""Damaged or unavailable databases, and the errors of every RPC on them."""
 
 import asyncio
 from collections.abc import Iterator
@@ -15,11 +15,11 @@ from tests.support.resources import CASES
 from tests.support.service import Service
 
 TABLES = [case.name for case in CASES]
-"""The tables that are damaged. The audit log stays as it is."""
+"""The tables to damage; the audit log stays intact."""
 
 
 def without_audit_log(requests: dict[str, bytes]) -> dict[str, bytes]:
-    """Leave out what reads the audit log."""
+    """Return the requests without those of the audit service."""
     return {path: request for path, request in requests.items() if "Audit" not in path}
 
 
@@ -34,12 +34,12 @@ async def failures(
 
 @contextmanager
 def closed_database(postgres: str, url: str) -> Iterator[None]:
-    """Let nobody into a database, and those out who are in it, until the block ends."""
+    """Close all connections to a database, and refuse new ones, until the block ends."""
     name = make_url(url).database
     execute(postgres, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
     try:
-        users = f"pg_stat_activity WHERE datname = '{name}'"
-        execute(postgres, f"SELECT pg_terminate_backend(pid, 5000) FROM {users}")  # noqa: S608  # our own name
+        sessions = f"pg_stat_activity WHERE datname = '{name}'"
+        execute(postgres, f"SELECT pg_terminate_backend(pid, 5000) FROM {sessions}")  # noqa: S608  # our own name
         yield
     finally:
         execute(postgres, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")

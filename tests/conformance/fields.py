@@ -1,4 +1,4 @@
-"""What the comments of the protos say of each writable field: values that are in its range, and ones that are not."""
+"""Valid and invalid values of every writable field, from the comments of the protos."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from tests.support.resources import MISSING_ID
 
 MEGABYTE = "x" * 1_000_000
 EMOJI = "\N{GRINNING FACE}"
-"""A character of four bytes in UTF-8, the longest there are."""
+"""A character of four bytes, the longest encoding in UTF-8."""
 
 MALFORMED_IDS = {
     "empty": "",
@@ -54,33 +54,33 @@ class Field:
     """A writable field.
 
     Attributes:
-        resource: The name of its resource.
-        name: Its own name.
-        required: Whether it must not be empty.
-        right: Values in its range, by what is special about them.
-        wrong: Values out of it. Those that are empty to protobuf are in it only for a required field.
+        resource: The name of the resource.
+        name: The name of the field.
+        required: Whether the field must not be empty.
+        valid: Valid values, by a description.
+        invalid: Invalid values, by a description. They include protobuf's default value for a required field only.
     """
 
     resource: str
     name: str
     required: bool = True
-    right: dict[str, Any]
-    wrong: dict[str, Any]
+    valid: dict[str, Any]
+    invalid: dict[str, Any]
 
     @property
     def path(self) -> str:
-        """Its path from a request on."""
+        """The path of the field in a request."""
         return f"{self.resource}.{self.name}"
 
     @property
-    def fit(self) -> Any:
-        """A value in its range, not empty to protobuf, and not what tests/support/resources.py sets."""
-        return next(value for value in self.right.values() if value)
+    def valid_value(self) -> Any:
+        """A valid value that is neither protobuf's default nor the value that tests/support/resources.py sets."""
+        return next(value for value in self.valid.values() if value)
 
     @property
-    def unfit(self) -> Any:
-        """A value out of its range, and not empty to protobuf."""
-        return next(value for value in self.wrong.values() if value)
+    def invalid_value(self) -> Any:
+        """An invalid value that is not protobuf's default."""
+        return next(value for value in self.invalid.values() if value)
 
 
 def _text(resource: str, name: str, limit: int, *, required: bool = True) -> Field:
@@ -90,7 +90,7 @@ def _text(resource: str, name: str, limit: int, *, required: bool = True) -> Fie
         "the limit in combining marks": "e" + "\u0301" * (limit - 1),
         "the limit with spaces around": f" {'x' * (limit - 2)} ",
     }
-    wrong = {
+    invalid = {
         "the limit + 1": "x" * (limit + 1),
         "the limit + 1 in characters of four bytes": EMOJI * (limit + 1),
         "the limit + 1 in combining marks": "e" + "\u0301" * limit,
@@ -100,48 +100,49 @@ def _text(resource: str, name: str, limit: int, *, required: bool = True) -> Fie
         "a megabyte": MEGABYTE,
         "a megabyte of spaces": " " * 1_000_000,
     }
-    right = _ODD_TEXTS | full
+    valid = _ODD_TEXTS | full
     if required:
-        wrong |= _BLANK_TEXTS
+        invalid |= _BLANK_TEXTS
     else:
-        right |= _BLANK_TEXTS
-    return Field(resource=resource, name=name, required=required, right=right, wrong=wrong)
+        valid |= _BLANK_TEXTS
+    return Field(resource=resource, name=name, required=required, valid=valid, invalid=invalid)
 
 
 def _country_code() -> Field:
-    wrong = {"lower case": "us", "mixed": "Us", "one": "U", "three": "USA", "a digit": "U1", "an umlaut": "\u00dcS"}
-    wrong |= {
+    invalid = {"lower case": "us", "mixed": "Us", "one": "U", "three": "USA", "a digit": "U1", "an umlaut": "\u00dcS"}
+    invalid |= {
         "full width": "\uff35\uff33",
         "a line end": "US\n",
         "a space": " US",
         "NUL": "U\0",
         "a megabyte": MEGABYTE,
     }
-    right = {"known": "DE", "not assigned": "ZZ"}
-    return Field(resource="location", name="country_code", right=right, wrong=wrong | _BLANK_TEXTS)
+    valid = {"assigned": "DE", "not assigned": "ZZ"}
+    return Field(resource="location", name="country_code", valid=valid, invalid=invalid | _BLANK_TEXTS)
 
 
 def _measure(name: str) -> Field:
-    right = {"a third": 1 / 3, "subnormal": 5e-324, "smallest normal": 2.2250738585072014e-308}
-    right |= {"largest": 1.7976931348623157e308, "no short decimal": 0.1 + 0.2}
-    wrong = {"zero": 0.0, "minus zero": -0.0, "negative": -1.0, "negative subnormal": -5e-324}
-    wrong |= {"NaN": math.nan, "infinity": math.inf, "minus infinity": -math.inf}
-    return Field(resource="sprocket_type", name=name, right=right, wrong=wrong)
+    valid = {"a third": 1 / 3, "subnormal": 5e-324, "smallest normal": 2.2250738585072014e-308}
+    valid |= {"largest": 1.7976931348623157e308, "no short decimal": 0.1 + 0.2}
+    invalid = {"zero": 0.0, "minus zero": -0.0, "negative": -1.0, "negative subnormal": -5e-324}
+    invalid |= {"NaN": math.nan, "infinity": math.inf, "minus infinity": -math.inf}
+    return Field(resource="sprocket_type", name=name, valid=valid, invalid=invalid)
 
 
 def _teeth() -> Field:
-    wrong = {"zero": 0, "negative": -1, "the limit + 1": 10_001, "largest int32": 2**31 - 1, "smallest int32": -(2**31)}
-    return Field(resource="sprocket_type", name="teeth", right={"one": 1, "the limit": 10_000}, wrong=wrong)
+    invalid = {"zero": 0, "negative": -1, "the limit + 1": 10_001}
+    invalid |= {"largest int32": 2**31 - 1, "smallest int32": -(2**31)}
+    return Field(resource="sprocket_type", name="teeth", valid={"one": 1, "the limit": 10_000}, invalid=invalid)
 
 
 def _goal() -> Field:
-    right = {"zero": 0, "one": 1, "over 32 bits": 2**32, "over what a double holds": 2**53 + 1, "largest": 2**63 - 1}
-    wrong = {"negative": -1, "smallest int32": -(2**31), "smallest int64": -(2**63)}
-    return Field(resource="factory", name="sprocket_production_goal", required=False, right=right, wrong=wrong)
+    valid = {"zero": 0, "one": 1, "over 32 bits": 2**32, "not exact as a double": 2**53 + 1, "largest": 2**63 - 1}
+    invalid = {"negative": -1, "smallest int32": -(2**31), "smallest int64": -(2**63)}
+    return Field(resource="factory", name="sprocket_production_goal", required=False, valid=valid, invalid=invalid)
 
 
 def _reference(resource: str, name: str) -> Field:
-    return Field(resource=resource, name=name, right={}, wrong=MALFORMED_IDS)
+    return Field(resource=resource, name=name, valid={}, invalid=MALFORMED_IDS)
 
 
 FIELDS = [
@@ -173,7 +174,7 @@ OUTPUT_ONLY = {
     "factory": [*_COMMON, "sprocket_production_actual"],
     "sprocket": _COMMON,
 }
-"""The fields that clients cannot set, beside the id, by resource."""
+"""The fields of each resource that clients cannot set, except the id."""
 
 
 def fields_of(resource: str) -> list[Field]:

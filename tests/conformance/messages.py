@@ -1,4 +1,4 @@
-"""Messages that are like others but for some fields."""
+"""Copies of messages with some fields changed."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def without(message: Any, names: list[str]) -> Any:
 
 
 def with_values(message: Any, values: dict[str, Any]) -> Any:
-    """Return a copy with some fields set, and without those that every update sets."""
+    """Return a copy with some fields set, and without the fields that every update sets."""
     copy = without(message, SET_BY_UPDATES)
     for name, value in values.items():
         setattr(copy, name, value)

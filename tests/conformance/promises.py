@@ -1,4 +1,4 @@
-"""What holds for every error of every RPC, as the comments of error_reason.proto promise it."""
+"""Checks of errors: the properties of every error that the comments of error_reason.proto document."""
 
 import json
 import re
@@ -19,9 +19,9 @@ RESOURCE_NOT_FOUND = "ERROR_REASON_RESOURCE_NOT_FOUND"
 REFERENCE_NOT_FOUND = "ERROR_REASON_REFERENCE_NOT_FOUND"
 
 TRAILERS_LIMIT_BYTES = 8192
-"""Clients take an error whose trailers are longer for RESOURCE_EXHAUSTED: some of them at random, over 16 kB all."""
+"""Clients replace an error with longer trailers by RESOURCE_EXHAUSTED: at random from 8 kB on, always over 16 kB."""
 
-_OTHER_TRAILERS_BYTES = 245  # the fixed ones, and the names of ours, as HTTP/2 counts them
+_OTHER_TRAILERS_BYTES = 245  # the fixed trailers, and the names of ours, as HTTP/2 counts them
 _CONTRACT = ROOT / "protos" / "sprocket" / "v1" / "error_reason.proto"
 _DOCUMENTED = re.compile(
     r"Code (?P<code>[A-Z_]+).*?(?P<example>\{.*?^ *\}$)\s*(?P<reason>ERROR_REASON_\w+) = ", re.DOTALL | re.MULTILINE
@@ -35,7 +35,7 @@ _INSIDES = re.compile(
 
 
 class Documented(NamedTuple):
-    """What the comment of a reason says: the code it comes with, and an example of its ErrorInfo."""
+    """The documentation of a reason: its status code, and the metadata keys in the example of its ErrorInfo."""
 
     code: str
     metadata: set[str]
@@ -45,18 +45,18 @@ def _documented_reasons() -> dict[str, Documented]:
     comments = re.sub(r"^\s*// ?", "", _CONTRACT.read_text(encoding="utf-8"), flags=re.MULTILINE)
     found = {match["reason"]: match for match in _DOCUMENTED.finditer(comments)}
     examples = {reason: json.loads(match["example"]) for reason, match in found.items()}
-    # Any error may have `values`, which hold what its text quotes from the request.
+    # Any error may have `values`, with the parts of the request that its message quotes.
     keys = {reason: set(example.get("metadata", {})) - {"values"} for reason, example in examples.items()}
     return {reason: Documented(found[reason]["code"], keys[reason]) for reason in examples}
 
 
 REASONS = _documented_reasons()
-"""What the contract says of each reason, by its name."""
+"""The documentation of each reason, by its name."""
 
 
 @contextmanager
 def refuses(code: grpc.StatusCode, reason: str) -> Iterator[Failure]:
-    """Expect the block to fail with a code and a reason, and as every error is promised to look like."""
+    """Expect the block to fail with a code, a reason, and the properties of every error."""
     with fails(code) as failure:
         yield failure
     assert failure.info.reason == reason
@@ -64,14 +64,14 @@ def refuses(code: grpc.StatusCode, reason: str) -> Iterator[Failure]:
 
 
 async def refusal(call: Awaitable[object], code: grpc.StatusCode, reason: str) -> Failure:
-    """Wait for a call that has to fail, and return its error, so that many can be gathered."""
+    """Await a call that has to fail, and return its error; a coroutine, for asyncio.gather."""
     with refuses(code, reason) as failure:
         await call
     return failure
 
 
 async def invalid(call: Awaitable[object], reason: str = INVALID_FIELD) -> list[str]:
-    """Wait for a call that has to fail for its arguments, and return the paths of those."""
+    """Await a call that has to fail with INVALID_ARGUMENT, and return the paths of the invalid fields."""
     failure = await refusal(call, grpc.StatusCode.INVALID_ARGUMENT, reason)
     assert all(each.description for each in failure.detail(BadRequest).field_violations)
     assert failure.info.metadata["fields"].split(",") == list(dict.fromkeys(failure.fields))
@@ -79,7 +79,7 @@ async def invalid(call: Awaitable[object], reason: str = INVALID_FIELD) -> list[
 
 
 def assert_promises_kept(failure: Failure) -> None:
-    """Check what every error has: a documented ErrorInfo, no word about the insides, and a size that arrives."""
+    """Check that an error has a documented ErrorInfo, reveals no internals, and fits into the trailers."""
     info = failure.info
     assert info.domain == "sprocket.internal"
     assert info.reason in ErrorReason.DESCRIPTOR.values_by_name
@@ -91,7 +91,7 @@ def assert_promises_kept(failure: Failure) -> None:
 
 
 def trailers_bytes(failure: Failure) -> int:
-    """Return how long an error is on the wire: its details, and its text, which is in front of them once more."""
+    """Return the size of an error on the wire: the details, and the message, which is sent once more before them."""
     text = failure.message.encode()
     escaped = sum(not 0x20 <= byte <= 0x7E or byte == ord("%") for byte in text)  # each as %XX
     return _OTHER_TRAILERS_BYTES + failure.status.ByteSize() + len(text) + 2 * escaped

@@ -1,4 +1,4 @@
-"""Many rows of a resource, without many calls."""
+"""Creates many rows of a resource with few calls."""
 
 import asyncio
 from typing import Any
@@ -10,7 +10,7 @@ from tests.support.service import Service
 
 
 async def references(service: Service, case: Case) -> dict[str, str]:
-    """Create what a resource has to refer to, and return the fields that do."""
+    """Create the resources that a resource refers to, and return its reference fields."""
     if case.name == "factory":
         return {"location_id": (await create_location(service)).id}
     if case.name == "sprocket":
@@ -20,14 +20,14 @@ async def references(service: Service, case: Case) -> dict[str, str]:
 
 
 async def create_several(service: Service, case: Case, count: int) -> list[Any]:
-    """Create several of a kind that refer to the same, and return them in the order of their ids."""
+    """Create `count` resources with the same references, and return them in the order of their ids."""
     shared = await references(service, case)
     created = await asyncio.gather(*(case.create(service, **shared) for _ in range(count)))
     return sorted(created, key=lambda message: str(message.id))
 
 
 async def copy_rows(service: Service, case: Case, count: int) -> None:
-    """Copy the only row of a kind, in a single statement."""
+    """Copy the only row of a resource `count` times, in one statement."""
     await query(
         service,
         f"""
@@ -39,5 +39,6 @@ async def copy_rows(service: Service, case: Case, count: int) -> None:
 
 
 async def other_values(service: Service, case: Case) -> dict[str, Any]:
-    """Return a value for each writable field that a new one of a kind does not have yet."""
-    return {field.name: field.fit for field in fields_of(case.name) if field.right} | await references(service, case)
+    """Return a new value for each writable field, different from that of a created resource."""
+    values = {field.name: field.valid_value for field in fields_of(case.name) if field.valid}
+    return values | await references(service, case)

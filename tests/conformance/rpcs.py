@@ -1,4 +1,4 @@
-"""Every RPC of the contract, called by its name with bytes: whatever a broken client may send can be sent."""
+"""Calls every RPC of the contract by its path with bytes, so that tests can send malformed requests too."""
 
 from typing import Any
 
@@ -14,13 +14,13 @@ METHODS: list[MethodDescriptor] = [
 
 
 def path(method: MethodDescriptor) -> str:
-    """Return the name under which a method is called."""
+    """Return the path of a method."""
     return f"/{method.containing_service.full_name}/{method.name}"
 
 
 async def call(service: Service, method: MethodDescriptor, request: bytes) -> None:
-    """Call a method, and read its responses to their end, or the first of a stream that has none."""
-    channel: Any = service.channel  # its types know no calls of bytes
+    """Call a method, and read all responses, or the first one of an endless stream."""
+    channel: Any = service.channel  # its types do not support calls with bytes
     if method.server_streaming:
         responses = channel.unary_stream(path(method))(request)
         async for _ in responses:
@@ -32,9 +32,9 @@ async def call(service: Service, method: MethodDescriptor, request: bytes) -> No
 
 
 async def valid_requests(service: Service) -> dict[str, bytes]:
-    """Create some of each kind, and return a request for every method that is about those, by its path.
+    """Create resources of each kind, and return a valid request for every method, by its path.
 
-    All of them succeed in the order of METHODS, if those that delete come last.
+    All of them succeed in the order of METHODS, if the Delete methods come last.
     """
     requests = {"/sprocket.v1.AuditService/ListAuditEntries": b""}
     for case in CASES:
@@ -47,7 +47,7 @@ async def valid_requests(service: Service) -> dict[str, bytes]:
 
 
 def _standard(case: Case, stored: Any) -> dict[str, dict[str, Any]]:
-    """Return the fields of the request of each standard method."""
+    """Return the request fields of each standard method."""
     of_id, of_message = {"id": stored.id}, {case.name: stored}
     return {
         f"Create{case.kind}": of_message,
@@ -60,7 +60,7 @@ def _standard(case: Case, stored: Any) -> dict[str, dict[str, Any]]:
 
 
 def _special(case: Case, stored: Any, spare: Any) -> dict[str, dict[str, Any]]:
-    """Return the fields of the request of each other method."""
+    """Return the request fields of each other method."""
     if case.name == "factory":
         return {"GetFactoryChart": {"factory_id": stored.id}, "FollowFactoryCharts": {"factory_ids": [stored.id]}}
     if case.name == "sprocket":
@@ -69,7 +69,7 @@ def _special(case: Case, stored: Any, spare: Any) -> dict[str, dict[str, Any]]:
 
 
 def with_broken_text(message: Descriptor) -> bytes:
-    """Serialise a message whose first string, however deep, is not UTF-8; empty if it can hold no string."""
+    """Serialise a message whose first string, at any depth, is not UTF-8; empty if the message has no string."""
     for field in message.fields:
         if field.type == FieldDescriptor.TYPE_STRING:
             return _delimited(field.number, b"ab\xc3\x28")
@@ -79,5 +79,5 @@ def with_broken_text(message: Descriptor) -> bytes:
 
 
 def _delimited(number: int, content: bytes) -> bytes:
-    """Serialise a short field of the wire type for strings and messages."""
+    """Serialise a short length-delimited field."""
     return bytes([number << 3 | 2, len(content)]) + content

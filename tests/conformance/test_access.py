@@ -1,4 +1,4 @@
-"""Calls without the right: decided before anything of the request is looked at (row 15)."""
+"""Calls without permission are refused before the request is parsed."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,19 +21,19 @@ from tests.support.service import Service, running_service
 UNAUTHENTICATED = (grpc.StatusCode.UNAUTHENTICATED, "ERROR_REASON_UNAUTHENTICATED")
 PERMISSION_DENIED = (grpc.StatusCode.PERMISSION_DENIED, "ERROR_REASON_PERMISSION_DENIED")
 
-RIGHTS = ["read", "write", "admin"]
+PERMISSIONS = ["read", "write", "admin"]
 
 
 @pytest.fixture
 async def guarded(database_url: str) -> AsyncIterator[Service]:
-    """A server that wants API keys, on the database of the other one, which lets anyone in."""
+    """A server that requires API keys, on the database of `service`, which accepts anonymous calls."""
     async with running_service(database_url, Settings(api_keys=True)) as running:
         yield running
 
 
 async def send(service: Service, method: MethodDescriptor, request: bytes, metadata: Metadata) -> None:
-    """Call a method, and read its responses to their end, or the first of a stream that has none."""
-    channel: Any = service.channel  # its types know no calls of bytes
+    """Call a method, and read all responses, or the first one of an endless stream."""
+    channel: Any = service.channel  # its types do not support calls with bytes
     if method.server_streaming:
         responses = channel.unary_stream(path(method))(request, metadata=metadata)
         async for _ in responses:
@@ -45,7 +45,7 @@ async def send(service: Service, method: MethodDescriptor, request: bytes, metad
 
 
 def missing(method: MethodDescriptor) -> bytes:
-    """Return a request of a method about something that is not there, as far as it is about anything."""
+    """Return a request for a missing resource, if the method has a field for an id."""
     message: Any = message_factory.GetMessageClass(method.input_type)()
     for name in ("id", "factory_id"):
         if name in method.input_type.fields_by_name:
@@ -57,26 +57,26 @@ def missing(method: MethodDescriptor) -> bytes:
 
 
 async def requests_of(service: Service, method: MethodDescriptor) -> list[bytes]:
-    """Return requests of all kinds: of what exists and what does not, invalid, and no request at all."""
+    """Return requests for existing and missing resources, an empty request, and malformed ones."""
     valid = (await valid_requests(service))[path(method)]
     return [valid, missing(method), b"", b"\xff" * 20, with_broken_text(method.input_type), b"\x0a\x7fab"]
 
 
 def needed(method: MethodDescriptor) -> str:
-    """Return the least right for a method: the audit log is for administrators, all else goes by its mark."""
+    """Return the permission that a method requires: admin for the audit log, otherwise from its idempotency level."""
     if method.containing_service.name == "AuditService":
         return "admin"
     return "read" if method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS else "write"
 
 
 @pytest.mark.parametrize("method", METHODS, ids=path)
-@pytest.mark.parametrize("right", RIGHTS)
-async def test_each_method_needs_what_its_mark_says_and_nothing_else_matters_without_it(
-    service: Service, guarded: Service, database_url: str, method: MethodDescriptor, right: str
+@pytest.mark.parametrize("permission", PERMISSIONS)
+async def test_each_method_requires_its_permission_before_the_request_is_parsed(
+    service: Service, guarded: Service, database_url: str, method: MethodDescriptor, permission: str
 ) -> None:
-    caller = bearer(create_key(database_url, right).text)
+    caller = bearer(create_key(database_url, permission).text)
     requests = await requests_of(service, method)
-    if RIGHTS.index(right) >= RIGHTS.index(needed(method)):
+    if PERMISSIONS.index(permission) >= PERMISSIONS.index(needed(method)):
         await send(guarded, method, requests[0], caller)
         return
     failures = await asyncio.gather(
@@ -87,7 +87,7 @@ async def test_each_method_needs_what_its_mark_says_and_nothing_else_matters_wit
 
 
 @pytest.mark.parametrize("method", METHODS, ids=path)
-async def test_without_credentials_that_hold_no_method_says_anything(
+async def test_every_method_refuses_missing_or_invalid_credentials_with_the_same_error(
     service: Service, guarded: Service, database_url: str, method: MethodDescriptor
 ) -> None:
     key = create_key(database_url, "admin").text
@@ -97,7 +97,7 @@ async def test_without_credentials_that_hold_no_method_says_anything(
         bearer(""),
         bearer("x"),
         bearer(key[:-1]),
-        bearer(key.rpartition("_")[0] + "_" + other.rpartition("_")[2]),  # another one's secret
+        bearer(key.rpartition("_")[0] + "_" + other.rpartition("_")[2]),  # the secret of another key
         bearer("sprocket_" + "0" * 32 + "_" + "0" * 64),
         bearer("e30.e30.e30"),
         (("authorization", key),),
@@ -121,4 +121,4 @@ async def test_a_refused_write_changes_nothing(service: Service, guarded: Servic
         with refuses(*PERMISSION_DENIED):
             await send(guarded, method, requests[path(method)], caller)
     for method in sorted(METHODS, key=lambda method: "Delete" in method.name):
-        await send(service, method, requests[path(method)], ())  # all that it is about is still there
+        await send(service, method, requests[path(method)], ())  # succeeds only if all resources still exist

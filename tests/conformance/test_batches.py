@@ -1,4 +1,4 @@
-"""Batches: all or nothing, in the order of the request, in a handful of statements (rows 16 and 19)."""
+"""Batches are atomic, keep the order of the request, and need few SQL statements."""
 
 import asyncio
 import uuid
@@ -38,24 +38,24 @@ async def delete(service: Service, ids: list[str], **fields: Any) -> None:
 
 
 async def works(service: Service, count: int) -> tuple[list[str], str]:
-    """Create factories and a type; return the ids of those and of that."""
+    """Create factories and a sprocket type, and return the ids of the factories and the id of the type."""
     factories = await asyncio.gather(*(create_factory(service) for _ in range(count)))
     return sorted(factory.id for factory in factories), (await create_sprocket_type(service)).id
 
 
 def spread(factories: list[str], kind: str, count: int) -> list[Sprocket]:
-    """Make sprockets of one type, numbered, in turn for each of the factories."""
+    """Make numbered sprockets of one type, for each of the factories in turn."""
     owners = [factories[number % len(factories)] for number in range(count)]
     return [Sprocket(display_name=str(n), factory_id=it, sprocket_type_id=kind) for n, it in enumerate(owners)]
 
 
 def missing_ids(failure: Failure) -> list[str]:
-    """Return the ids that an error names as missing."""
+    """Return the missing ids in the details of an error."""
     infos = [ResourceInfo() for _ in failure.status.details]
     return [info.resource_name for each, info in zip(failure.status.details, infos, strict=True) if each.Unpack(info)]
 
 
-async def test_one_sprocket_is_a_batch(service: Service) -> None:
+async def test_a_batch_may_contain_one_sprocket(service: Service) -> None:
     factories, kind = await works(service, 1)
     (created,) = await create(service, spread(factories, kind, 1))
     assert await SPROCKET.get(service, created.id) == created
@@ -65,7 +65,7 @@ async def test_one_sprocket_is_a_batch(service: Service) -> None:
     await assert_books_agree(service)
 
 
-async def test_a_thousand_take_a_handful_of_statements_and_one_chart_entry_per_factory(service: Service) -> None:
+async def test_a_batch_of_a_thousand_needs_few_statements_and_one_chart_entry_per_factory(service: Service) -> None:
     factories, kind = await works(service, 3)
     with statements_of(service.database) as of_creation:
         created = await create(service, spread(factories, kind, 1000))
@@ -85,7 +85,7 @@ async def test_a_thousand_take_a_handful_of_statements_and_one_chart_entry_per_f
     await assert_books_agree(service)
 
 
-async def test_a_batch_of_none_or_too_many_is_refused(service: Service) -> None:
+async def test_an_empty_or_too_large_batch_is_refused(service: Service) -> None:
     factories, kind = await works(service, 1)
     before = await dump(service)
     for sprockets in ([], spread(factories, kind, 1001)):
@@ -95,20 +95,20 @@ async def test_a_batch_of_none_or_too_many_is_refused(service: Service) -> None:
     assert await dump(service) == before
 
 
-async def test_a_wrong_request_id_is_named_beside_the_size_of_a_batch(service: Service) -> None:
+async def test_an_invalid_request_id_is_reported_together_with_the_size_of_a_batch(service: Service) -> None:
     assert await invalid(create(service, [], request_id="5")) == ["sprockets", "request_id"]
     assert await invalid(delete(service, [], request_id="5")) == ["ids", "request_id"]
 
 
-async def test_all_wrong_fields_of_a_batch_are_named_by_index_and_nothing_is_created(service: Service) -> None:
+async def test_all_invalid_fields_of_a_batch_are_named_by_index_and_nothing_is_created(service: Service) -> None:
     factories, kind = await works(service, 2)
     sprockets = spread(factories, kind, 5)
     sprockets[1].factory_id = "5"
     sprockets[3].display_name = "x" * 64
     sprockets[3].sprocket_type_id = ""
     before = await dump(service)
-    wrong = await invalid(create(service, sprockets, request_id="6"))
-    assert wrong == [
+    paths = await invalid(create(service, sprockets, request_id="6"))
+    assert paths == [
         "sprockets[1].factory_id",
         "sprockets[3].display_name",
         "sprockets[3].sprocket_type_id",
@@ -130,12 +130,14 @@ async def test_all_missing_references_of_a_batch_are_named_by_index_and_nothing_
     assert await dump(service) == before
 
 
-async def test_the_errors_of_a_thousand_bad_items_still_fit_into_trailers(service: Service) -> None:
-    """That they do is checked with every refusal."""
+async def test_the_errors_of_a_thousand_invalid_items_fit_into_the_trailers(service: Service) -> None:
+    """`invalid` and `refusal` check the size of the trailers."""
     factories, kind = await works(service, 1)
     before = await dump(service)
-    bad = [Sprocket(display_name="\0" * 64, factory_id="x" * 1000, sprocket_type_id="\N{GRINNING FACE}" * 99)] * 1000
-    assert (await invalid(create(service, bad)))[0].startswith("sprockets[0].")
+    malformed = [
+        Sprocket(display_name="\0" * 64, factory_id="x" * 1000, sprocket_type_id="\N{GRINNING FACE}" * 99)
+    ] * 1000
+    assert (await invalid(create(service, malformed)))[0].startswith("sprockets[0].")
     unknown = [Sprocket(factory_id=str(uuid.uuid4()), sprocket_type_id=str(uuid.uuid4())) for _ in range(1000)]
     await refusal(create(service, unknown), grpc.StatusCode.FAILED_PRECONDITION, REFERENCE_NOT_FOUND)
     assert (await invalid(delete(service, ["x" * 1000] * 1000)))[0] == "ids[0]"
@@ -147,7 +149,7 @@ async def test_the_errors_of_a_thousand_bad_items_still_fit_into_trailers(servic
 
 
 @every_resource
-async def test_several_are_got_in_the_order_of_the_request_and_as_often(service: Service, case: Case) -> None:
+async def test_batch_get_keeps_the_order_and_the_duplicates_of_the_request(service: Service, case: Case) -> None:
     first, second, third = await create_several(service, case, 3)
     request = case.request("BatchGet", ids=[each.id for each in (third, first, second, first, first)])
     response = await case.method(service, "BatchGet")(request)
@@ -155,7 +157,7 @@ async def test_several_are_got_in_the_order_of_the_request_and_as_often(service:
 
 
 @every_resource
-async def test_an_error_names_the_ids_that_are_missing(service: Service, case: Case) -> None:
+async def test_batch_get_names_the_missing_ids(service: Service, case: Case) -> None:
     created = await case.create(service)
     gone = [str(uuid.uuid4()) for _ in range(30)]
     for ids, named in (([gone[1], created.id, gone[0]], {gone[0], gone[1]}), ([*gone, created.id], None)):
@@ -168,7 +170,7 @@ async def test_an_error_names_the_ids_that_are_missing(service: Service, case: C
 
 
 @every_resource
-async def test_malformed_ids_are_named_by_index_and_so_is_a_wrong_number(service: Service, case: Case) -> None:
+async def test_batch_get_names_malformed_ids_by_index_and_refuses_an_invalid_size(service: Service, case: Case) -> None:
     def get(ids: list[str]) -> Awaitable[object]:
         return case.method(service, "BatchGet")(case.request("BatchGet", ids=ids))
 
@@ -178,7 +180,7 @@ async def test_malformed_ids_are_named_by_index_and_so_is_a_wrong_number(service
     await refusal(get([MISSING_ID] * 1000), grpc.StatusCode.NOT_FOUND, RESOURCE_NOT_FOUND)
 
 
-async def test_a_deletion_with_a_bad_id_deletes_nothing(service: Service) -> None:
+async def test_a_batch_delete_with_an_invalid_id_deletes_nothing(service: Service) -> None:
     factories, kind = await works(service, 2)
     ids = [it.id for it in await create(service, spread(factories, kind, 4))]
     before = await dump(service)
@@ -188,7 +190,7 @@ async def test_a_deletion_with_a_bad_id_deletes_nothing(service: Service) -> Non
     assert await dump(service) == before
 
 
-async def test_of_two_deletions_of_the_same_one_takes_effect(service: Service) -> None:
+async def test_of_two_concurrent_batch_deletes_of_the_same_sprockets_one_succeeds(service: Service) -> None:
     factories, kind = await works(service, 2)
     ids = [it.id for it in await create(service, spread(factories, kind, 100))]
     results = await asyncio.gather(delete(service, ids), delete(service, ids[::-1]), return_exceptions=True)
@@ -211,7 +213,7 @@ async def test_batches_in_opposite_orders_of_factories_do_not_deadlock(service: 
     await assert_books_agree(service)
 
 
-# How PostgreSQL writes arrays: quotes, backslashes, braces and commas mean something there, and so does NULL.
+# Texts with a meaning in PostgreSQL's array syntax: quotes, backslashes, braces, commas and NULL.
 NAMES = [
     '"',
     "\\",
@@ -235,7 +237,7 @@ NAMES = [
 ]
 
 
-async def test_names_of_a_batch_may_hold_what_arrays_are_written_with(service: Service) -> None:
+async def test_names_in_a_batch_may_contain_the_syntax_of_arrays(service: Service) -> None:
     [factory_id], kind = await works(service, 1)
-    several = [Sprocket(display_name=name, factory_id=factory_id, sprocket_type_id=kind) for name in NAMES]
-    assert [each.display_name for each in await create(service, several)] == NAMES
+    sprockets = [Sprocket(display_name=name, factory_id=factory_id, sprocket_type_id=kind) for name in NAMES]
+    assert [each.display_name for each in await create(service, sprockets)] == NAMES

@@ -1,4 +1,4 @@
-"""Deletions of what is in use: refused, or with all that uses it (row 12)."""
+"""Deletes of resources in use are refused without `force`, and cascade with it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
@@ -27,11 +27,11 @@ every_used_resource = pytest.mark.parametrize("case", CASES[:3], ids=lambda case
 
 @dataclass(frozen=True)
 class Company:
-    """A location with two factories and one with a third, which all made two sprockets of each of two types.
+    """Two locations with three factories, each with two sprockets of each of two types.
 
     Attributes:
-        ids: One id of each resource that others use: of the first location, factory and type.
-        factories: The ids of the factories.
+        ids: The ids of the first location, factory and type, by the name of the resource.
+        factories: The ids of the factories; the first two are at the first location.
         kinds: The ids of the types.
     """
 
@@ -57,12 +57,12 @@ def delete(service: Service, case: Case, identifier: str, **fields: Any) -> Awai
 
 
 async def counts(service: Service) -> dict[str, int]:
-    """Return how many of each resource there are."""
+    """Return the number of resources of each kind."""
     return {case.name: len((await case.page(service))[0]) for case in CASES}
 
 
 @every_used_resource
-async def test_what_is_in_use_is_not_deleted_without_force(service: Service, case: Case) -> None:
+async def test_a_resource_in_use_is_not_deleted_without_force(service: Service, case: Case) -> None:
     identifier = (await found(service)).ids[case.name]
     before = await dump(service)
     for more in ({}, {"allow_missing": True}):
@@ -77,14 +77,14 @@ async def test_what_is_in_use_is_not_deleted_without_force(service: Service, cas
 
 
 @every_used_resource
-async def test_what_is_not_in_use_is_deleted_with_force_too(service: Service, case: Case) -> None:
+async def test_an_unused_resource_is_deleted_with_force_too(service: Service, case: Case) -> None:
     identifier = (await case.create(service)).id
     await delete(service, case, identifier, force=True)
     missed = delete(service, case, identifier, force=True)
     await refusal(missed, grpc.StatusCode.NOT_FOUND, "ERROR_REASON_RESOURCE_NOT_FOUND")
 
 
-async def test_a_location_goes_with_its_factories_their_charts_and_sprockets(service: Service) -> None:
+async def test_deleting_a_location_with_force_deletes_its_factories_charts_and_sprockets(service: Service) -> None:
     company = await found(service)
     kept = await get_factory(service, company.factories[2])
     await delete(service, LOCATION, company.ids["location"], force=True)
@@ -95,7 +95,7 @@ async def test_a_location_goes_with_its_factories_their_charts_and_sprockets(ser
     await assert_books_agree(service)
 
 
-async def test_a_type_goes_with_its_sprockets_and_each_factory_gets_one_entry(service: Service) -> None:
+async def test_deleting_a_type_with_force_adds_one_chart_entry_to_each_factory(service: Service) -> None:
     company = await found(service)
     bystander = await create_sprocket(service, sprocket_type_id=company.kinds[1])
     await delete(service, SPROCKET_TYPE, company.ids["sprocket_type"], force=True)
@@ -109,7 +109,7 @@ async def test_a_type_goes_with_its_sprockets_and_each_factory_gets_one_entry(se
     await assert_books_agree(service)
 
 
-async def test_a_factory_goes_with_its_sprockets_and_others_stay_as_they_are(service: Service) -> None:
+async def test_deleting_a_factory_with_force_changes_no_other_factory(service: Service) -> None:
     company = await found(service)
     others = [await get_factory(service, identifier) for identifier in company.factories[1:]]
     await delete(service, FACTORY, company.ids["factory"], force=True)
@@ -121,24 +121,24 @@ async def test_a_factory_goes_with_its_sprockets_and_others_stay_as_they_are(ser
 
 
 @every_used_resource
-async def test_force_does_not_overrule_the_etag(service: Service, case: Case) -> None:
+async def test_force_does_not_override_the_etag(service: Service, case: Case) -> None:
     identifier = (await found(service)).ids[case.name]
     stale = await case.get(service, identifier)
-    right = await case.update(service, type(stale)(id=identifier, display_name="changed"))
+    current = await case.update(service, type(stale)(id=identifier, display_name="changed"))
     before = await dump(service)
     aborted = delete(service, case, identifier, force=True, etag=stale.etag)
     await refusal(aborted, grpc.StatusCode.ABORTED, "ERROR_REASON_ETAG_MISMATCH")
     assert await dump(service) == before
-    await delete(service, case, identifier, force=True, etag=right.etag)
+    await delete(service, case, identifier, force=True, etag=current.etag)
     await assert_books_agree(service)
     gone = case.get(service, identifier)
     await refusal(gone, grpc.StatusCode.NOT_FOUND, "ERROR_REASON_RESOURCE_NOT_FOUND")
 
 
 @every_used_resource
-async def test_a_deletion_with_force_takes_effect_as_a_whole_or_not_at_all(service: Service, case: Case) -> None:
+async def test_a_delete_with_force_is_atomic(service: Service, case: Case) -> None:
     company = await found(service)
-    # The last step is the resource itself: let that one fail.
+    # The resource itself is deleted last: make this step fail.
     await query(service, f"CREATE TABLE stopper (id uuid REFERENCES {case.name} (id))")
     await query(service, "INSERT INTO stopper VALUES (:id)", id=company.ids[case.name])
     before = await dump(service)
@@ -149,9 +149,9 @@ async def test_a_deletion_with_force_takes_effect_as_a_whole_or_not_at_all(servi
 
 @asynccontextmanager
 async def production(service: Service, company: Company) -> AsyncIterator[list[str]]:
-    """Create sprockets all the time, in all factories and of all types; fill a list with how each call ended.
+    """Create sprockets of all factories and types continuously, and append the status of each call to a list.
 
-    They come one by one, and in batches for two factories at once.
+    The clients create single sprockets, and batches for two factories.
     """
     results: list[str] = []
 
@@ -173,7 +173,7 @@ async def production(service: Service, company: Company) -> AsyncIterator[list[s
 
 
 async def ending(call: Awaitable[Any]) -> str:
-    """Return how a call ended."""
+    """Return the status of a call."""
     try:
         await call
     except grpc.aio.AioRpcError as error:
@@ -182,7 +182,7 @@ async def ending(call: Awaitable[Any]) -> str:
 
 
 async def happens(results: list[str], name: str, times: int) -> None:
-    """Wait until calls ended in some way so many times more."""
+    """Wait until `times` further calls have ended with a status."""
     wanted = results.count(name) + times
     async with asyncio.timeout(30):
         while results.count(name) < wanted:  # noqa: ASYNC110  # there is no event
@@ -190,12 +190,14 @@ async def happens(results: list[str], name: str, times: int) -> None:
 
 
 @every_used_resource
-async def test_sprockets_made_during_a_deletion_with_force_are_gone_or_refused(service: Service, case: Case) -> None:
+async def test_sprockets_created_during_a_delete_with_force_are_deleted_or_refused(
+    service: Service, case: Case
+) -> None:
     company = await found(service)
     async with production(service, company) as results:
         await happens(results, "OK", 10)
         endings = [await ending(delete(service, case, company.ids[case.name], force=True))]
-        while endings[-1] == "ABORTED":  # it got in the way of others, and may be tried again
+        while endings[-1] == "ABORTED":  # a conflict with another change, safe to retry
             endings.append(await ending(delete(service, case, company.ids[case.name], force=True)))
         await happens(results, "FAILED_PRECONDITION", 5)
         await happens(results, "OK", 5)
@@ -212,7 +214,7 @@ async def test_sprockets_made_during_a_deletion_with_force_are_gone_or_refused(s
     assert strays == []
 
 
-async def test_deletions_with_force_in_each_others_way_leave_the_books_in_order(service: Service) -> None:
+async def test_concurrent_deletes_with_force_keep_counters_and_charts_consistent(service: Service) -> None:
     company = await found(service)
     targets = [(SPROCKET_TYPE, company.kinds[0]), (SPROCKET_TYPE, company.kinds[1]), (FACTORY, company.factories[1])]
     endings = await asyncio.gather(*(ending(delete(service, *target, force=True)) for target in targets))

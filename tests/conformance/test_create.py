@@ -1,4 +1,4 @@
-"""What the server sets itself: ids, times, etags; and that it answers what it stored."""
+"""Creates: the server sets ids, times and etags, and returns what it stored."""
 
 import re
 import time
@@ -28,12 +28,12 @@ OUTPUTS = {
 
 
 def unix_milliseconds(identifier: str) -> int:
-    """Return the time in a UUID of version 7."""
+    """Return the timestamp in a UUIDv7."""
     return int(identifier.replace("-", "")[:12], 16)
 
 
 @every_resource
-async def test_what_is_created_is_what_is_got_and_listed(service: Service, case: Case) -> None:
+async def test_get_and_list_return_the_created_resource(service: Service, case: Case) -> None:
     created = await case.create(service)
     assert await case.get(service, created.id) == created
     assert await case.page(service) == ([created], "")
@@ -53,7 +53,9 @@ async def test_ids_are_uuids_of_version_7_that_increase(service: Service, case: 
 
 
 @every_resource
-async def test_both_times_are_that_of_the_creation_to_the_microsecond(service: Service, case: Case) -> None:
+async def test_both_times_of_a_new_resource_are_the_time_of_creation_in_microseconds(
+    service: Service, case: Case
+) -> None:
     shared = await references(service, case)
     before = time.time_ns() // 1000
     created = await case.create(service, **shared)
@@ -64,7 +66,7 @@ async def test_both_times_are_that_of_the_creation_to_the_microsecond(service: S
 
 
 @every_resource
-async def test_every_change_moves_update_time_and_the_strong_quoted_etag_and_nothing_else(
+async def test_every_update_changes_the_update_time_and_the_etag_but_not_the_create_time(
     service: Service, case: Case
 ) -> None:
     states = [await case.create(service)]
@@ -79,7 +81,7 @@ async def test_every_change_moves_update_time_and_the_strong_quoted_etag_and_not
 
 
 @every_resource
-async def test_output_only_fields_of_a_new_one_are_ignored(service: Service, case: Case) -> None:
+async def test_create_ignores_output_only_fields(service: Service, case: Case) -> None:
     sent = {name: OUTPUTS[name] for name in ["id", *OUTPUT_ONLY[case.name]]}
     created = await case.create(service, **sent)
     stored = await case.get(service, created.id)
@@ -89,9 +91,9 @@ async def test_output_only_fields_of_a_new_one_are_ignored(service: Service, cas
 
 
 @every_resource
-async def test_output_only_fields_of_an_update_are_ignored(service: Service, case: Case) -> None:
+async def test_update_ignores_output_only_fields(service: Service, case: Case) -> None:
     created = await case.create(service)
-    names = [name for name in OUTPUT_ONLY[case.name] if name != "etag"]  # which has to be the present one, or none
+    names = [name for name in OUTPUT_ONLY[case.name] if name != "etag"]  # which must be current or empty
     sent = type(created)(**{name: OUTPUTS[name] for name in names})
     sent.MergeFrom(without(created, [*names, "etag"]))
     for mask in (None, ["*"], ["display_name", "id", "etag", *names]):
@@ -103,14 +105,14 @@ async def test_output_only_fields_of_an_update_are_ignored(service: Service, cas
 
 
 @every_resource
-async def test_output_only_fields_may_hold_anything(service: Service, case: Case) -> None:
+async def test_output_only_fields_of_a_request_may_have_any_value(service: Service, case: Case) -> None:
     created = await case.create(service, id="none", etag=MEGABYTE, create_time=Timestamp(seconds=-1, nanos=-1))
     created.ClearField("etag")
     created.update_time.FromJsonString("0001-01-01T00:00:00Z")
     assert (await case.update(service, created)).id == created.id
 
 
-async def test_a_sent_actual_never_becomes_the_actual(service: Service) -> None:
+async def test_clients_cannot_set_the_actual_production(service: Service) -> None:
     factory_id = (await create_sprocket(service)).factory_id
     case = next(case for case in CASES if case.name == "factory")
     stored = await case.get(service, factory_id)

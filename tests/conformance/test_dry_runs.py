@@ -1,4 +1,4 @@
-"""Requests with validate_only: the answer that they would have had, and nothing happens (row 11)."""
+"""Dry runs (`validate_only`) return the response or the error of the request, and change nothing."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -20,13 +20,13 @@ every_resource = pytest.mark.parametrize("case", CASES, ids=lambda case: case.na
 
 
 async def outcome(service: Service, request: Write, **fields: Any) -> Any:
-    """Return what a write is answered, but for what no two of them have in common; or its error."""
+    """Return the response to a write without the fields that differ in every call, or its error."""
     try:
         response = request.response.FromString(await request.send(service, **fields))
     except grpc.aio.AioRpcError as error:
         trailers = dict(error.trailing_metadata() or ())
         status = Status.FromString(bytes(trailers["grpc-status-details-bin"]))
-        del status.details[-1]  # the id of the request
+        del status.details[-1]  # the RequestInfo, which differs in every call
         return status
     for field, value in response.ListFields():
         for message in value if field.is_repeated else [value]:
@@ -35,62 +35,62 @@ async def outcome(service: Service, request: Write, **fields: Any) -> Any:
     return response
 
 
-async def assert_tried_alike(service: Service, request: Write) -> dict[str, int]:
-    """Check that a dry run changes nothing, and is answered as the same request in earnest.
+async def assert_dry_run_predicts(service: Service, request: Write) -> dict[str, int]:
+    """Check that a dry run changes nothing, and returns the same as the real request.
 
     Returns:
-        How the tables grew by the latter.
+        The growth of the tables by the real request.
     """
     before = await dump(service)
-    tried = await outcome(service, request, validate_only=True)
+    predicted = await outcome(service, request, validate_only=True)
     assert await dump(service) == before
-    assert tried == await outcome(service, request)
+    assert predicted == await outcome(service, request)
     return growth(before, await dump(service))
 
 
 async def assert_refused_alike(service: Service, requests: AsyncIterator[Write]) -> None:
-    """Check that each is refused, in a dry run as in earnest."""
+    """Check that each request is refused, with the same error in a dry run."""
     async for request in requests:
-        assert await assert_tried_alike(service, request) == {}
+        assert await assert_dry_run_predicts(service, request) == {}
         assert isinstance(await outcome(service, request, validate_only=True), Status)
 
 
 @every_write
-async def test_what_would_succeed_is_answered_so_and_changes_nothing(service: Service, make: Maker) -> None:
+async def test_a_dry_run_returns_the_response_of_the_write_and_changes_nothing(service: Service, make: Maker) -> None:
     request = await make(service)
-    assert await assert_tried_alike(service, request) == request.growth
+    assert await assert_dry_run_predicts(service, request) == request.growth
 
 
 @every_resource
-async def test_a_dry_run_of_an_update_names_the_resource_and_keeps_its_creation(service: Service, case: Case) -> None:
+async def test_a_dry_run_of_an_update_returns_the_id_and_the_create_time(service: Service, case: Case) -> None:
     created = await case.create(service)
     message = type(created)(id=created.id, etag=created.etag, display_name="other")
     request = case.request("Update", validate_only=True, **{case.name: message})
-    tried = getattr(await case.method(service, "Update")(request), case.name)
-    assert (tried.id, tried.create_time, tried.display_name) == (created.id, created.create_time, "other")
-    assert tried.etag != created.etag
+    predicted = getattr(await case.method(service, "Update")(request), case.name)
+    assert (predicted.id, predicted.create_time, predicted.display_name) == (created.id, created.create_time, "other")
+    assert predicted.etag != created.etag
     assert await case.get(service, created.id) == created
 
 
 @every_resource
-async def test_a_dry_run_where_missing_is_allowed(service: Service, case: Case) -> None:
+async def test_a_dry_run_supports_allow_missing(service: Service, case: Case) -> None:
     message = await case.message(service)
     message.id = MISSING_ID
     deletion = case.request("Delete", id=MISSING_ID, allow_missing=True)
-    assert await assert_tried_alike(service, write(case, f"Delete{case.kind}", deletion, {})) == {}
+    assert await assert_dry_run_predicts(service, write(case, f"Delete{case.kind}", deletion, {})) == {}
     creating = case.request("Update", allow_missing=True, **{case.name: message})
     expected = (await creation(case)(service)).growth
-    assert await assert_tried_alike(service, write(case, f"Update{case.kind}", creating, {})) == expected
+    assert await assert_dry_run_predicts(service, write(case, f"Update{case.kind}", creating, {})) == expected
 
 
 @pytest.mark.parametrize("case", CASES[:3], ids=lambda case: case.name)
-async def test_a_dry_run_with_force(service: Service, case: Case) -> None:
+async def test_a_dry_run_supports_force(service: Service, case: Case) -> None:
     sprocket = await create_sprocket(service)
     factory = await CASES[2].get(service, sprocket.factory_id)
     ids = {"location": factory.location_id, "sprocket_type": sprocket.sprocket_type_id, "factory": factory.id}
     await create_sprocket(service, factory_id=factory.id)
     request = case.request("Delete", id=ids[case.name], force=True)
-    grown = await assert_tried_alike(service, write(case, f"Delete{case.kind}", request, {}))
+    grown = await assert_dry_run_predicts(service, write(case, f"Delete{case.kind}", request, {}))
     assert (
         grown
         == {
@@ -102,22 +102,22 @@ async def test_a_dry_run_with_force(service: Service, case: Case) -> None:
 
 
 @every_resource
-async def test_what_would_be_refused_is_refused_with_the_same_error(service: Service, case: Case) -> None:
-    await assert_refused_alike(service, wrong_requests(service, case))
+async def test_a_dry_run_returns_the_error_of_the_write(service: Service, case: Case) -> None:
+    await assert_refused_alike(service, invalid_requests(service, case))
 
 
-async def wrong_requests(service: Service, case: Case) -> AsyncIterator[Write]:
-    """Make requests that are wrong in themselves, or that the database says no to."""
+async def invalid_requests(service: Service, case: Case) -> AsyncIterator[Write]:
+    """Make requests that are invalid, or that conflict with the stored data."""
     stale, message = await case.create(service), await case.message(service)
     changed = await case.update(service, type(stale)(id=stale.id, display_name="changed"))
     missing = type(stale)(id=MISSING_ID, display_name="x")
     long = type(stale)(id=stale.id, display_name="x" * 64)
-    for wrong in (stale, missing, long, *with_missing_references(changed)):
-        yield write(case, f"Update{case.kind}", case.request("Update", **{case.name: wrong}), {})
+    for refused in (stale, missing, long, *with_missing_references(changed)):
+        yield write(case, f"Update{case.kind}", case.request("Update", **{case.name: refused}), {})
     mask = case.request("Update", update_mask={"paths": ["color"]}, **{case.name: changed})
     yield write(case, f"Update{case.kind}", mask, {})
-    for wrong in (long, *with_missing_references(message)):
-        yield write(case, f"Create{case.kind}", case.request("Create", **{case.name: wrong}), {})
+    for refused in (long, *with_missing_references(message)):
+        yield write(case, f"Create{case.kind}", case.request("Create", **{case.name: refused}), {})
     for fields in ({"id": "5"}, {"id": MISSING_ID}, {"id": stale.id, "etag": stale.etag}):
         yield write(case, f"Delete{case.kind}", case.request("Delete", **fields), {})
     if case.name != "sprocket":
@@ -125,7 +125,7 @@ async def wrong_requests(service: Service, case: Case) -> AsyncIterator[Write]:
 
 
 def with_missing_references(message: Any) -> list[Any]:
-    """Copy a message once for each reference it has, which is to something missing in the copy."""
+    """Return a copy of a message for each of its references, which refers to a missing resource in the copy."""
     copies = []
     for name in message.DESCRIPTOR.fields_by_name:
         if name.endswith("_id"):
@@ -146,19 +146,19 @@ async def used(service: Service, case: Case) -> str:
     return used[case.name]
 
 
-async def test_what_would_be_refused_in_a_batch_is_refused_with_the_same_error(service: Service) -> None:
-    await assert_refused_alike(service, wrong_batches(service))
+async def test_a_dry_run_returns_the_error_of_the_batch(service: Service) -> None:
+    await assert_refused_alike(service, invalid_batches(service))
 
 
-async def wrong_batches(service: Service) -> AsyncIterator[Write]:
-    """Make batches with one wrong item, of every kind of wrong, and batches of no item."""
+async def invalid_batches(service: Service) -> AsyncIterator[Write]:
+    """Make batches with one invalid item, and empty batches."""
     for name in BATCHES:
         request = type((await MAKERS[name](service)).request)()
         yield write(SPROCKET, name, request, {})
     creation = await MAKERS["BatchCreateSprockets"](service)
     good = creation.request.sprockets[0]
-    for wrong in (Sprocket(display_name="x"), *with_missing_references(good)):
-        request = type(creation.request)(sprockets=[good, wrong])
+    for refused in (Sprocket(display_name="x"), *with_missing_references(good)):
+        request = type(creation.request)(sprockets=[good, refused])
         yield write(SPROCKET, "BatchCreateSprockets", request, {})
     deletion = await MAKERS["BatchDeleteSprockets"](service)
     for identifier in ("5", MISSING_ID, deletion.request.ids[0]):
@@ -167,8 +167,8 @@ async def wrong_batches(service: Service) -> AsyncIterator[Write]:
         deletion.request.ids.pop()
 
 
-async def test_a_dry_run_sees_that_its_request_id_was_used_for_another_request(service: Service) -> None:
+async def test_a_dry_run_refuses_a_request_id_of_another_request(service: Service) -> None:
     first, second = await MAKERS["CreateLocation"](service), await MAKERS["CreateSprocketType"](service)
     await first.send(service, request_id=MISSING_ID)
-    tried = second.send(service, request_id=MISSING_ID, validate_only=True)
-    assert await invalid(tried, "ERROR_REASON_REQUEST_ID_REUSED") == ["request_id"]
+    dry_run = second.send(service, request_id=MISSING_ID, validate_only=True)
+    assert await invalid(dry_run, "ERROR_REASON_REQUEST_ID_REUSED") == ["request_id"]

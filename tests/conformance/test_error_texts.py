@@ -1,4 +1,4 @@
-"""Errors that arrive whatever was sent, and whose texts programs need not take apart (row 17)."""
+"""Errors fit into the trailers for any request, and their metadata has all variable parts of their messages."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -23,8 +23,8 @@ ABSURD_MASKS = {
     "one path of a megabyte": [MEGABYTE],
     "emoji": ["\N{GRINNING FACE}" * 60] * 1000,
     "long paths of emoji": ["\N{GRINNING FACE}" * 1000] * 100,
-    "what cannot be shown": ["\U0010ffff" * 60] * 1000,
-    "a megabyte of what cannot be shown": ["\U0010ffff" * 250_000],
+    "unprintable characters": ["\U0010ffff" * 60] * 1000,
+    "a megabyte of unprintable characters": ["\U0010ffff" * 250_000],
     "control characters": ["\x01\x7f" * 30] * 1000,
     "empty paths": [""] * 100_000,
 }
@@ -36,7 +36,7 @@ def test_every_reason_is_documented_with_its_code_and_an_example() -> None:
 
 
 @pytest.mark.parametrize("label", ABSURD_MASKS)
-async def test_the_error_of_an_absurd_mask_arrives(service: Service, label: str) -> None:
+async def test_a_client_receives_the_error_of_an_absurd_mask(service: Service, label: str) -> None:
     mask = ABSURD_MASKS[label]
     for case in CASES:
         message = getattr(case.pb, case.kind)(id=MISSING_ID)
@@ -44,8 +44,8 @@ async def test_the_error_of_an_absurd_mask_arrives(service: Service, label: str)
 
 
 @every_resource
-async def test_the_error_of_absurd_values_arrives(service: Service, case: Case) -> None:
-    texts = [field for field in fields_of(case.name) if isinstance(field.unfit, str)]
+async def test_a_client_receives_the_error_of_absurd_values(service: Service, case: Case) -> None:
+    texts = [field for field in fields_of(case.name) if isinstance(field.invalid_value, str)]
     absurd = {field.name: "\U0010ffff" * 40_000 for field in texts}
     create = case.method(service, "Create")(case.request("Create", **{case.name: absurd}))
     update = case.update(service, getattr(case.pb, case.kind)(id=MEGABYTE, **absurd), [*absurd, *["\x01" * 60] * 1000])
@@ -55,7 +55,7 @@ async def test_the_error_of_absurd_values_arrives(service: Service, case: Case) 
 
 
 Pair: TypeAlias = "list[Coroutine[Any, Any, object]]"
-"""Two calls that fail, and differ in one thing that the text of their errors might tell."""
+"""Two calls that fail, and differ in one value that their error messages may contain."""
 
 
 def _unknown_id(service: Service) -> Pair:
@@ -71,7 +71,7 @@ def _long_text(service: Service) -> Pair:
 
 
 def _unknown_path(service: Service) -> Pair:
-    return [CASES[0].update(service, Location(id=MISSING_ID), [path]) for path in ("a_stranger", "another")]
+    return [CASES[0].update(service, Location(id=MISSING_ID), [path]) for path in ("unknown_path", "another_path")]
 
 
 def _many_unknown_paths(service: Service) -> Pair:

@@ -1,4 +1,4 @@
-"""Etags: a change or a deletion that was decided on an old state does not happen (row 7)."""
+"""Etags: updates and deletes with a stale etag are aborted."""
 
 import asyncio
 from typing import Any
@@ -19,14 +19,14 @@ MALFORMED = ["5", "*", '"', '"5', '5"', 'W/"5"', 'w/"5"', ' "5"', '"5" ', '"5"\n
 
 
 async def stale(service: Service, case: Case) -> Any:
-    """Create a resource and change it; return it as it was before."""
+    """Create and update a resource, and return it as it was before the update."""
     created = await case.create(service)
     await case.update(service, renamed(created), ["display_name"])
     return created
 
 
 def renamed(message: Any) -> Any:
-    """Copy a resource, its etag too, under another name."""
+    """Return a copy of a resource, including the etag, with another name."""
     copy = type(message)()
     copy.CopyFrom(message)
     copy.display_name = f"{message.display_name}x"
@@ -51,13 +51,13 @@ async def test_a_stale_etag_aborts_an_update_and_nothing_changes(service: Servic
 @every_resource
 async def test_a_stale_etag_aborts_an_update_that_would_change_nothing(service: Service, case: Case) -> None:
     old = await stale(service, case)
-    nothing = type(old)(id=old.id, etag=old.etag)
+    unchanged = type(old)(id=old.id, etag=old.etag)
     with refuses(ABORTED, MISMATCH):
-        await case.update(service, nothing)
+        await case.update(service, unchanged)
 
 
 @every_resource
-async def test_a_stale_etag_aborts_a_deletion_forced_or_not(service: Service, case: Case) -> None:
+async def test_a_stale_etag_aborts_a_delete_with_and_without_force(service: Service, case: Case) -> None:
     old = await stale(service, case)
     for more in [{}, {"allow_missing": True}] + [{"force": True}] * (case.name != "sprocket"):
         with refuses(ABORTED, MISMATCH) as failure:
@@ -67,7 +67,7 @@ async def test_a_stale_etag_aborts_a_deletion_forced_or_not(service: Service, ca
 
 
 @every_resource
-async def test_the_right_etag_lets_an_update_and_a_deletion_pass(service: Service, case: Case) -> None:
+async def test_update_and_delete_succeed_with_the_current_etag(service: Service, case: Case) -> None:
     created = await case.create(service)
     updated = await case.update(service, renamed(created))
     assert updated.display_name == renamed(created).display_name
@@ -78,7 +78,7 @@ async def test_the_right_etag_lets_an_update_and_a_deletion_pass(service: Servic
 
 
 @every_resource
-async def test_without_an_etag_any_state_will_do(service: Service, case: Case) -> None:
+async def test_update_and_delete_without_an_etag_succeed_for_any_state(service: Service, case: Case) -> None:
     old = renamed(await stale(service, case))
     old.ClearField("etag")
     assert (await case.update(service, old)).display_name == old.display_name
@@ -87,7 +87,7 @@ async def test_without_an_etag_any_state_will_do(service: Service, case: Case) -
 
 
 @every_resource
-async def test_of_two_racing_writers_with_one_etag_exactly_one_gets_through(service: Service, case: Case) -> None:
+async def test_of_two_concurrent_updates_with_the_same_etag_exactly_one_succeeds(service: Service, case: Case) -> None:
     for _ in range(5):
         created = await case.create(service)
         first, second = renamed(created), renamed(renamed(created))
@@ -98,27 +98,25 @@ async def test_of_two_racing_writers_with_one_etag_exactly_one_gets_through(serv
 
 
 @every_resource
-async def test_an_update_that_races_a_deletion_with_the_same_etag_never_revives_it(
-    service: Service, case: Case
-) -> None:
+async def test_an_update_concurrent_with_a_delete_never_recreates_the_resource(service: Service, case: Case) -> None:
     for _ in range(5):
         created = await case.create(service)
         deletion = delete(service, case, id=created.id, etag=created.etag)
         outcomes = await outcomes_of(case.update(service, renamed(created)), deletion)
-        # Who comes second finds either another state or nothing.
+        # The second call finds another etag, or no resource.
         assert outcomes in (["OK", "ABORTED"], ["NOT_FOUND", "OK"])
         left = await case.method(service, "List")(case.request("List", filter=f"id = {created.id}"))
         assert len(getattr(left, case.plural)) == (outcomes[0] == "OK")
 
 
 async def outcomes_of(*calls: Any) -> list[str]:
-    """Make calls at once, and return how each ended."""
+    """Make concurrent calls, and return the status of each."""
     results = await asyncio.gather(*calls, return_exceptions=True)
     return [it.code().name if isinstance(it, grpc.aio.AioRpcError) else "OK" for it in results]
 
 
 @every_resource
-async def test_of_many_changes_at_once_each_has_an_etag_of_its_own(service: Service, case: Case) -> None:
+async def test_each_of_many_concurrent_updates_gets_a_distinct_etag(service: Service, case: Case) -> None:
     created = await case.create(service)
     messages = [type(created)(id=created.id, display_name=f"n{number}") for number in range(20)]
     changed = await asyncio.gather(*(case.update(service, message) for message in messages))
@@ -135,7 +133,7 @@ async def test_an_etag_is_strong_and_quoted(service: Service, case: Case) -> Non
 
 
 @every_resource
-async def test_a_malformed_etag_is_an_invalid_argument_that_names_it(service: Service, case: Case) -> None:
+async def test_a_malformed_etag_is_refused_and_its_path_is_named(service: Service, case: Case) -> None:
     created = await case.create(service)
     messages = [type(created)(id=created.id, etag=etag, display_name="x") for etag in MALFORMED]
     updates = [invalid(case.update(service, message)) for message in messages]
@@ -146,13 +144,15 @@ async def test_a_malformed_etag_is_an_invalid_argument_that_names_it(service: Se
 
 
 @every_resource
-async def test_an_etag_of_another_resource_is_not_right(service: Service, case: Case) -> None:
+async def test_the_etag_of_another_resource_is_refused(service: Service, case: Case) -> None:
     one, other = [await case.create(service) for _ in range(2)]
     await refusal(delete(service, case, id=one.id, etag=other.etag), ABORTED, MISMATCH)
 
 
 @every_resource
-async def test_an_etag_of_what_was_deleted_and_created_again_is_not_right(service: Service, case: Case) -> None:
+async def test_the_etag_from_before_a_delete_is_refused_after_the_resource_is_created_again(
+    service: Service, case: Case
+) -> None:
     created = await case.create(service)
     again = type(created)()
     again.CopyFrom(created)
@@ -163,7 +163,7 @@ async def test_an_etag_of_what_was_deleted_and_created_again_is_not_right(servic
     await refusal(delete(service, case, id=created.id, etag=created.etag), ABORTED, MISMATCH)
 
 
-async def test_sprockets_that_come_and_go_do_not_change_the_etag_of_their_factory(service: Service) -> None:
+async def test_creating_and_deleting_sprockets_does_not_change_the_etag_of_their_factory(service: Service) -> None:
     factory, kind = await create_factory(service), await create_sprocket_type(service)
     made = [await create_sprocket(service, factory_id=factory.id, sprocket_type_id=kind.id) for _ in range(2)]
     await CASES[3].delete(service, made[0].id)

@@ -1,4 +1,4 @@
-"""Every writable field: what is in its documented range is stored exactly, all else is refused by its name."""
+"""Every writable field: values in the documented range are stored exactly, other values are refused with its path."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ CASE_OF = {case.name: case for case in CASES}
 
 every_field = pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.path)
 every_field_of_free_values = pytest.mark.parametrize(
-    "field", [field for field in FIELDS if field.right], ids=lambda field: field.path
+    "field", [field for field in FIELDS if field.valid], ids=lambda field: field.path
 )
 
 
@@ -24,7 +24,7 @@ async def test_a_value_in_range_is_stored_exactly_by_create_and_update(service: 
     case = CASE_OF[field.resource]
     shared = await references(service, case)
     changing = await case.create(service, **shared)
-    for label, value in field.right.items():
+    for label, value in field.valid.items():
         created = await case.create(service, **shared | {field.name: value})
         updated = await case.update(service, type(created)(id=changing.id, **{field.name: value}), [field.name])
         stored = [await case.get(service, message.id) for message in (created, updated)]
@@ -38,18 +38,18 @@ async def test_a_value_out_of_range_is_refused_by_create_and_update(service: Ser
     stored = await case.create(service)
     create = case.method(service, "Create")
     calls = []
-    for value in field.wrong.values():
+    for value in field.invalid.values():
         changed = with_values(stored, {field.name: value})
         calls.append(invalid(create(case.request("Create", **{case.name: changed}))))
         calls.append(invalid(case.update(service, changed, [field.name])))
     refused = await asyncio.gather(*calls)
-    labels = [f"{verb}: {label}" for label in field.wrong for verb in ("Create", "Update")]
+    labels = [f"{verb}: {label}" for label in field.invalid for verb in ("Create", "Update")]
     assert dict(zip(labels, refused, strict=True)) == {label: [field.path] for label in labels}
     assert await case.page(service) == ([stored], "")
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_every_writable_field_is_tried_here(case: Case) -> None:
-    tried = {field.name for field in fields_of(case.name)}
+def test_these_tests_cover_every_writable_field(case: Case) -> None:
+    covered = {field.name for field in fields_of(case.name)}
     outputs = {"id", "create_time", "update_time", "etag", "sprocket_production_actual"}
-    assert tried == set(case.pb.DESCRIPTOR.message_types_by_name[case.kind].fields_by_name) - outputs
+    assert covered == set(case.pb.DESCRIPTOR.message_types_by_name[case.kind].fields_by_name) - outputs

@@ -1,4 +1,4 @@
-"""What nobody foresaw: INTERNAL with a request id that the log knows too, and not a word more (row 17)."""
+"""Unexpected errors: clients get INTERNAL with a request id, and the log has the details under the same id."""
 
 import logging
 
@@ -14,19 +14,19 @@ from tests.support.resources import CASES, Case
 from tests.support.service import Service
 
 INTERNAL = "ERROR_REASON_INTERNAL"
-SECRET = "hunter2"  # noqa: S105  # nobody's  # pragma: allowlist secret
+SECRET = "hunter2"  # noqa: S105  # a made-up secret  # pragma: allowlist secret
 
 TIMES_AS_TEXT = """
     ALTER TABLE {0} ALTER create_time DROP DEFAULT, ALTER create_time TYPE text;
     ALTER TABLE chart_entry ALTER time_micros TYPE text;
 """
-"""The statements that read a time fail in PostgreSQL, and the chart is one of texts, which a message refuses."""
+"""Statements that read a time fail in PostgreSQL, and a chart has times of type text, which the message refuses."""
 
 NAMES_AS_LISTS = """
     ALTER TABLE {0} DROP CONSTRAINT ck_{0}_display_name;
     ALTER TABLE {0} ALTER display_name TYPE text[] USING ARRAY[display_name];
 """
-"""No statement that reads fails, but no message can be made of what it returns."""
+"""Statements that read succeed, but the service cannot convert their rows to messages."""
 
 WRITES_FAIL = f"""
     CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
@@ -35,8 +35,8 @@ WRITES_FAIL = f"""
 """
 
 
-def assert_told_by_id_only(errors: dict[str, Failure], log: str) -> None:
-    """Check that each error has an id of its own, which leads to the log, and that all else is the same."""
+def assert_only_an_id_is_revealed(errors: dict[str, Failure], log: str) -> None:
+    """Check that each error has a unique id, which is in the log too, and that all errors are the same otherwise."""
     ids = [failure.info.metadata["request_id"] for failure in errors.values()]
     assert len(set(ids)) == len(ids)
     assert [failure.detail(RequestInfo).request_id for failure in errors.values()] == ids
@@ -47,7 +47,7 @@ def assert_told_by_id_only(errors: dict[str, Failure], log: str) -> None:
 
 
 async def broken(service: Service, database_url: str, damage: str, verbs: tuple[str, ...]) -> dict[str, Failure]:
-    """Damage every table, and return the errors of all methods that begin with these verbs."""
+    """Damage every table, and return the errors of all methods with these verbs."""
     requests = without_audit_log(await valid_requests(service))
     for table in TABLES:
         execute(database_url, damage.format(table))
@@ -67,17 +67,17 @@ async def broken(service: Service, database_url: str, damage: str, verbs: tuple[
         ),
     ],
 )
-async def test_the_unforeseen_is_internal_with_an_id_and_nothing_else(
+async def test_an_unexpected_error_is_internal_and_reveals_only_a_request_id(
     service: Service, database_url: str, caplog: pytest.LogCaptureFixture, damage: str, verbs: tuple[str, ...]
 ) -> None:
     with caplog.at_level(logging.ERROR):
         errors = await broken(service, database_url, damage, verbs)
     assert len(errors) >= 7
-    assert_told_by_id_only(errors, caplog.text)
+    assert_only_an_id_is_revealed(errors, caplog.text)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-async def test_a_constraint_that_nobody_foresaw_is_internal(
+async def test_the_violation_of_an_unknown_constraint_is_internal(
     service: Service, database_url: str, caplog: pytest.LogCaptureFixture, case: Case
 ) -> None:
     requests = await valid_requests(service)
@@ -87,5 +87,5 @@ async def test_a_constraint_that_nobody_foresaw_is_internal(
     writes = {path: requests[path] for verb in ("Create", "Update") if (path := f"{service_path}{verb}{case.kind}")}
     with caplog.at_level(logging.ERROR):
         errors = await failures(service, writes, grpc.StatusCode.INTERNAL, INTERNAL)
-    assert_told_by_id_only(errors, caplog.text)
+    assert_only_an_id_is_revealed(errors, caplog.text)
     assert (await case.page(service))[0] == stored

@@ -1,4 +1,4 @@
-"""Lists that are filtered, ordered and counted, and the tokens that go on with them (rows 3 and 22)."""
+"""Lists with filters, orders and total sizes, and their page tokens."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ VARIED: dict[str, list[dict[str, Any]]] = {
     "factory": [{"sprocket_production_goal": goal} for goal in (0, 5, 10, 2**40)],
     "sprocket": [{}, {}, {}, {}],
 }
-"""What is different in the fields that only one resource has."""
+"""Values of fields that only one resource has."""
 
 SELECTING: dict[str, dict[str, list[int]]] = {
     "location": {'city = "b*" AND address_2 = floor': [3, 7], "NOT city:aa": [2, 3, 6, 7]},
@@ -31,11 +31,11 @@ SELECTING: dict[str, dict[str, list[int]]] = {
     },
     "sprocket": {"display_name = b OR display_name = c AND display_name != c": [1, 5]},
 }
-"""Which of the eight that `create_varied` makes are selected by a filter."""
+"""The indexes of the resources from `create_varied` that a filter selects."""
 
 
 async def create_varied(service: Service, case: Case) -> list[Any]:
-    """Create eight, of which some are equal in each field but the id and the times; in the order of their ids."""
+    """Create eight resources, with ties in every field except the id and the times, and return them ordered by id."""
     shared = await references(service, case)
     names = list("abcd") * 2
     fields = [shared | {"display_name": name} | more for name, more in zip(names, VARIED[case.name] * 2, strict=True)]
@@ -43,7 +43,7 @@ async def create_varied(service: Service, case: Case) -> list[Any]:
 
 
 async def all_pages(service: Service, case: Case, size: int, **fields: Any) -> list[Any]:
-    """List all there is, page by page."""
+    """List all resources, page by page."""
     found, token = await case.page(service, page_size=size, **fields)
     while token:
         more, token = await case.page(service, page_size=size, page_token=token, **fields)
@@ -52,30 +52,30 @@ async def all_pages(service: Service, case: Case, size: int, **fields: Any) -> l
 
 
 def fields_of(case: Case) -> list[str]:
-    """Return the names of the fields of a resource that can be compared."""
+    """Return the names of the fields of a resource that filters and orders support."""
     descriptor = case.pb.DESCRIPTOR.message_types_by_name[case.kind]
     return [field.name for field in descriptor.fields if field.name != "etag"]
 
 
 def literal(value: Any) -> str:
-    """Write a value as a filter does."""
+    """Format a value as a literal of a filter."""
     if isinstance(value, str):
         return json.dumps(value)
     return str(value) if isinstance(value, int | float) else str(value.ToJsonString())
 
 
 def comparable(value: Any) -> Any:
-    """Return what a value is sorted by."""
+    """Return the sort key of a value."""
     return value if isinstance(value, str | int | float) else value.ToNanoseconds()
 
 
 def sorted_by(messages: Sequence[Any], field: str, *, descending: bool = False) -> list[Any]:
-    """Sort by a field, and what is equal by its id in the same direction."""
+    """Sort by a field, and ties by id in the same direction."""
     return sorted(messages, key=lambda it: (comparable(getattr(it, field)), it.id), reverse=descending)
 
 
 @every_resource
-async def test_every_field_but_the_etag_can_be_compared(service: Service, case: Case) -> None:
+async def test_every_field_but_the_etag_can_be_filtered(service: Service, case: Case) -> None:
     created = await create_varied(service, case)
     for field in fields_of(case):
         value = getattr(created[5], field)
@@ -108,7 +108,7 @@ async def test_a_filter_selects_as_documented(service: Service, case: Case) -> N
 
 
 @every_resource
-async def test_every_field_can_be_ordered_by_and_ties_come_once_by_id(service: Service, case: Case) -> None:
+async def test_every_field_can_be_ordered_by_with_ties_in_the_order_of_ids(service: Service, case: Case) -> None:
     created = await create_varied(service, case)
     for field in fields_of(case):
         upwards, downwards = await asyncio.gather(
@@ -119,7 +119,7 @@ async def test_every_field_can_be_ordered_by_and_ties_come_once_by_id(service: S
 
 
 @every_resource
-async def test_an_order_by_several_fields_pages_through_everything_once(service: Service, case: Case) -> None:
+async def test_paging_with_an_order_by_two_fields_lists_every_resource_once(service: Service, case: Case) -> None:
     created = await create_varied(service, case)
     latest_first = sorted_by(created, "create_time", descending=True)
     expected = sorted(latest_first, key=lambda message: str(message.display_name))
@@ -131,7 +131,7 @@ async def test_an_order_by_several_fields_pages_through_everything_once(service:
 
 
 @every_resource
-async def test_the_total_size_counts_what_the_filter_lets_through_on_every_page(service: Service, case: Case) -> None:
+async def test_every_page_has_the_total_size_of_the_filtered_list(service: Service, case: Case) -> None:
     await create_varied(service, case)
     for fields, expected in (
         ({}, [8, 8]),
@@ -143,7 +143,7 @@ async def test_the_total_size_counts_what_the_filter_lets_through_on_every_page(
 
 
 async def totals(service: Service, case: Case, **fields: Any) -> list[int]:
-    """List all there is, and return the total sizes of the pages."""
+    """List all resources, and return the total size of each page."""
     sizes: list[int] = []
     token: str | None = None
     while token != "":
@@ -155,10 +155,10 @@ async def totals(service: Service, case: Case, **fields: Any) -> list[int]:
 
 
 @every_resource
-async def test_a_token_goes_on_with_the_same_request_only(service: Service, case: Case) -> None:
+async def test_a_token_is_valid_for_the_same_request_only(service: Service, case: Case) -> None:
     created = await create_varied(service, case)
-    right = {"filter": "NOT display_name = a", "order_by": "display_name desc", "show_total_size": True}
-    _, token = await case.page(service, page_size=1, **right)
+    same = {"filter": "NOT display_name = a", "order_by": "display_name desc", "show_total_size": True}
+    _, token = await case.page(service, page_size=1, **same)
     others: list[dict[str, Any]] = [
         {"filter": "NOT display_name = b"},
         {"filter": ""},
@@ -167,15 +167,15 @@ async def test_a_token_goes_on_with_the_same_request_only(service: Service, case
         {"order_by": "display_name desc, id"},
         {"show_total_size": False},
     ]
-    calls = [invalid(case.page(service, page_token=token, **right | other), INVALID_PAGE_TOKEN) for other in others]
+    calls = [invalid(case.page(service, page_token=token, **same | other), INVALID_PAGE_TOKEN) for other in others]
     calls.append(invalid(case.page(service, page_token=token), INVALID_PAGE_TOKEN))
     assert await asyncio.gather(*calls) == [["page_token"]] * len(calls)
-    rest, _ = await case.page(service, page_token=token, page_size=8, **right)
+    rest, _ = await case.page(service, page_token=token, page_size=8, **same)
     assert rest == [created[index] for index in (3, 6, 2, 5, 1)]
 
 
 @every_resource
-async def test_a_token_of_a_plain_list_does_not_go_on_with_another(service: Service, case: Case) -> None:
+async def test_a_token_of_a_plain_list_is_refused_with_a_filter_or_an_order(service: Service, case: Case) -> None:
     await create_varied(service, case)
     _, token = await case.page(service, page_size=1)
     others: list[dict[str, Any]] = [{"filter": "a"}, {"order_by": "display_name"}, {"show_total_size": True}]
@@ -183,7 +183,7 @@ async def test_a_token_of_a_plain_list_does_not_go_on_with_another(service: Serv
     assert await asyncio.gather(*calls) == [["page_token"]] * len(others)
 
 
-WRONG_FILTERS = [
+INVALID_FILTERS = [
     "color = red",
     "display_name.color = red",
     "create_time > yesterday",
@@ -205,7 +205,7 @@ WRONG_FILTERS = [
     "-" * 1000 + "a",
     " ".join("a" * 101),
 ]
-WRONG_ORDERS = [
+INVALID_ORDERS = [
     "color",
     "display_name color",
     "display_name DESC DESC",
@@ -225,17 +225,17 @@ WRONG_ORDERS = [
 
 
 @every_resource
-async def test_what_cannot_be_understood_is_an_invalid_argument_that_names_it(service: Service, case: Case) -> None:
+async def test_an_invalid_filter_or_order_is_refused_and_its_path_is_named(service: Service, case: Case) -> None:
     await case.create(service)
-    filters = [invalid(case.page(service, filter=query)) for query in WRONG_FILTERS]
-    for query, fields in zip(WRONG_FILTERS, await asyncio.gather(*filters), strict=True):
+    filters = [invalid(case.page(service, filter=query)) for query in INVALID_FILTERS]
+    for query, fields in zip(INVALID_FILTERS, await asyncio.gather(*filters), strict=True):
         assert fields == ["filter"], query
-    orders = [invalid(case.page(service, order_by=order)) for order in WRONG_ORDERS]
-    for order, fields in zip(WRONG_ORDERS, await asyncio.gather(*orders), strict=True):
+    orders = [invalid(case.page(service, order_by=order)) for order in INVALID_ORDERS]
+    for order, fields in zip(INVALID_ORDERS, await asyncio.gather(*orders), strict=True):
         assert fields == ["order_by"], order
 
 
 @every_resource
-async def test_all_that_is_wrong_with_a_list_is_named_at_once(service: Service, case: Case) -> None:
+async def test_all_invalid_fields_of_a_list_are_reported_together(service: Service, case: Case) -> None:
     call = case.page(service, page_size=-1, filter="color = red", order_by="color")
     assert sorted(await invalid(call)) == ["filter", "order_by", "page_size"]

@@ -1,4 +1,4 @@
-"""Requests whose bytes are not the message (row 17)."""
+"""Requests whose bytes are not a valid message."""
 
 import asyncio
 
@@ -13,17 +13,17 @@ from tests.support.service import Service
 REFUSED = (grpc.StatusCode.INVALID_ARGUMENT, "ERROR_REASON_MALFORMED_REQUEST")
 
 MALFORMED = {
-    "no message at all": b"\xff" * 20,
-    "a length over the end": b"\x0a\x7fab",
-    "a tag that is cut": b"\x80",
-    "the field 0": b"\x02\x00",
-    "a group that never ends": b"\x0b",
+    "no message": b"\xff" * 20,
+    "a length beyond the end": b"\x0a\x7fab",
+    "a truncated tag": b"\x80",
+    "the field number 0": b"\x02\x00",
+    "a group without an end": b"\x0b",
     "text": b"<html>",
 }
 
 
 @pytest.mark.parametrize("resource", CASES, ids=lambda case: case.name)
-async def test_bytes_that_are_not_the_request_are_refused_by_every_method(service: Service, resource: Case) -> None:
+async def test_every_method_refuses_bytes_that_are_not_a_valid_request(service: Service, resource: Case) -> None:
     for method in METHODS:
         if method.containing_service.file is resource.pb.DESCRIPTOR:
             requests = MALFORMED | {"a string that is not UTF-8": with_broken_text(method.input_type)}
@@ -32,7 +32,7 @@ async def test_bytes_that_are_not_the_request_are_refused_by_every_method(servic
             assert dict(zip(requests, named, strict=True)) == dict.fromkeys(requests, path(method))
 
 
-async def test_a_field_that_the_server_does_not_know_is_ignored(service: Service) -> None:
+async def test_unknown_fields_are_ignored(service: Service) -> None:
     requests = await valid_requests(service)
     for method in sorted(METHODS, key=lambda method: "Delete" in method.name):
         await call(service, method, requests[path(method)] + b"\xfa\x7f\x03new")

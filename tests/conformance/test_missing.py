@@ -1,4 +1,4 @@
-"""Get, update and delete of what is not there, and of ids that are none (row 8)."""
+"""Get, update and delete of missing resources, and with malformed ids."""
 
 import asyncio
 
@@ -16,14 +16,14 @@ from tests.support.service import Service
 every_resource = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 VERBS = {"Get": "id", "Update": "{}.id", "Delete": "id"}
-"""What takes an id, and the path at which it does."""
+"""The verbs with an id, and the path of the id in the request."""
 
 OTHER_UUIDS = ["00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"]
 OTHER_UUIDS += ["9b2f5c1e-3c7d-4f7a-9d50-6a1f0e2b8c47"]  # version 4
 
 
 def assert_names(failure: Failure, kind: str, identifier: str) -> None:
-    """Check that an error says what is missing."""
+    """Check that an error names the missing resource."""
     resource = failure.detail(ResourceInfo)
     assert (resource.resource_type, resource.resource_name) == (f"sprocket.v1.{kind}", identifier)
     assert dict(failure.info.metadata) == {"resource_type": f"sprocket.v1.{kind}", "id": identifier}
@@ -31,7 +31,7 @@ def assert_names(failure: Failure, kind: str, identifier: str) -> None:
 
 
 async def act(service: Service, case: Case, verb: str, identifier: str) -> None:
-    """Get, update or delete the one with an id."""
+    """Get, update or delete the resource with an id."""
     if verb == "Update":
         message = await case.message(service)
         message.id = identifier
@@ -41,7 +41,7 @@ async def act(service: Service, case: Case, verb: str, identifier: str) -> None:
 
 
 @every_resource
-async def test_a_missing_one_is_not_found_by_get_update_and_delete(service: Service, case: Case) -> None:
+async def test_get_update_and_delete_of_a_missing_resource_are_not_found(service: Service, case: Case) -> None:
     deleted = (await case.create(service)).id
     await case.delete(service, deleted)
     for verb in VERBS:
@@ -53,7 +53,7 @@ async def test_a_missing_one_is_not_found_by_get_update_and_delete(service: Serv
 
 
 @every_resource
-async def test_an_update_of_nothing_is_not_found_if_the_resource_is_missing(service: Service, case: Case) -> None:
+async def test_an_update_without_changes_of_a_missing_resource_is_not_found(service: Service, case: Case) -> None:
     message = getattr(case.pb, case.kind)(id=MISSING_ID)
     for paths in (None, ["etag"]):
         with refuses(grpc.StatusCode.NOT_FOUND, RESOURCE_NOT_FOUND) as failure:
@@ -62,15 +62,15 @@ async def test_an_update_of_nothing_is_not_found_if_the_resource_is_missing(serv
 
 
 @every_resource
-async def test_the_id_of_another_kind_is_not_found(service: Service, case: Case) -> None:
-    stranger = (await CASES[CASES.index(case) - 1].create(service)).id
+async def test_the_id_of_another_resource_type_is_not_found(service: Service, case: Case) -> None:
+    other = (await CASES[CASES.index(case) - 1].create(service)).id
     with refuses(grpc.StatusCode.NOT_FOUND, RESOURCE_NOT_FOUND) as failure:
-        await case.get(service, stranger)
-    assert_names(failure, case.kind, stranger)
+        await case.get(service, other)
+    assert_names(failure, case.kind, other)
 
 
 @every_resource
-async def test_a_malformed_id_is_refused_by_its_path_by_get_update_and_delete(service: Service, case: Case) -> None:
+async def test_get_update_and_delete_refuse_a_malformed_id_and_name_its_path(service: Service, case: Case) -> None:
     for verb, path in VERBS.items():
         calls = (invalid(act(service, case, verb, identifier)) for identifier in MALFORMED_IDS.values())
         refused = dict(zip(MALFORMED_IDS, await asyncio.gather(*calls), strict=True))
@@ -83,7 +83,7 @@ async def test_the_chart_of_a_missing_factory_is_not_found(service: Service) -> 
     assert_names(failure, "Factory", MISSING_ID)
 
 
-async def test_a_malformed_factory_id_of_a_chart_is_refused_by_its_path(service: Service) -> None:
+async def test_a_malformed_factory_id_of_a_chart_is_refused_and_its_path_is_named(service: Service) -> None:
     calls = (invalid(read_chart(service, identifier)) for identifier in MALFORMED_IDS.values())
     refused = dict(zip(MALFORMED_IDS, await asyncio.gather(*calls), strict=True))
     assert refused == {label: ["factory_id"] for label in MALFORMED_IDS}

@@ -1,4 +1,4 @@
-"""`allow_missing`: a deletion that finds nothing is done, an update that finds nothing creates (row 9)."""
+"""`allow_missing`: deleting a missing resource succeeds, and updating a missing resource creates it."""
 
 import asyncio
 import uuid
@@ -25,30 +25,30 @@ REQUIRED = {
     "factory": ["location_id"],
     "sprocket": ["sprocket_type_id", "factory_id"],
 }
-"""What a resource needs beside a name."""
+"""The required fields of each resource except its name."""
 
 
 async def put(service: Service, case: Case, message: Any, paths: tuple[str, ...] = (), **fields: Any) -> Any:
-    """Update a resource, or create it if there is none."""
+    """Update a resource, or create it if it is missing."""
     request = case.request("Update", allow_missing=True, **{case.name: message}, **fields)
     request.update_mask.paths.extend(paths)
     return getattr(await case.method(service, "Update")(request), case.name)
 
 
 async def missing(service: Service, case: Case, **fields: Any) -> Any:
-    """Make a valid message with an id that nothing has."""
+    """Make a valid message with an unused id."""
     message = await case.message(service, **fields)
     message.id = str(uuid.uuid4())
     return message
 
 
 async def assert_none(service: Service, case: Case) -> None:
-    """Check that there is no resource of a kind."""
+    """Check that no resource of a kind exists."""
     assert await case.page(service) == ([], "")
 
 
 @every_resource
-async def test_deleting_what_is_missing_is_fine_if_that_is_allowed(service: Service, case: Case) -> None:
+async def test_deleting_a_missing_resource_succeeds_with_allow_missing(service: Service, case: Case) -> None:
     delete = case.method(service, "Delete")
     for more in [{}, {"etag": '"5"'}] + [{"force": True}] * (case.name != "sprocket"):
         await delete(case.request("Delete", id=MISSING_ID, allow_missing=True, **more))
@@ -57,7 +57,7 @@ async def test_deleting_what_is_missing_is_fine_if_that_is_allowed(service: Serv
 
 
 @every_resource
-async def test_deleting_what_is_there_deletes_it_as_ever(service: Service, case: Case) -> None:
+async def test_deleting_an_existing_resource_with_allow_missing_deletes_it(service: Service, case: Case) -> None:
     created = await case.create(service)
     for _ in range(2):
         await case.method(service, "Delete")(case.request("Delete", id=created.id, allow_missing=True))
@@ -65,7 +65,7 @@ async def test_deleting_what_is_there_deletes_it_as_ever(service: Service, case:
 
 
 @every_resource
-async def test_updating_what_is_missing_creates_all_of_it_with_its_id_whatever_the_mask(
+async def test_updating_a_missing_resource_creates_it_with_its_id_and_all_fields_for_any_mask(
     service: Service, case: Case
 ) -> None:
     for paths in ((), ("*",), ("display_name",), ("id",)):
@@ -80,7 +80,7 @@ async def test_updating_what_is_missing_creates_all_of_it_with_its_id_whatever_t
 
 
 @every_resource
-async def test_output_only_fields_of_what_is_created_are_ignored(service: Service, case: Case) -> None:
+async def test_output_only_fields_are_ignored_if_an_update_creates_the_resource(service: Service, case: Case) -> None:
     message = await missing(service, case)
     message.create_time.FromSeconds(1)
     message.update_time.FromSeconds(1)
@@ -93,7 +93,7 @@ async def test_output_only_fields_of_what_is_created_are_ignored(service: Servic
 
 
 @every_resource
-async def test_updating_what_is_there_updates_what_the_mask_says(service: Service, case: Case) -> None:
+async def test_updating_an_existing_resource_with_allow_missing_follows_the_mask(service: Service, case: Case) -> None:
     created = await case.create(service)
     message = type(created)(id=created.id, display_name="other", etag=created.etag)
     updated = await put(service, case, message, ("display_name",))
@@ -103,24 +103,24 @@ async def test_updating_what_is_there_updates_what_the_mask_says(service: Servic
 
 
 @every_resource
-async def test_without_it_updating_what_is_missing_is_not_found(service: Service, case: Case) -> None:
+async def test_updating_a_missing_resource_without_allow_missing_is_not_found(service: Service, case: Case) -> None:
     message = await missing(service, case)
     await refusal(case.update(service, message), grpc.StatusCode.NOT_FOUND, RESOURCE_NOT_FOUND)
     await assert_none(service, case)
 
 
 @every_resource
-async def test_nothing_invalid_is_created(service: Service, case: Case) -> None:
+async def test_an_update_with_allow_missing_creates_no_invalid_resource(service: Service, case: Case) -> None:
     message = await missing(service, case)
     empty = type(message)(id=message.id, display_name="x")
     for paths in ((), ("display_name",)):
-        wrong = await invalid(put(service, case, empty, paths))
-        assert wrong == [f"{case.name}.{name}" for name in REQUIRED[case.name]]
+        named = await invalid(put(service, case, empty, paths))
+        assert named == [f"{case.name}.{name}" for name in REQUIRED[case.name]]
     await assert_none(service, case)
 
 
 @every_resource
-async def test_nothing_is_created_with_a_malformed_id(service: Service, case: Case) -> None:
+async def test_an_update_with_allow_missing_refuses_a_malformed_id(service: Service, case: Case) -> None:
     message = await missing(service, case)
     for identifier in ("", "5", message.id.upper(), f"{message.id} "):
         message.id = identifier
@@ -129,7 +129,9 @@ async def test_nothing_is_created_with_a_malformed_id(service: Service, case: Ca
 
 
 @referring
-async def test_nothing_is_created_that_refers_to_what_is_missing(service: Service, case: Case, field: str) -> None:
+async def test_an_update_with_allow_missing_refuses_a_missing_reference(
+    service: Service, case: Case, field: str
+) -> None:
     message = await missing(service, case, **{field: MISSING_ID})
     failure = await refusal(put(service, case, message), grpc.StatusCode.FAILED_PRECONDITION, REFERENCE_NOT_FOUND)
     assert failure.info.metadata["fields"] == f"{case.name}.{field}"
@@ -137,7 +139,9 @@ async def test_nothing_is_created_that_refers_to_what_is_missing(service: Servic
 
 
 @every_resource
-async def test_an_etag_of_something_that_is_gone_creates_nothing(service: Service, case: Case) -> None:
+async def test_an_update_with_allow_missing_and_the_etag_of_a_deleted_resource_is_aborted(
+    service: Service, case: Case
+) -> None:
     message = await case.create(service)
     await case.delete(service, message.id)
     await refusal(put(service, case, message), grpc.StatusCode.ABORTED, "ERROR_REASON_ETAG_MISMATCH")
@@ -145,7 +149,7 @@ async def test_an_etag_of_something_that_is_gone_creates_nothing(service: Servic
 
 
 @every_resource
-async def test_ten_at_once_create_one(service: Service, case: Case) -> None:
+async def test_ten_concurrent_updates_with_allow_missing_create_one_resource(service: Service, case: Case) -> None:
     for count in range(1, 6):
         message = await missing(service, case)
         answers = await asyncio.gather(*(put(service, case, message) for _ in range(10)))

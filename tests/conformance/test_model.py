@@ -1,4 +1,4 @@
-"""Random sequences of all RPCs, against the service and against a plain model: there must be no difference."""
+"""Random sequences of all RPCs: the service and a model in plain Python must give the same results."""
 
 import asyncio
 import copy
@@ -23,9 +23,9 @@ from hypothesis.stateful import (
 from sprocket.v1.factory_pb2 import GetFactoryChartRequest
 from tests.support.books import assert_books_agree, query
 from tests.support.model import requests
-from tests.support.model.lists import Filter, page, wrong_in_list
+from tests.support.model.lists import Filter, invalid_list_fields, page
 from tests.support.model.remote import Ended, Remote, remote
-from tests.support.model.state import READS, Model, Place, RefusedError, refuse
+from tests.support.model.state import READS, ChartEntry, Model, RefusedError, refuse
 from tests.support.resources import CASES, Case, location, sprocket_type
 from tests.support.service import Service
 
@@ -52,8 +52,8 @@ _CHARTS = """
 """
 
 
-class ChartPoller(NamedTuple):
-    """A list that can be gone on with, from the row `last`, as it was, on."""
+class PageRequest(NamedTuple):
+    """A request for a page of a list, after the row `last` as it was on the page before."""
 
     case: Case
     request: Any
@@ -62,16 +62,16 @@ class ChartPoller(NamedTuple):
 
 
 class Comparison(RuleBasedStateMachine):
-    """Does the same to the service and to the model, and compares what they say."""
+    """Makes the same calls to the service and to the model, and compares the results."""
 
-    there: ClassVar[Remote]
+    remote: ClassVar[Remote]
 
     def __init__(self) -> None:
         super().__init__()
         self.model = Model()
         self.sent: list[tuple[Case, str, Any]] = []
-        self.chart_poller: list[ChartPoller] = []
-        self.there.run(query(self.there.service, _CLEAR))
+        self.page_requests: list[PageRequest] = []
+        self.remote.run(query(self.remote.service, _CLEAR))
 
     @initialize()
     def begin_with_two_factories_and_some_sprockets(self) -> None:
@@ -82,8 +82,8 @@ class Comparison(RuleBasedStateMachine):
             self.compare(FACTORY, "Create", FACTORY.request("Create", factory=made))
         one, two = self.model.stored["factory"]
         kind = next(iter(self.model.stored["sprocket_type"]))
-        several = [SPROCKET.pb.Sprocket(sprocket_type_id=kind, factory_id=key) for key in (one, one, two)]
-        self.compare(SPROCKET, "BatchCreate", SPROCKET.pb.BatchCreateSprocketsRequest(sprockets=several))
+        sprockets = [SPROCKET.pb.Sprocket(sprocket_type_id=kind, factory_id=key) for key in (one, one, two)]
+        self.compare(SPROCKET, "BatchCreate", SPROCKET.pb.BatchCreateSprocketsRequest(sprockets=sprockets))
 
     @rule(data=st.data(), case=CASE)
     def create(self, data: st.DataObject, case: Case) -> None:
@@ -133,7 +133,7 @@ class Comparison(RuleBasedStateMachine):
 
     @precondition(lambda self: self.sent)
     @rule(data=st.data())
-    def send_again(self, data: st.DataObject) -> None:
+    def retry(self, data: st.DataObject) -> None:
         case, verb, request = data.draw(st.sampled_from(self.sent))
         repeated = copy.deepcopy(request)
         repeated.validate_only = data.draw(st.booleans()) and data.draw(st.booleans())
@@ -142,46 +142,46 @@ class Comparison(RuleBasedStateMachine):
     @rule(data=st.data(), case=CASE)
     def list_first_page(self, data: st.DataObject, case: Case) -> None:
         request, chosen = self.draw(data, requests.listing, case)
-        self.compare_page(ChartPoller(case, request, chosen, None))
+        self.compare_page(PageRequest(case, request, chosen, None))
 
-    @precondition(lambda self: self.chart_poller)
+    @precondition(lambda self: self.page_requests)
     @rule(data=st.data())
     def list_next_page(self, data: st.DataObject) -> None:
-        self.compare_page(data.draw(st.sampled_from(self.chart_poller)))
+        self.compare_page(data.draw(st.sampled_from(self.page_requests)))
 
     @rule(data=st.data(), case=CASE, size=st.integers(1, 3))
     def list_all_pages(self, data: st.DataObject, case: Case, size: int) -> None:
         request, chosen = self.draw(data, requests.listing, case)
-        following: ChartPoller | None = ChartPoller(case, request, chosen, None)
-        while following is not None:
-            following = self.compare_page(following)
-            if following is not None:
-                following.request.page_size = size
+        wanted: PageRequest | None = PageRequest(case, request, chosen, None)
+        while wanted is not None:
+            wanted = self.compare_page(wanted)
+            if wanted is not None:
+                wanted.request.page_size = size
 
-    @precondition(lambda self: self.chart_poller)
+    @precondition(lambda self: self.page_requests)
     @rule(data=st.data(), changed=st.sampled_from(["filter", "order_by", "show_total_size", "page_token", "method"]))
-    def use_a_page_token_elsewhere(self, data: st.DataObject, changed: str) -> None:
-        following = data.draw(st.sampled_from(self.chart_poller))
+    def use_a_page_token_with_another_request(self, data: st.DataObject, changed: str) -> None:
+        wanted = data.draw(st.sampled_from(self.page_requests))
         expected = Ended(CODES["INVALID_PAGE_TOKEN"], "INVALID_PAGE_TOKEN", {"page_token"}, None)
-        assert self.there.call(*_elsewhere(following, changed)) == expected
+        assert self.remote.call(*_changed(wanted, changed)) == expected
 
     @invariant()
-    def books_and_rows_are_the_models(self) -> None:
-        chart_rows, rows = self.there.run(_look(self.there.service))
-        charts: dict[str, list[Place]] = defaultdict(list)
+    def charts_and_rows_equal_the_model(self) -> None:
+        chart_rows, rows = self.remote.run(_read_all(self.remote.service))
+        charts: dict[str, list[ChartEntry]] = defaultdict(list)
         for key, goal, actual in chart_rows:
             charts[key].append((goal, actual))
         assert charts == self.model.charts
         assert set(rows) == {(kind, key) for kind, stored in self.model.stored.items() for key in stored}
 
     def draw(self, data: st.DataObject, make: Callable[..., T], *arguments: Any) -> T:
-        """Draw a request that suits what there is."""
+        """Draw a request that fits the stored data."""
         request: T = data.draw(requests.drawn(make, self.model, *arguments))
         return request
 
     def compare(self, case: Case, verb: str, request: Any) -> None:
-        """Make a call, and have the model say what must come of it."""
-        actual = self.there.call(case, verb, request)
+        """Make a call, and compare its result with that of the model."""
+        actual = self.remote.call(case, verb, request)
         empty = [] if verb == "Chart" else _response(case, verb)
         response = empty if actual.response is None else actual.response
         expected = _ended(partial(self.model.answer, case, verb, request, response))
@@ -189,9 +189,9 @@ class Comparison(RuleBasedStateMachine):
         if verb not in READS and request.request_id:
             self.sent.append((case, verb, request))
 
-    def compare_page(self, wanted: ChartPoller) -> ChartPoller | None:
-        """List a page, and return how to go on, if there is more."""
-        actual = self.there.call(wanted.case, "List", wanted.request)
+    def compare_page(self, wanted: PageRequest) -> PageRequest | None:
+        """List a page, compare it with the model, and return the request for the next page, if there is one."""
+        actual = self.remote.call(wanted.case, "List", wanted.request)
         expected = _ended(partial(self.page, wanted, actual))
         assert actual == expected
         if actual.response is None or not actual.response.next_page_token:
@@ -199,13 +199,13 @@ class Comparison(RuleBasedStateMachine):
         request = copy.deepcopy(wanted.request)
         request.page_token = actual.response.next_page_token
         last = copy.deepcopy(getattr(actual.response, wanted.case.plural)[-1])
-        self.chart_poller.append(ChartPoller(wanted.case, request, wanted.chosen, last))
-        return self.chart_poller[-1]
+        self.page_requests.append(PageRequest(wanted.case, request, wanted.chosen, last))
+        return self.page_requests[-1]
 
-    def page(self, wanted: ChartPoller, actual: Ended) -> Any:
-        """Return the page to expect; only the server can make a token."""
+    def page(self, wanted: PageRequest, actual: Ended) -> Any:
+        """Return the expected page, with the page token of the actual response."""
         case, request, chosen, last = wanted
-        refuse("INVALID_FIELD", wrong_in_list(case, request, chosen))
+        refuse("INVALID_FIELD", invalid_list_fields(case, request, chosen))
         expected = page(self.model.stored[case.name].values(), request, chosen, last)
         response = _response(case, "List")
         getattr(response, case.plural).extend(expected.rows)
@@ -215,8 +215,8 @@ class Comparison(RuleBasedStateMachine):
         return response
 
 
-async def _look(service: Service) -> tuple[Sequence[Any], Sequence[Any]]:
-    """Read all charts and all ids, after checking that rows, counters and charts agree with each other."""
+async def _read_all(service: Service) -> tuple[Sequence[Any], Sequence[Any]]:
+    """Read all charts and all ids, and check that sprockets, counters and charts agree."""
     _, charts, rows = await asyncio.gather(assert_books_agree(service), query(service, _CHARTS), query(service, _IDS))
     return charts, [(kind, key) for kind, key in rows]
 
@@ -233,9 +233,9 @@ def _response(case: Case, verb: str) -> Any:
     return getattr(case.pb, f"{verb}{noun}Response")()
 
 
-def _elsewhere(following: ChartPoller, changed: str) -> tuple[Case, str, Any]:
-    """Change what must stay as it was while a list is followed."""
-    case, request = following.case, copy.deepcopy(following.request)
+def _changed(wanted: PageRequest, changed: str) -> tuple[Case, str, Any]:
+    """Return the call with one change that makes its page token invalid."""
+    case, request = wanted.case, copy.deepcopy(wanted.request)
     match changed:
         case "filter":
             request.filter += " id != 01937f2e-7d1c-7a40-8a53-0c7f5b1b9d59"
@@ -252,12 +252,12 @@ def _elsewhere(following: ChartPoller, changed: str) -> tuple[Case, str, Any]:
     return case, "List", request
 
 
-@pytest.mark.timeout(600)  # to find the shortest sequence that shows a difference takes minutes
-def test_random_sequences_of_all_calls_do_what_the_model_does(database_url: str) -> None:
+@pytest.mark.timeout(600)  # shrinking a failing sequence takes minutes
+def test_random_sequences_of_calls_have_the_results_of_the_model(database_url: str) -> None:
     chosen = settings(max_examples=40, stateful_step_count=30, deadline=None, print_blob=True)
     with remote(database_url) as remote_service:
 
         class Here(Comparison):
-            there = remote_service
+            remote = remote_service
 
         run_state_machine_as_test(Here, settings=chosen)

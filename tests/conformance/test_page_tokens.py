@@ -1,4 +1,4 @@
-"""Page tokens: nobody can read them, make one up, or take one elsewhere (rows 3 and 5)."""
+"""Page tokens are encrypted and authenticated, and valid for one method only."""
 
 import asyncio
 import base64
@@ -18,24 +18,24 @@ ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"  #
 
 
 async def token_of(service: Service, case: Case) -> str:
-    """Return a token that goes on after the first of several."""
+    """Create three resources, and return the token after the first one."""
     await create_several(service, case, 3)
     _, token = await case.page(service, page_size=1)
     return token
 
 
 async def assert_refused(service: Service, case: Case, tokens: list[str]) -> None:
-    """Check that none of these is taken."""
+    """Check that all tokens are refused."""
     calls = (invalid(case.page(service, page_token=token), INVALID_PAGE_TOKEN) for token in tokens)
     refused = await asyncio.gather(*calls)
     assert refused == [["page_token"]] * len(tokens)
 
 
 def flipped(token: str) -> list[str]:
-    """Change each character in turn: in its lowest bit, which in the last one may mean nothing, and beyond base64."""
-    pairs = [(place, ALPHABET[ALPHABET.index(it) ^ 1]) for place, it in enumerate(token)]
-    pairs += [(place, chr(ord(it) ^ 0x40)) for place, it in enumerate(token)]
-    return [f"{token[:place]}{other}{token[place + 1 :]}" for place, other in pairs]
+    """Return copies with one changed character: with another lowest bit (unused in the last one), or not in base64."""
+    pairs = [(index, ALPHABET[ALPHABET.index(it) ^ 1]) for index, it in enumerate(token)]
+    pairs += [(index, chr(ord(it) ^ 0x40)) for index, it in enumerate(token)]
+    return [f"{token[:index]}{other}{token[index + 1 :]}" for index, other in pairs]
 
 
 @every_resource
@@ -44,21 +44,23 @@ async def test_a_token_with_any_one_character_changed_is_refused(service: Servic
 
 
 @every_resource
-async def test_a_token_that_is_cut_or_has_more_in_it_is_refused(service: Service, case: Case) -> None:
+async def test_a_truncated_or_extended_token_is_refused(service: Service, case: Case) -> None:
     token = await token_of(service, case)
-    cut = [token[:length] for length in range(1, len(token))] + [token[start:] for start in range(1, len(token), 9)]
-    more = [f"{token[:9]}{middle}{token[9:]}" for middle in ("A", "\n", " ", "=", ".", "\0", "\u00e4")]
-    more += [f"{token}{end}" for end in ("A", "\n", " ", "\0", "%", token)]
-    await assert_refused(service, case, [*cut, *more, f" {token}"])
+    truncated = [token[:length] for length in range(1, len(token))] + [
+        token[start:] for start in range(1, len(token), 9)
+    ]
+    extended = [f"{token[:9]}{middle}{token[9:]}" for middle in ("A", "\n", " ", "=", ".", "\0", "\u00e4")]
+    extended += [f"{token}{end}" for end in ("A", "\n", " ", "\0", "%", token)]
+    await assert_refused(service, case, [*truncated, *extended, f" {token}"])
 
 
-async def test_a_token_that_somebody_padded_is_refused(service: Service) -> None:
+async def test_a_token_with_base64_padding_is_refused(service: Service) -> None:
     token = await token_of(service, CASES[0])
     await assert_refused(service, CASES[0], [token + "=" * count for count in range(1, 5)])
 
 
 @every_resource
-async def test_a_token_that_was_never_made_is_refused(service: Service, case: Case) -> None:
+async def test_a_made_up_token_is_refused(service: Service, case: Case) -> None:
     offset = base64.urlsafe_b64encode(b"50").decode()
     identifier = (await case.create(service)).id
     words = ["0", "1", "50", offset, "nonsense", " ", "\0", "=", "\u00e4", "\N{GRINNING FACE}", identifier, "A" * 228]
@@ -72,7 +74,7 @@ async def test_a_token_of_another_method_is_refused(service: Service, case: Case
 
 
 @every_resource
-async def test_a_token_is_safe_in_a_url_and_tells_nothing_about_where_it_goes_on(service: Service, case: Case) -> None:
+async def test_a_token_is_url_safe_and_does_not_reveal_its_content(service: Service, case: Case) -> None:
     created = await create_several(service, case, 3)
     _, token = await case.page(service, page_size=1)
     assert re.fullmatch(r"[A-Za-z0-9_~.-]+", token)
@@ -85,7 +87,7 @@ async def test_a_token_is_safe_in_a_url_and_tells_nothing_about_where_it_goes_on
 
 
 @every_resource
-async def test_a_token_is_good_for_every_server_on_the_database_and_for_more_than_once(
+async def test_a_token_is_valid_repeatedly_and_on_every_server_of_the_database(
     service: Service, database_url: str, case: Case
 ) -> None:
     created = await create_several(service, case, 3)

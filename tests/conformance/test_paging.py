@@ -1,4 +1,4 @@
-"""Page sizes, and walks through lists that change meanwhile (rows 1, 2 and 4)."""
+"""Page sizes, and paging through lists that change at the same time."""
 
 import asyncio
 from itertools import chain, cycle, islice
@@ -16,7 +16,7 @@ every_resource = pytest.mark.parametrize("case", CASES, ids=lambda case: case.na
 
 
 async def sizes_got(service: Service, case: Case, sizes: list[int]) -> dict[int, int]:
-    """List a first page of each size, and return how many came."""
+    """List the first page with each page size, and return the number of resources on it."""
     pages = await asyncio.gather(*(case.page(service, page_size=size) for size in sizes))
     return {size: len(messages) for size, (messages, _) in zip(sizes, pages, strict=True)}
 
@@ -40,7 +40,7 @@ async def test_page_sizes_are_50_by_default_and_1000_at_most(service: Service, c
 
 
 @every_resource
-async def test_a_server_may_be_set_up_with_smaller_pages(database_url: str, case: Case) -> None:
+async def test_settings_can_make_pages_smaller(database_url: str, case: Case) -> None:
     async with running_service(database_url, Settings(page_size_default=2, page_size_maximum=3)) as service:
         created = await create_several(service, case, 5)
         assert await sizes_got(service, case, [0, 1, 3, 4, 1_000_000]) == {0: 2, 1: 1, 3: 3, 4: 3, 1_000_000: 3}
@@ -54,20 +54,20 @@ async def test_a_negative_page_size_is_refused(service: Service, case: Case) -> 
 
 
 @every_resource
-async def test_a_page_token_does_not_excuse_a_negative_page_size(service: Service, case: Case) -> None:
+async def test_a_negative_page_size_is_refused_with_a_page_token_too(service: Service, case: Case) -> None:
     await create_several(service, case, 2)
     _, token = await case.page(service, page_size=1)
     assert await invalid(case.page(service, page_size=-1, page_token=token)) == ["page_size"]
 
 
 @every_resource
-async def test_an_empty_list_is_one_empty_last_page(service: Service, case: Case) -> None:
+async def test_an_empty_list_has_one_empty_page(service: Service, case: Case) -> None:
     for size in (0, 1, 1000):
         assert await case.page(service, page_size=size) == ([], "")
 
 
 @every_resource
-async def test_the_last_page_has_an_empty_token_also_if_it_is_full(service: Service, case: Case) -> None:
+async def test_the_last_page_has_an_empty_token_even_if_it_is_full(service: Service, case: Case) -> None:
     created = await create_several(service, case, 6)
     for size, lengths in {1: [1] * 6, 2: [2] * 3, 3: [3] * 2, 4: [4, 2], 6: [6], 7: [6]}.items():
         pages = await walk(service, case, size)
@@ -76,7 +76,7 @@ async def test_the_last_page_has_an_empty_token_also_if_it_is_full(service: Serv
 
 
 @every_resource
-async def test_the_last_page_is_empty_if_what_was_left_is_deleted(service: Service, case: Case) -> None:
+async def test_the_last_page_is_empty_if_the_remaining_resources_are_deleted(service: Service, case: Case) -> None:
     first, second = await create_several(service, case, 2)
     messages, token = await case.page(service, page_size=1)
     await case.delete(service, second.id)
@@ -84,9 +84,7 @@ async def test_the_last_page_is_empty_if_what_was_left_is_deleted(service: Servi
 
 
 @every_resource
-async def test_what_exists_throughout_is_listed_exactly_once_whatever_changes_between_pages(
-    service: Service, case: Case
-) -> None:
+async def test_changes_between_pages_neither_skip_nor_repeat_unchanged_resources(service: Service, case: Case) -> None:
     shared = await references(service, case)
     ids = [message.id for message in await create_several(service, case, 30)]
     doomed = iter(ids[2::5])
@@ -99,7 +97,7 @@ async def test_what_exists_throughout_is_listed_exactly_once_whatever_changes_be
         assert deleted.isdisjoint(message.id for message in messages)
         if not token:
             break
-        # The last one listed is where the token goes on; the next of the doomed may be listed or not yet.
+        # Delete the last listed resource, where the token continues, and another one, listed or not.
         gone = {messages[-1].id, next(doomed, messages[-1].id)} - deleted
         await asyncio.gather(*(case.delete(service, identifier) for identifier in gone))
         deleted |= gone
@@ -111,7 +109,7 @@ async def test_what_exists_throughout_is_listed_exactly_once_whatever_changes_be
 
 
 @every_resource
-async def test_a_token_goes_on_with_another_page_size(service: Service, case: Case) -> None:
+async def test_the_page_size_may_change_between_pages(service: Service, case: Case) -> None:
     created = await create_several(service, case, 12)
     first, token = await case.page(service, page_size=2)
     second, token = await case.page(service, page_size=7, page_token=token)
@@ -121,7 +119,7 @@ async def test_a_token_goes_on_with_another_page_size(service: Service, case: Ca
     assert token == ""
 
 
-async def test_the_largest_page_fits_into_what_clients_receive(service: Service) -> None:
+async def test_the_largest_page_fits_into_the_message_limit_of_clients(service: Service) -> None:
     limits = {"display_name": 63, "address": 200, "address_2": 200, "city": 100, "administrative_area": 100}
     fullest = {name: "\N{GRINNING FACE}" * limit for name, limit in limits.items()}
     location = next(case for case in CASES if case.name == "location")

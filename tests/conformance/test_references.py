@@ -1,4 +1,4 @@
-"""References to what does not exist (row 13), and the deletion of what is referred to (row 12)."""
+"""References to missing resources, and deletes of referenced resources."""
 
 import asyncio
 from typing import NamedTuple
@@ -43,8 +43,8 @@ def assert_names(failure: Failure, paths: list[str]) -> None:
     assert all(path in failure.message for path in paths)
 
 
-async def strangers(service: Service, reference: Reference) -> list[str]:
-    """Return ids that the field must not hold: of nothing, of another kind, and of what is no more."""
+async def missing_ids(service: Service, reference: Reference) -> list[str]:
+    """Return ids that the field must refuse: an unused one, one of a deleted resource, and one of another type."""
     deleted = (await reference.target.create(service)).id
     await reference.target.delete(service, deleted)
     other = SPROCKET_TYPE if reference.target is LOCATION else LOCATION
@@ -52,9 +52,9 @@ async def strangers(service: Service, reference: Reference) -> list[str]:
 
 
 @every_reference
-async def test_a_new_one_that_refers_to_nothing_is_refused(service: Service, reference: Reference) -> None:
+async def test_create_refuses_a_missing_reference(service: Service, reference: Reference) -> None:
     case, field, _ = reference
-    for identifier in await strangers(service, reference):
+    for identifier in await missing_ids(service, reference):
         with refuses(grpc.StatusCode.FAILED_PRECONDITION, REFERENCE_NOT_FOUND) as failure:
             await case.create(service, **{field: identifier})
         assert_names(failure, [f"{case.name}.{field}"])
@@ -62,10 +62,10 @@ async def test_a_new_one_that_refers_to_nothing_is_refused(service: Service, ref
 
 
 @every_reference
-async def test_an_update_that_refers_to_nothing_is_refused(service: Service, reference: Reference) -> None:
+async def test_update_refuses_a_missing_reference(service: Service, reference: Reference) -> None:
     case, field, _ = reference
     created = await case.create(service)
-    for identifier in await strangers(service, reference):
+    for identifier in await missing_ids(service, reference):
         for mask in (None, ["*"], [field]):
             with refuses(grpc.StatusCode.FAILED_PRECONDITION, REFERENCE_NOT_FOUND) as failure:
                 await case.update(service, with_values(created, {field: identifier}), mask)
@@ -74,7 +74,7 @@ async def test_an_update_that_refers_to_nothing_is_refused(service: Service, ref
     await assert_books_agree(service)
 
 
-async def test_all_references_to_nothing_are_listed_at_once(service: Service) -> None:
+async def test_all_missing_references_are_reported_together(service: Service) -> None:
     paths = ["sprocket.factory_id", "sprocket.sprocket_type_id"]
     missing = {"sprocket_type_id": MISSING_ID, "factory_id": MISSING_ID}
     with refuses(grpc.StatusCode.FAILED_PRECONDITION, REFERENCE_NOT_FOUND) as failure:
@@ -88,7 +88,7 @@ async def test_all_references_to_nothing_are_listed_at_once(service: Service) ->
 
 
 @every_reference
-async def test_what_is_referred_to_cannot_be_deleted(service: Service, reference: Reference) -> None:
+async def test_a_referenced_resource_cannot_be_deleted(service: Service, reference: Reference) -> None:
     case, field, target = reference
     created = await case.create(service)
     identifier = getattr(created, field)
@@ -103,7 +103,9 @@ async def test_what_is_referred_to_cannot_be_deleted(service: Service, reference
 
 
 @every_reference
-async def test_what_is_no_longer_referred_to_can_be_deleted(service: Service, reference: Reference) -> None:
+async def test_a_resource_can_be_deleted_once_it_is_no_longer_referenced(
+    service: Service, reference: Reference
+) -> None:
     case, field, target = reference
     first, second = await asyncio.gather(case.create(service), case.create(service))
     changed = type(first)(id=first.id, **{field: getattr(second, field)})

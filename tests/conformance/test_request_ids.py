@@ -1,4 +1,4 @@
-"""Requests with a request_id take effect once, however often and wherever they are sent (row 10)."""
+"""Requests with a request_id are idempotent: they take effect once, for any number of attempts on any servers."""
 
 import asyncio
 import uuid
@@ -29,13 +29,13 @@ def new_id() -> str:
 
 
 async def make_older(service: Service, interval: str) -> None:
-    """Set back the time of all remembered requests."""
+    """Make all recorded requests older by an interval."""
     statement = "UPDATE recorded_request SET create_time = create_time - CAST(:interval AS interval)"
     await query(service, statement, interval=interval)
 
 
 @every_write
-async def test_a_repeat_is_answered_as_the_first_time_and_does_nothing(service: Service, make: Maker) -> None:
+async def test_a_retry_returns_the_first_response_and_changes_nothing(service: Service, make: Maker) -> None:
     write, request_id = await make(service), new_id()
     before = await dump(service)
     first = await write.send(service, request_id=request_id)
@@ -47,7 +47,7 @@ async def test_a_repeat_is_answered_as_the_first_time_and_does_nothing(service: 
 
 
 @every_write
-async def test_of_twenty_at_once_on_two_servers_one_takes_effect_and_all_are_answered_alike(
+async def test_twenty_concurrent_attempts_on_two_servers_take_effect_once_and_get_the_same_response(
     service: Service, database_url: str, make: Maker
 ) -> None:
     write, request_id = await make(service), new_id()
@@ -61,7 +61,7 @@ async def test_of_twenty_at_once_on_two_servers_one_takes_effect_and_all_are_ans
 
 
 @every_resource
-async def test_a_repeat_is_answered_as_then_also_when_the_resource_has_changed_since(
+async def test_a_retry_returns_the_first_response_even_if_the_resource_has_changed(
     service: Service, case: Case
 ) -> None:
     write, request_id = await MAKERS[f"Create{case.kind}"](service), new_id()
@@ -75,7 +75,7 @@ async def test_a_repeat_is_answered_as_then_also_when_the_resource_has_changed_s
 
 
 @every_resource
-async def test_another_body_under_the_same_id_is_refused(service: Service, case: Case) -> None:
+async def test_a_different_request_with_the_same_request_id_is_refused(service: Service, case: Case) -> None:
     request_id, method = new_id(), case.method(service, "Create")
     message = await case.message(service)
     await method(case.request("Create", request_id=request_id, **{case.name: message}))
@@ -87,7 +87,7 @@ async def test_another_body_under_the_same_id_is_refused(service: Service, case:
 
 
 @every_write
-async def test_another_method_under_the_same_id_is_refused(service: Service, make: Maker) -> None:
+async def test_a_different_method_with_the_same_request_id_is_refused(service: Service, make: Maker) -> None:
     write, request_id = await make(service), new_id()
     others = [other for other in [await maker(service) for maker in MAKERS.values()] if other.path != write.path]
     await write.send(service, request_id=request_id)
@@ -97,7 +97,7 @@ async def test_another_method_under_the_same_id_is_refused(service: Service, mak
     assert await dump(service) == before
 
 
-async def test_another_method_is_refused_even_if_its_request_has_the_same_bytes(service: Service) -> None:
+async def test_a_different_method_is_refused_even_if_its_request_has_the_same_bytes(service: Service) -> None:
     fields = {"id": MISSING_ID, "allow_missing": True, "request_id": new_id()}
     first, second = CASES[:2]
     await first.method(service, "Delete")(first.request("Delete", **fields))
@@ -106,7 +106,9 @@ async def test_another_method_is_refused_even_if_its_request_has_the_same_bytes(
 
 
 @every_write
-async def test_of_two_bodies_at_once_under_one_id_one_is_refused(service: Service, make: Maker) -> None:
+async def test_of_two_different_concurrent_requests_with_one_request_id_one_is_refused(
+    service: Service, make: Maker
+) -> None:
     write, request_id = await make(service), new_id()
     other = await MAKERS["CreateLocation"](service)
     if other.path == write.path:
@@ -118,17 +120,19 @@ async def test_of_two_bodies_at_once_under_one_id_one_is_refused(service: Servic
 
 
 @every_write
-async def test_an_id_that_is_no_uuid_is_refused_and_nothing_happens(service: Service, make: Maker) -> None:
+async def test_a_request_id_that_is_not_a_uuid_is_refused_and_nothing_changes(service: Service, make: Maker) -> None:
     write = await make(service)
     before = await dump(service)
-    wrong = [text for text in MALFORMED_IDS.values() if text]  # an empty one is none
-    calls = [invalid(write.send(service, request_id=text)) for text in wrong]
-    assert await asyncio.gather(*calls) == [["request_id"]] * len(wrong)
+    malformed = [text for text in MALFORMED_IDS.values() if text]  # an empty request_id means no request_id
+    calls = [invalid(write.send(service, request_id=text)) for text in malformed]
+    assert await asyncio.gather(*calls) == [["request_id"]] * len(malformed)
     assert await dump(service) == before
 
 
 @every_resource
-async def test_a_wrong_id_is_named_with_all_else_that_is_wrong(service: Service, case: Case) -> None:
+async def test_an_invalid_request_id_is_reported_together_with_other_invalid_fields(
+    service: Service, case: Case
+) -> None:
     message = await case.message(service, display_name="x" * 64)
     create = case.request("Create", request_id="5", **{case.name: message})
     assert await invalid(case.method(service, "Create")(create)) == [f"{case.name}.display_name", "request_id"]
@@ -137,8 +141,8 @@ async def test_a_wrong_id_is_named_with_all_else_that_is_wrong(service: Service,
 
 
 @every_resource
-async def test_a_request_that_failed_can_be_sent_again_under_its_id(service: Service, case: Case) -> None:
-    """The same request, byte for byte, fails while its resource is missing, and succeeds when it is there."""
+async def test_a_failed_request_can_be_retried_with_its_request_id(service: Service, case: Case) -> None:
+    """The same request, byte for byte, fails while its resource is missing, and succeeds once it exists."""
     message = await case.message(service)
     message.id = new_id()
     put = case.request("Update", allow_missing=True, **{case.name: message})
@@ -155,10 +159,10 @@ async def test_a_request_that_failed_can_be_sent_again_under_its_id(service: Ser
 
 
 @pytest.mark.parametrize("name", ["CreateSprocket", "BatchCreateSprockets"])
-async def test_a_creation_that_failed_can_be_sent_again_when_its_factory_is_there(service: Service, name: str) -> None:
+async def test_a_failed_create_can_be_retried_once_its_factory_exists(service: Service, name: str) -> None:
     write, request_id = await MAKERS[name](service), new_id()
-    several = [write.request.sprocket] if name == "CreateSprocket" else write.request.sprockets
-    factory = await CASES[2].get(service, several[0].factory_id)
+    sprockets = [write.request.sprocket] if name == "CreateSprocket" else write.request.sprockets
+    factory = await CASES[2].get(service, sprockets[0].factory_id)
     await CASES[2].delete(service, factory.id)
     missed = write.send(service, request_id=request_id)
     await refusal(missed, grpc.StatusCode.FAILED_PRECONDITION, "ERROR_REASON_REFERENCE_NOT_FOUND")
@@ -166,11 +170,11 @@ async def test_a_creation_that_failed_can_be_sent_again_when_its_factory_is_ther
     await CASES[2].method(service, "Update")(CASES[2].request("Update", factory=factory, allow_missing=True))
     first = await write.send(service, request_id=request_id)
     assert await write.send(service, request_id=request_id) == first
-    assert len((await CASES[3].page(service))[0]) == len(several)
+    assert len((await CASES[3].page(service))[0]) == len(sprockets)
 
 
 @every_resource
-async def test_an_id_counts_as_new_after_24_hours_and_not_before(service: Service, case: Case) -> None:
+async def test_a_request_id_expires_after_24_hours(service: Service, case: Case) -> None:
     write, request_id = await MAKERS[f"Create{case.kind}"](service), new_id()
     first = await write.send(service, request_id=request_id)
     await make_older(service, "23 hours 59 minutes")
@@ -182,7 +186,7 @@ async def test_an_id_counts_as_new_after_24_hours_and_not_before(service: Servic
     assert len((await case.page(service))[0]) == 2
 
 
-async def test_another_request_may_have_an_id_after_24_hours(service: Service) -> None:
+async def test_a_different_request_may_use_an_expired_request_id(service: Service) -> None:
     request_id = new_id()
     await (await MAKERS["CreateLocation"](service)).send(service, request_id=request_id)
     await make_older(service, "24 hours 1 minute")
@@ -192,7 +196,7 @@ async def test_another_request_may_have_an_id_after_24_hours(service: Service) -
 
 
 @every_write
-async def test_a_dry_run_does_not_use_the_id_up(service: Service, make: Maker) -> None:
+async def test_a_dry_run_does_not_record_its_request_id(service: Service, make: Maker) -> None:
     write, request_id = await make(service), new_id()
     before = await dump(service)
     await write.send(service, request_id=request_id, validate_only=True)
@@ -202,8 +206,8 @@ async def test_a_dry_run_does_not_use_the_id_up(service: Service, make: Maker) -
 
 
 @asynccontextmanager
-async def forgetting(service: Service) -> AsyncIterator[None]:
-    """Run the clean-up in the background, every few milliseconds."""
+async def purging(service: Service) -> AsyncIterator[None]:
+    """Run the purge of expired requests in the background, every 5 ms."""
     task = asyncio.create_task(purge_expired_requests(service.database, 24, 0.005))
     try:
         yield
@@ -213,12 +217,12 @@ async def forgetting(service: Service) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def remembered(service: Service) -> int:
-    """Count the requests that the database remembers."""
+async def recorded(service: Service) -> int:
+    """Count the recorded requests."""
     return len(await query(service, "SELECT FROM recorded_request"))
 
 
-async def test_expired_requests_are_deleted_in_the_background_and_no_others(service: Service) -> None:
+async def test_only_expired_requests_are_purged_in_the_background(service: Service) -> None:
     location, request_id = await MAKERS["CreateLocation"](service), new_id()
     await query(
         service,
@@ -231,19 +235,19 @@ async def test_expired_requests_are_deleted_in_the_background_and_no_others(serv
         service, location.path, type(location.request)(request_id=request_id, location=location.request.location)
     )
     await make_older(service, "0 hours")
-    async with forgetting(service), asyncio.timeout(20):
-        while await remembered(service) > 1:  # noqa: ASYNC110  # there is no event
+    async with purging(service), asyncio.timeout(20):
+        while await recorded(service) > 1:  # noqa: ASYNC110  # there is no event
             await asyncio.sleep(0.01)
         await make_older(service, "23 hours")
-        await asyncio.sleep(0.05)  # a few rounds more
+        await asyncio.sleep(0.05)  # a few more purges
     assert await location.send(service, request_id=request_id) == first
 
 
-async def test_what_cannot_be_deleted_is_told_and_tried_again(
+async def test_a_failed_purge_is_logged_and_retried(
     service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    odd = text("SELECT 1 / 0")
-    monkeypatch.setattr("sprocket_grpc.storage.idempotency.purge", lambda connection, _: connection.execute(odd))
-    async with forgetting(service), asyncio.timeout(20):
+    failing = text("SELECT 1 / 0")
+    monkeypatch.setattr("sprocket_grpc.storage.idempotency.purge", lambda connection, _: connection.execute(failing))
+    async with purging(service), asyncio.timeout(20):
         while caplog.text.count("cannot be deleted") < 2:  # noqa: ASYNC110  # there is no event
             await asyncio.sleep(0.01)

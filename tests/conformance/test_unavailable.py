@@ -1,4 +1,4 @@
-"""A database that is away, behind, too busy or too slow, and changes that get in each other's way (row 17)."""
+"""An unavailable database, a missing schema, an exhausted pool, and lock timeouts."""
 
 import asyncio
 
@@ -23,18 +23,18 @@ BUSY = Settings(pool_size=1, pool_timeout_seconds=0.2)
 
 
 def assert_retry_is_advised(errors: dict[str, Failure]) -> None:
-    """Check that each error says when to try again."""
+    """Check that each error has a retry delay."""
     assert [
         path for path, failure in errors.items() if failure.detail(RetryInfo).retry_delay.ToNanoseconds() <= 0
     ] == []
 
 
-async def test_every_rpc_is_unavailable_while_the_database_is_gone_and_no_longer(
+async def test_every_rpc_is_unavailable_until_the_database_is_back(
     service: Service, database_url: str, postgres: str
 ) -> None:
     requests = await valid_requests(service)
     with closed_database(postgres, database_url):
-        for _ in range(2):  # on connections that broke, and on ones that cannot be made
+        for _ in range(2):  # on broken connections, then on connections that cannot be opened
             assert_retry_is_advised(await failures(service, requests, *UNAVAILABLE))
     for case in CASES:
         messages, _ = await case.page(service)
@@ -44,13 +44,13 @@ async def test_every_rpc_is_unavailable_while_the_database_is_gone_and_no_longer
 @pytest.mark.parametrize(
     "damage", ["DROP TABLE {} CASCADE", "ALTER TABLE {} DROP COLUMN display_name"], ids=["table", "column"]
 )
-async def test_every_rpc_that_misses_something_in_the_schema_is_unavailable(
+async def test_every_rpc_that_needs_a_missing_table_or_column_is_unavailable(
     service: Service, database_url: str, damage: str
 ) -> None:
     requests = without_audit_log(await valid_requests(service))
     for table in TABLES:
         execute(database_url, damage.format(table))
-    if "COLUMN" in damage:  # which neither a deletion nor a chart needs
+    if "COLUMN" in damage:  # deletes and charts do not need this column
         requests = {path: it for path, it in requests.items() if "Delete" not in path and "Chart" not in path}
     assert_retry_is_advised(await failures(service, requests, *UNAVAILABLE))
 
@@ -81,7 +81,7 @@ async def test_every_rpc_is_unavailable_while_no_connection_is_free(database_url
         ("lock_timeout", grpc.StatusCode.ABORTED, "ERROR_REASON_CONFLICTING_CHANGE"),
     ],
 )
-async def test_a_change_that_waits_too_long_for_another_one_is_undone(
+async def test_a_change_that_waits_too_long_for_a_lock_is_rolled_back(
     database_url: str, case: Case, setting: str, code: grpc.StatusCode, reason: str
 ) -> None:
     execute(database_url, f"ALTER DATABASE {make_url(database_url).database} SET {setting} = '200ms'")

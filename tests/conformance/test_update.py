@@ -1,4 +1,4 @@
-"""Which fields an update is about: no mask, named fields, `*`, and what a mask must not hold (row 6)."""
+"""The update mask: absent, with named fields, with `*`, and with invalid paths."""
 
 import asyncio
 from typing import Any
@@ -18,12 +18,13 @@ every_resource = pytest.mark.parametrize("case", CASES, ids=lambda case: case.na
 
 
 async def filled(service: Service, case: Case) -> Any:
-    """Create one in which no writable field is empty."""
-    return await case.create(service, **{field.name: field.fit for field in fields_of(case.name) if not field.required})
+    """Create a resource without empty writable fields."""
+    optional = {field.name: field.valid_value for field in fields_of(case.name) if not field.required}
+    return await case.create(service, **optional)
 
 
 @every_resource
-async def test_one_field_is_updated_if_it_is_the_only_one_named_or_the_only_one_populated(
+async def test_an_update_changes_only_the_field_in_the_mask_or_the_only_populated_field(
     service: Service, case: Case
 ) -> None:
     named, populated = await case.create(service), await case.create(service)
@@ -47,7 +48,7 @@ async def test_all_fields_can_be_updated_at_once(service: Service, case: Case) -
 
 
 @every_resource
-async def test_a_star_clears_optional_fields_that_are_empty(service: Service, case: Case) -> None:
+async def test_a_star_clears_empty_optional_fields(service: Service, case: Case) -> None:
     created = await filled(service, case)
     optional = [field.name for field in fields_of(case.name) if not field.required]
     updated = await case.update(service, without(created, optional), ["*"])
@@ -56,7 +57,7 @@ async def test_a_star_clears_optional_fields_that_are_empty(service: Service, ca
 
 
 @every_resource
-async def test_a_star_refuses_required_fields_that_are_empty(service: Service, case: Case) -> None:
+async def test_a_star_refuses_empty_required_fields(service: Service, case: Case) -> None:
     created = await filled(service, case)
     required = [field for field in fields_of(case.name) if field.required]
     for field in required:
@@ -67,7 +68,7 @@ async def test_a_star_refuses_required_fields_that_are_empty(service: Service, c
 
 
 @every_resource
-async def test_a_named_field_that_is_empty_is_refused_if_required(service: Service, case: Case) -> None:
+async def test_an_empty_required_field_in_the_mask_is_refused(service: Service, case: Case) -> None:
     created = await filled(service, case)
     for field in fields_of(case.name):
         if field.required:
@@ -76,7 +77,7 @@ async def test_a_named_field_that_is_empty_is_refused_if_required(service: Servi
 
 
 @every_resource
-async def test_a_named_field_that_is_empty_is_cleared_if_optional(service: Service, case: Case) -> None:
+async def test_an_empty_optional_field_in_the_mask_is_cleared(service: Service, case: Case) -> None:
     expected = await filled(service, case)
     for field in fields_of(case.name):
         if not field.required:
@@ -87,7 +88,7 @@ async def test_a_named_field_that_is_empty_is_cleared_if_optional(service: Servi
 
 
 @every_resource
-async def test_without_a_mask_an_empty_field_keeps_what_it_holds(service: Service, case: Case) -> None:
+async def test_without_a_mask_empty_fields_keep_their_values(service: Service, case: Case) -> None:
     created = await filled(service, case)
     assert await case.update(service, type(created)(id=created.id)) == created
     assert await case.get(service, created.id) == created
@@ -101,7 +102,7 @@ async def test_an_update_of_output_only_fields_alone_changes_nothing(service: Se
 
 
 @every_resource
-async def test_an_update_with_what_is_stored_keeps_it(service: Service, case: Case) -> None:
+async def test_an_update_with_the_stored_values_keeps_them(service: Service, case: Case) -> None:
     created = await filled(service, case)
     for mask in (None, ["*"]):
         updated = await case.update(service, without(created, ["etag"]), mask)
@@ -110,7 +111,7 @@ async def test_an_update_with_what_is_stored_keeps_it(service: Service, case: Ca
 
 
 @every_resource
-async def test_a_path_named_twice_counts_once(service: Service, case: Case) -> None:
+async def test_a_duplicate_path_in_the_mask_counts_once(service: Service, case: Case) -> None:
     created = await case.create(service)
     changed = type(created)(id=created.id, display_name="other")
     updated = await case.update(service, changed, ["display_name", "display_name"])
@@ -118,11 +119,11 @@ async def test_a_path_named_twice_counts_once(service: Service, case: Case) -> N
 
 
 @every_resource
-async def test_a_path_to_nothing_is_refused_whatever_is_beside_it(service: Service, case: Case) -> None:
+async def test_an_unknown_path_is_refused_alone_and_beside_a_known_one(service: Service, case: Case) -> None:
     created = await case.create(service)
     changed = type(created)(id=created.id, display_name="other")
-    strangers = ["nonsense", "", " ", "Display_name", "displayName", "display_name ", "display_name.foo", "."]
-    strangers += [
+    unknown = ["nonsense", "", " ", "Display_name", "displayName", "display_name ", "display_name.foo", "."]
+    unknown += [
         f"{case.name}.display_name",
         "display_name,etag",
         "*.*",
@@ -131,20 +132,20 @@ async def test_a_path_to_nothing_is_refused_whatever_is_beside_it(service: Servi
         "a\0b",
         "\u00e4",
     ]
-    masks = [[stranger] for stranger in strangers] + [["display_name", stranger] for stranger in strangers]
+    masks = [[path] for path in unknown] + [["display_name", path] for path in unknown]
     paths = await asyncio.gather(*(invalid(case.update(service, changed, mask)) for mask in masks))
     assert dict(zip(map(tuple, masks), paths, strict=True)) == {tuple(mask): ["update_mask"] for mask in masks}
     assert await case.get(service, created.id) == created
 
 
 @every_resource
-async def test_each_unknown_path_is_named(service: Service, case: Case) -> None:
+async def test_an_error_names_each_unknown_path(service: Service, case: Case) -> None:
     created = await case.create(service)
     with refuses(grpc.StatusCode.INVALID_ARGUMENT, INVALID_FIELD) as failure:
-        await case.update(service, created, ["first_stranger", "display_name", "second_stranger"])
+        await case.update(service, created, ["first_unknown", "display_name", "second_unknown"])
     first, second = failure.detail(BadRequest).field_violations
-    assert "first_stranger" in first.description
-    assert "second_stranger" in second.description
+    assert "first_unknown" in first.description
+    assert "second_unknown" in second.description
 
 
 @every_resource

@@ -1,4 +1,4 @@
-"""Several wrong fields at once: one error that lists them all, each with its full path (row 14)."""
+"""Requests with two or more invalid fields: one error lists all of them with their full paths."""
 
 import pytest
 
@@ -16,24 +16,24 @@ def all_paths(case: Case, *, only_required: bool = False) -> list[str]:
 
 
 @every_resource
-async def test_all_wrong_fields_of_a_new_one_are_listed_at_once(service: Service, case: Case) -> None:
-    unfit = {field.name: field.unfit for field in fields_of(case.name)}
-    request = case.request("Create", **{case.name: unfit})
+async def test_create_reports_all_invalid_fields_together(service: Service, case: Case) -> None:
+    invalid_values = {field.name: field.invalid_value for field in fields_of(case.name)}
+    request = case.request("Create", **{case.name: invalid_values})
     assert sorted(await invalid(case.method(service, "Create")(request))) == all_paths(case)
 
 
 @every_resource
-async def test_all_wrong_fields_of_an_update_are_listed_at_once(service: Service, case: Case) -> None:
+async def test_update_reports_all_invalid_fields_together(service: Service, case: Case) -> None:
     created = await case.create(service)
-    unfit = {field.name: field.unfit for field in fields_of(case.name)}
-    for mask in (None, ["*"], list(unfit)):
-        changed = type(created)(id=created.id, **unfit)
+    invalid_values = {field.name: field.invalid_value for field in fields_of(case.name)}
+    for mask in (None, ["*"], list(invalid_values)):
+        changed = type(created)(id=created.id, **invalid_values)
         assert sorted(await invalid(case.update(service, changed, mask))) == all_paths(case)
     assert await case.get(service, created.id) == created
 
 
 @every_resource
-async def test_all_missing_fields_are_listed_at_once_whether_the_message_is_empty_or_absent(
+async def test_all_missing_fields_of_an_empty_or_absent_message_are_reported_together(
     service: Service, case: Case
 ) -> None:
     required = all_paths(case, only_required=True)
@@ -45,14 +45,14 @@ async def test_all_missing_fields_are_listed_at_once_whether_the_message_is_empt
 
 
 @every_resource
-async def test_a_wrong_id_an_unknown_path_and_a_wrong_value_are_listed_at_once(service: Service, case: Case) -> None:
-    name = fields_of(case.name)[0]
-    message = type(await case.create(service))(id="nonsense", **{name.name: name.unfit})
-    paths = await invalid(case.update(service, message, [name.name, "nonsense"]))
-    assert sorted(paths) == sorted([f"{case.name}.id", name.path, "update_mask"])
+async def test_an_invalid_id_path_and_value_are_reported_together(service: Service, case: Case) -> None:
+    field = fields_of(case.name)[0]
+    message = type(await case.create(service))(id="nonsense", **{field.name: field.invalid_value})
+    paths = await invalid(case.update(service, message, [field.name, "nonsense"]))
+    assert sorted(paths) == sorted([f"{case.name}.id", field.path, "update_mask"])
 
 
 @every_resource
-async def test_a_wrong_page_size_and_a_wrong_token_are_listed_at_once(service: Service, case: Case) -> None:
+async def test_an_invalid_page_size_and_page_token_are_reported_together(service: Service, case: Case) -> None:
     request = case.page(service, page_size=-1, page_token="nonsense")  # noqa: S106  # no password
     assert sorted(await invalid(request)) == ["page_size", "page_token"]

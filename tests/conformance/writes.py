@@ -1,4 +1,4 @@
-"""One request of every method that changes something, what it does, and all that the database holds."""
+"""A request for every method that writes, its effect on the tables, and dumps of the database."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ SPROCKET = CASES[3]
 
 @dataclass(frozen=True)
 class Write:
-    """A request that succeeds if it is sent once, and fails or does more if it takes effect again.
+    """A request that succeeds once; if it takes effect a second time, it fails or changes more rows.
 
     Attributes:
-        path: The name under which its method is called.
+        path: The path of its method.
         request: The request.
         response: The type of its response.
-        growth: How many rows of each table there are more afterwards, of those that change.
+        growth: The number of added rows, of each table that changes.
     """
 
     path: str
@@ -32,15 +32,15 @@ class Write:
     growth: dict[str, int]
 
     async def send(self, service: Service, **fields: Any) -> bytes:
-        """Send the request with some fields set otherwise, and return the response as it was on the wire."""
+        """Send the request with some fields replaced, and return the serialised response."""
         request = type(self.request).FromString(self.request.SerializeToString())
         request.MergeFrom(type(self.request)(**fields))
         return await send(service, self.path, request)
 
 
 async def send(service: Service, path: str, request: Any) -> bytes:
-    """Call a method by its name, and return the bytes of its response."""
-    channel: Any = service.channel  # its types know no calls of bytes
+    """Call the method at a path, and return the serialised response."""
+    channel: Any = service.channel  # its types do not support calls with bytes
     answer: bytes = await channel.unary_unary(path)(request.SerializeToString())
     return answer
 
@@ -49,13 +49,13 @@ Maker = Callable[[Service], Awaitable[Write]]
 
 
 def write(case: Case, name: str, request: Any, growth: dict[str, int], resources: int = 1) -> Write:
-    """Describe a write by the name of its method, and by how many resources it is about."""
+    """Make a write from the name of its method, its request and its effect on the tables."""
     response = getattr(case.pb, f"{name}Response")
     return Write(f"/sprocket.v1.{case.kind}Service/{name}", request, response, growth | {"audit_entry": resources})
 
 
 def creation(case: Case) -> Maker:
-    """Return what makes a request to create a resource."""
+    """Return a function that makes a create request."""
 
     async def make(service: Service) -> Write:
         request = case.request("Create", **{case.name: await case.message(service)})
@@ -66,7 +66,7 @@ def creation(case: Case) -> Maker:
 
 
 def change(case: Case) -> Maker:
-    """Return what makes a request to update a resource, under its etag, in a way that the charts see."""
+    """Return a function that makes an update request with an etag, which adds chart entries where possible."""
 
     async def make(service: Service) -> Write:
         created = await case.create(service)
@@ -83,7 +83,7 @@ def change(case: Case) -> Maker:
 
 
 def deletion(case: Case) -> Maker:
-    """Return what makes a request to delete a resource."""
+    """Return a function that makes a delete request."""
 
     async def make(service: Service) -> Write:
         created = await case.create(service)
@@ -95,7 +95,7 @@ def deletion(case: Case) -> Maker:
 
 
 async def batch_creation(service: Service) -> Write:
-    """Make a request to create three sprockets of one factory."""
+    """Make a request that creates three sprockets of one factory."""
     shared: dict[str, Any] = dict(await references(service, SPROCKET))
     sprockets = [sprocket_pb2.Sprocket(display_name=str(number), **shared) for number in range(3)]
     request = sprocket_pb2.BatchCreateSprocketsRequest(sprockets=sprockets)
@@ -103,7 +103,7 @@ async def batch_creation(service: Service) -> Write:
 
 
 async def batch_deletion(service: Service) -> Write:
-    """Make a request to delete three sprockets of one factory."""
+    """Make a request that deletes three sprockets of one factory."""
     shared = await references(service, SPROCKET)
     created = [await SPROCKET.create(service, **shared) for _ in range(3)]
     request = sprocket_pb2.BatchDeleteSprocketsRequest(ids=[each.id for each in created])
@@ -118,13 +118,13 @@ every_write = pytest.mark.parametrize("make", list(MAKERS.values()), ids=list(MA
 
 
 async def dump(service: Service) -> dict[str, list[str]]:
-    """Return every row of every table, as text in some order."""
+    """Return every row of every table, as sorted texts."""
     tables = await query(service, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
     rows = {name: await query(service, f"SELECT row::text FROM {name} AS row") for (name,) in tables}  # noqa: S608  # our own names
     return {name: sorted(text for (text,) in found) for name, found in rows.items()}
 
 
 def growth(before: dict[str, list[str]], after: dict[str, list[str]]) -> dict[str, int]:
-    """Return how many rows more the second dump has, of the tables that have another number."""
+    """Return the number of added rows between two dumps, for the tables that grew or shrank."""
     more = {name: len(after[name]) - len(rows) for name, rows in before.items()}
     return {name: number for name, number in more.items() if number}

@@ -90,7 +90,9 @@ def test_a_reference_to_nothing_is_refused(connection: Connection, table: str, c
 
 
 @pytest.mark.parametrize(("table", "column", "referred"), REFERENCES[:3])
-def test_what_is_referred_to_cannot_be_deleted(connection: Connection, table: str, column: str, referred: str) -> None:
+def test_a_referenced_resource_cannot_be_deleted(
+    connection: Connection, table: str, column: str, referred: str
+) -> None:
     with pytest.raises(IntegrityError) as raised:
         connection.execute(text(f"DELETE FROM {referred}"))  # noqa: S608  # our own name
     assert f'"fk_{table}_{column}"' in str(raised.value)

@@ -1,4 +1,4 @@
-"""Looks into the books of a service: whether its sprockets, counters and charts agree; and fills long charts."""
+"""Checks that sprockets, counters and charts in the database agree, reads charts, and fills long ones."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -34,10 +34,10 @@ _FILL = [
 
 
 class Chart(NamedTuple):
-    """A chart as a client gets it, put together.
+    """A complete chart as a client reads it.
 
     Attributes:
-        times: When each entry was added, in microseconds since 1970.
+        times: The time of each entry, in microseconds since 1970.
         numbers: The goal and the actual of each entry.
     """
 
@@ -46,7 +46,7 @@ class Chart(NamedTuple):
 
 
 class Book(NamedTuple):
-    """All that the database holds about the production of one factory: each list has an item per chart entry."""
+    """The production data of one factory in the database; the lists have one item per chart entry."""
 
     goal: int
     actual: int
@@ -57,7 +57,7 @@ class Book(NamedTuple):
     actuals: list[int]
 
     def assert_in_order(self) -> None:
-        """Check that all its parts say the same, and that the chart is one: gapless, in order, each entry a change."""
+        """Check that counter, sprockets and chart agree, and that the chart has no gaps and only real changes."""
         assert self.actual == self.sprockets == self.actuals[-1]
         assert self.goal == self.goals[-1]
         assert self.sequences == list(range(1, len(self.sequences) + 1))
@@ -67,7 +67,7 @@ class Book(NamedTuple):
 
 
 async def query(service: Service, statement: str, **parameters: Any) -> Sequence[Any]:
-    """Run a statement on the service's database, and return its rows, if it has any."""
+    """Run a statement on the database of the service, and return its rows."""
 
     def work(connection: Connection) -> Sequence[Any]:
         result = connection.execute(text(statement), parameters)
@@ -77,18 +77,18 @@ async def query(service: Service, statement: str, **parameters: Any) -> Sequence
 
 
 async def fill_chart(service: Service, factory_id: str, entries: int) -> None:
-    """Give a factory a chart of as many entries, whose numbers are large and all different."""
+    """Give a factory a chart of `entries` entries, with large and distinct numbers."""
     for statement in _FILL:
         await query(service, statement, factory_id=factory_id, entries=entries)
 
 
 async def read_chart(service: Service, factory_id: str) -> Chart:
-    """Read a chart, and put its stretches together."""
+    """Read a chart to its end, and return it in one piece."""
     chart = Chart([], [])
     async for response in service.factories.GetFactoryChart(GetFactoryChartRequest(factory_id=factory_id)):
-        stretch = response.chart
-        chart.times.extend(stretch.time_micros)
-        goals, actuals = stretch.sprocket_production_goal, stretch.sprocket_production_actual
+        chunk = response.chart
+        chart.times.extend(chunk.time_micros)
+        goals, actuals = chunk.sprocket_production_goal, chunk.sprocket_production_actual
         chart.numbers.extend(zip(goals, actuals, strict=True))
     return chart
 
@@ -99,7 +99,7 @@ async def numbers_of(service: Service, factory_id: str) -> list[tuple[int, int]]
 
 
 async def assert_books_agree(service: Service) -> None:
-    """Check every factory: rows, counter and chart say the same, and the chart is in order."""
+    """Check for every factory that sprockets, counter and chart agree, and that the chart is in order."""
 
     def work(connection: Connection) -> list[Book]:
         return [Book(*row) for row in connection.execute(_FACTORIES)]

@@ -1,4 +1,4 @@
-"""A network between a service and its database that can be cut: nothing comes through any more, and nobody says so."""
+"""A TCP proxy between a service and its database that can drop all packets without closing the connections."""
 
 import asyncio
 import ctypes
@@ -15,8 +15,8 @@ from tests.support.ports import free_port
 
 only_on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a socket drop what arrives for it")
 
-# From asm-generic/socket.h. A filter sees each packet before TCP does; this one drops all of them, so that they are not
-# even acknowledged: what a cable does that was pulled out.
+# From asm-generic/socket.h. The kernel runs a socket filter before TCP handles a packet. This filter drops all packets,
+# so they are not acknowledged: the effect of an unplugged cable.
 _ATTACH_FILTER, _DETACH_FILTER = 26, 27
 _DROP_ALL = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))
 _FILTER = struct.pack("HxxxxxxP", 1, ctypes.addressof(_DROP_ALL))
@@ -25,11 +25,11 @@ _CHUNK_BYTES = 65536
 
 
 class Cable:
-    """Connections to a server through us.
+    """A proxy for the connections to a server.
 
     Attributes:
-        port: Where we take them, also after they were refused.
-        taken: How many we have taken.
+        port: The port that it listens on; it stays the same after `unplug`.
+        taken: The number of accepted connections.
     """
 
     def __init__(self, port: int) -> None:
@@ -40,11 +40,11 @@ class Cable:
         self.taken = 0
 
     async def plug_in(self) -> None:
-        """Take connections, on the same port as before."""
+        """Accept connections, on the same port as before."""
         self._server = await asyncio.start_server(self._connect, "127.0.0.1", self.port)
 
     async def unplug(self) -> None:
-        """Refuse connections, and reset those that there are."""
+        """Refuse new connections, and reset the existing ones."""
         assert self._server
         self._server.close()
         for stream in self._streams:
@@ -53,12 +53,12 @@ class Cable:
         await asyncio.sleep(0)
 
     def cut(self) -> None:
-        """Drop every packet that arrives for us from now on."""
+        """Drop all packets that arrive at the proxy from now on."""
         for each in self._sockets():
             try:
                 each.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, _FILTER)
             except PermissionError:
-                pytest.skip("this machine lets ordinary users drop no packets, by socket filters")
+                pytest.skip("this machine does not let ordinary users attach socket filters")
 
     def mend(self) -> None:
         """Let packets through again."""
@@ -74,10 +74,10 @@ class Cable:
         self.taken += 1
         with suppress(OSError):
             from_server, to_server = await asyncio.open_connection("127.0.0.1", self._target)
-            await asyncio.gather(_pass_on(reader, to_server), _pass_on(from_server, writer))
+            await asyncio.gather(_forward(reader, to_server), _forward(from_server, writer))
 
 
-async def _pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+async def _forward(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
     with suppress(OSError):
         while data := await source.read(_CHUNK_BYTES):
             target.write(data)
@@ -87,7 +87,7 @@ async def _pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -
 
 @asynccontextmanager
 async def cable_to(port: int) -> AsyncIterator[Cable]:
-    """Run a cable to a port of this machine until the block ends."""
+    """Run a proxy to a port of this machine until the block ends."""
     cable = Cable(port)
     await cable.plug_in()
     try:

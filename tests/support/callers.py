@@ -1,4 +1,4 @@
-"""Callers: the keys, tokens and certificates that they show. All are made when they are needed."""
+"""Credentials of callers: API keys, tokens and certificates, created when they are needed."""
 
 import json
 import time
@@ -27,40 +27,40 @@ _PUBLISH: dict[str, Any] = {"RS256": RSAAlgorithm, "ES256": ECAlgorithm, "EdDSA"
 
 
 def bearer(secret: str) -> Metadata:
-    """Return the metadata with which a caller sends a key or a token."""
+    """Return the metadata of a call with a bearer token."""
     return (("authorization", f"Bearer {secret}"),)
 
 
-def create_key(url: str, *rights: str, name: str = "tests", hours: int | None = None) -> NewKey:
-    """Make an API key and keep it in a database."""
+def create_key(url: str, *permissions: str, name: str = "tests", hours: int | None = None) -> NewKey:
+    """Create an API key in a database."""
     made = make_key()
     with create_plain_engine(url).begin() as connection:
-        api_key.create(connection, made.id, ValidKey(name, rights, made.secret_hash), hours)
+        api_key.create(connection, made.id, ValidKey(name, permissions, made.secret_hash), hours)
     return made
 
 
 class SigningKey(NamedTuple):
-    """A key of an issuer."""
+    """A signing key of an issuer."""
 
     algorithm: str
     key_id: str
     private: Any
 
     def token(self, *without: str, headers: dict[str, Any] | None = None, **claims: Any) -> str:
-        """Sign claims that are right, but for some that are missing or otherwise."""
+        """Return a signed token with valid claims, except for those that are removed or replaced."""
         now = int(time.time())
-        right = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ada", "exp": now + 600, "scope": "sprocket.admin"}
-        payload = {name: value for name, value in (right | claims).items() if name not in without}
+        valid = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ada", "exp": now + 600, "scope": "sprocket.admin"}
+        payload = {name: value for name, value in (valid | claims).items() if name not in without}
         return jwt.encode(payload, self.private, self.algorithm, {"kid": self.key_id} | (headers or {}))
 
     def published(self) -> dict[str, Any]:
-        """Return the public key as issuers publish it."""
+        """Return the public key as a JWK."""
         public = _PUBLISH[self.algorithm].to_jwk(self.private.public_key(), as_dict=True)
         return {**public, "kid": self.key_id, "alg": self.algorithm, "use": "sig"}
 
 
 def signing_key(algorithm: str, key_id: str = "first") -> SigningKey:
-    """Make a key of an issuer."""
+    """Create a signing key of an issuer."""
     if algorithm == "RS256":
         return SigningKey(algorithm, key_id, rsa.generate_private_key(65537, 2048))
     if algorithm == "ES256":
@@ -69,26 +69,26 @@ def signing_key(algorithm: str, key_id: str = "first") -> SigningKey:
 
 
 def key_set(*keys: SigningKey) -> str:
-    """Return what an issuer publishes."""
+    """Return the JWKS of an issuer."""
     return json.dumps({"keys": [key.published() for key in keys]})
 
 
 class Certificate(NamedTuple):
-    """A certificate and its key."""
+    """A certificate and its private key."""
 
     certificate: x509.Certificate
     private: ec.EllipticCurvePrivateKey
 
     @property
     def pem(self) -> bytes:
-        """The certificate."""
+        """The certificate in PEM."""
         return self.certificate.public_bytes(serialization.Encoding.PEM)
 
     @property
     def key_pem(self) -> bytes:
-        """The key."""
-        form, nothing = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        return self.private.private_bytes(serialization.Encoding.PEM, form, nothing)
+        """The private key in PEM."""
+        encoding, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+        return self.private.private_bytes(encoding, pkcs8, serialization.NoEncryption())
 
     def write(self, directory: Path) -> dict[str, Path]:
         """Write both into a directory, and return the settings that name them."""
@@ -101,7 +101,7 @@ class Certificate(NamedTuple):
 def certificate(
     common_name: str, names: list[x509.GeneralName] | None = None, issuer: Certificate | None = None
 ) -> Certificate:
-    """Make a certificate, or a root if there is no issuer."""
+    """Create a certificate; without an issuer, a root certificate."""
     private = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     now = datetime.now(UTC)
@@ -121,5 +121,5 @@ def certificate(
 
 
 def server_certificate(issuer: Certificate) -> Certificate:
-    """Make a certificate for a server on this machine."""
+    """Create a certificate for a server on this machine."""
     return certificate("server", [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))], issuer)

@@ -1,4 +1,4 @@
-"""A server of charts that says what a test tells it to, for what a real one does only when it breaks."""
+"""A fake chart server with scripted responses, for streams that a real server sends only when it fails."""
 
 import threading
 from collections.abc import Iterator
@@ -25,13 +25,13 @@ _SECOND = 1_000_000
 
 @dataclass
 class ChartServer:
-    """A server with one factory, whose chart is streamed as it was told.
+    """A server with one factory, whose chart is streamed from a script.
 
     Attributes:
-        streams: What each call is answered, one after the other: responses, and the status that ends the stream or None
-            for one that stays open.
-        requests: What was asked.
-        address: Where it listens.
+        streams: The streams for consecutive calls: the responses, and the final status, or None to keep the stream
+            open.
+        requests: The requests that it received.
+        address: The address that it listens on.
     """
 
     streams: list[tuple[list[GetFactoryChartResponse], grpc.StatusCode | None]]
@@ -40,13 +40,13 @@ class ChartServer:
     _end: threading.Event = field(default_factory=threading.Event)
 
     def get_factory(self, request: GetFactoryRequest, _: grpc.ServicerContext) -> GetFactoryResponse:
-        """Get the factory."""
+        """Return the factory."""
         return GetFactoryResponse(factory=Factory(id=request.id, display_name=TITLE))
 
     def get_chart(
         self, request: GetFactoryChartRequest, context: grpc.ServicerContext
     ) -> Iterator[GetFactoryChartResponse]:
-        """Stream what is next."""
+        """Send the next stream of the script."""
         responses, status = self.streams[len(self.requests)]
         self.requests.append(request)
         yield from responses
@@ -54,33 +54,33 @@ class ChartServer:
             context.add_callback(self._end.set)
             self._end.wait()
         elif status is not grpc.StatusCode.OK:
-            context.abort(status, "as it was told")
+            context.abort(status, "scripted")
 
 
 @contextmanager
 def chart_server(*streams: tuple[list[GetFactoryChartResponse], grpc.StatusCode | None]) -> Iterator[ChartServer]:
-    """Run one until the block ends."""
-    told = ChartServer(list(streams))
+    """Run a fake chart server until the block ends."""
+    chart_server = ChartServer(list(streams))
     server = grpc.server(ThreadPoolExecutor(4))
     handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
         "GetFactory": grpc.unary_unary_rpc_method_handler(
-            told.get_factory, GetFactoryRequest.FromString, GetFactoryResponse.SerializeToString
+            chart_server.get_factory, GetFactoryRequest.FromString, GetFactoryResponse.SerializeToString
         ),
         "GetFactoryChart": grpc.unary_stream_rpc_method_handler(
-            told.get_chart, GetFactoryChartRequest.FromString, GetFactoryChartResponse.SerializeToString
+            chart_server.get_chart, GetFactoryChartRequest.FromString, GetFactoryChartResponse.SerializeToString
         ),
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("sprocket.v1.FactoryService", handlers),))
-    told.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    chart_server.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     server.start()
     try:
-        yield told
+        yield chart_server
     finally:
         server.stop(None).wait()
 
 
 def stretch(token: str, *entries: tuple[int, int, int], end_of_history: bool = False) -> GetFactoryChartResponse:
-    """Make a response of entries: the second since 1970, the goal and the actual of each."""
+    """Make a response with entries: for each the Unix time in seconds, the goal and the actual."""
     times, goals, actuals = zip(*entries, strict=True) if entries else ((), (), ())
     chart = FactoryChart(
         time_micros=[each * _SECOND for each in times],

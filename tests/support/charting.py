@@ -1,4 +1,4 @@
-"""What the tests of the chart command share: factories with charts, and what is stored of them."""
+"""Helpers for tests of the chart command: create factories with charts, and read stored charts."""
 
 import csv
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Writes charts entry by entry, and reads the histories of their streams, checking what holds for every stream."""
+"""Writes charts with given entries, and reads the histories of streams, with checks that apply to every stream."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -37,17 +37,17 @@ class Entry(NamedTuple):
 
 
 def moment(micros: int, nanos: int = 0) -> Timestamp:
-    """Make a time of microseconds since 1970 and perhaps some nanoseconds."""
+    """Make a Timestamp from microseconds since 1970 and additional nanoseconds."""
     return Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1000 + nanos)
 
 
 def numbered(times: Iterable[int]) -> list[Entry]:
-    """Make a chart of which the numbers of each entry are its own."""
+    """Make a chart with entries at the given times, each with distinct numbers."""
     return [Entry(micros, 2**62 - number, 3 * number) for number, micros in enumerate(times, 1)]
 
 
 async def write_chart(service: Service, factory_id: str, entries: Sequence[Entry]) -> None:
-    """Give a factory another chart, or the same with more entries."""
+    """Replace the chart of a factory."""
     micros, goals, actuals = map(list, zip(*entries, strict=True))
     columns = {"micros": micros, "goals": goals, "actuals": actuals}
     for statement in _WRITE:
@@ -57,14 +57,14 @@ async def write_chart(service: Service, factory_id: str, entries: Sequence[Entry
 
 
 async def factory_with(service: Service, entries: Sequence[Entry]) -> str:
-    """Create a factory with a chart, and return its id."""
+    """Create a factory with the given chart, and return its id."""
     factory_id = (await create_factory(service)).id
     await write_chart(service, factory_id, entries)
     return factory_id
 
 
 async def read(service: Service, factory_id: str, **fields: Any) -> list[pb.GetFactoryChartResponse]:
-    """Stream a chart to its end, or with `follow` to the end of its history."""
+    """Read a chart to its end, or with `follow` to the end of its history."""
     request = pb.GetFactoryChartRequest(factory_id=factory_id, **fields)
     call = service.factories.GetFactoryChart(request)
     responses = []
@@ -76,12 +76,12 @@ async def read(service: Service, factory_id: str, **fields: Any) -> list[pb.GetF
     with_entries = [each for each in responses if each.chart.time_micros]
     flagged = [each for each in responses if each.begins_before_start_time]
     assert flagged in ([], with_entries[:1])
-    _assert_sound(responses)
+    _assert_complete(responses)
     return responses
 
 
 async def follow(service: Service, factory_ids: Sequence[str], **fields: Any) -> list[pb.FollowFactoryChartsResponse]:
-    """Stream charts to the end of their histories."""
+    """Follow charts to the end of their histories."""
     call = service.factories.FollowFactoryCharts(pb.FollowFactoryChartsRequest(factory_ids=factory_ids, **fields))
     responses = []
     async for response in call:
@@ -96,22 +96,24 @@ async def follow(service: Service, factory_ids: Sequence[str], **fields: Any) ->
         assert all(each.chart.time_micros for each in response.charts)
         assert begun.isdisjoint(each.factory_id for each in response.charts if each.begins_before_start_time)
         begun.update(here)
-    _assert_sound(responses)
+    _assert_complete(responses)
     return responses
 
 
-def _assert_sound(responses: Sequence[pb.GetFactoryChartResponse] | Sequence[pb.FollowFactoryChartsResponse]) -> None:
+def _assert_complete(
+    responses: Sequence[pb.GetFactoryChartResponse] | Sequence[pb.FollowFactoryChartsResponse],
+) -> None:
     assert [each.end_of_history for each in responses] == [False] * (len(responses) - 1) + [True]
     assert all(each.resume_token for each in responses)
 
 
 def entries_of(responses: Iterable[pb.GetFactoryChartResponse]) -> list[Entry]:
-    """Put the entries of a stream together."""
+    """Return all entries of a stream."""
     return [entry for each in responses for entry in _entries(each.chart)]
 
 
 def entries_by_factory(responses: Iterable[pb.FollowFactoryChartsResponse]) -> dict[str, list[Entry]]:
-    """Put the entries of each chart of a stream together, in the order in which the charts began."""
+    """Return all entries of a stream by factory, in the order in which the charts begin."""
     charts: dict[str, list[Entry]] = {}
     for each in (chart for response in responses for chart in response.charts):
         charts.setdefault(each.factory_id, []).extend(_entries(each.chart))
@@ -119,7 +121,7 @@ def entries_by_factory(responses: Iterable[pb.FollowFactoryChartsResponse]) -> d
 
 
 def begun_before(responses: Iterable[pb.FollowFactoryChartsResponse]) -> set[str]:
-    """Return the factories whose charts begin with an entry from before the start_time."""
+    """Return the ids of factories whose charts begin with an entry from before the start_time."""
     return {each.factory_id for response in responses for each in response.charts if each.begins_before_start_time}
 
 

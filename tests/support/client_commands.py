@@ -1,4 +1,4 @@
-"""What the tests of commands share that are clients: servers to call, and what commands answer."""
+"""Helpers for tests of client commands: servers to call, and the output of commands."""
 
 import csv
 import json
@@ -28,7 +28,7 @@ LOCATION = (
 
 @contextmanager
 def seeded_server(url: str) -> Iterator[ServeProcess]:
-    """Run a server on a migrated database, with the sample data."""
+    """Run a server on a migrated database with the sample data until the block ends."""
     with create_plain_engine(url).begin() as connection:
         seed(connection)
     with serving(database_url=url) as served:
@@ -36,31 +36,31 @@ def seeded_server(url: str) -> Iterator[ServeProcess]:
 
 
 def call(served: ServeProcess, *arguments: str, **settings: str) -> Finished:
-    """Run a command that asks a server."""
+    """Run a client command against a server."""
     return run(*arguments, client_server=served.address, **settings)
 
 
 def answer(served: ServeProcess, *arguments: str) -> Any:
-    """Run a command that succeeds, and return its JSON."""
+    """Run a client command that has to succeed, and return its JSON output."""
     finished = call(served, *arguments, "--output", "json")
     assert (finished.status, finished.errors) == (0, ""), finished
     return json.loads(finished.output)
 
 
 def rows(text: str) -> list[dict[str, str]]:
-    """Read CSV."""
+    """Parse CSV."""
     return list(csv.DictReader(text.splitlines()))
 
 
 @dataclass
 class FailingServer:
-    """A server that refuses to create locations as it was told, and then creates them.
+    """A server whose first calls of CreateLocation fail with given statuses.
 
     Attributes:
-        failures: What is answered first, one after the other.
-        requests: What was asked.
-        metadata: What was sent with it.
-        address: Where it listens.
+        failures: The statuses of the first calls, in order.
+        requests: The requests that it received.
+        metadata: The metadata of the calls that it received.
+        address: The address that it listens on.
     """
 
     failures: list[Status]
@@ -69,7 +69,7 @@ class FailingServer:
     address: str = ""
 
     def create(self, request: CreateLocationRequest, context: grpc.ServicerContext) -> CreateLocationResponse:
-        """Answer."""
+        """Fail with the next status, or return the location of the request."""
         self.requests.append(request)
         self.metadata.append({key: str(value) for key, value in context.invocation_metadata()})
         if self.failures:
@@ -79,26 +79,26 @@ class FailingServer:
 
 @contextmanager
 def failing_server(*failures: Status) -> Iterator[FailingServer]:
-    """Run one until the block ends."""
-    told = FailingServer(list(failures))
+    """Run a failing server until the block ends."""
+    failing = FailingServer(list(failures))
     server = grpc.server(ThreadPoolExecutor(2))
     handlers = {
         "CreateLocation": grpc.unary_unary_rpc_method_handler(
-            told.create, CreateLocationRequest.FromString, CreateLocationResponse.SerializeToString
+            failing.create, CreateLocationRequest.FromString, CreateLocationResponse.SerializeToString
         )
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("sprocket.v1.LocationService", handlers),))
-    told.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    failing.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     server.start()
     try:
-        yield told
+        yield failing
     finally:
         server.stop(None).wait()
 
 
 def failure(code: grpc.StatusCode, reason: str, retry_seconds: int | None = None) -> Status:
-    """Make a status as the service sends them."""
-    status = Status(code=code.value[0], message="as it was told")
+    """Make a status in the format of the service."""
+    status = Status(code=code.value[0], message="scripted")
     status.details.add().Pack(details.ErrorInfo(reason=f"ERROR_REASON_{reason}", domain="sprocket.internal"))
     if retry_seconds is not None:
         status.details.add().Pack(details.RetryInfo(retry_delay=Duration(seconds=retry_seconds)))

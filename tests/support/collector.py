@@ -1,4 +1,4 @@
-"""An OTLP collector in the process of the tests, which keeps what it is sent."""
+"""An OTLP collector in the process of the tests, which keeps all spans and metrics that it receives."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,17 +25,17 @@ _SERVICES = "opentelemetry.proto.collector"
 
 @dataclass(frozen=True)
 class Span:
-    """A span as it was sent.
+    """A received span.
 
     Attributes:
-        name: Its name.
-        trace_id: Its trace, in hexadecimal digits.
-        span_id: Its id, in hexadecimal digits.
-        parent_id: That of the span that it is under; empty if it is the first of its trace.
-        kind: Its kind, such as `SERVER`.
-        is_error: Whether its status is an error.
-        attributes: What else is said of it.
-        seconds: How long it took.
+        name: The name of the span.
+        trace_id: The id of the trace, in hexadecimal digits.
+        span_id: The id of the span, in hexadecimal digits.
+        parent_id: The id of the parent span; empty for a root span.
+        kind: The kind, such as `SERVER`.
+        is_error: Whether the status is an error.
+        attributes: The attributes of the span.
+        seconds: The duration.
     """
 
     name: str
@@ -50,12 +50,12 @@ class Span:
 
 @dataclass
 class Collector:
-    """A collector that runs.
+    """A running collector.
 
     Attributes:
-        address: Where it listens.
-        traces: The requests with spans.
-        metrics: The requests with metrics.
+        address: The address that it listens on.
+        traces: The received requests with spans.
+        metrics: The received requests with metrics.
     """
 
     address: str = ""
@@ -64,16 +64,16 @@ class Collector:
 
     @property
     def url(self) -> str:
-        """Where it is for those who send."""
+        """The URL for exporters."""
         return f"http://{self.address}"
 
     def settings(self, **fields: Any) -> Settings:
-        """Return settings that send all here and trace every call, unless the fields say otherwise."""
+        """Return settings that export to this collector and trace every call, with some fields replaced."""
         return Settings(otlp_endpoint=self.url).model_copy(update={"trace_sample_ratio": 1} | fields)
 
     @property
     def spans(self) -> list[Span]:
-        """All spans so far, in the order in which they ended."""
+        """All spans received so far, in the order of their ends."""
         return [
             _span(span)
             for request in self.traces
@@ -83,15 +83,15 @@ class Collector:
         ]
 
     def calls(self) -> list[Span]:
-        """Return the spans of calls."""
+        """Return the spans of server calls."""
         return [span for span in self.spans if span.kind == "SERVER"]
 
     def under(self, parent: Span) -> list[Span]:
-        """Return the spans under one."""
+        """Return the child spans of a span."""
         return [span for span in self.spans if span.parent_id == parent.span_id]
 
     def last_values(self, name: str) -> dict[frozenset[tuple[str, str]], float]:
-        """Return what a metric was last, by its attributes: its value, or how often a histogram was told of."""
+        """Return the last values of a metric by its attributes; for a histogram, its count."""
         return {
             frozenset((each.key, each.value.string_value) for each in point.attributes): _value(point)
             for metric in self._last_metrics()
@@ -100,7 +100,7 @@ class Collector:
         }
 
     def metric_names(self) -> set[str]:
-        """Return the names of all metrics that were sent last."""
+        """Return the names of all metrics in the last export."""
         return {metric.name for metric in self._last_metrics()}
 
     def _last_metrics(self) -> Iterator[Any]:

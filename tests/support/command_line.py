@@ -1,4 +1,4 @@
-"""The command line as people and orchestrators use it: real processes, none of our own settings, real signals."""
+"""Runs the command line as users and orchestrators do: in processes, with a clean environment and real signals."""
 
 import os
 import signal
@@ -18,14 +18,14 @@ _END_OF_ANNOUNCEMENT = "Ctrl-C stops it."
 
 
 class Finished(NamedTuple):
-    """How a command ended."""
+    """The exit status and the output of a command."""
 
     status: int
     output: str
     errors: str
 
     def assert_refused(self) -> None:
-        """Check that a person was told, and not shown what is inside."""
+        """Check that the command failed with an error message and without a traceback."""
         assert self.status == 1, self
         assert self.errors.splitlines()[-1].startswith("Error: ")
         assert "Traceback" not in self.errors
@@ -33,12 +33,12 @@ class Finished(NamedTuple):
 
 @dataclass
 class ServeProcess:
-    """A `sprocket-grpc serve` that runs.
+    """A running `sprocket-grpc serve`.
 
     Attributes:
-        process: Its process, which leads a process group of its own.
-        errors: The file that takes its standard error.
-        lines: What it has printed until it was ready.
+        process: The process, which is the leader of its own process group.
+        errors: The file with its standard error.
+        lines: The lines that it printed until it was ready.
     """
 
     process: subprocess.Popen[str]
@@ -47,31 +47,31 @@ class ServeProcess:
 
     @property
     def address(self) -> str:
-        """Where it says that it listens."""
+        """The address in its output."""
         [line] = [line for line in self.lines if " listens on " in line]
         return line.partition(" listens on ")[2].partition(",")[0]
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal the way it comes: SIGTERM to the process, and Ctrl-C to all that run in the terminal."""
+        """Send SIGINT to the process group, as a terminal does for Ctrl-C, and other signals to the process."""
         if number is signal.SIGINT:
             os.killpg(self.process.pid, number)
         else:
             self.process.send_signal(number)
 
     def end(self) -> Finished:
-        """Wait for its end, and return all it said."""
+        """Wait for the end of the process, and return its status and output."""
         output, _ = self.process.communicate(timeout=PATIENCE_SECONDS)
         self.errors.seek(0)
         return Finished(self.process.returncode, "\n".join([*self.lines, output]), self.errors.read())
 
 
 def run(*arguments: str, **settings: str) -> Finished:
-    """Run `sprocket-grpc` to its end, with these settings: `pool_size="1"` is SPROCKET_POOL_SIZE."""
+    """Run `sprocket-grpc` to its end, with settings: `pool_size="1"` sets SPROCKET_POOL_SIZE."""
     return run_program(*COMMAND, *arguments, **settings)
 
 
 def run_program(*command: str, **settings: str) -> Finished:
-    """Run a program to its end, with these settings."""
+    """Run a program to its end, with settings in its environment."""
     variables = environment(settings)
     done = subprocess.run(command, capture_output=True, check=False, env=variables, text=True, timeout=PATIENCE_SECONDS)
     return Finished(done.returncode, done.stdout, done.stderr)
@@ -79,7 +79,7 @@ def run_program(*command: str, **settings: str) -> Finished:
 
 @contextmanager
 def serving(*options: str, **settings: str) -> Iterator[ServeProcess]:
-    """Run `serve` on a free port, unless told otherwise; yield it once it is ready, and let nothing be left of it."""
+    """Run `serve`, on a free port unless `listen` is set; yield it once it is ready, and kill it in the end."""
     variables = environment({"listen": free_address()} | settings)
     with (
         tempfile.TemporaryFile("w+") as errors,
@@ -101,16 +101,16 @@ def serving(*options: str, **settings: str) -> Iterator[ServeProcess]:
 
 
 def environment(settings: dict[str, str]) -> dict[str, str]:
-    """Return the environment of this process with these settings and no others."""
+    """Return the environment of this process with the given settings, without its SPROCKET_* and PG* variables."""
     others = {name: value for name, value in os.environ.items() if not name.startswith(("SPROCKET_", "PG"))}
     return others | {f"SPROCKET_{name.upper()}": value for name, value in settings.items()}
 
 
 def interruptible_environment() -> dict[str, str]:
-    """Return the environment for a process that Ctrl-C is to end, in which coverage is not measured.
+    """Return the environment for a process that a test ends with SIGINT, without coverage measurement.
 
-    With concurrency = greenlet, coverage 7.17 looks up at every call of a function which greenlet runs, and takes each
-    exception there for an unknown greenlet: a KeyboardInterrupt that comes just then is lost.
+    With concurrency = greenlet, coverage 7.17 looks up the current greenlet at every function call, and ignores any
+    exception during this lookup. So a KeyboardInterrupt at that moment is lost.
     """
     return {name: value for name, value in environment({}).items() if not name.startswith("COVERAGE_")}
 
@@ -121,4 +121,4 @@ def _announcement(served: ServeProcess) -> Iterator[str]:
         yield line.rstrip("\n")
         if line.startswith(_END_OF_ANNOUNCEMENT):
             return
-    raise AssertionError(f"it ended before it was ready: {served.end()}")
+    raise AssertionError(f"the server ended before it was ready: {served.end()}")

@@ -17,9 +17,9 @@ class Block(NamedTuple):
     """A block of code.
 
     Attributes:
-        language: What it says that it is.
+        language: The language after the fence.
         line: The number of its first line in the document.
-        text: What is in it.
+        text: The content.
     """
 
     language: str
@@ -28,12 +28,12 @@ class Block(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A command with its answer, in a block that shows a terminal.
+    """A command and its output, in a block of type `console`.
 
     Attributes:
         line: The number of the line in the document.
-        command: The command, which may have several lines.
-        answer: What is shown below it.
+        command: The command, of one or more lines.
+        answer: The output below the command.
     """
 
     line: int
@@ -53,7 +53,7 @@ def blocks(document: str) -> Iterator[Block]:
 
 
 def steps(document: str) -> Iterator[Step]:
-    """Return the commands behind `$ ` in the blocks that show a terminal."""
+    """Return the commands after `$ ` in blocks of type `console`."""
     for block in blocks(document):
         if block.language == "console":
             for match in re.finditer(r"^\$ (.*?)(?=^\$ |\Z)", block.text, re.MULTILINE | re.DOTALL):
@@ -61,7 +61,7 @@ def steps(document: str) -> Iterator[Step]:
 
 
 def _step(line: int, lines: list[str]) -> Step:
-    """Tell the command, which ends with the first line that ends neither in a backslash nor within quotes."""
+    """Split the lines into command and output: the command continues while a line ends in a backslash or in quotes."""
     end = 1
     while end < len(lines) and not _is_complete("".join(lines[:end])):
         end += 1
@@ -86,7 +86,7 @@ def find_documents() -> list[Path]:
 
 
 def commands(document: str) -> Iterator[tuple[int, list[str]]]:
-    """Return what is to be typed, in blocks of a terminal or a shell: the line, and the words of one program each."""
+    """Return the commands in blocks of type `console` or shell: the line number, and the words of each program."""
     for step in steps(document):
         yield from ((step.line, words) for words in _programs(step.words))
     for block in blocks(document):
@@ -99,11 +99,11 @@ def _split(line: str) -> list[str]:
     try:
         return shlex.split(line, comments=True)
     except ValueError:
-        return []  # within a text of several lines
+        return []  # a line within a multi-line quotation
 
 
 def _programs(words: list[str]) -> Iterator[list[str]]:
-    """Divide a line at pipes and the like, and leave out what is set before a program."""
+    """Split the words of a line at pipes and other operators, without variable assignments before a program."""
     program: list[str] = []
     for word in [*words, ";"]:
         if word in {"|", "||", "&&", ";", "&"}:
@@ -120,12 +120,12 @@ def prose(document: str) -> str:
 
 
 def links(document: str) -> list[str]:
-    """Return where the links and pictures of a document lead."""
+    """Return the targets of links and images in a document."""
     return re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]*`", "", prose(document)))
 
 
 def anchors(document: str) -> set[str]:
-    """Return what links can point at, as GitHub makes it of headings."""
+    """Return the anchors that GitHub creates for the headings of a document."""
     seen: Counter[str] = Counter()
     found = set()
     for heading in re.findall(r"^#{1,6} (.*)$", prose(document), re.MULTILINE):

@@ -1,4 +1,4 @@
-"""Looks into the errors that a client gets."""
+"""Checks the errors that a client gets."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,12 +14,12 @@ _D = TypeVar("_D", bound=Message)
 
 
 class Failure:
-    """An error as a client got it; filled when the block of `fails` has ended.
+    """An error as a client receives it; its attributes are set after the block of `fails`.
 
     Attributes:
         code: The status code.
-        message: The text.
-        status: The google.rpc.Status of the trailers.
+        message: The message of the status.
+        status: The google.rpc.Status in the trailers.
     """
 
     code: grpc.StatusCode
@@ -27,7 +27,7 @@ class Failure:
     status: Status
 
     def detail(self, kind: type[_D]) -> _D:
-        """Return the one detail of a kind."""
+        """Return the only detail of a type."""
         message = kind()
         found = [each for each in self.status.details if each.Unpack(message)]
         assert len(found) == 1, f"{len(found)} details of type {kind.__name__} in {self.status}"
@@ -40,13 +40,13 @@ class Failure:
 
     @property
     def fields(self) -> list[str]:
-        """The paths of the fields that are wrong."""
+        """The paths of the invalid fields."""
         return [each.field for each in self.detail(details.BadRequest).field_violations]
 
 
 @contextmanager
 def fails(code: grpc.StatusCode) -> Iterator[Failure]:
-    """Expect the block to fail with a code, and with details that agree with it."""
+    """Expect the block to fail with a code, and with a google.rpc.Status that agrees with it."""
     failure = Failure()
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         yield failure

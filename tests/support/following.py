@@ -1,4 +1,4 @@
-"""Clients that follow charts, and keep what they are sent."""
+"""Clients that follow charts and keep all responses."""
 
 import asyncio
 from collections import defaultdict
@@ -27,11 +27,11 @@ def numbers(chart: FactoryChart) -> list[tuple[int, int]]:
     return list(zip(chart.sprocket_production_goal, chart.sprocket_production_actual, strict=True))
 
 
-class ChartPoller(Generic[_R]):
+class FollowedStream(Generic[_R]):
     """A stream that is read in the background until the block ends.
 
     Attributes:
-        responses: What has arrived.
+        responses: The responses received so far.
         call: The call.
     """
 
@@ -50,7 +50,7 @@ class ChartPoller(Generic[_R]):
             await self._reading
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until what has arrived fulfils a condition; fail if the stream ends before, or it takes too long."""
+        """Wait until a condition holds; fail if the stream ends before, or after `PATIENCE_SECONDS`."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not condition():
                 self._arrived.clear()
@@ -62,11 +62,11 @@ class ChartPoller(Generic[_R]):
                     raise AssertionError("the stream has ended")
 
     async def until_responses(self, count: int) -> None:
-        """Wait for so many responses, all together."""
+        """Wait until `count` responses have arrived in total."""
         await self.until(lambda: len(self.responses) >= count)
 
     async def ended(self) -> None:
-        """Wait for the end of the stream, and raise the error that it ends with."""
+        """Wait for the end of the stream, and raise its error."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             await self._reading
 
@@ -76,7 +76,7 @@ class ChartPoller(Generic[_R]):
             self._arrived.set()
 
 
-class OneFollowing(ChartPoller[GetFactoryChartResponse]):
+class OneFollowing(FollowedStream[GetFactoryChartResponse]):
     """A stream of GetFactoryChart with follow."""
 
     def __init__(self, channel: grpc.aio.Channel, factory_id: str, **fields: Any) -> None:
@@ -89,11 +89,11 @@ class OneFollowing(ChartPoller[GetFactoryChartResponse]):
         return [pair for response in self.responses for pair in numbers(response.chart)]
 
     async def until_entries(self, count: int) -> None:
-        """Wait for so many entries, all together."""
+        """Wait until `count` entries have arrived in total."""
         await self.until(lambda: len(self.numbers) >= count)
 
 
-class ManyFollowing(ChartPoller[FollowFactoryChartsResponse]):
+class ManyFollowing(FollowedStream[FollowFactoryChartsResponse]):
     """A stream of FollowFactoryCharts."""
 
     def __init__(self, channel: grpc.aio.Channel, factory_ids: list[str], **fields: Any) -> None:
@@ -110,5 +110,5 @@ class ManyFollowing(ChartPoller[FollowFactoryChartsResponse]):
         return dict(charts)
 
     async def until_entries(self, count: int) -> None:
-        """Wait for so many entries, of all factories together."""
+        """Wait until `count` entries of all factories have arrived in total."""
         await self.until(lambda: sum(map(len, self.charts.values())) >= count)

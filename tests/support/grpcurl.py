@@ -1,6 +1,7 @@
-"""grpcurl's command line and answers, for what is shown in documents: read, checked, and run by `buf curl`.
+"""Parses the grpcurl commands and answers in documents, and runs the commands with grpcurl or `buf curl`.
 
-A real grpcurl runs instead where there is one. It is in no package index that the project installs from.
+The tests use grpcurl if it is installed. Otherwise they use `buf curl`, since no package index that the project uses
+has grpcurl.
 """
 
 import base64
@@ -20,7 +21,7 @@ from google.rpc import error_details_pb2
 PATIENCE_SECONDS = 60
 BUF = Path(sys.executable).parent / "buf"
 
-# What documents may use of grpcurl's options, and what they are to buf.
+# The options of grpcurl that documents may use, and the equivalent options of buf.
 _FLAGS = {"-plaintext": "--http2-prior-knowledge", "-emit-defaults": "--emit-defaults"}
 _OPTIONS = {
     "-H": "--header",
@@ -30,35 +31,35 @@ _OPTIONS = {
     "-import-path": "--schema",
     "-key": "--key",
     "-max-time": "--timeout",
-    "-proto": None,  # buf reads all files of its schema
+    "-proto": None,  # not needed: buf reads all files of its schema
 }
 
 
-def _in_json_of_protobuf(data: str) -> str:
-    """Write a mask as protobuf's JSON has it; grpcurl takes the paths instead (grpcurl#393)."""
+def _to_protobuf_json(data: str) -> str:
+    """Convert a field mask to protobuf's JSON, a string; grpcurl expects a list of paths instead (grpcurl#393)."""
     request = json.loads(data)
     if "update_mask" in request:
-        request["update_mask"] = ",".join(map(_in_camel_case, request["update_mask"]["paths"]))
+        request["update_mask"] = ",".join(map(_to_camel_case, request["update_mask"]["paths"]))
     return json.dumps(request)
 
 
-def _in_camel_case(name: str) -> str:
+def _to_camel_case(name: str) -> str:
     return re.sub("_([a-z0-9])", lambda match: match[1].upper(), name)
 
 
-_VALUES: Mapping[str, Callable[[str], str]] = {"-d": _in_json_of_protobuf, "-max-time": "{}s".format}
+_VALUES: Mapping[str, Callable[[str], str]] = {"-d": _to_protobuf_json, "-max-time": "{}s".format}
 
 
 @dataclass(frozen=True)
 class Command:
-    """A call of grpcurl.
+    """A grpcurl command.
 
     Attributes:
-        flags: Its options without a value.
-        options: Its options with their values.
-        address: The server.
-        method: The method, as in `sprocket.v1.FactoryService/GetFactory`, or `list`.
-        service: What to list the methods of, if anything.
+        flags: The options without a value.
+        options: The options with their values.
+        address: The address of the server.
+        method: The method, such as `sprocket.v1.FactoryService/GetFactory`, or `list`.
+        service: The service whose methods are listed; None to list services.
     """
 
     flags: Sequence[str]
@@ -68,17 +69,17 @@ class Command:
     service: str | None = None
 
     @property
-    def request(self) -> Any:  # whatever JSON it is
-        """The request, in protobuf's JSON."""
-        return json.loads(_in_json_of_protobuf(dict(self.options).get("-d", "{}")))
+    def request(self) -> Any:  # any JSON value
+        """The request, as protobuf's JSON."""
+        return json.loads(_to_protobuf_json(dict(self.options).get("-d", "{}")))
 
     def arguments(self) -> list[str]:
-        """Write it as grpcurl takes it."""
+        """Return the command line for grpcurl."""
         options = [word for option in self.options for word in option]
         return ["grpcurl", *self.flags, *options, self.address, self.method, *([self.service] if self.service else [])]
 
     def for_buf(self) -> list[str]:
-        """Translate it, by the table that is in docs/grpcurl.md too."""
+        """Return the command line for `buf curl`, with the translation that docs/grpcurl.md documents."""
         options = [*map(_FLAGS.__getitem__, self.flags), "--protocol=grpc"]
         for name, value in self.options:
             if translated := _OPTIONS[name]:
@@ -90,10 +91,10 @@ class Command:
 
 
 def parse_command(words: Sequence[str]) -> Command:
-    """Read a command.
+    """Parse a grpcurl command.
 
     Raises:
-        ValueError: It is not one of grpcurl, or has an option that is not known here.
+        ValueError: The command is not grpcurl, or has an unsupported option.
     """
     if words[0] != "grpcurl":
         raise ValueError(f"not grpcurl: {words}")
@@ -105,21 +106,21 @@ def parse_command(words: Sequence[str]) -> Command:
         elif name in _OPTIONS and rest:
             options.append((name, rest.pop(0)))
         else:
-            raise ValueError(f"grpcurl's option {name} is not known here")
+            raise ValueError(f"unsupported option of grpcurl: {name}")
     if not (len(rest) == 2 or (len(rest) == 3 and rest[1] == "list")):
-        raise ValueError(f"grpcurl takes an address and a method, not {rest}")
+        raise ValueError(f"expected an address and a method, got {rest}")
     return Command(flags, options, *rest)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a call was answered.
+    """The answer to a call.
 
     Attributes:
-        lines: What was listed.
-        messages: The responses, with the names of fields as in the contract.
-        code: The code of the error, as in `NotFound`, if there was one.
-        text: The text of the error.
+        lines: The listed services or methods.
+        messages: The responses, with field names as in the contract.
+        code: The code of the error, such as `NotFound`; None without an error.
+        text: The message of the error.
         details: The details of the error, each with its `@type`.
     """
 
@@ -130,13 +131,13 @@ class Answer:
     details: list[Any] = field(default_factory=list)
 
     def comparable(self) -> dict[str, Any]:
-        """What must be the same each time: of a deadline, either end may be the first to tell, in words of its own."""
-        told = {} if self.code == "DeadlineExceeded" else {"text": self.text, "details": self.details}
-        return {"lines": self.lines, "messages": self.messages, "code": self.code, **told}
+        """Return the parts that are always the same. Client or server may detect a deadline first, and texts differ."""
+        error = {} if self.code == "DeadlineExceeded" else {"text": self.text, "details": self.details}
+        return {"lines": self.lines, "messages": self.messages, "code": self.code, **error}
 
 
 def parse_answer(text: str) -> Answer:
-    """Read an answer as grpcurl prints it."""
+    """Parse the output of grpcurl."""
     output, _, error = text.partition("ERROR:\n")
     if output.strip() and not output.startswith("{"):
         return Answer(lines=output.split())
@@ -149,7 +150,7 @@ def parse_answer(text: str) -> Answer:
 
 
 def call(command: Command, directory: Path) -> Answer:
-    """Run a command in a directory, by grpcurl or else by buf."""
+    """Run a command in a directory, with grpcurl if it is installed, otherwise with buf."""
     if shutil.which("grpcurl"):
         done = _run(command.arguments(), directory)
         return parse_answer(done.stdout + done.stderr)
@@ -172,26 +173,26 @@ def _run(arguments: Sequence[str], directory: Path) -> subprocess.CompletedProce
 
 
 def _read_all(text: str) -> list[Any]:
-    """Read one JSON document after the other."""
+    """Parse consecutive JSON documents."""
     messages, decoder = [], json.JSONDecoder()
     while text := text.lstrip():
         message, end = decoder.raw_decode(text)
-        messages.append(_with_names_of_the_contract(message))
+        messages.append(_with_snake_case_names(message))
         text = text[end:]
     return messages
 
 
-def _with_names_of_the_contract(value: Any) -> Any:  # whatever JSON it is
-    """Write the names of fields in snake_case: grpcurl does as the contract does, or in camelCase, by its version."""
+def _with_snake_case_names(value: Any) -> Any:  # any JSON value
+    """Convert field names to snake_case; grpcurl prints snake_case or camelCase, depending on its version."""
     if isinstance(value, Mapping):
         return {
-            re.sub("(?<=[a-z])([A-Z])", lambda match: f"_{match[1].lower()}", name): _with_names_of_the_contract(each)
+            re.sub("(?<=[a-z])([A-Z])", lambda match: f"_{match[1].lower()}", name): _with_snake_case_names(each)
             for name, each in value.items()
         }
-    return [_with_names_of_the_contract(each) for each in value] if isinstance(value, list) else value
+    return [_with_snake_case_names(each) for each in value] if isinstance(value, list) else value
 
 
-def _decode(detail: Mapping[str, str]) -> Any:  # whatever JSON it is
+def _decode(detail: Mapping[str, str]) -> Any:  # any JSON value
     message = getattr(error_details_pb2, detail["type"].removeprefix("google.rpc."))()
     message.ParseFromString(base64.b64decode(detail["value"] + "=="))
     return {"@type": f"type.googleapis.com/{detail['type']}"} | MessageToDict(message, preserving_proto_field_name=True)

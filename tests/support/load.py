@@ -1,4 +1,4 @@
-"""Clients that create sprockets without a pause, whatever happens, and keep books of what they are told."""
+"""Clients that create sprockets continuously, retry failed calls, and record the results."""
 
 import asyncio
 import time
@@ -25,15 +25,15 @@ SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERV
 
 
 class Load:
-    """Clients at work on one factory.
+    """Clients that create sprockets in one factory.
 
     Attributes:
-        factory_id: The factory.
-        acknowledged: The ids of the sprockets that were created, as far as the clients were told.
-        failures: How many calls failed, by their status.
-        retried: How many calls succeeded after they had failed at first.
-        longest: How long the longest call took, in seconds.
-        health: What the server last said of its health; 0 while it has said nothing.
+        factory_id: The id of the factory.
+        acknowledged: The ids of the sprockets that successful calls returned.
+        failures: The number of failed calls, by status code.
+        retried: The number of calls that succeeded after a retry.
+        longest: The duration of the longest call, in seconds.
+        health: The last health status that the server sent; 0 before the first one.
     """
 
     def __init__(self, address: str, factory_id: str, type_id: str) -> None:
@@ -48,16 +48,16 @@ class Load:
         self.health = 0
 
     async def until_acknowledged(self, more: int) -> None:
-        """Wait until so many more sprockets have been created."""
+        """Wait until `more` further creates have succeeded."""
         enough = len(self.acknowledged) + more
         await self._until(lambda: len(self.acknowledged) >= enough)
 
     async def until_failures(self, count: int) -> None:
-        """Wait until so many calls have failed."""
+        """Wait until `count` calls have failed in total."""
         await self._until(lambda: self.failures.total() >= count)
 
     async def until_health(self, health: int) -> None:
-        """Wait until the server says this of its health."""
+        """Wait until the server reports a health status."""
         await self._until(lambda: self.health == health)
 
     async def _until(self, condition: Any) -> None:
@@ -66,7 +66,7 @@ class Load:
                 await asyncio.sleep(0.01)
 
     async def run(self, clients: int) -> None:
-        """Let the clients work until told to stop; each repeats a call until it succeeds."""
+        """Run the clients until `stop`; each one retries a call until it succeeds."""
         async with grpc.aio.insecure_channel(self._address) as channel:
             watching = asyncio.create_task(self._watch(channel))
             await asyncio.gather(*(self._client(channel) for _ in range(clients)))
@@ -75,7 +75,7 @@ class Load:
                 await watching
 
     def stop(self) -> None:
-        """Let each client finish the sprocket that it is at."""
+        """Stop the clients after their current sprocket."""
         self._ends = True
 
     async def _client(self, channel: grpc.aio.Channel) -> None:
@@ -99,13 +99,13 @@ class Load:
         return True
 
     async def _watch(self, channel: grpc.aio.Channel) -> None:
-        health: Any = HealthStub(channel)  # the types know its blocking form only
+        health: Any = HealthStub(channel)  # its types support the blocking client only
         async for response in health.Watch(HealthCheckRequest()):
             self.health = response.status
 
 
 async def prepare(url: str) -> tuple[str, str]:
-    """Bring a database up to date, and return the ids of a factory and a sprocket type in it."""
+    """Apply migrations to a database, and return the ids of a new factory and a new sprocket type."""
     await asyncio.to_thread(migrate.upgrade, url)
     async with running_service(url) as service:
         return (await create_factory(service)).id, (await create_sprocket_type(service)).id
@@ -113,7 +113,7 @@ async def prepare(url: str) -> tuple[str, str]:
 
 @asynccontextmanager
 async def load_on(address: str, factory_id: str, type_id: str, clients: int = 20) -> AsyncIterator[Load]:
-    """Put load on a server until the block ends, and all clients have had their last sprocket."""
+    """Run clients against a server until the block ends, and wait for their last calls."""
     load = Load(address, factory_id, type_id)
     running = asyncio.create_task(load.run(clients))
     try:
@@ -127,7 +127,7 @@ async def load_on(address: str, factory_id: str, type_id: str, clients: int = 20
 
 
 async def assert_nothing_was_lost(url: str, load: Load) -> None:
-    """Check that what was acknowledged is there, once, and nothing else: no call was left without a success."""
+    """Check that the factory has exactly the acknowledged sprockets: none lost, no duplicates."""
     async with running_service(url) as service:
         rows = await query(service, "SELECT id FROM sprocket WHERE factory_id = :id", id=load.factory_id)
         await assert_books_agree(service)

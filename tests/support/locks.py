@@ -1,4 +1,4 @@
-"""Stops calls in the middle of their work: a transaction of ours holds what they need until a test lets go."""
+"""Blocks calls in the middle of their work, with a transaction that holds the locks that they need."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,17 +19,17 @@ _WAITING = text("""
 
 @asynccontextmanager
 async def open_transaction(url: str, statement: str, **parameters: object) -> AsyncIterator[AsyncConnection]:
-    """Run a statement and leave its transaction open, with the locks it took, until the block ends or commits it."""
+    """Run a statement, and keep its transaction and locks open until the block ends or commits it."""
     async with create_async_engine(url, poolclass=NullPool).connect() as connection:
         await connection.execute(text(statement), parameters)
         yield connection
 
 
 async def waiting_for(connection: AsyncConnection, count: int = 1) -> list[int]:
-    """Wait until so many wait for locks that the connection holds, or behind each other for them.
+    """Wait until `count` backends wait, directly or indirectly, for locks of the connection.
 
     Returns:
-        The process ids of their backends.
+        The process ids of the waiting backends.
     """
     while len(found := (await connection.scalars(_WAITING)).all()) < count:  # noqa: ASYNC110  # there is no event
         await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Reads what a server process logs, while it runs."""
+"""Reads the log of a running server process."""
 
 import asyncio
 import json
@@ -14,17 +14,17 @@ ACCESS = "sprocket_grpc.access"
 
 
 def log_text(served: ServeProcess) -> str:
-    """Return all that the process has written to standard error so far, without moving where it writes next."""
+    """Return the standard error of the process so far, without moving the file position of the writer."""
     return os.pread(served.errors.fileno(), 1 << 24, 0).decode()
 
 
 def log_lines(served: ServeProcess) -> list[dict[str, Any]]:
-    """Return its log so far; every complete line has to be a JSON object."""
+    """Return the log so far; every complete line has to be a JSON object."""
     return [json.loads(line) for line in log_text(served).splitlines(keepends=True) if line.endswith("\n")]
 
 
 def access_line(served: ServeProcess, request_id: str) -> dict[str, Any]:
-    """Wait for the one line of the access log about a call."""
+    """Wait for the line of the access log about a call."""
 
     def found() -> list[dict[str, Any]]:
         return [line for line in log_lines(served) if line["logger"] == ACCESS and line["request_id"] == request_id]
@@ -35,6 +35,6 @@ def access_line(served: ServeProcess, request_id: str) -> dict[str, Any]:
 
 
 async def until_ended(caplog: pytest.LogCaptureFixture, call: str) -> None:
-    """Wait until a call has ended, which its client hears of a moment earlier if it failed."""
+    """Wait until the server logs the end of a call; the client of a failed call learns of it slightly earlier."""
     while f"{call}\n" not in caplog.text:  # noqa: ASYNC110  # there is no event
         await asyncio.sleep(0.01)

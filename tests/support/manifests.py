@@ -1,4 +1,4 @@
-"""The manifests for Kubernetes as `kubectl kustomize` renders them, and what is asked of them."""
+"""Renders the Kubernetes manifests with `kubectl kustomize`, and reads values from them."""
 
 import os
 import shutil
@@ -13,17 +13,17 @@ from ruamel.yaml import YAML
 from tests import ROOT
 
 KUBERNETES = ROOT / "deploy" / "kubernetes"
-# What is installed for the tests comes before what the machine has.
+# Programs of the virtual environment take precedence over those of the machine.
 SEARCH_PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 Manifest = dict[str, Any]
 
 
 def find_program(name: str) -> str:
-    """Return the path of a program, or skip the test if this machine has none of that name."""
+    """Return the path of a program, or skip the test if it is not installed."""
     program = shutil.which(name, path=SEARCH_PATH)
     if program is None:
-        pytest.skip(f"{name} is not installed here")
+        pytest.skip(f"{name} is not installed")
     return program
 
 
@@ -33,7 +33,7 @@ def load_yaml(text: str) -> list[Manifest]:
 
 
 def render(name: str) -> list[Manifest]:
-    """Return what a directory of deploy/kubernetes makes, or skip the test if there is nothing to render it with."""
+    """Return the manifests of a directory in deploy/kubernetes, or skip the test if kubectl is not installed."""
     command = [find_program("kubectl"), "kustomize", str(KUBERNETES / name)]
     done = subprocess.run(command, capture_output=True, check=False, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -41,7 +41,7 @@ def render(name: str) -> list[Manifest]:
 
 
 def find(manifests: list[Manifest], kind: str, name: str = "") -> Manifest:
-    """Return the only manifest of a kind, or the only one whose name begins so."""
+    """Return the only manifest of a kind whose name begins with `name`."""
     [found] = [each for each in manifests if each["kind"] == kind and each["metadata"]["name"].startswith(name)]
     return found
 
@@ -67,12 +67,12 @@ def variables(manifests: list[Manifest], workload: Manifest) -> dict[str, str]:
 
 
 def mounted_files(workload: Manifest) -> dict[str, Path]:
-    """Return where the files of Secrets are in a workload's container, by `SECRET/KEY`."""
+    """Return the paths of files from Secrets in the container of a workload, by `SECRET/KEY`."""
     volumes = {each["name"]: each["secret"] for each in workload["spec"]["template"]["spec"]["volumes"]}
     files: dict[str, Path] = {}
     for mount in container(workload)["volumeMounts"]:
         secret = volumes[mount["name"]]
-        # Without a list of them, it is a TLS Secret, which always has these two.
+        # A Secret without a list of items is a TLS Secret, which always has these two keys.
         keys = [(item["key"], item["path"]) for item in secret.get("items", [])] or [("tls.crt",) * 2, ("tls.key",) * 2]
         files |= {f"{secret['secretName']}/{key}": Path(mount["mountPath"]) / path for key, path in keys}
     return files
@@ -84,7 +84,7 @@ def port_of(address: str) -> int:
 
 
 def labels_hold(selector: dict[str, str], manifest: Manifest) -> bool:
-    """Whether a selector finds a manifest, or the pods of a template."""
+    """Whether a selector matches the labels of a manifest or of a pod template."""
     return set(selector.items()) <= set(manifest["metadata"].get("labels", {}).items())
 
 

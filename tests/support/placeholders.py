@@ -1,4 +1,4 @@
-"""Words that stand in a document for what is different each time, such as LOCATION_ID or ETAG."""
+"""Placeholders in documents, such as LOCATION_ID or ETAG, for values that differ in every run."""
 
 import json
 import re
@@ -7,26 +7,26 @@ from typing import Any
 
 _WORD = re.compile(r"\b(?!ERROR_)(?:[A-Z]+_)*(?:ID|ETAG|KEY|TIME|TOKEN)\b")
 
-# These stand for anything.
+# Placeholders that may have another value at each place.
 _FREE = {"CALL_ID", "TIME"}
 
 
 class Placeholders:
-    """What the words stand for: each for what was answered where it came first."""
+    """The values of placeholders; each gets its value from the first answer that contains it."""
 
     def __init__(self) -> None:
-        self._meanings: dict[str, str] = {}
+        self._values: dict[str, str] = {}
 
     def put_into(self, text: str) -> str:
-        """Put in what the words of a text stand for, where they have been before."""
-        return _WORD.sub(lambda match: self._meanings.get(match[0], match[0]), text)
+        """Replace the known placeholders in a text by their values."""
+        return _WORD.sub(lambda match: self._values.get(match[0], match[0]), text)
 
     def put_into_json(self, text: str) -> str:
-        """Put it in as JSON writes it within quotes."""
-        return _WORD.sub(lambda match: json.dumps(self._meanings.get(match[0], match[0]))[1:-1], text)
+        """Replace the known placeholders in a JSON text by their values, escaped for a JSON string."""
+        return _WORD.sub(lambda match: json.dumps(self._values.get(match[0], match[0]))[1:-1], text)
 
-    def assert_alike(self, shown: Any, answered: Any) -> None:  # whatever JSON it is
-        """Check that an answer is the one that is shown, and take what its new words stand for."""
+    def assert_alike(self, shown: Any, answered: Any) -> None:  # any JSON value
+        """Check that an answer equals the documented one, and learn the values of new placeholders from it."""
         if isinstance(shown, Mapping):
             assert isinstance(answered, Mapping), answered
             assert sorted(shown) == sorted(answered), answered
@@ -43,10 +43,10 @@ class Placeholders:
             assert shown == answered
 
     def _assert_alike(self, shown: str, answered: str) -> None:
-        # The texts between words are at even places, and the words at odd ones.
+        # Even indexes have the texts between placeholders, odd indexes the placeholders.
         parts = re.split(f"({_WORD.pattern})", shown)
         found = re.fullmatch("(.+)".join(map(re.escape, parts[::2])), answered, re.DOTALL)
-        assert found, f"{answered!r} is not {shown!r}"
-        for word, meaning in zip(parts[1::2], found.groups(), strict=True):
+        assert found, f"expected {shown!r}, got {answered!r}"
+        for word, value in zip(parts[1::2], found.groups(), strict=True):
             if word not in _FREE:
-                assert self._meanings.setdefault(word, meaning) == meaning, f"{word} was something else before"
+                assert self._values.setdefault(word, value) == value, f"{word} had another value before"

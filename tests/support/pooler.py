@@ -1,4 +1,4 @@
-"""PgBouncer in front of a PostgreSQL, as a process of its own: each transaction gets any of a few connections."""
+"""PgBouncer in transaction mode in front of a PostgreSQL, as a separate process."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ PROGRAM = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
 
 needs_pgbouncer = pytest.mark.skipif(PROGRAM is None, reason="pgbouncer is not installed: .ci/programs installs it")
 
-# Parameters at the start of a connection are refused, but for those that PgBouncer knows how to keep.
+# PgBouncer rejects startup parameters that it does not track.
 _CONFIGURATION = """
 [databases]
 * = host=127.0.0.1 port={target} user=postgres
@@ -43,10 +43,10 @@ class Pooler:
     """A PgBouncer, and its configuration.
 
     Attributes:
-        server: What it is in front of.
-        connections: How many connections it has to each database of that.
-        port: Where it listens, on the loopback interface.
-        process: Its process, while it runs.
+        server: The PostgreSQL behind it.
+        connections: The number of server connections per database.
+        port: The port that it listens on, on the loopback interface.
+        process: The running process.
     """
 
     server: PostgresServer
@@ -56,11 +56,11 @@ class Pooler:
 
     @property
     def url(self) -> str:
-        """The SQLAlchemy URL of the database `postgres` through it."""
+        """The SQLAlchemy URL of the database `postgres`, through PgBouncer."""
         return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/postgres"
 
     def start(self) -> None:
-        """Start it, as the account that runs the PostgreSQL, and wait until it takes connections."""
+        """Start PgBouncer as the OS user that runs PostgreSQL, and wait until it accepts connections."""
         assert PROGRAM
         file = self.server.directory.with_name("pgbouncer.ini")
         file.write_text(_CONFIGURATION.format(target=self.server.port, port=self.port, connections=self.connections))
@@ -69,7 +69,7 @@ class Pooler:
         wait_until(self._answers)
 
     def kill(self) -> None:
-        """End it on the spot."""
+        """Kill the process with SIGKILL."""
         assert self.process
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(PATIENCE_SECONDS)
@@ -86,7 +86,7 @@ class Pooler:
 
 @contextmanager
 def new_pooler(server: PostgresServer) -> Iterator[Pooler]:
-    """Start a PgBouncer in front of a server; in the end it is stopped."""
+    """Run a PgBouncer in front of a server until the block ends."""
     pooler = Pooler(server)
     try:
         pooler.start()

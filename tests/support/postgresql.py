@@ -1,4 +1,4 @@
-"""PostgreSQL servers of a test's own, on a TCP port, which can be killed, started again, copied and promoted."""
+"""PostgreSQL servers on a TCP port that tests can kill, restart, copy to a standby, and promote."""
 
 import os
 import shutil
@@ -24,12 +24,14 @@ PATIENCE_SECONDS = 30
 
 @dataclass
 class PostgresServer:
-    """A server, and its data.
+    """A PostgreSQL server and its data directory.
 
     Attributes:
-        directory: The data.
-        port: Where it listens, on the loopback interface.
-        process: Its process, while it runs.
+        directory: The data directory.
+        account: The OS user that runs it.
+        binaries: The programs of PostgreSQL.
+        port: The port that it listens on, on the loopback interface.
+        process: The running process.
     """
 
     directory: Path
@@ -40,16 +42,16 @@ class PostgresServer:
 
     @property
     def address(self) -> str:
-        """Where it listens."""
+        """The address that it listens on."""
         return f"127.0.0.1:{self.port}"
 
     @property
     def url(self) -> str:
-        """The SQLAlchemy URL of its database `postgres`."""
+        """The SQLAlchemy URL of the database `postgres`."""
         return f"postgresql+psycopg://postgres@{self.address}/postgres"
 
     def start(self) -> None:
-        """Start it, as safe against crashes as PostgreSQL is by default, and wait until it takes connections."""
+        """Start the server, crash-safe as by default, and wait until it accepts connections."""
         words = ["-D", str(self.directory), "-p", str(self.port), "-k", ""]
         options = ["listen_addresses=127.0.0.1", "shared_buffers=16MB", "wal_receiver_status_interval=1s"]
         settings = [word for option in options for word in ("-c", option)]
@@ -59,30 +61,30 @@ class PostgresServer:
         wait_until(self._answers)
 
     def kill(self) -> None:
-        """End all its processes on the spot, as a crash of its machine does to what has not reached the disk."""
+        """Kill all its processes with SIGKILL: data that is not on disk is lost, as in a crash of the machine."""
         assert self.process
         others = [pid for (pid,) in self.query("SELECT pid FROM pg_stat_activity")]
         for pid in (self.process.pid, *others):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait(PATIENCE_SECONDS)
-        # As long as one of them has the shared memory, the next server does not start.
-        wait_until(lambda: not any(map(_runs, others)))
+        # The next server cannot start while a process uses the shared memory.
+        wait_until(lambda: not any(map(_is_running, others)))
 
     def stop(self) -> None:
-        """End it as quickly as can be done properly."""
+        """Stop the server with an immediate shutdown."""
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGQUIT)
             self.process.wait(PATIENCE_SECONDS)
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
-        """Run a statement outside of any transaction, and return its rows, if it has any."""
+        """Run a statement in autocommit mode, and return its rows."""
         with psycopg.connect(host="127.0.0.1", port=self.port, user="postgres", autocommit=True) as connection:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
     def copy(self, directory: Path) -> "PostgresServer":
-        """Make a standby of it, which follows it once it is started."""
+        """Create a standby in a directory, which replicates this server once it is started."""
         source = f"host=127.0.0.1 port={self.port} user=postgres"
         words = ["--pgdata", str(directory), "--dbname", source, "--write-recovery-conf", "--checkpoint=fast"]
         done = self.account.run(self.binaries.directory / "pg_basebackup", *words)
@@ -90,7 +92,7 @@ class PostgresServer:
         return PostgresServer(directory, self.account, self.binaries)
 
     def promote(self) -> None:
-        """Make a primary of a standby."""
+        """Promote this standby to a primary."""
         assert self.query("SELECT pg_promote(true, 60)") == [(True,)]
 
     def _answers(self) -> bool:
@@ -102,8 +104,8 @@ class PostgresServer:
             return False
 
 
-def _runs(pid: int) -> bool:
-    """Whether a process has not ended, by proc_pid_stat(5): one that has may still be there for its parent to see."""
+def _is_running(pid: int) -> bool:
+    """Whether a process runs and is not a zombie, from proc_pid_stat(5)."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
     except OSError:
@@ -112,7 +114,7 @@ def _runs(pid: int) -> bool:
 
 @contextmanager
 def new_postgres() -> Iterator[PostgresServer]:
-    """Make a server and start it; in the end it is stopped, and all that is in the directory above its data deleted."""
+    """Create and start a server; stop it in the end, and delete its files."""
     base = Path(tempfile.mkdtemp(prefix="sprocket-tests-"))
     account = account_for(base / "primary")
     account.give(base)
@@ -130,7 +132,7 @@ def new_postgres() -> Iterator[PostgresServer]:
 
 @contextmanager
 def new_standby(primary: PostgresServer) -> Iterator[PostgresServer]:
-    """Make a standby of a server and start it; in the end it is stopped."""
+    """Create and start a standby of a server, and stop it in the end."""
     standby = primary.copy(primary.directory.with_name("standby"))
     try:
         standby.start()

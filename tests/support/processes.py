@@ -1,4 +1,4 @@
-"""Servers and clients as processes of their own, as they run in production."""
+"""Servers and clients in separate processes, as in production."""
 
 import os
 import signal
@@ -28,26 +28,26 @@ class ServerProcess:
     """A running server.
 
     Attributes:
-        address: Where it listens.
-        process: Its process.
+        address: The address that it listens on.
+        process: The process.
     """
 
     address: str
     process: subprocess.Popen[str]
 
     def kill(self) -> None:
-        """End it on the spot, as kill -9 does."""
+        """Kill the process with SIGKILL."""
         self.process.kill()
         self.process.wait(PATIENCE_SECONDS)
 
 
 @contextmanager
 def server_process(url: str, **settings: str) -> Iterator[ServerProcess]:
-    """Run `sprocket-grpc serve` on a free port until the block ends, and see that SIGTERM ends it with status 0.
+    """Run `sprocket-grpc serve` on a free port until the block ends, and check that SIGTERM ends it with status 0.
 
     Args:
-        url: Its database, migrated.
-        settings: Other settings: `pool_size="1"` is SPROCKET_POOL_SIZE.
+        url: The URL of a migrated database.
+        settings: Other settings: `pool_size="1"` sets SPROCKET_POOL_SIZE.
     """
     command = [sys.executable, "-m", "sprocket_grpc", "serve"]
     environment = _environment(database_url=url, listen="127.0.0.1:0", **settings)
@@ -55,7 +55,7 @@ def server_process(url: str, **settings: str) -> Iterator[ServerProcess]:
         assert process.stdout
         try:
             yield ServerProcess(_announced_address(process.stdout), process)
-            if process.poll() != -signal.SIGKILL:  # the test did that
+            if process.poll() != -signal.SIGKILL:  # unless the test killed it
                 process.terminate()
                 assert process.wait(PATIENCE_SECONDS) == 0
         finally:
@@ -64,13 +64,13 @@ def server_process(url: str, **settings: str) -> Iterator[ServerProcess]:
 
 @asynccontextmanager
 async def connected_to(server: ServerProcess, service: "Service") -> AsyncIterator["Service"]:
-    """Give the service as a client of a server process sees it, whose database `service` uses too."""
+    """Yield a client of a server process that has the same database as `service`."""
     async with grpc.aio.insecure_channel(server.address) as channel:
         yield replace(service, address=server.address, channel=channel)
 
 
 def create_sprockets(start: Barrier, address: str, factory_id: str, type_id: str, count: int) -> None:
-    """Create sprockets, ten at a time, when all others are ready too: the work of a client process."""
+    """Create sprockets, ten at a time, once all client processes are ready: the work of one client process."""
     request = CreateSprocketRequest(sprocket=Sprocket(factory_id=factory_id, sprocket_type_id=type_id))
     with grpc.insecure_channel(address) as channel, ThreadPoolExecutor(10) as executor:
         stub = SprocketServiceStub(channel)
@@ -80,13 +80,13 @@ def create_sprockets(start: Barrier, address: str, factory_id: str, type_id: str
 
 
 def _environment(**settings: str) -> dict[str, str]:
-    """Return our environment with these settings and no others."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("SPROCKET_")}
-    return ours | {f"SPROCKET_{name.upper()}": value for name, value in settings.items()}
+    """Return the environment of this process with the given settings, without its SPROCKET_* variables."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("SPROCKET_")}
+    return inherited | {f"SPROCKET_{name.upper()}": value for name, value in settings.items()}
 
 
 def _announced_address(output: IO[str]) -> str:
     for line in output:
         if _ANNOUNCEMENT in line:
             return line.partition(_ANNOUNCEMENT)[2].partition(",")[0]
-    raise AssertionError("the server ended without saying where it listens")
+    raise AssertionError("the server ended before it printed its address")

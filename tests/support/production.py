@@ -1,4 +1,4 @@
-"""What moves the numbers of factories, as clients do it."""
+"""Calls that change the goal and the counter of factories."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The four resources, each as one `Case`, so that one suite can hold all of them to the same promises."""
+"""The four resources, each described by a `Case`, so that one suite tests the same behaviour of all of them."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from sprocket.v1.sprocket_type_pb2 import SprocketType
 from tests.support.service import Service
 
 MISSING_ID = "01937f2e-7d1c-7a40-8a53-0c7f5b1b9d55"
-"""An id that nothing has."""
+"""An id of no resource."""
 
 
 def location(**fields: Any) -> Location:
-    """Make a valid location, with some fields set otherwise."""
+    """Make a valid location, with some fields replaced."""
     valid: dict[str, Any] = {"display_name": "Springfield", "address": "123 Main St", "city": "Springfield"}
     return Location(**valid | {"postal_code": "62701", "country_code": "US"} | fields)
 
 
 def sprocket_type(**fields: Any) -> SprocketType:
-    """Make a valid sprocket type, with some fields set otherwise."""
+    """Make a valid sprocket type, with some fields replaced."""
     valid: dict[str, Any] = {"display_name": "Five", "teeth": 5, "pitch_mm": 1.0, "pitch_diameter_mm": 5.0}
     return SprocketType(**valid | {"outside_diameter_mm": 6.0} | fields)
 
@@ -40,7 +40,7 @@ async def create_sprocket_type(service: Service, **fields: Any) -> SprocketType:
 
 
 async def factory(service: Service, **fields: Any) -> Factory:
-    """Make a valid factory, with some fields set otherwise, at a new location unless one is named."""
+    """Make a valid factory, with some fields replaced, and with a new location unless `location_id` is given."""
     location_id = fields.pop("location_id", None) or (await create_location(service)).id
     valid: dict[str, Any] = {"display_name": "Works", "location_id": location_id, "sprocket_production_goal": 10}
     return Factory(**valid | fields)
@@ -53,7 +53,7 @@ async def create_factory(service: Service, **fields: Any) -> Factory:
 
 
 async def sprocket(service: Service, **fields: Any) -> Sprocket:
-    """Make a valid sprocket, with some fields set otherwise, of a new type and factory unless they are named."""
+    """Make a valid sprocket, with some fields replaced, and with a new type and factory unless they are given."""
     type_id = fields.pop("sprocket_type_id", None) or (await create_sprocket_type(service)).id
     factory_id = fields.pop("factory_id", None) or (await create_factory(service)).id
     valid: dict[str, Any] = {"display_name": "Cog", "sprocket_type_id": type_id, "factory_id": factory_id}
@@ -68,15 +68,15 @@ async def create_sprocket(service: Service, **fields: Any) -> Sprocket:
 
 @dataclass(frozen=True)
 class Case:
-    """A resource, as the conformance suite needs it.
+    """A resource in the conformance suite.
 
     Attributes:
-        name: The field that holds it in requests, such as `sprocket_type`.
-        plural: The field that holds several in a list's response, such as `sprocket_types`.
+        name: The name of its field in requests, such as `sprocket_type`.
+        plural: The name of the repeated field in the response of a list, such as `sprocket_types`.
         pb: The module of its messages.
         kind: The name of its message, such as `SprocketType`.
-        kinds: The same in plural, as in the name of its List method.
-        message: Makes a valid one that can be created, with some fields set otherwise.
+        kinds: The plural of that name, as in the List method.
+        message: Makes a valid message, with some fields replaced.
     """
 
     name: str
@@ -87,7 +87,7 @@ class Case:
     message: Callable[..., Awaitable[Any]]
 
     def method(self, service: Service, verb: str) -> Callable[[Any], Awaitable[Any]]:
-        """Return the method of a verb, such as `Create`, as a client calls it."""
+        """Return the client method of a verb, such as `Create`."""
         noun = self.kinds if verb in ("List", "BatchGet") else self.kind
         method: Callable[[Any], Awaitable[Any]] = getattr(getattr(service, self.plural), verb + noun)
         return method
@@ -98,26 +98,26 @@ class Case:
         return getattr(self.pb, f"{verb}{noun}Request")(**fields)
 
     async def create(self, service: Service, **fields: Any) -> Any:
-        """Create a valid one, with some fields set otherwise, and return it as the server answered."""
+        """Create a valid resource, with some fields replaced, and return it as in the response."""
         request = self.request("Create", **{self.name: await self.message(service, **fields)})
         return getattr(await self.method(service, "Create")(request), self.name)
 
     async def get(self, service: Service, identifier: str) -> Any:
-        """Get one."""
+        """Get a resource."""
         return getattr(await self.method(service, "Get")(self.request("Get", id=identifier)), self.name)
 
     async def update(self, service: Service, message: Any, paths: list[str] | None = None) -> Any:
-        """Update one; without `paths` there is no mask."""
+        """Update a resource; without `paths`, the request has no mask."""
         request = self.request("Update", **{self.name: message})
         request.update_mask.paths.extend(paths or [])
         return getattr(await self.method(service, "Update")(request), self.name)
 
     async def delete(self, service: Service, identifier: str) -> None:
-        """Delete one."""
+        """Delete a resource."""
         await self.method(service, "Delete")(self.request("Delete", id=identifier))
 
     async def page(self, service: Service, **fields: Any) -> tuple[list[Any], str]:
-        """List one page, and return it with the token of the next."""
+        """List one page, and return it with the token of the next page."""
         response = await self.method(service, "List")(self.request("List", **fields))
         return list(getattr(response, self.plural)), response.next_page_token
 

@@ -1,4 +1,4 @@
-"""Rows of every table, and what PostgreSQL itself refuses in each of their columns."""
+"""Rows of every table, and values that the constraints of each column reject."""
 
 from typing import Any
 
@@ -72,7 +72,7 @@ OPTIONAL = {
 TIMES = {"create_time": "2026-01-01", "update_time": "2026-01-01"}
 RESOURCES = ["location", "sprocket_type", "factory", "sprocket"]
 
-# Text is counted in characters; numbers may be as large and as small as their types allow.
+# The length of text is in characters; numbers may use the whole range of their types.
 EXTREMES: dict[str, Row] = {
     "location": {
         "display_name": "🏭" * 63,

@@ -1,4 +1,4 @@
-"""Reads the metrics of a server process as Prometheus does."""
+"""Scrapes the metrics of a server process as Prometheus does."""
 
 from urllib.request import urlopen
 
@@ -10,11 +10,11 @@ _ANNOUNCEMENT = "metrics on "
 
 
 class Metrics:
-    """What was scraped at one moment.
+    """The metrics of one scrape.
 
     Attributes:
-        kinds: The kind of each metric, by its name without `_total`.
-        samples: All values.
+        kinds: The type of each metric, by its name without `_total`.
+        samples: All samples.
     """
 
     def __init__(self, content: str) -> None:
@@ -23,23 +23,23 @@ class Metrics:
         self.samples = [sample for family in families for sample in family.samples]
 
     def value(self, name: str, **labels: str) -> float:
-        """Add up the values that have these labels; 0 if there are none."""
+        """Return the sum of the samples with these labels; 0 without a match."""
         return sum(
             sample.value for sample in self.samples if sample.name == name and labels.items() <= sample.labels.items()
         )
 
     def labels(self, label: str) -> set[str]:
-        """Return all values that a label has anywhere."""
+        """Return all values of a label, in all metrics."""
         return {sample.labels[label] for sample in self.samples if label in sample.labels}
 
 
 def metrics_url(served: ServeProcess) -> str:
-    """Return where the process says that its metrics are."""
+    """Return the URL of the metrics from the output of the process."""
     [line] = [line for line in served.lines if line.startswith(_ANNOUNCEMENT)]
     return line.removeprefix(_ANNOUNCEMENT)
 
 
 def scrape(served: ServeProcess) -> Metrics:
-    """Read them."""
-    with urlopen(metrics_url(served)) as response:  # noqa: S310  # our own
+    """Read the metrics of a process."""
+    with urlopen(metrics_url(served)) as response:  # noqa: S310  # our own server
         return Metrics(response.read().decode())

@@ -1,4 +1,4 @@
-"""A server in the process of the tests, and a client that talks to it through a real channel."""
+"""A server in the process of the tests, and a client with a real gRPC channel."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,15 +30,15 @@ if TYPE_CHECKING:  # the typed clients are in the stubs only
 
 @dataclass(frozen=True)
 class Service:
-    """A running service as a client sees it.
+    """A running service with its clients.
 
     Attributes:
-        address: Where it listens.
-        channel: A channel to it.
-        database: The database it uses, to look behind the curtain.
-        monitor: Its health monitor.
-        chart_poller: What notices new entries of charts for it.
-        read_router: The standbys that it reads from.
+        address: The address that it listens on.
+        channel: A channel to the server.
+        database: The database of the server, for direct access.
+        monitor: The health monitor.
+        chart_poller: The poller for new chart entries.
+        read_router: The router of reads to standbys.
     """
 
     address: str
@@ -81,9 +81,9 @@ async def running_service(
     """Run a server on a free port until the block ends.
 
     Args:
-        url: Its database.
-        settings: Its settings, but for the address. The defaults if None.
-        credentials: With what a client connects, if the server speaks TLS.
+        url: The URL of the database.
+        settings: The settings; the defaults if None. The address is always a free port.
+        credentials: The credentials of the client, for a server with TLS.
     """
     settings = (settings or Settings()).model_copy(update={"listen": "127.0.0.1:0"})
     async with (

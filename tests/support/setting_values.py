@@ -1,4 +1,4 @@
-"""Every setting with its default, what it takes, what it refuses, and what it makes no sense without."""
+"""Every setting with its default, accepted values, refused values, and the settings that it requires."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from sprocket_grpc.config.settings import SettingsError, load_settings
 
-SECRET = "correct-horse"  # noqa: S105  # nobody's; it is looked for where it must not be  # pragma: allowlist secret
+SECRET = "correct-horse"  # noqa: S105  # a made-up secret, which must not leak  # pragma: allowlist secret
 URL = f"postgresql://someone:{SECRET}@db.example:5432/sprockets"
 
 DEFAULTS = {
@@ -108,7 +108,7 @@ ACCEPTED: dict[str, dict[str, object]] = {
     "TRACE_SAMPLE_RATIO": {"0": 0, "0.01": 0.01, "1": 1},
 }
 
-# What a setting makes no sense without.
+# The settings that a setting requires.
 BESIDE = {
     "DATABASE_READ_URL": {"DATABASE_URL": URL},
     "JWT_AUDIENCE": {"JWT_ISSUER": "https://login.example/", "JWT_JWKS": "keys.json"},
@@ -167,13 +167,13 @@ REFUSED = {
 
 
 def refusal() -> list[str]:
-    """Load the settings, and return the lines of the refusal."""
+    """Load the settings, and return the lines of the error."""
     with pytest.raises(SettingsError) as raised:
         load_settings()
     return str(raised.value).splitlines()
 
 
 def set_beside(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Set what a setting makes no sense without."""
+    """Set the settings that a setting requires."""
     for each, value in BESIDE.get(name.upper(), {}).items():
         monkeypatch.setenv(f"SPROCKET_{each}", value)

@@ -1,4 +1,4 @@
-"""A client that reads nothing: it gives the server a window of 0 to send in (RFC 9113, section 6.9.2)."""
+"""A client that reads nothing: it sets the initial flow-control window to 0 (RFC 9113, section 6.9.2)."""
 
 import socket
 import struct
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _HEADERS, _SETTINGS, _DATA = 1, 4, 0
-_END = 1  # END_STREAM; of settings it would be an acknowledgement
+_END = 1  # END_STREAM; in a SETTINGS frame, this bit means ACK
 _END_HEADERS = 4
 _INITIAL_WINDOW_SIZE = 4
 
@@ -20,7 +20,7 @@ def _text(value: bytes) -> bytes:
 
 
 def _call(method: str) -> bytes:
-    """Make the headers of a call, by HPACK without any compression (RFC 7541, section 6.2.2)."""
+    """Encode the headers of a call, in HPACK without compression (RFC 7541, section 6.2.2)."""
     path = b"\x04" + _text(method.encode())
     authority = b"\x01" + _text(b"a")
     content_type = b"\x0f\x10" + _text(b"application/grpc")

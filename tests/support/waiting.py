@@ -1,4 +1,4 @@
-"""Waits for what happens elsewhere, in a thread or process that is not ours to await."""
+"""Waits for events in other threads or processes."""
 
 import time
 from collections.abc import Callable
@@ -15,15 +15,15 @@ _WAITING = text("""
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
-    """Wait until a condition holds, and fail if it does not in the end."""
+    """Wait until a condition holds; fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
+        assert time.monotonic() < deadline, "the condition did not hold in time"
         time.sleep(0.01)
 
 
 def wait_until_blocked(url: str, count: int) -> None:
-    """Wait until so many connections to a database wait for a lock."""
+    """Wait until `count` connections to a database wait for a lock."""
     with create_plain_engine(url).execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         parameters = {"database": make_url(url).database}
         wait_until(lambda: connection.scalar(_WAITING, parameters) == count)

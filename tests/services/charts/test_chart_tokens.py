@@ -104,7 +104,7 @@ async def test_a_resume_token_is_no_page_token(service: Service) -> None:
         assert await invalid(call, "ERROR_REASON_INVALID_PAGE_TOKEN") == ["page_token"]
 
 
-async def test_a_token_that_was_never_made_is_refused(service: Service) -> None:
+async def test_a_made_up_token_is_refused(service: Service) -> None:
     words = ["0", "2", "nonsense", " ", "\0", "=", "\u00e4", "\N{GRINNING FACE}", "A" * 228, "A" * 1_000_000]
     await assert_refused(service, await factory_with(service, CHART), *words)
 

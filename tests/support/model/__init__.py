@@ -1,1 +1,1 @@
-"""The service as a plain Python model."""
+"""A model of the service in plain Python."""

@@ -1,4 +1,4 @@
-"""What lists are to return: filters as predicates, orders as sorts, pages as slices."""
+"""Lists in the model: filters as predicates, orders as sorts, pages as slices."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ DEFAULT_PAGE_SIZE = 50
 
 @dataclass(frozen=True)
 class Filter:
-    """A filter: how it is written, and what it lets through; `test` is None if it is no filter."""
+    """A filter: its text and its predicate; `test` is None for an invalid filter."""
 
     text: str
     test: Callable[[Any], bool] | None
@@ -37,9 +37,9 @@ class Page:
     """A page of a list.
 
     Attributes:
-        rows: What is on it.
+        rows: The rows on the page.
         more: Whether there is a next page.
-        total: How many rows the filter lets through.
+        total: The number of all rows that match the filter.
     """
 
     rows: list[Any]
@@ -48,13 +48,13 @@ class Page:
 
 
 def value(name: str, row: Any) -> Any:
-    """Return what rows are compared by: text by its code points, times by their microseconds."""
+    """Return the value of a field for comparisons: text by its code points, times by their microseconds."""
     found = getattr(row, name)
     return found.ToMicroseconds() if isinstance(found, Timestamp) else found
 
 
 def in_order(rows: Iterable[Any], order_by: str) -> list[Any]:
-    """Sort rows by an order, and by their ids, in the direction of its last term, where that says nothing."""
+    """Sort rows by an order, then by id in the direction of the last term."""
     terms = [term.split() for term in order_by.split(",") if term]
     result = sorted(rows, key=lambda row: str(row.id), reverse=bool(terms) and terms[-1][1:] == ["desc"])
     for field, *direction in reversed(terms):
@@ -62,11 +62,11 @@ def in_order(rows: Iterable[Any], order_by: str) -> list[Any]:
     return result
 
 
-def wrong_in_list(case: Case, request: Any, chosen: Filter) -> set[str]:
-    """Return the paths of all fields of a request that are wrong in themselves; the page token is not looked at."""
-    wrong = {"page_size": request.page_size < 0, "filter": chosen.test is None}
-    wrong["order_by"] = not _is_order(case, request.order_by)
-    return {path for path, is_wrong in wrong.items() if is_wrong}
+def invalid_list_fields(case: Case, request: Any, chosen: Filter) -> set[str]:
+    """Return the paths of all invalid fields of a list request, except the page token."""
+    invalid = {"page_size": request.page_size < 0, "filter": chosen.test is None}
+    invalid["order_by"] = not _is_order(case, request.order_by)
+    return {path for path, is_invalid in invalid.items() if is_invalid}
 
 
 def _is_order(case: Case, order_by: str) -> bool:
@@ -76,13 +76,13 @@ def _is_order(case: Case, order_by: str) -> bool:
 
 
 def page(rows: Iterable[Any], request: Any, chosen: Filter, last: Any | None) -> Page:
-    """Return the page that follows `last`, which itself may be gone or changed by now."""
+    """Return the page after the row `last`, which may be deleted or changed in the meantime."""
     assert chosen.test is not None
-    through = [row for row in rows if chosen.test(row)]
-    after = in_order(through, request.order_by)
+    matching = [row for row in rows if chosen.test(row)]
+    after = in_order(matching, request.order_by)
     if last is not None:
-        together = in_order([*through, last], request.order_by)  # behind the row itself, if that is still there
+        together = in_order([*matching, last], request.order_by)  # `last` sorts after its current row, if that exists
         after = together[next(index for index, row in enumerate(together) if row is last) + 1 :]
     size = min(request.page_size or DEFAULT_PAGE_SIZE, 1000)
     here = after[:size]
-    return Page(here, len(after) > size, len(through))
+    return Page(here, len(after) > size, len(matching))

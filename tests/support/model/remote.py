@@ -1,4 +1,4 @@
-"""A service on a thread of its own, for callers that have no event loop, and what its calls come to."""
+"""A service on a separate thread, for callers without an event loop, and the results of its calls."""
 
 import asyncio
 from collections.abc import Coroutine, Iterator
@@ -21,7 +21,7 @@ PATIENCE_SECONDS = 60
 
 
 class Ended(NamedTuple):
-    """How a call ended: its code, the reason and what the error names, and its response if it has none."""
+    """The result of a call: its code, the reason and the fields or ids of the error, and the response."""
 
     code: grpc.StatusCode
     reason: str
@@ -31,17 +31,17 @@ class Ended(NamedTuple):
 
 @dataclass(frozen=True)
 class Remote:
-    """A service that runs on the event loop of a thread of its own, for hypothesis calls rules without one."""
+    """A service on the event loop of a separate thread, because hypothesis calls rules without an event loop."""
 
     service: Service
     loop: asyncio.AbstractEventLoop
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Wait for work that is done over there."""
+        """Run a coroutine on the thread of the service, and wait for its result."""
         return _wait(work, self.loop)
 
     def call(self, case: Case, verb: str, request: Any) -> Ended:
-        """Make a call."""
+        """Make a call, and return its result."""
         return self.run(_call(self.service, case, verb, request))
 
 

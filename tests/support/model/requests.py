@@ -1,4 +1,4 @@
-"""Draws requests of every kind, with few ids and values, so that they meet often."""
+"""Draws random requests of every kind, with few ids and values, so that they often affect the same resources."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -13,7 +13,7 @@ from tests.support.resources import CASES, Case
 Draw: TypeAlias = Callable[[st.SearchStrategy[Any]], Any]
 
 UNKNOWN_IDS = ["01937f2e-7d1c-7a40-8a53-0c7f5b1b9d55", "01937f2e-7d1c-7a40-8a53-0c7f5b1b9d56"]
-"""Nothing has these at first; updates with allow_missing create them."""
+"""Ids of no resource at first; updates with allow_missing create resources with these ids."""
 
 MALFORMED_IDS = ["", "1", "01937F2E-7D1C-7A40-8A53-0C7F5B1B9D55"]
 REQUEST_IDS = ["01937f2e-7d1c-7a40-8a53-0c7f5b1b9d57", "01937f2e-7d1c-7a40-8a53-0c7f5b1b9d58"]
@@ -32,35 +32,35 @@ VALUES: dict[str, tuple[list[Any], list[Any]]] = {
     "outside_diameter_mm": ([6.0, 7.5], [float("inf")]),
     "sprocket_production_goal": ([0, 1, 2], [-1]),
 }
-"""Values that are right for each field, and values that are wrong for most."""
+"""Valid and invalid values of each field."""
 
 ORDERS = ["", "id", "id desc", "display_name", "display_name desc", "create_time desc, display_name"]
 ORDERS += ["display_name desc, update_time", "update_time desc", "nothing", "display_name up"]
-NO_FILTERS = [Filter(text, None) for text in ("nothing = 1", "display_name =", "(", "create_time > noon")]
+INVALID_FILTERS = [Filter(text, None) for text in ("nothing = 1", "display_name =", "(", "create_time > noon")]
 
 
 @st.composite
 def drawn(draw: Draw, make: Callable[..., Any], *arguments: Any) -> Any:
-    """Draw in one go what a function below makes, so that a report shows just that."""
+    """Draw the result of a function below as one value, so that reports show only this value."""
     return make(draw, *arguments)
 
 
 def sometimes(draw: Draw, one_in: int) -> bool:
-    """Decide whether to do what is not done often; shrinks to not doing it."""
-    # Not the end of the range, which hypothesis draws too often.
+    """Return True in one of `one_in` cases; shrinks to False."""
+    # Not an end of the range: hypothesis draws these more often.
     return bool(draw(st.integers(1, one_in)) == one_in // 2 + 1)
 
 
 def identifier(draw: Draw, model: Model, kind: str) -> str:
-    """Draw an id: mostly of one that there is."""
+    """Draw an id, mostly of an existing resource."""
     if sometimes(draw, 30):
         return str(draw(st.sampled_from(MALFORMED_IDS)))
-    there = list(model.stored[kind])
-    return str(draw(st.sampled_from([*there * 4, *UNKNOWN_IDS])))
+    existing = list(model.stored[kind])
+    return str(draw(st.sampled_from([*existing * 4, *UNKNOWN_IDS])))
 
 
 def message(draw: Draw, model: Model, case: Case) -> Any:
-    """Draw a message with all its fields set, mostly rightly."""
+    """Draw a message with all fields set, mostly to valid values."""
     result = getattr(case.pb, case.kind)()
     for name in RULES[case.name]:
         setattr(result, name, _value(draw, model, case, name))
@@ -70,12 +70,12 @@ def message(draw: Draw, model: Model, case: Case) -> Any:
 def _value(draw: Draw, model: Model, case: Case, name: str) -> Any:
     if name in REFERENCES[case.name]:
         return identifier(draw, model, REFERENCES[case.name][name])
-    right, wrong = VALUES[name]
-    return draw(st.sampled_from(wrong if sometimes(draw, 40) else right))
+    valid, invalid = VALUES[name]
+    return draw(st.sampled_from(invalid if sometimes(draw, 40) else valid))
 
 
 def write(draw: Draw, case: Case, verb: str, **fields: Any) -> Any:
-    """Complete the request of a write by what all writes have."""
+    """Make the request of a write, with the fields that all writes have."""
     noun = case.kinds if verb.startswith("Batch") else case.kind
     request = getattr(case.pb, f"{verb}{noun}Request")(**fields)
     request.validate_only = sometimes(draw, 5)
@@ -85,15 +85,15 @@ def write(draw: Draw, case: Case, verb: str, **fields: Any) -> Any:
 
 
 def etag(draw: Draw, model: Model, case: Case, key: str) -> str:
-    """Draw an etag: none, the right one, an old one, or one that is none."""
+    """Draw an etag: empty, current, stale, unknown or malformed."""
     row = model.stored[case.name].get(key)
-    right = [row.etag] * 3 if row else []
-    old = sorted(model.etags.get(key, ()))
-    return str(draw(st.sampled_from(["", "", *right, *old[:2], '"0"', "0"])))
+    current = [row.etag] * 3 if row else []
+    stale = sorted(model.etags.get(key, ()))
+    return str(draw(st.sampled_from(["", "", *current, *stale[:2], '"0"', "0"])))
 
 
 def create(draw: Draw, model: Model, case: Case) -> Any:
-    """Draw a creation; what is output only has no effect."""
+    """Draw a create request; output-only fields have no effect."""
     drawn = message(draw, model, case)
     if sometimes(draw, 5):
         drawn.id, drawn.etag = "1", "1"
@@ -101,7 +101,7 @@ def create(draw: Draw, model: Model, case: Case) -> Any:
 
 
 def update(draw: Draw, model: Model, case: Case) -> Any:
-    """Draw an update, of some or all fields."""
+    """Draw an update request, for some or all fields."""
     drawn = message(draw, model, case)
     drawn.id = identifier(draw, model, case.name)
     for name in RULES[case.name]:
@@ -123,7 +123,7 @@ def _mask(draw: Draw, case: Case) -> list[str]:
 
 
 def delete(draw: Draw, model: Model, case: Case) -> Any:
-    """Draw a deletion."""
+    """Draw a delete request."""
     key = identifier(draw, model, case.name)
     request = write(draw, case, "Delete", id=key, allow_missing=sometimes(draw, 2))
     if sometimes(draw, 2):
@@ -134,26 +134,26 @@ def delete(draw: Draw, model: Model, case: Case) -> Any:
 
 
 def batch_get(draw: Draw, model: Model, case: Case) -> Any:
-    """Draw a request for several, some of them twice."""
+    """Draw a BatchGet request, which may contain an id twice."""
     return getattr(case.pb, f"BatchGet{case.kinds}Request")(ids=_identifiers(draw, model, case.name))
 
 
 def batch_create(draw: Draw, model: Model) -> Any:
-    """Draw a creation of several sprockets."""
-    several = [message(draw, model, CASES[3]) for _ in range(_size(draw))]
-    return write(draw, CASES[3], "BatchCreate", sprockets=several)
+    """Draw a BatchCreateSprockets request."""
+    sprockets = [message(draw, model, CASES[3]) for _ in range(_size(draw))]
+    return write(draw, CASES[3], "BatchCreate", sprockets=sprockets)
 
 
 def batch_delete(draw: Draw, model: Model) -> Any:
-    """Draw a deletion of several sprockets."""
-    several = _identifiers(draw, model, "sprocket")
-    return write(draw, CASES[3], "BatchDelete", ids=several if sometimes(draw, 5) else list(dict.fromkeys(several)))
+    """Draw a BatchDeleteSprockets request."""
+    ids = _identifiers(draw, model, "sprocket")
+    return write(draw, CASES[3], "BatchDelete", ids=ids if sometimes(draw, 5) else list(dict.fromkeys(ids)))
 
 
 def _identifiers(draw: Draw, model: Model, kind: str) -> list[str]:
-    there = list(model.stored[kind]) or UNKNOWN_IDS
-    several = [draw(st.sampled_from(there)) for _ in range(_size(draw))]
-    return [*several, identifier(draw, model, kind)] if sometimes(draw, 4) else several
+    existing = list(model.stored[kind]) or UNKNOWN_IDS
+    ids = [draw(st.sampled_from(existing)) for _ in range(_size(draw))]
+    return [*ids, identifier(draw, model, kind)] if sometimes(draw, 4) else ids
 
 
 def _size(draw: Draw) -> int:
@@ -161,8 +161,8 @@ def _size(draw: Draw) -> int:
 
 
 def listing(draw: Draw, model: Model, case: Case) -> tuple[Any, Filter]:
-    """Draw a list, and the filter it has."""
-    chosen = draw(st.sampled_from(NO_FILTERS)) if sometimes(draw, 15) else _filter(draw, model, case)
+    """Draw a list request, and its filter."""
+    chosen = draw(st.sampled_from(INVALID_FILTERS)) if sometimes(draw, 15) else _filter(draw, model, case)
     order = draw(st.sampled_from(ORDERS))
     request = getattr(case.pb, f"List{case.kinds}Request")(filter=chosen.text, order_by=order)
     request.page_size = draw(st.sampled_from([1, 2, 1, 3, 0, 5_000, 2, -1, 1, 2, 3]))
@@ -195,7 +195,7 @@ def _passes(chosen: Filter, row: Any) -> bool:
 
 
 def _comparison(draw: Draw, model: Model, case: Case) -> Filter:
-    """Compare a field with what the field of some row holds, or would hold."""
+    """Compare a field with its value in a random row, or with its default if no row exists."""
     rows = list(model.stored[case.name].values())
     row = draw(st.sampled_from(rows)) if rows else getattr(case.pb, case.kind)(id=UNKNOWN_IDS[0])
     name = draw(st.sampled_from([*RULES[case.name], "id", "create_time", "update_time"]))

@@ -1,4 +1,4 @@
-"""What requests must keep to whatever is stored, and which fields an update is about: as the protos' comments say."""
+"""Rules for requests that do not depend on stored data, and the fields of an update, as the protos document them."""
 
 import math
 import re
@@ -14,7 +14,7 @@ MOST_IN_BATCH = 1000
 
 
 def text(maximum: int, *, required: bool = True) -> Rule:
-    """Make the rule for text."""
+    """Return a rule for text."""
     return lambda value: len(value) <= maximum and "\0" not in value and (bool(value.strip()) or not required)
 
 
@@ -24,12 +24,12 @@ def is_identifier(value: str) -> bool:
 
 
 def is_etag(value: str) -> bool:
-    """Whether a value is a quoted etag, or none."""
+    """Whether a value is a quoted etag or empty."""
     return value == "" or re.fullmatch('"[^"]*"', value) is not None
 
 
 def is_measure(value: float) -> bool:
-    """Whether a value can be a length."""
+    """Whether a value is a valid length."""
     return value > 0 and math.isfinite(value)
 
 
@@ -61,7 +61,7 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
         "factory_id": is_identifier,
     },
 }
-"""The fields that callers set, of each resource. All others are output only."""
+"""The fields of each resource that callers set, with their rules. All other fields are output only."""
 
 REFERENCES: Mapping[str, Mapping[str, str]] = {
     "location": {},
@@ -69,11 +69,11 @@ REFERENCES: Mapping[str, Mapping[str, str]] = {
     "factory": {"location_id": "location"},
     "sprocket": {"sprocket_type_id": "sprocket_type", "factory_id": "factory"},
 }
-"""Which of them name what."""
+"""The fields that refer to other resources, and the kind of these."""
 
 
-def wrong_in_message(case: Case, message: Any, names: Iterable[str], prefix: str) -> set[str]:
-    """Return the paths of those of some fields that are wrong."""
+def invalid_fields(case: Case, message: Any, names: Iterable[str], prefix: str) -> set[str]:
+    """Return the paths of the invalid fields among `names`."""
     return {f"{prefix}.{name}" for name in names if not RULES[case.name][name](getattr(message, name))}
 
 
@@ -84,22 +84,22 @@ def changed_fields(case: Case, message: Any, paths: list[str]) -> list[str]:
     return [name for name in RULES[case.name] if paths == ALL or name in paths]
 
 
-def wrong_in_request(case: Case, verb: str, request: Any) -> set[str]:
-    """Return the paths of all fields of a request that are wrong in themselves."""
+def invalid_request_fields(case: Case, verb: str, request: Any) -> set[str]:
+    """Return the paths of all invalid fields of a request."""
     fields = {field.name for field, _ in request.ListFields()}
-    wrong = set(_CHECKS[verb](case, request))
+    invalid = set(_CHECKS[verb](case, request))
     if "request_id" in fields and not is_identifier(request.request_id):
-        wrong.add("request_id")
-    return wrong
+        invalid.add("request_id")
+    return invalid
 
 
 def _create(case: Case, request: Any) -> set[str]:
-    return wrong_in_message(case, getattr(request, case.name), RULES[case.name], case.name)
+    return invalid_fields(case, getattr(request, case.name), RULES[case.name], case.name)
 
 
 def _update(case: Case, request: Any) -> Iterator[str]:
     message, paths = getattr(request, case.name), list(request.update_mask.paths)
-    yield from wrong_in_message(case, message, changed_fields(case, message, paths), case.name)
+    yield from invalid_fields(case, message, changed_fields(case, message, paths), case.name)
     if not is_identifier(message.id):
         yield f"{case.name}.id"
     if not is_etag(message.etag):
@@ -140,7 +140,7 @@ def _batch_create(case: Case, request: Any) -> Iterator[str]:
     if not 1 <= len(request.sprockets) <= MOST_IN_BATCH:
         yield "sprockets"
     for index, each in enumerate(request.sprockets):
-        yield from wrong_in_message(case, each, RULES[case.name], f"sprockets[{index}]")
+        yield from invalid_fields(case, each, RULES[case.name], f"sprockets[{index}]")
 
 
 _CHECKS: Mapping[str, Callable[[Case, Any], Iterable[str]]] = {

@@ -1,4 +1,4 @@
-"""The service as a plain Python model: dictionaries, and what each call does to them."""
+"""A model of the service in plain Python: dictionaries, and the effect of each call on them."""
 
 import copy
 from collections import Counter
@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from tests.support.model.rules import REFERENCES, RULES, changed_fields, wrong_in_message, wrong_in_request
+from tests.support.model.rules import REFERENCES, RULES, changed_fields, invalid_fields, invalid_request_fields
 from tests.support.resources import CASES, Case
 
-Place: TypeAlias = tuple[int, int]
-"""The goal and the actual of an entry of a chart."""
+ChartEntry: TypeAlias = tuple[int, int]
+"""The goal and the actual of a chart entry."""
 
 READS = {"Get", "BatchGet", "Chart"}
 USERS = {
@@ -18,14 +18,14 @@ USERS = {
     "sprocket_type": ("sprocket", "sprocket_type_id"),
     "factory": ("sprocket", "factory_id"),
 }
-"""What may refer to what, and by which field."""
+"""The kind of resource that refers to a resource, and its field."""
 
 
 class RefusedError(Exception):
     """The call fails.
 
     Attributes:
-        reason: Its ErrorReason, without the prefix.
+        reason: The ErrorReason, without the prefix.
         named: The paths or ids that the error names.
     """
 
@@ -36,42 +36,42 @@ class RefusedError(Exception):
 
 
 def refuse(reason: str, named: Iterable[str]) -> None:
-    """Refuse a call if there is anything to name."""
-    if several := set(named):
-        raise RefusedError(reason, several)
+    """Raise RefusedError if `named` is not empty."""
+    if paths_or_ids := set(named):
+        raise RefusedError(reason, paths_or_ids)
 
 
 @dataclass
 class Model:
-    """All that the service keeps.
+    """The stored data of the service.
 
-    What only the server can make (ids, times, etags) is taken from the response that it really gave.
+    The model takes ids, times and etags, which the server generates, from the actual response.
 
     Attributes:
         stored: The resources by the name of their case and their id.
         charts: The chart of each factory.
-        answers: For each request_id, the request that succeeded with it first, and its response.
-        etags: All etags that each id ever had.
+        answers: For each request_id, the first successful request with it, and its response.
+        etags: For each id, all etags that the resource ever had.
     """
 
     stored: dict[str, dict[str, Any]] = field(default_factory=lambda: {case.name: {} for case in CASES})
-    charts: dict[str, list[Place]] = field(default_factory=dict)
+    charts: dict[str, list[ChartEntry]] = field(default_factory=dict)
     answers: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     etags: dict[str, set[str]] = field(default_factory=dict)
 
     def answer(self, case: Case, verb: str, request: Any, actual: Any) -> Any:
-        """Do what a request asks for, all or nothing, and return the response to expect.
+        """Apply a request, all or nothing, and return the expected response.
 
         Args:
-            case: What it is about.
-            verb: What is to be done, such as `BatchCreate`.
+            case: The resource.
+            verb: The verb of the method, such as `BatchCreate`.
             request: The request.
-            actual: The response that the server gave, or an empty one if it failed.
+            actual: The actual response of the server, or an empty one if the call failed.
 
         Raises:
             RefusedError: The call fails.
         """
-        refuse("INVALID_FIELD", wrong_in_request(case, verb, request))
+        refuse("INVALID_FIELD", invalid_request_fields(case, verb, request))
         if verb in READS:
             return _VERBS[verb](self, case, request, actual)
         after = copy.deepcopy(self)
@@ -82,7 +82,7 @@ class Model:
 
     def _once(self, case: Case, verb: str, request: Any, actual: Any) -> Any:
         body = copy.deepcopy(request)
-        body.validate_only = False  # a dry run is answered as the request itself would be
+        body.validate_only = False  # a dry run has the same response as the request itself
         if request.request_id in self.answers:
             first, response = self.answers[request.request_id]
             refuse("REQUEST_ID_REUSED", ["request_id"] if first != body else [])
@@ -98,7 +98,7 @@ class Model:
     def _batch_get(self, case: Case, request: Any, actual: Any) -> Any:
         return type(actual)(**{case.plural: self._found(case, request.ids)})
 
-    def _chart(self, case: Case, request: Any, _: Any) -> list[Place]:
+    def _chart(self, case: Case, request: Any, _: Any) -> list[ChartEntry]:
         self._found(case, [request.factory_id])
         return self.charts[request.factory_id]
 
@@ -133,7 +133,7 @@ class Model:
         before = copy.deepcopy(row)
         for name in names:
             setattr(row, name, getattr(message, name))
-        if names:  # to name a field is a change, even to the value it had
+        if names:  # naming a field is a change, even to the same value
             self._stamp(row, made)
         if case.name == "factory" and row.sprocket_production_goal != before.sprocket_production_goal:
             self._record(row)
@@ -142,7 +142,7 @@ class Model:
         return row
 
     def _insert_with_id(self, case: Case, message: Any, made: Any) -> Any:
-        refuse("INVALID_FIELD", wrong_in_message(case, message, RULES[case.name], case.name))
+        refuse("INVALID_FIELD", invalid_fields(case, message, RULES[case.name], case.name))
         refuse("ETAG_MISMATCH", [message.id] if message.etag else [])
         self._require_references(case, message, REFERENCES[case.name], case.name)
         assert made.id in ("", message.id)
@@ -181,7 +181,7 @@ class Model:
         return rows
 
     def _insert_one(self, case: Case, message: Any, made: Any) -> Any:
-        assert not made.id or made.id not in self.stored[case.name], "the server gave an id away twice"
+        assert not made.id or made.id not in self.stored[case.name], "the server used an id twice"
         row = type(message)(id=made.id, create_time=made.create_time)
         for name in RULES[case.name]:
             setattr(row, name, getattr(message, name))
@@ -194,7 +194,7 @@ class Model:
 
     def _stamp(self, row: Any, made: Any) -> None:
         known = self.etags.setdefault(row.id, set())
-        if made.etag:  # the server did it, too
+        if made.etag:  # the actual call succeeded
             assert made.etag not in known, "a change did not change the etag"
             assert made.update_time.ToMicroseconds() > row.update_time.ToMicroseconds()
         known.add(made.etag)
@@ -218,7 +218,7 @@ class Model:
                 del self.charts[each]
 
     def _count(self, changes: Mapping[str, int]) -> None:
-        """Move the counters of factories: one chart entry for each, however many sprockets it is."""
+        """Change the counters of factories, with one chart entry per factory for any number of sprockets."""
         for identifier, by in changes.items():
             row = self.stored["factory"][identifier]
             row.sprocket_production_actual += by
