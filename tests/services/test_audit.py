@@ -1,4 +1,4 @@
-"""The audit log: every write leaves exactly its entries, in the right name, and nothing else leaves any."""
+"""The audit log: every write adds exactly its entries, with the right caller, and other calls add none."""
 
 import asyncio
 import uuid
@@ -37,18 +37,16 @@ VERBS = {"Create": "created", "Update": "updated", "Delete": "deleted"}
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
-# What leaves entries.
+# Calls that add entries.
 
 
-def test_every_rpc_that_writes_is_tried() -> None:
+def test_these_tests_cover_every_rpc_that_writes() -> None:
     writing = [each for each in METHODS if each.GetOptions().idempotency_level != MethodOptions.NO_SIDE_EFFECTS]
     assert sorted(MAKERS) == sorted(method.name for method in writing)
 
 
 @every_write
-async def test_every_write_leaves_an_entry_for_each_resource_in_the_name_of_its_call(
-    service: Service, make: Maker
-) -> None:
+async def test_every_write_adds_an_entry_for_each_resource_with_its_caller(service: Service, make: Maker) -> None:
     write = await make(service)
     before = await entries(service)
     await call_as(service, "this one", write.path, write.request)
@@ -60,7 +58,7 @@ async def test_every_write_leaves_an_entry_for_each_resource_in_the_name_of_its_
 
 
 @each_case
-async def test_an_entry_holds_the_resource_before_and_after_field_by_field(service: Service, case: Case) -> None:
+async def test_an_entry_has_all_fields_of_the_resource_before_and_after(service: Service, case: Case) -> None:
     created = await case.create(service)
     updated = await case.update(service, type(created)(id=created.id, display_name='ä"\n🏭'))
     await case.delete(service, created.id)
@@ -73,7 +71,7 @@ async def test_an_entry_holds_the_resource_before_and_after_field_by_field(servi
     assert [each.resource_type for each in log] == [f"sprocket.v1.{case.kind}"] * 3
 
 
-async def test_numbers_are_logged_to_the_last_digit(service: Service) -> None:
+async def test_numbers_are_logged_exactly(service: Service) -> None:
     factory = await create_factory(service, sprocket_production_goal=2**63 - 1)
     measures = {"pitch_mm": 5e-324, "pitch_diameter_mm": 1.7976931348623157e308, "outside_diameter_mm": 0.1 + 0.2}
     kind = await create_sprocket_type(service, **measures)
@@ -83,7 +81,7 @@ async def test_numbers_are_logged_to_the_last_digit(service: Service) -> None:
     assert {name: entry.after[name] for name in measures} == measures
 
 
-async def test_a_move_is_an_entry_of_the_sprocket_only(service: Service) -> None:
+async def test_moving_a_sprocket_adds_an_entry_for_the_sprocket_only(service: Service) -> None:
     sprocket, other = await create_sprocket(service), await create_factory(service)
     count = len(await entries(service))
     await SPROCKET.update(service, Sprocket(id=sprocket.id, factory_id=other.id))
@@ -100,7 +98,7 @@ async def test_a_move_is_an_entry_of_the_sprocket_only(service: Service) -> None
         ("sprocket_types", "DeleteSprocketType", {"SprocketType": 1, "Sprocket": 2}),
     ],
 )
-async def test_all_that_force_deletes_has_entries(
+async def test_a_delete_with_force_adds_an_entry_for_every_deleted_resource(
     service: Service, service_name: str, method: str, expected: dict[str, int]
 ) -> None:
     factory, kind = await create_factory(service), await create_sprocket_type(service)
@@ -118,21 +116,21 @@ async def test_all_that_force_deletes_has_entries(
     assert Counter(map(summary, left)) == {("deleted", kind): number for kind, number in expected.items()}
 
 
-async def test_what_is_written_by_hand_has_the_account_and_is_found_in_any_time_zone(service: Service) -> None:
+async def test_a_change_by_sql_is_logged_with_its_role_and_found_in_any_time_zone(service: Service) -> None:
     made = await create_factory(service)
     await query(service, "SET TIME ZONE 'Asia/Kathmandu'")
-    await query(service, "UPDATE factory SET display_name = 'by hand'")  # which forgets the update_time
+    await query(service, "UPDATE factory SET display_name = 'by hand'")  # does not set update_time
     [entry, creation] = await entries(service, f"resource_id = {made.id}")
     assert states(entry) == (as_logged(made), as_logged(made) | {"display_name": "by hand"})
-    [(account,)] = await query(service, "SELECT session_user::text")
-    assert (entry.principal, entry.request_id, entry.method) == (f"database:{account}", "", "")
+    [(role,)] = await query(service, "SELECT session_user::text")
+    assert (entry.principal, entry.request_id, entry.method) == (f"database:{role}", "", "")
     assert creation.principal == "anonymous"
 
 
-# What leaves none.
+# Calls that add no entries.
 
 
-async def test_counting_sprockets_leaves_no_entries_of_factories(service: Service) -> None:
+async def test_counting_sprockets_adds_no_entries_for_factories(service: Service) -> None:
     sprocket = await create_sprocket(service)
     await SPROCKET.delete(service, sprocket.id)
     log = await entries(service, f"resource_id = {sprocket.factory_id}")
@@ -140,7 +138,7 @@ async def test_counting_sprockets_leaves_no_entries_of_factories(service: Servic
 
 
 @every_write
-async def test_a_dry_run_leaves_no_entry(service: Service, make: Maker) -> None:
+async def test_a_dry_run_adds_no_entry(service: Service, make: Maker) -> None:
     write = await make(service)
     before = await dump(service)
     await write.send(service, validate_only=True)
@@ -148,7 +146,7 @@ async def test_a_dry_run_leaves_no_entry(service: Service, make: Maker) -> None:
 
 
 @every_write
-async def test_a_repeat_leaves_no_second_entry(service: Service, make: Maker) -> None:
+async def test_a_retry_adds_no_second_entry(service: Service, make: Maker) -> None:
     write, request_id = await make(service), str(uuid.uuid4())
     await write.send(service, request_id=request_id)
     once = await entries(service)
@@ -156,7 +154,7 @@ async def test_a_repeat_leaves_no_second_entry(service: Service, make: Maker) ->
     assert await entries(service) == once
 
 
-async def test_what_is_refused_and_what_is_undone_leaves_no_entry(service: Service) -> None:
+async def test_refused_and_rolled_back_writes_add_no_entry(service: Service) -> None:
     made = await create_factory(service)
     before = await entries(service)
     stale = Factory(id=made.id, etag='"stale"', display_name="x")
@@ -173,16 +171,16 @@ async def test_what_is_refused_and_what_is_undone_leaves_no_entry(service: Servi
     assert await entries(service) == before
 
 
-async def test_an_update_of_nothing_leaves_no_entry(service: Service) -> None:
+async def test_an_update_without_changes_adds_no_entry(service: Service) -> None:
     made = await create_location(service)
     await CASES[0].update(service, Location(id=made.id))
     assert len(await entries(service)) == 1
 
 
-# In whose name.
+# Callers.
 
 
-async def test_callers_at_once_on_few_connections_keep_their_names(database_url: str) -> None:
+async def test_concurrent_callers_on_few_connections_are_logged_correctly(database_url: str) -> None:
     async with running_service(database_url, Settings(pool_size=2)) as service:
         made = await create_location(service)
 
@@ -205,7 +203,7 @@ async def test_callers_at_once_on_few_connections_keep_their_names(database_url:
     assert {(each.request_id, each.method) for each in by_hand} == {("", "")}
 
 
-async def test_the_name_is_gone_with_the_transaction(database_url: str) -> None:
+async def test_the_caller_setting_ends_with_the_transaction(database_url: str) -> None:
     async with running_service(database_url, Settings(pool_size=1)) as service:
         made = await create_location(service)
         await CASES[0].update(service, Location(id=made.id, display_name="other"))

@@ -1,4 +1,4 @@
-"""The audit log as a log: it is listed like anything else, and cannot be changed."""
+"""Lists of the audit log, and its protection against changes."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -25,22 +25,22 @@ REMOVE = "SET LOCAL sprocket.remove_audit_entries = 'on'"
 
 @pytest.fixture
 def connection(database_url: str) -> Iterator[Connection]:
-    """A connection to a database with the sample data, whose transaction is rolled back in the end."""
+    """A connection to a database with the sample data; its transaction is rolled back in the end."""
     with create_plain_engine(database_url).connect() as connection:
         seed(connection)
         connection.commit()
         yield connection
 
 
-async def write_several(service: Service, count: int) -> None:
-    """Create a location, and change it until there are so many entries."""
+async def write_entries(service: Service, count: int) -> None:
+    """Create a location, and update it until there are `count` entries."""
     made = await create_location(service)
     for number in range(count - 1):
         await LOCATION.update(service, Location(id=made.id, display_name=f"Springfield {number}"))
 
 
 async def pages(service: Service, **fields: Any) -> list[AuditEntry]:
-    """List page by page."""
+    """List all entries, page by page."""
     request = ListAuditEntriesRequest(**fields)
     found: list[AuditEntry] = []
     while True:
@@ -55,8 +55,8 @@ async def pages(service: Service, **fields: Any) -> list[AuditEntry]:
 # Lists.
 
 
-async def test_the_newest_come_first_and_ids_are_in_the_order_of_time(service: Service) -> None:
-    await write_several(service, 30)
+async def test_the_newest_entries_come_first_and_ids_are_in_the_order_of_time(service: Service) -> None:
+    await write_entries(service, 30)
     log = await entries(service)
     names = [each.after["display_name"] for each in log]
     assert names == [f"Springfield {number}" for number in reversed(range(29))] + ["Springfield"]
@@ -67,8 +67,8 @@ async def test_the_newest_come_first_and_ids_are_in_the_order_of_time(service: S
 
 
 @pytest.mark.parametrize("order", ["", "id", "create_time desc", "principal, method desc, create_time"])
-async def test_pages_hold_every_entry_once_in_any_order(service: Service, order: str) -> None:
-    await write_several(service, 8)
+async def test_pages_have_every_entry_once_in_any_order(service: Service, order: str) -> None:
+    await write_entries(service, 8)
     whole = await entries(service, order_by=order)
     assert len(whole) == 8
     assert await pages(service, page_size=3, order_by=order) == whole
@@ -76,16 +76,16 @@ async def test_pages_hold_every_entry_once_in_any_order(service: Service, order:
         assert whole == (await entries(service))[::-1]
 
 
-async def test_what_is_written_between_pages_does_not_disturb_them(service: Service) -> None:
-    await write_several(service, 4)
+async def test_entries_added_between_pages_do_not_change_the_pages(service: Service) -> None:
+    await write_entries(service, 4)
     whole = await entries(service)
     first = await service.audit.ListAuditEntries(ListAuditEntriesRequest(page_size=2))
-    await write_several(service, 4)
+    await write_entries(service, 4)
     rest = ListAuditEntriesRequest(page_size=2, page_token=first.next_page_token)
     assert [*first.audit_entries, *(await service.audit.ListAuditEntries(rest)).audit_entries] == whole
 
 
-async def test_entries_are_found_by_each_of_their_fields(service: Service) -> None:
+async def test_entries_can_be_filtered_by_each_field(service: Service) -> None:
     other = await create_location(service)
     write = await MAKERS["CreateSprocketType"](service)
     await call_as(service, 'a "name"', write.path, write.request)
@@ -103,14 +103,14 @@ async def test_entries_are_found_by_each_of_their_fields(service: Service) -> No
         assert await entries(service, condition) == [wanted], condition
 
 
-async def test_entries_are_counted_when_asked(service: Service) -> None:
-    await write_several(service, 3)
+async def test_show_total_size_counts_the_entries(service: Service) -> None:
+    await write_entries(service, 3)
     asked = ListAuditEntriesRequest(page_size=1, show_total_size=True)
     assert (await service.audit.ListAuditEntries(asked)).total_size == 3
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "fields",
     [
         {"filter": "before = 1"},
         {"filter": "Springfield"},
@@ -120,10 +120,10 @@ async def test_entries_are_counted_when_asked(service: Service) -> None:
     ],
     ids=str,
 )
-async def test_a_list_that_is_wrong_is_refused(service: Service, wrong: dict[str, Any]) -> None:
+async def test_an_invalid_list_request_is_refused(service: Service, fields: dict[str, Any]) -> None:
     with fails(grpc.StatusCode.INVALID_ARGUMENT) as failure:
-        await service.audit.ListAuditEntries(ListAuditEntriesRequest(**wrong))
-    assert failure.fields == [*wrong]
+        await service.audit.ListAuditEntries(ListAuditEntriesRequest(**fields))
+    assert failure.fields == [*fields]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ async def test_a_list_that_is_wrong_is_refused(service: Service, wrong: dict[str
         (f"resource_id = '{first_id(0)}'", "ix_audit_entry_resource_id_id"),
     ],
 )
-def test_lists_are_read_from_an_index_in_their_order(connection: Connection, condition: str, index: str) -> None:
+def test_lists_are_read_from_an_index_without_a_sort(connection: Connection, condition: str, index: str) -> None:
     for number in range(400):
         connection.execute(text("UPDATE location SET city = :city"), {"city": str(number)})
     connection.execute(text("ANALYZE audit_entry"))
@@ -145,7 +145,7 @@ def test_lists_are_read_from_an_index_in_their_order(connection: Connection, con
     assert "Sort" not in plan
 
 
-# What is written in the database itself.
+# Changes by SQL.
 
 
 def test_the_sample_data_has_entries(connection: Connection) -> None:
@@ -172,7 +172,7 @@ def test_entries_can_neither_be_changed_nor_deleted(connection: Connection, stat
         connection.execute(text(statement))
 
 
-def test_old_entries_are_deleted_by_who_says_that_he_means_it_and_only_then(connection: Connection) -> None:
+def test_entries_can_only_be_deleted_in_a_transaction_that_enables_it(connection: Connection) -> None:
     connection.execute(text(REMOVE))
     assert connection.execute(text("DELETE FROM audit_entry")).rowcount > 0
     connection.commit()
@@ -182,7 +182,7 @@ def test_old_entries_are_deleted_by_who_says_that_he_means_it_and_only_then(conn
 
 
 @pytest.mark.parametrize("statement", ["UPDATE audit_entry SET after = NULL", "TRUNCATE audit_entry"])
-def test_nobody_can_mean_to_change_entries(connection: Connection, statement: str) -> None:
+def test_entries_cannot_be_changed_even_if_deletes_are_enabled(connection: Connection, statement: str) -> None:
     connection.execute(text(REMOVE))
     with pytest.raises(DBAPIError, match="append-only"):
         connection.execute(text(statement))

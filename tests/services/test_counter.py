@@ -1,4 +1,4 @@
-"""The counter of a factory is the number of its sprockets and what its chart says last, whatever happens at once."""
+"""The counter of a factory equals the number of its sprockets and the last chart entry, under concurrent changes."""
 
 import asyncio
 import random
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 async def code_of(call: Awaitable[object]) -> grpc.StatusCode:
-    """Return the status that a call ends with."""
+    """Return the status of a call."""
     try:
         await call
     except grpc.aio.AioRpcError as error:
@@ -37,12 +37,12 @@ async def code_of(call: Awaitable[object]) -> grpc.StatusCode:
 
 
 async def codes_of(calls: Iterable[Awaitable[object]]) -> list[grpc.StatusCode]:
-    """Make calls at once, and return the statuses they end with."""
+    """Make concurrent calls, and return the status of each."""
     return list(await asyncio.gather(*map(code_of, calls)))
 
 
 async def create_sprockets(service: Service, factory_id: str, count: int) -> list[Sprocket]:
-    """Create sprockets of one type for a factory, all at once."""
+    """Create sprockets of one type in a factory, concurrently."""
     type_id = (await create_sprocket_type(service)).id
     calls = (create_sprocket(service, factory_id=factory_id, sprocket_type_id=type_id) for _ in range(count))
     return await asyncio.gather(*calls)
@@ -57,14 +57,14 @@ def any_of(choices: Sequence[T]) -> T:
 
 
 class Traffic:
-    """Random calls about a few factories and their sprockets; some have to be refused."""
+    """Random calls for a few factories and their sprockets; the server has to refuse some of them."""
 
     def __init__(self, service: Service, factory_ids: list[str], type_id: str) -> None:
         self.service = service
         self.factory_ids = factory_ids
         self.targets = [*factory_ids, MISSING_ID]
         self.type_ids = [type_id, type_id, type_id, MISSING_ID]
-        self.sprocket_ids = [MISSING_ID]  # and those that were ever created
+        self.sprocket_ids = [MISSING_ID]  # and all ids that were ever created
         self.alive = 0
 
     async def create(self) -> None:
@@ -90,7 +90,7 @@ class Traffic:
         return method()
 
 
-async def test_the_books_agree_after_any_traffic(service: Service) -> None:
+async def test_counters_and_charts_are_consistent_after_random_concurrent_calls(service: Service) -> None:
     factory_ids = [(await create_factory(service)).id for _ in range(4)]
     traffic = Traffic(service, factory_ids, (await create_sprocket_type(service)).id)
     codes: Counter[grpc.StatusCode] = Counter()
@@ -102,7 +102,7 @@ async def test_the_books_agree_after_any_traffic(service: Service) -> None:
 
 
 @pytest.mark.parametrize("missing", ["sprocket_type_id", "factory_id", "factory_id,sprocket_type_id"])
-async def test_a_refused_sprocket_leaves_no_trace(service: Service, missing: str) -> None:
+async def test_a_create_with_missing_references_has_no_effect(service: Service, missing: str) -> None:
     existing = await create_sprocket(service)
     keys = {"factory_id": existing.factory_id, "sprocket_type_id": existing.sprocket_type_id}
     with fails(FAILED_PRECONDITION) as failure:
@@ -113,7 +113,7 @@ async def test_a_refused_sprocket_leaves_no_trace(service: Service, missing: str
     await assert_books_agree(service)
 
 
-async def test_an_invalid_sprocket_leaves_no_trace(service: Service) -> None:
+async def test_an_invalid_create_has_no_effect(service: Service) -> None:
     made = await create_factory(service)
     with fails(grpc.StatusCode.INVALID_ARGUMENT):
         await create_sprocket(service, factory_id=made.id, display_name="x" * 64)
@@ -121,7 +121,7 @@ async def test_an_invalid_sprocket_leaves_no_trace(service: Service) -> None:
     assert await numbers_of(service, made.id) == [(10, 0)]
 
 
-async def test_the_counter_moves_neither_update_time_nor_etag(service: Service) -> None:
+async def test_counting_changes_neither_the_update_time_nor_the_etag(service: Service) -> None:
     made, other = await create_factory(service), await create_factory(service)
     sprocket, _ = await create_sprockets(service, made.id, 2)
     await update_sprocket(service, sprocket.id, factory_id=other.id)
@@ -132,7 +132,7 @@ async def test_the_counter_moves_neither_update_time_nor_etag(service: Service) 
     assert await get_factory(service, other.id) == after_move == other
 
 
-async def test_a_move_to_a_factory_that_does_not_exist_changes_nothing(service: Service) -> None:
+async def test_a_move_to_a_missing_factory_changes_nothing(service: Service) -> None:
     sprocket = await create_sprocket(service)
     with fails(FAILED_PRECONDITION) as failure:
         await update_sprocket(service, sprocket.id, factory_id=MISSING_ID, display_name="Other")
@@ -142,7 +142,7 @@ async def test_a_move_to_a_factory_that_does_not_exist_changes_nothing(service: 
     await assert_books_agree(service)
 
 
-async def test_moves_in_opposite_directions_at_once_do_not_deadlock(service: Service) -> None:
+async def test_concurrent_moves_in_opposite_directions_do_not_deadlock(service: Service) -> None:
     one, other = [(await create_factory(service)).id for _ in range(2)]
     from_one, from_other = [await create_sprockets(service, factory_id, 15) for factory_id in (one, other)]
     for targets in ([other, one], [one, other]):
@@ -156,7 +156,7 @@ async def test_moves_in_opposite_directions_at_once_do_not_deadlock(service: Ser
     await assert_books_agree(service)
 
 
-async def test_a_sprocket_that_many_move_at_once_is_counted_in_one_factory(service: Service) -> None:
+async def test_a_sprocket_is_counted_in_one_factory_after_concurrent_moves(service: Service) -> None:
     sprocket = await create_sprocket(service)
     factory_ids = [sprocket.factory_id, *[(await create_factory(service)).id for _ in range(4)]]
     moves = [update_sprocket(service, sprocket.id, factory_id=factory_id) for factory_id in factory_ids * 4]
@@ -165,7 +165,7 @@ async def test_a_sprocket_that_many_move_at_once_is_counted_in_one_factory(servi
     await assert_books_agree(service)
 
 
-async def test_a_sprocket_that_many_delete_at_once_is_counted_out_once(service: Service) -> None:
+async def test_concurrent_deletes_of_a_sprocket_decrement_the_counter_once(service: Service) -> None:
     sprocket, *_ = await create_sprockets(service, (await create_factory(service)).id, 3)
     codes = await codes_of([delete_sprocket(service, sprocket.id) for _ in range(10)])
     assert Counter(codes) == {OK: 1, NOT_FOUND: 9}
@@ -173,7 +173,7 @@ async def test_a_sprocket_that_many_delete_at_once_is_counted_out_once(service: 
     await assert_books_agree(service)
 
 
-async def test_sprockets_that_move_while_they_are_deleted_are_counted_out_where_they_are(service: Service) -> None:
+async def test_concurrent_moves_and_deletes_of_sprockets_keep_counters_consistent(service: Service) -> None:
     before, after = [(await create_factory(service)).id for _ in range(2)]
     sprockets = await create_sprockets(service, before, 10)
     moves = [update_sprocket(service, each.id, factory_id=after) for each in sprockets]
@@ -184,7 +184,7 @@ async def test_sprockets_that_move_while_they_are_deleted_are_counted_out_where_
     await assert_books_agree(service)
 
 
-async def test_a_deletion_that_waits_for_a_move_to_an_empty_factory_counts_there(
+async def test_a_delete_that_waits_for_a_move_decrements_the_counter_of_the_new_factory(
     service: Service, database_url: str
 ) -> None:
     sprocket, target = await create_sprocket(service), await create_factory(service)
@@ -199,21 +199,21 @@ async def test_a_deletion_that_waits_for_a_move_to_an_empty_factory_counts_there
     await assert_books_agree(service)
 
 
-async def test_a_factory_deleted_while_it_gets_sprockets_is_gone_or_in_use(service: Service) -> None:
+async def test_a_delete_of_a_factory_during_creates_succeeds_or_is_refused_as_in_use(service: Service) -> None:
     type_id = (await create_sprocket_type(service)).id
-    for place in [*range(6), *range(6)]:
+    for position in [*range(6), *range(6)]:
         factory_id = (await create_factory(service)).id
         keys = {"factory_id": factory_id, "sprocket_type_id": type_id}
         calls: list[Awaitable[object]] = [create_sprocket(service, **keys) for _ in range(5)]
-        calls.insert(place, delete_factory(service, factory_id))
+        calls.insert(position, delete_factory(service, factory_id))
         codes = await codes_of(calls)
-        deletion = codes.pop(place)
+        deletion = codes.pop(position)
         assert (deletion, set(codes)) in [(OK, {FAILED_PRECONDITION}), (FAILED_PRECONDITION, {OK})]
     await assert_books_agree(service)
 
 
-async def test_a_factory_deleted_while_its_sprockets_are_deleted_is_gone_or_in_use(database_url: str) -> None:
-    # The two may take their locks crosswise: PostgreSQL then ends one of them, which it looks for after a second.
+async def test_a_delete_of_a_factory_during_deletes_of_its_sprockets_keeps_data_consistent(database_url: str) -> None:
+    # The two transactions may deadlock. PostgreSQL checks for deadlocks after 1 s by default, and aborts one of them.
     execute(database_url, f"ALTER DATABASE {make_url(database_url).database} SET deadlock_timeout = '10ms'")
     async with running_service(database_url) as service:
         for _ in range(5):

@@ -1,4 +1,4 @@
-"""The eight defects of the REST service that this one replaces: none of them is here. By their numbers."""
+"""Regression tests for the eight defects of the REST service that this service replaces, by their numbers."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ from tests.support.service import Service, running_service
 
 LOCATIONS, _, _, SPROCKETS = CASES
 
-# Nobody can count a sprocket then; a row that only refers to the factory could still be added.
+# Blocks updates of the counter, but not rows that only refer to the factory.
 LOCK_FACTORY = "SELECT FROM factory WHERE id = :id FOR NO KEY UPDATE"
 NOW = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
 ROWS_READ = "SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_user_tables WHERE relname = :table"
@@ -51,12 +51,12 @@ THOUSANDS_OF_ROWS = [
 
 
 async def now_micros(service: Service) -> int:
-    """Read the clock of the database."""
+    """Return the time of the database server."""
     [(now,)] = await query(service, NOW)
     return int(now)
 
 
-async def test_1_times_are_those_of_the_events_and_not_of_the_start_of_the_process(service: Service) -> None:
+async def test_1_times_are_the_times_of_the_events_not_of_the_process_start(service: Service) -> None:
     began = await now_micros(service)
     made = await create_factory(service)
     between = await now_micros(service)
@@ -70,7 +70,7 @@ async def test_1_times_are_those_of_the_events_and_not_of_the_start_of_the_proce
     assert between < sprocket.create_time.ToMicroseconds() < later < renamed.update_time.ToMicroseconds() < ended
 
 
-async def test_2_a_sprocket_whose_backend_dies_midway_was_never_made(service: Service, database_url: str) -> None:
+async def test_2_a_create_whose_backend_dies_has_no_effect(service: Service, database_url: str) -> None:
     made = await create_factory(service)
     async with open_transaction(database_url, LOCK_FACTORY, id=made.id) as transaction:
         creating = asyncio.create_task(create_sprocket(service, factory_id=made.id))
@@ -83,7 +83,7 @@ async def test_2_a_sprocket_whose_backend_dies_midway_was_never_made(service: Se
     assert await query(service, "SELECT id FROM sprocket") == []
 
 
-async def test_2_a_server_that_is_killed_leaves_whole_sprockets_or_none(service: Service, database_url: str) -> None:
+async def test_2_a_killed_server_leaves_no_partial_creates(service: Service, database_url: str) -> None:
     existing = await create_sprocket(service)
     keys = {"factory_id": existing.factory_id, "sprocket_type_id": existing.sprocket_type_id}
     with server_process(database_url) as server:
@@ -97,11 +97,11 @@ async def test_2_a_server_that_is_killed_leaves_whole_sprockets_or_none(service:
             ended = await asyncio.gather(*calls, return_exceptions=True)
             await transaction.commit()
     assert all(isinstance(each, grpc.aio.AioRpcError) for each in ended)
-    await create_sprocket(service, **keys)  # nobody is in the way
+    await create_sprocket(service, **keys)  # no lock is left behind
     await assert_books_agree(service)
 
 
-async def test_2_sprockets_made_at_once_never_record_the_same_actual(service: Service) -> None:
+async def test_2_concurrent_creates_never_record_the_same_actual(service: Service) -> None:
     existing = await create_sprocket(service)
     keys = {"factory_id": existing.factory_id, "sprocket_type_id": existing.sprocket_type_id}
     await asyncio.gather(*(create_sprocket(service, **keys) for _ in range(100)))
@@ -129,7 +129,7 @@ async def move_to_a_missing_factory(service: Service) -> None:
     [refer_to_a_missing_location, refer_to_a_missing_type, refer_to_a_missing_factory, move_to_a_missing_factory],
     ids=lambda call: call.__name__,
 )
-async def test_3_an_unknown_reference_is_the_callers_mistake(
+async def test_3_an_unknown_reference_is_a_failed_precondition(
     service: Service, call: Callable[[Service], Awaitable[None]]
 ) -> None:
     with fails(grpc.StatusCode.FAILED_PRECONDITION):
@@ -145,14 +145,14 @@ async def test_3_a_missing_sprocket_is_not_found(service: Service) -> None:
 
 
 async def rows_read(service: Service, table: str) -> int:
-    """Tell how many rows of a table the only connection of a service has read."""
+    """Return the number of rows of a table that the only connection of a service has read."""
     await query(service, "SELECT pg_stat_force_next_flush()")
     [(rows,)] = await query(service, ROWS_READ, table=table)
     return int(rows)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-async def test_4_a_page_costs_a_page_and_not_the_table_however_far_it_is(database_url: str, case: Case) -> None:
+async def test_4_a_page_at_any_depth_reads_only_its_own_rows(database_url: str, case: Case) -> None:
     async with running_service(database_url, Settings(pool_size=1)) as service:
         for statement in THOUSANDS_OF_ROWS:
             await query(service, statement)
@@ -165,13 +165,13 @@ async def test_4_a_page_costs_a_page_and_not_the_table_however_far_it_is(databas
             _, token = await case.page(service, page_size=900, page_token=token)
 
 
-async def test_5_two_locations_can_be_in_one_post_code(service: Service) -> None:
+async def test_5_two_locations_can_have_the_same_postal_code(service: Service) -> None:
     made = [await create_location(service, postal_code="62701") for _ in range(2)]
     locations, _ = await LOCATIONS.page(service)
     assert locations == made
 
 
-async def test_6_moving_and_deleting_a_sprocket_shows_in_the_charts(service: Service) -> None:
+async def test_6_moving_and_deleting_a_sprocket_adds_chart_entries(service: Service) -> None:
     sprocket, target = await create_sprocket(service), await create_factory(service)
     await update_sprocket(service, sprocket.id, factory_id=target.id)
     await delete_sprocket(service, sprocket.id)
@@ -180,7 +180,7 @@ async def test_6_moving_and_deleting_a_sprocket_shows_in_the_charts(service: Ser
     await assert_books_agree(service)
 
 
-async def test_7_a_response_of_a_chart_is_bounded_however_long_the_chart_is(service: Service) -> None:
+async def test_7_the_responses_of_a_long_chart_have_a_limited_size(service: Service) -> None:
     factory_id = (await create_factory(service)).id
     await fill_chart(service, factory_id, 100_000)
     stream = service.factories.GetFactoryChart(GetFactoryChartRequest(factory_id=factory_id))
@@ -190,11 +190,11 @@ async def test_7_a_response_of_a_chart_is_bounded_however_long_the_chart_is(serv
     assert max(size for _, size in sizes) < 1_000_000
 
 
-async def test_8_tests_leave_the_database_alone_that_the_environment_names(
+async def test_8_tests_do_not_touch_the_database_in_the_environment(
     service: Service, database_url: str, tmp_path: Path
 ) -> None:
     existing = await create_location(service)
-    writes = f"{__file__}::{test_5_two_locations_can_be_in_one_post_code.__name__}"
+    writes = f"{__file__}::{test_5_two_locations_can_have_the_same_postal_code.__name__}"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     tests = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "pytest", "-o", f"cache_dir={tmp_path}", writes),
@@ -205,7 +205,7 @@ async def test_8_tests_leave_the_database_alone_that_the_environment_names(
     assert await LOCATIONS.page(service) == ([existing], "")
 
 
-async def test_8_tests_run_elsewhere_than_the_service_keeps_its_own_data(service: Service) -> None:
+async def test_8_tests_do_not_use_the_data_directory_of_the_service(service: Service) -> None:
     [(directory, name)] = await query(service, "SELECT current_setting('data_directory'), current_database()")
     assert Path(directory) != default_directory()
     assert name.startswith("test_")

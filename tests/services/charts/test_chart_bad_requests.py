@@ -1,4 +1,4 @@
-"""What the streams of charts refuse: all that is wrong with a request at once, and factories that there are not."""
+"""Invalid requests for charts: all invalid fields are reported together, and missing factories are named."""
 
 import uuid
 from typing import Any
@@ -50,7 +50,7 @@ async def test_times_out_of_range_are_refused(service: Service) -> None:
         assert sorted(both) == ["end_time", "start_time"], name
 
 
-async def test_the_first_and_the_last_moment_are_times(service: Service) -> None:
+async def test_the_first_and_the_last_valid_timestamp_are_accepted(service: Service) -> None:
     factory_id = await factory_with(service, CHART)
     assert entries_of(await read(service, factory_id, start_time=FIRST, end_time=LAST)) == CHART
     assert entries_of(await read(service, factory_id, start_time=FIRST, follow=True)) == CHART
@@ -67,7 +67,7 @@ async def test_a_summary_of_too_few_or_too_many_points_is_refused(service: Servi
         assert await invalid(follow(service, [factory_id], max_points=count)) == ["max_points"]
 
 
-async def test_an_end_of_what_is_followed_is_refused(service: Service) -> None:
+async def test_an_end_time_is_refused_with_follow(service: Service) -> None:
     factory_id = await factory_with(service, CHART)
     for end in (moment(20), LAST, Timestamp(), Timestamp(nanos=-1)):
         assert await invalid(read(service, factory_id, end_time=end, follow=True)) == ["end_time"]
@@ -82,22 +82,22 @@ async def test_malformed_ids_are_refused_and_named_by_index(service: Service) ->
         assert await invalid(follow(service, ids)) == ["factory_ids[1]", "factory_ids[3]"]
 
 
-async def test_ids_that_come_again_are_refused_and_named_by_index(service: Service) -> None:
+async def test_duplicate_ids_are_refused_and_named_by_index(service: Service) -> None:
     one, other = [(await create_factory(service)).id for _ in range(2)]
     assert await invalid(follow(service, [one, one])) == ["factory_ids[1]"]
     assert await invalid(follow(service, [one, other, one, other, one])) == [f"factory_ids[{n}]" for n in (2, 3, 4)]
     assert await invalid(follow(service, [MISSING_ID, one, MISSING_ID])) == ["factory_ids[2]"]
 
 
-async def test_no_ids_and_more_than_a_thousand_are_refused(service: Service) -> None:
+async def test_an_empty_list_and_more_than_a_thousand_ids_are_refused(service: Service) -> None:
     assert await invalid(follow(service, [])) == ["factory_ids"]
     assert await invalid(follow(service, [str(uuid.uuid4()) for _ in range(1001)])) == ["factory_ids"]
     with refuses(grpc.StatusCode.NOT_FOUND, RESOURCE_NOT_FOUND):
         await follow(service, [str(uuid.uuid4()) for _ in range(1000)])
 
 
-async def test_the_errors_of_a_thousand_malformed_ids_still_fit_into_trailers(service: Service) -> None:
-    """That they do is checked with every refusal."""
+async def test_the_errors_of_a_thousand_malformed_ids_fit_into_the_trailers(service: Service) -> None:
+    """`invalid` checks the size of the trailers."""
     assert (await invalid(follow(service, ["\N{GRINNING FACE}" * 99] * 1000)))[0] == "factory_ids[0]"
 
 
@@ -121,7 +121,7 @@ async def test_up_to_20_unknown_factories_are_all_named(service: Service) -> Non
         assert failure.info.metadata["id"].split(",") == named(failure)
 
 
-async def test_of_more_unknown_factories_20_are_named(service: Service) -> None:
+async def test_of_more_than_20_unknown_factories_20_are_named(service: Service) -> None:
     known = (await create_factory(service)).id
     unknown = [str(uuid.uuid4()) for _ in range(900)]
     with refuses(grpc.StatusCode.NOT_FOUND, RESOURCE_NOT_FOUND) as failure:
@@ -130,7 +130,7 @@ async def test_of_more_unknown_factories_20_are_named(service: Service) -> None:
     assert set(named(failure)) <= set(unknown)
 
 
-async def test_factories_that_were_deleted_since_the_token_was_made_are_all_named(service: Service) -> None:
+async def test_all_factories_deleted_since_the_token_are_named(service: Service) -> None:
     ids = [(await create_factory(service)).id for _ in range(4)]
     token = (await follow(service, ids))[-1].resume_token
     for gone in ids[1:3]:
@@ -141,12 +141,12 @@ async def test_factories_that_were_deleted_since_the_token_was_made_are_all_name
 
 
 def named(failure: Failure) -> list[str]:
-    """Return the ids that an error names as missing."""
+    """Return the missing ids in the details of an error."""
     infos = [ResourceInfo() for _ in failure.status.details]
     return [info.resource_name for each, info in zip(failure.status.details, infos, strict=True) if each.Unpack(info)]
 
 
-ALL_WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
+INVALID: dict[str, tuple[dict[str, Any], list[str]]] = {
     "followed": (
         {"factory_id": "7", "start_time": Timestamp(nanos=-1), "end_time": moment(1), "follow": True, "max_points": 5},
         ["end_time", "factory_id", "max_points", "start_time"],
@@ -162,13 +162,13 @@ ALL_WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
 }
 
 
-async def test_all_mistakes_are_listed_at_once_and_a_bad_token_with_them(service: Service) -> None:
-    for name, (fields, wrong) in ALL_WRONG.items():
-        assert sorted(await invalid(read(service, **fields))) == wrong, name
-        assert sorted(await invalid(read(service, **fields, **BAD_TOKEN))) == sorted([*wrong, "resume_token"]), name
+async def test_all_invalid_fields_are_reported_together_with_an_invalid_token(service: Service) -> None:
+    for name, (fields, paths) in INVALID.items():
+        assert sorted(await invalid(read(service, **fields))) == paths, name
+        assert sorted(await invalid(read(service, **fields, **BAD_TOKEN))) == sorted([*paths, "resume_token"]), name
 
 
-async def test_all_mistakes_about_several_charts_are_listed_at_once(service: Service) -> None:
+async def test_all_invalid_fields_of_follow_factory_charts_are_reported_together(service: Service) -> None:
     factory_id = (await create_factory(service)).id
     fields: dict[str, Any] = {"start_time": Timestamp(seconds=YEAR_10000), "max_points": 20_001}
     call = follow(service, [factory_id, "7", MISSING_ID, factory_id], **fields, **BAD_TOKEN)
@@ -177,19 +177,19 @@ async def test_all_mistakes_about_several_charts_are_listed_at_once(service: Ser
     assert sorted(await invalid(follow(service, [], **fields))) == ["factory_ids", "max_points", "start_time"]
 
 
-async def test_a_good_token_of_another_range_is_listed_with_other_mistakes(service: Service) -> None:
+async def test_a_token_of_another_range_is_reported_together_with_other_invalid_fields(service: Service) -> None:
     factory_id = await factory_with(service, CHART)
     token = (await read(service, factory_id, start_time=moment(10)))[-1].resume_token
     call = read(service, factory_id, start_time=moment(20), max_points=5, resume_token=token)
     assert sorted(await invalid(call)) == ["max_points", "resume_token"]
 
 
-async def test_a_bad_token_alone_has_a_reason_of_its_own_even_for_an_unknown_factory(service: Service) -> None:
+async def test_an_invalid_token_alone_has_its_own_reason_even_for_an_unknown_factory(service: Service) -> None:
     assert await invalid(read(service, MISSING_ID, **BAD_TOKEN), INVALID_RESUME_TOKEN) == ["resume_token"]
     assert await invalid(follow(service, [MISSING_ID], **BAD_TOKEN), INVALID_RESUME_TOKEN) == ["resume_token"]
 
 
-async def test_what_is_refused_does_not_look_at_the_charts(service: Service) -> None:
+async def test_an_invalid_request_is_refused_before_charts_are_read(service: Service) -> None:
     await query(service, "DROP TABLE chart_entry")
     assert await invalid(read(service, MISSING_ID, max_points=5)) == ["max_points"]
     assert await invalid(follow(service, [MISSING_ID], max_points=5)) == ["max_points"]

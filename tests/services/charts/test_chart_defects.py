@@ -1,4 +1,4 @@
-"""Defects that were found in the streams of charts."""
+"""Regression tests for defects in the streams of charts."""
 
 import asyncio
 
@@ -22,7 +22,7 @@ from tests.support.locks import open_transaction, waiting_for
 from tests.support.service import Service
 
 
-async def test_a_followed_chart_that_had_not_begun_says_on_resume_that_it_begins_before(
+async def test_a_chart_that_begins_in_a_resumed_stream_has_begins_before_start_time(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(history, "CHUNK_ENTRIES", 3)
@@ -35,7 +35,7 @@ async def test_a_followed_chart_that_had_not_begun_says_on_resume_that_it_begins
     assert begun_before(rest) == {ids[1]}
 
 
-async def test_an_entry_in_force_at_a_nanosecond_comes_though_the_next_one_follows_within_the_microsecond(
+async def test_the_entry_in_force_is_sent_even_if_the_next_one_is_within_the_same_microsecond(
     service: Service,
 ) -> None:
     chart = numbered([10, 20])
@@ -44,18 +44,18 @@ async def test_an_entry_in_force_at_a_nanosecond_comes_though_the_next_one_follo
     assert response.begins_before_start_time
 
 
-async def test_a_range_within_a_microsecond_is_a_range(service: Service) -> None:
+async def test_a_range_shorter_than_a_microsecond_is_accepted(service: Service) -> None:
     chart = numbered([10, 20])
     factory_id = await factory_with(service, chart)
     assert entries_of(await read(service, factory_id, start_time=moment(12, 1), end_time=moment(12, 2))) == chart[:1]
 
 
-async def test_entries_with_the_same_time_are_summarised_in_any_year(service: Service) -> None:
+async def test_entries_with_the_same_time_are_downsampled_in_any_year(service: Service) -> None:
     chart = [Entry(LAST, n, n) for n in range(100)]
     assert len(entries_of(await read(service, await factory_with(service, chart), max_points=12))) <= 12
 
 
-async def test_what_is_in_force_comes_even_if_an_entry_is_added_while_the_stream_opens(
+async def test_the_entry_in_force_is_sent_even_if_an_entry_is_added_while_the_stream_opens(
     service: Service, database_url: str
 ) -> None:
     chart = numbered([10, 20])

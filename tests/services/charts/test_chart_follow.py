@@ -1,4 +1,4 @@
-"""Following charts live: every new entry arrives once and in order, and a silence is told from a stall."""
+"""Followers of charts receive every new entry once and in order, and heartbeats while no entries are added."""
 
 from collections.abc import AsyncIterator
 
@@ -15,7 +15,7 @@ from tests.support.production import delete_factory, delete_sprocket, update_fac
 from tests.support.resources import create_factory, create_sprocket
 from tests.support.service import Service, running_service
 
-# Another factory with the same id: nobody sees the id missing, and its chart is longer.
+# Replaces a factory in one transaction, so that the id never disappears; the chart of the new factory is longer.
 _REPLACE = [
     "CREATE TEMPORARY TABLE former ON COMMIT DROP AS SELECT * FROM factory WHERE id = CAST(:factory_id AS uuid)",
     "DELETE FROM factory WHERE id = CAST(:factory_id AS uuid)",
@@ -30,7 +30,7 @@ _REPLACE = [
 
 @pytest.fixture
 async def service(database_url: str) -> AsyncIterator[Service]:
-    """A server that is quick to tell what is new, and that nothing is."""
+    """A server with a short poll interval and a short heartbeat interval."""
     settings = Settings(follow_tick_seconds=0.02, follow_progress_seconds=0.5)
     async with running_service(database_url, settings) as running:
         yield running
@@ -49,7 +49,7 @@ async def create_sprockets(service: Service, factory_id: str, count: int) -> Non
         await create_sprocket(service, factory_id=factory_id, sprocket_type_id=first.sprocket_type_id)
 
 
-async def test_new_entries_come_after_the_history_and_each_once(service: Service) -> None:
+async def test_new_entries_arrive_once_each_after_the_history(service: Service) -> None:
     factory_id = (await create_factory(service)).id
     await create_sprockets(service, factory_id, 2)
     async with OneFollowing(service.channel, factory_id) as follower:
@@ -62,7 +62,7 @@ async def test_new_entries_come_after_the_history_and_each_once(service: Service
         assert [response.end_of_history for response in follower.responses].count(True) == 1
 
 
-async def test_every_response_has_a_token_with_which_another_stream_goes_on(service: Service) -> None:
+async def test_another_stream_can_resume_after_any_response(service: Service) -> None:
     factory_id = (await create_factory(service)).id
     async with OneFollowing(service.channel, factory_id) as follower:
         await follower.until_entries(1)
@@ -78,7 +78,7 @@ async def test_every_response_has_a_token_with_which_another_stream_goes_on(serv
         assert another.numbers == chart[seen:]
 
 
-async def test_a_stream_without_news_shows_that_it_lives(service: Service) -> None:
+async def test_an_idle_stream_sends_heartbeats(service: Service) -> None:
     factory_id = (await create_factory(service)).id
     async with OneFollowing(service.channel, factory_id) as follower:
         await follower.until_responses(4)
@@ -86,19 +86,19 @@ async def test_a_stream_without_news_shows_that_it_lives(service: Service) -> No
         assert all(response.resume_token for response in follower.responses)
 
 
-async def test_what_is_only_tried_out_or_refused_is_no_news(service: Service) -> None:
+async def test_dry_runs_and_refused_updates_send_no_entries(service: Service) -> None:
     made = await create_factory(service)
     async with OneFollowing(service.channel, made.id) as follower:
         await follower.until_responses(1)
-        tried = UpdateFactoryRequest(factory=Factory(id=made.id, sprocket_production_goal=99), validate_only=True)
-        await service.factories.UpdateFactory(tried)
+        dry_run = UpdateFactoryRequest(factory=Factory(id=made.id, sprocket_production_goal=99), validate_only=True)
+        await service.factories.UpdateFactory(dry_run)
         with fails(grpc.StatusCode.INVALID_ARGUMENT):
             await update_factory(service, made.id, sprocket_production_goal=-1)
         await follower.until_responses(3)
         assert follower.numbers == [(10, 0)]
 
 
-async def test_a_chart_that_goes_down_is_followed_too(service: Service) -> None:
+async def test_a_follower_receives_the_entry_of_a_deleted_sprocket(service: Service) -> None:
     sprocket = await create_sprocket(service)
     async with OneFollowing(service.channel, sprocket.factory_id) as follower:
         await follower.until_entries(2)
@@ -107,7 +107,7 @@ async def test_a_chart_that_goes_down_is_followed_too(service: Service) -> None:
         assert follower.numbers == [(10, 0), (10, 1), (10, 0)]
 
 
-async def test_followers_of_other_charts_hear_nothing(service: Service) -> None:
+async def test_a_follower_receives_entries_of_its_own_chart_only(service: Service) -> None:
     busy, idle = (await create_factory(service)).id, (await create_factory(service)).id
     async with OneFollowing(service.channel, busy) as first, OneFollowing(service.channel, idle) as second:
         await second.until_responses(1)
@@ -132,7 +132,7 @@ async def test_many_charts_are_followed_in_one_stream_with_one_token(service: Se
         assert another.charts == {ids[1]: [(1, 1)]}
 
 
-async def test_a_factory_that_is_deleted_ends_its_streams_as_not_found(service: Service) -> None:
+async def test_deleting_a_factory_ends_its_streams_with_not_found(service: Service) -> None:
     gone, left = (await create_factory(service)).id, (await create_factory(service)).id
     async with (
         OneFollowing(service.channel, gone) as first,
@@ -153,7 +153,7 @@ async def test_a_factory_that_is_deleted_ends_its_streams_as_not_found(service: 
         assert fourth.charts == {left: [(10, 1)]}
 
 
-async def test_several_factories_that_are_deleted_at_once_are_all_named(service: Service) -> None:
+async def test_an_error_names_all_factories_that_are_deleted_together(service: Service) -> None:
     ids = [(await create_factory(service)).id for _ in range(3)]
     async with ManyFollowing(service.channel, ids) as follower:
         await follower.until_responses(1)
@@ -163,7 +163,7 @@ async def test_several_factories_that_are_deleted_at_once_are_all_named(service:
     assert set(failure.info.metadata["id"].split(",")) == set(ids)
 
 
-async def test_another_factory_with_the_same_id_is_not_followed(service: Service) -> None:
+async def test_a_stream_does_not_follow_a_new_factory_with_the_same_id(service: Service) -> None:
     made = await create_factory(service)
     async with OneFollowing(service.channel, made.id) as follower:
         await follower.until_entries(1)

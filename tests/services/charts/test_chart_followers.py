@@ -1,4 +1,4 @@
-"""What following costs: little, whoever is slow, gone or away; and how it ends with the server or the database."""
+"""The cost of followers that are idle, slow or disconnected, and the end of streams with the server or the database."""
 
 import asyncio
 import gc
@@ -28,8 +28,8 @@ from tests.support.service import Service, running_service
 TICK_SECONDS = 0.02
 PROGRESS_SECONDS = 0.5
 
-# Without probing for more bandwidth, a server sends 64 kB ahead of what its client takes in: less than a chunk.
-NOTHING_AHEAD = [("grpc.http2.bdp_probe", 0)]
+# Without bandwidth probing, the flow-control window is 64 kB, less than a chunk: the server waits for the client.
+SMALL_WINDOW = [("grpc.http2.bdp_probe", 0)]
 
 _GROW = """
     WITH grown AS (
@@ -48,59 +48,59 @@ _TERMINATE = """
 
 @pytest.fixture
 async def service(database_url: str) -> AsyncIterator[Service]:
-    """A server that is quick to tell what is new, and that nothing is."""
+    """A server with a short poll interval and a short heartbeat interval."""
     settings = Settings(follow_tick_seconds=TICK_SECONDS, follow_progress_seconds=PROGRESS_SECONDS)
     async with running_service(database_url, settings) as running:
         yield running
 
 
 async def grow_chart(service: Service, factory_id: str, entries: int) -> None:
-    """Add entries to a chart in one transaction. Their times are their sequences."""
+    """Add entries to a chart in one transaction. Their times equal their sequences."""
     await query(service, _GROW, factory_id=factory_id, entries=entries)
 
 
 async def eventually(condition: Callable[[], bool], seconds: float = 30) -> None:
-    """Wait for a condition."""
+    """Wait until a condition holds."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110  # there is no event
             await asyncio.sleep(0.01)
 
 
 @pytest.fixture
-def questions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """About how many charts the database was asked, each time that it was."""
-    asked: list[int] = []
+def polled_charts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of charts in each poll query so far."""
+    counts: list[int] = []
     read_moved = chart_reads.read_moved
 
     def counted(known: Mapping[str, Position]) -> Read[dict[str, Position | None]]:
-        asked.append(len(known))
+        counts.append(len(known))
         return read_moved(known)
 
     monkeypatch.setattr(chart_reads, "read_moved", counted)
-    return asked
+    return counts
 
 
-async def test_all_followers_together_ask_once_a_tick_and_nobody_asks_for_no_followers(
-    service: Service, questions: list[int]
+async def test_all_followers_share_one_query_per_poll_and_without_followers_there_are_no_queries(
+    service: Service, polled_charts: list[int]
 ) -> None:
     ids = [(await create_factory(service)).id for _ in range(5)]
     async with AsyncExitStack() as stack:
         followers = [await stack.enter_async_context(OneFollowing(service.channel, each)) for each in ids * 4]
         for follower in followers:
             await follower.until_responses(2)
-        questions.clear()
+        polled_charts.clear()
         await asyncio.sleep(20 * TICK_SECONDS)
-        assert 1 <= len(questions) <= 20
-        assert set(questions) == {5}
+        assert 1 <= len(polled_charts) <= 20
+        assert set(polled_charts) == {5}
     await eventually(lambda: service.chart_poller.count == 0)
     await asyncio.sleep(2 * TICK_SECONDS)
-    questions.clear()
+    polled_charts.clear()
     await asyncio.sleep(5 * TICK_SECONDS)
-    assert questions == []
+    assert polled_charts == []
 
 
 @pytest.mark.parametrize("end", ["cancelled", "disconnected"])
-async def test_a_reader_that_goes_away_is_noticed_at_once(service: Service, end: str) -> None:
+async def test_a_follower_that_disconnects_is_removed_immediately(service: Service, end: str) -> None:
     factory_id = (await create_factory(service)).id
     async with grpc.aio.insecure_channel(service.address) as channel:
         follower = OneFollowing(channel, factory_id)
@@ -114,16 +114,16 @@ async def test_a_reader_that_goes_away_is_noticed_at_once(service: Service, end:
 
 
 async def take(call: "grpc.aio.UnaryStreamCall[GetFactoryChartRequest, GetFactoryChartResponse]") -> list[int]:
-    """Take one response in, and return the times of its entries."""
+    """Read one response, and return the times of its entries."""
     response = await call.read()
     assert isinstance(response, GetFactoryChartResponse)
     return list(response.chart.time_micros)
 
 
-async def test_a_slow_reader_misses_nothing_and_costs_neither_memory_nor_another_readers_time(service: Service) -> None:
+async def test_a_slow_follower_gets_all_entries_without_memory_growth_or_delay_for_others(service: Service) -> None:
     factory_id = (await create_factory(service)).id
     await fill_chart(service, factory_id, 1)
-    async with grpc.aio.insecure_channel(service.address, options=NOTHING_AHEAD) as channel:
+    async with grpc.aio.insecure_channel(service.address, options=SMALL_WINDOW) as channel:
         slow = FactoryServiceStub(channel).GetFactoryChart(GetFactoryChartRequest(factory_id=factory_id, follow=True))
         times = await take(slow)
         async with OneFollowing(service.channel, factory_id) as quick:
@@ -132,7 +132,7 @@ async def test_a_slow_reader_misses_nothing_and_costs_neither_memory_nor_another
                 await quick.until_entries(number * CHUNK_ENTRIES + 1)
             assert quick.numbers == await numbers_of(service, factory_id)
         gc.collect()
-        # One is on its way to the slow reader, one waits for it, and one is kept for it; the other reader has its last.
+        # For the slow follower: one in flight, one waiting to be sent, one kept. The quick follower has its last one.
         assert sum(isinstance(each, Chunk) for each in gc.get_objects()) <= 5
         while len(times) < 10 * CHUNK_ENTRIES + 1:
             times += await take(slow)
@@ -140,9 +140,9 @@ async def test_a_slow_reader_misses_nothing_and_costs_neither_memory_nor_another
         slow.cancel()
 
 
-async def test_a_slow_reader_that_goes_away_is_noticed_at_once(service: Service) -> None:
+async def test_a_slow_follower_that_disconnects_is_removed_immediately(service: Service) -> None:
     factory_id = (await create_factory(service)).id
-    async with grpc.aio.insecure_channel(service.address, options=NOTHING_AHEAD) as channel:
+    async with grpc.aio.insecure_channel(service.address, options=SMALL_WINDOW) as channel:
         slow = FactoryServiceStub(channel).GetFactoryChart(GetFactoryChartRequest(factory_id=factory_id, follow=True))
         await take(slow)
         await eventually(lambda: service.chart_poller.count == 1)
@@ -153,7 +153,7 @@ async def test_a_slow_reader_that_goes_away_is_noticed_at_once(service: Service)
         await eventually(lambda: service.chart_poller.count == 0, PROGRESS_SECONDS / 2)
 
 
-async def test_more_news_than_fit_into_a_response_arrive_in_several(service: Service) -> None:
+async def test_more_new_entries_than_fit_into_one_response_are_split(service: Service) -> None:
     ids = [(await create_factory(service)).id for _ in range(3)]
     async with ManyFollowing(service.channel, ids) as follower:
         await follower.until_entries(3)
@@ -165,7 +165,7 @@ async def test_more_news_than_fit_into_a_response_arrive_in_several(service: Ser
             assert sum(len(each.chart.time_micros) for each in response.charts) <= CHUNK_ENTRIES
 
 
-async def test_a_server_that_stops_ends_its_streams_with_a_last_token(service: Service) -> None:
+async def test_a_stopping_server_ends_its_streams_with_a_resume_token(service: Service) -> None:
     sprocket = await create_sprocket(service)
     async with (
         OneFollowing(service.channel, sprocket.factory_id) as one,
@@ -186,7 +186,7 @@ async def test_a_server_that_stops_ends_its_streams_with_a_last_token(service: S
         assert late.numbers == []
 
 
-async def test_a_stream_goes_on_when_connections_to_the_database_broke(service: Service, database_url: str) -> None:
+async def test_a_stream_survives_broken_database_connections(service: Service, database_url: str) -> None:
     factory_id = (await create_factory(service)).id
     async with OneFollowing(service.channel, factory_id) as follower:
         await follower.until_responses(1)
@@ -196,9 +196,7 @@ async def test_a_stream_goes_on_when_connections_to_the_database_broke(service: 
         await follower.until_entries(4)
 
 
-async def test_a_stream_whose_database_does_not_answer_ends_instead_of_pretending_that_nothing_is_new(
-    service: Service, database_url: str
-) -> None:
+async def test_a_stream_ends_if_the_database_does_not_answer(service: Service, database_url: str) -> None:
     factory_id = (await create_factory(service)).id
     async with OneFollowing(service.channel, factory_id) as follower:
         await follower.until_responses(1)
@@ -211,7 +209,7 @@ async def test_a_stream_whose_database_does_not_answer_ends_instead_of_pretendin
         await another.until_entries(1)
 
 
-async def test_to_look_less_often_than_a_stream_says_that_nothing_is_new_is_no_outage(database_url: str) -> None:
+async def test_a_poll_interval_longer_than_the_heartbeat_interval_does_not_end_streams(database_url: str) -> None:
     settings = Settings(follow_tick_seconds=60, follow_progress_seconds=PROGRESS_SECONDS)
     async with running_service(database_url, settings) as service:
         factory_id = (await create_factory(service)).id
@@ -219,7 +217,7 @@ async def test_to_look_less_often_than_a_stream_says_that_nothing_is_new_is_no_o
             await follower.until_responses(4)
 
 
-async def test_a_deleted_factory_is_named_once_however_often_its_reader_is_told() -> None:
+async def test_an_error_names_a_deleted_factory_once_after_repeated_notifications() -> None:
     follower = Follower({"a": Position(1, 1), "b": Position(1, 1)})
     for factory_id in ("a", "a", "b", "a"):
         follower.notify(factory_id, None, None)

@@ -1,4 +1,4 @@
-"""Ranges of charts: the beginning is part of them, the end is not, and what was in force at the beginning comes first.
+"""Ranges of charts: the start is inclusive, the end is exclusive, and the entry in force at the start comes first.
 
 Entries have microseconds, ranges have nanoseconds.
 """
@@ -39,7 +39,7 @@ ONE, TWO, THREE, FOUR, FIVE = CHART
 
 
 class Read(NamedTuple):
-    """What came of a range: its entries, and whether the first is older than the range."""
+    """The entries of a range, and whether the first one is older than the range."""
 
     entries: list[Entry]
     begins_before: bool
@@ -48,7 +48,7 @@ class Read(NamedTuple):
 async def read_range(
     service: Service, factory_id: str, start: Timestamp | None = None, end: Timestamp | None = None
 ) -> Read:
-    """Read a range, from the beginning or to the end where there is no time."""
+    """Read a range; without a start from the first entry, without an end to the last entry."""
     responses = await read(service, factory_id, start_time=start, end_time=end)
     return Read(entries_of(responses), any(each.begins_before_start_time for each in responses))
 
@@ -56,45 +56,45 @@ async def read_range(
 STARTS = {
     "before the first": (moment(NOON - 1), Read(CHART, begins_before=False)),
     "at the first": (moment(NOON), Read(CHART, begins_before=False)),
-    "right behind the first": (moment(NOON + 1), Read(CHART, begins_before=True)),
-    "right before several": (moment(NOON + 9), Read(CHART, begins_before=True)),
-    "at several with the same time": (moment(NOON + 10), Read([TWO, THREE, FOUR, FIVE], begins_before=False)),
-    "right behind several": (moment(NOON + 11), Read([FOUR, FIVE], begins_before=True)),
+    "right after the first": (moment(NOON + 1), Read(CHART, begins_before=True)),
+    "right before entries with the same time": (moment(NOON + 9), Read(CHART, begins_before=True)),
+    "at entries with the same time": (moment(NOON + 10), Read([TWO, THREE, FOUR, FIVE], begins_before=False)),
+    "right after entries with the same time": (moment(NOON + 11), Read([FOUR, FIVE], begins_before=True)),
     "at the last": (moment(NOON + 20), Read([FIVE], begins_before=False)),
-    "behind the last": (moment(NOON + 21), Read([FIVE], begins_before=True)),
-    "the last moment of all": (moment(LAST, 999), Read([FIVE], begins_before=True)),
-    "the first moment of all": (moment(FIRST), Read(CHART, begins_before=False)),
+    "after the last": (moment(NOON + 21), Read([FIVE], begins_before=True)),
+    "the last valid time": (moment(LAST, 999), Read([FIVE], begins_before=True)),
+    "the first valid time": (moment(FIRST), Read(CHART, begins_before=False)),
 }
 
 ENDS = {
     "long before the first": (moment(FIRST + 1), []),
     "at the first": (moment(NOON), []),
-    "right behind the first": (moment(NOON + 1), [ONE]),
-    "at several with the same time": (moment(NOON + 10), [ONE]),
-    "right behind several": (moment(NOON + 11), [ONE, TWO, THREE, FOUR]),
+    "right after the first": (moment(NOON + 1), [ONE]),
+    "at entries with the same time": (moment(NOON + 10), [ONE]),
+    "right after entries with the same time": (moment(NOON + 11), [ONE, TWO, THREE, FOUR]),
     "at the last": (moment(NOON + 20), [ONE, TWO, THREE, FOUR]),
-    "behind the last": (moment(NOON + 21), CHART),
-    "the last moment of all": (moment(LAST, 999), CHART),
+    "after the last": (moment(NOON + 21), CHART),
+    "the last valid time": (moment(LAST, 999), CHART),
 }
 
 
-async def test_a_range_begins_with_what_was_in_force_at_its_start(service: Service) -> None:
+async def test_a_range_begins_with_the_entry_in_force_at_its_start(service: Service) -> None:
     factory_id = await factory_with(service, CHART)
     for name, (start, expected) in STARTS.items():
         assert await read_range(service, factory_id, start) == expected, name
 
 
-async def test_a_range_ends_before_its_end(service: Service) -> None:
+async def test_the_end_of_a_range_is_exclusive(service: Service) -> None:
     factory_id = await factory_with(service, CHART)
     for name, (end, expected) in ENDS.items():
         assert await read_range(service, factory_id, end=end) == Read(expected, begins_before=False), name
 
 
-async def test_a_range_between_two_entries_has_only_what_was_in_force(service: Service) -> None:
+async def test_a_range_between_two_entries_has_only_the_entry_in_force(service: Service) -> None:
     factory_id = await factory_with(service, CHART)
     assert await read_range(service, factory_id, moment(NOON + 4), moment(NOON + 6)) == Read([ONE], begins_before=True)
-    several = await read_range(service, factory_id, moment(NOON + 10), moment(NOON + 11))
-    assert several == Read([TWO, THREE, FOUR], begins_before=False)
+    same_time = await read_range(service, factory_id, moment(NOON + 10), moment(NOON + 11))
+    assert same_time == Read([TWO, THREE, FOUR], begins_before=False)
 
 
 async def test_an_entry_is_before_a_start_that_is_a_nanosecond_later(service: Service) -> None:
@@ -112,7 +112,7 @@ async def test_an_entry_is_before_an_end_that_is_a_nanosecond_later(service: Ser
         assert (await read_range(service, factory_id, end=moment(NOON + 9, nanos))).entries == [ONE]
 
 
-async def test_a_range_before_the_factory_is_one_response_without_entries(service: Service) -> None:
+async def test_a_range_before_the_first_entry_is_one_empty_response(service: Service) -> None:
     factory_id = await factory_with(service, CHART)
     (response,) = await read(service, factory_id, start_time=moment(NOON - 9), end_time=moment(NOON))
     assert entries_of([response]) == []
@@ -120,7 +120,7 @@ async def test_a_range_before_the_factory_is_one_response_without_entries(servic
     assert not response.begins_before_start_time
 
 
-async def test_a_range_that_is_still_to_come_has_only_what_is_in_force(service: Service) -> None:
+async def test_a_range_in_the_future_has_only_the_entry_in_force(service: Service) -> None:
     made = await create_factory(service, sprocket_production_goal=7)
     entries, begins_before = await read_range(service, made.id, moment(LAST - 9), moment(LAST))
     assert [(goal, actual) for _, goal, actual in entries] == [(7, 0)]
@@ -136,7 +136,7 @@ SPANS = [
 ]
 
 
-async def test_a_range_over_stretches_is_whole_with_and_without_an_older_entry(service: Service) -> None:
+async def test_a_range_across_chunks_is_complete_with_and_without_an_older_entry(service: Service) -> None:
     chart = numbered(range(10, 10 * (2 * CHUNK_ENTRIES + 10), 10))
     factory_id = await factory_with(service, chart)
     for first, last in SPANS:
@@ -146,14 +146,14 @@ async def test_a_range_over_stretches_is_whole_with_and_without_an_older_entry(s
         assert older == Read(chart[first - 1 : last - 1], begins_before=True)
 
 
-async def test_what_is_added_during_a_range_with_an_end_to_come_is_in_the_next_one_only(service: Service) -> None:
+async def test_entries_added_to_a_range_are_in_the_next_read_of_the_range(service: Service) -> None:
     factory_id = await factory_with(service, CHART[:3])
     assert (await read_range(service, factory_id, end=moment(NOON + 15))).entries == CHART[:3]
     await write_chart(service, factory_id, CHART)
     assert (await read_range(service, factory_id, end=moment(NOON + 15))).entries == CHART[:4]
 
 
-async def test_each_followed_chart_begins_with_what_was_in_force(service: Service) -> None:
+async def test_each_followed_chart_begins_with_the_entry_in_force(service: Service) -> None:
     charts = {
         "older": numbered([NOON, NOON + 20]),
         "exact": numbered([NOON - 1, NOON + 10, NOON + 10]),
@@ -173,7 +173,7 @@ async def test_each_followed_chart_begins_with_what_was_in_force(service: Servic
 
 
 def expected(chart: list[Entry], start: Timestamp | None, end: Timestamp | None) -> Read:
-    """Say what a range is to have, from the words of the contract."""
+    """Return the expected content of a range, from the documentation in the contract."""
     since = moment(FIRST) if start is None else start
     before = moment(LAST, 999) if end is None else end
     inside = [each for each in chart if nanoseconds(since) <= 1000 * each.micros < nanoseconds(before)]
@@ -187,7 +187,7 @@ def nanoseconds(time: Timestamp) -> int:
 
 
 async def the_factory(service: Service) -> str:
-    """Return the id of the one factory that all examples write their charts to."""
+    """Return the id of the factory that all examples share."""
     found = await query(service, "SELECT id::text FROM factory")
     return str(found[0][0]) if found else (await create_factory(service)).id
 
@@ -196,10 +196,10 @@ async def the_factory(service: Service) -> str:
 @settings(
     max_examples=60,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],  # each example writes its chart anew
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # each example replaces the chart
 )
 @given(data=st.data())
-async def test_any_range_of_any_chart_is_what_the_contract_says(
+async def test_random_ranges_of_random_charts_follow_the_contract(
     service: Service, base: int, data: st.DataObject
 ) -> None:
     offsets = data.draw(st.lists(st.integers(0, 10), min_size=1, max_size=12).map(sorted))

@@ -1,4 +1,4 @@
-"""Followers of a busy chart, through a server that is killed and started again, and one that hands over to another."""
+"""Followers of a busy chart while one server is killed and restarted, and while clients change to another server."""
 
 import asyncio
 import uuid
@@ -28,12 +28,12 @@ _TABLE = text("""
 
 @dataclass
 class Connection:
-    """The server that all clients are to use at the moment."""
+    """The channel to the server that all clients currently use."""
 
     channel: grpc.aio.Channel | None = None
 
     async def use(self, server: ServerProcess) -> None:
-        """Let all clients go over to a server."""
+        """Move all clients to a server."""
         former, self.channel = self.channel, grpc.aio.insecure_channel(server.address)
         if former:
             await former.close()
@@ -41,12 +41,12 @@ class Connection:
 
 @dataclass
 class Follower:
-    """A client that follows a chart, whatever happens to the servers.
+    """A client that follows a chart across restarts of servers.
 
     Attributes:
-        factory_id: Whose chart.
-        chart: The entries that it has got, in the order of their arrival.
-        streams: How many streams it has opened.
+        factory_id: The id of the factory.
+        chart: The received entries, in the order of their arrival.
+        streams: The number of streams that it has opened.
     """
 
     factory_id: str
@@ -54,7 +54,7 @@ class Follower:
     streams: int = 0
 
     async def run(self, connection: Connection) -> None:
-        """Follow until all entries are there."""
+        """Follow the chart until all entries have arrived."""
         request = GetFactoryChartRequest(factory_id=self.factory_id, follow=True)
         while len(self.chart.time_micros) < ENTRIES:
             self.streams += 1
@@ -66,22 +66,22 @@ class Follower:
     async def _read(self, connection: Connection, request: GetFactoryChartRequest) -> None:
         assert connection.channel
         async for response in FactoryServiceStub(connection.channel).GetFactoryChart(request):
-            self.chart.MergeFrom(response.chart)  # which puts the columns together
+            self.chart.MergeFrom(response.chart)  # appends to the columns
             request.resume_token = response.resume_token
             if len(self.chart.time_micros) >= ENTRIES:
                 return
 
 
 async def write(connection: Connection, sprocket: Sprocket) -> None:
-    """Create sprockets one after the other, each until it has succeeded, and each once."""
+    """Create sprockets one after the other, each with retries until it succeeds, and each exactly once."""
     for _ in range(SPROCKETS_OF_WRITER):
         request = CreateSprocketRequest(sprocket=sprocket, request_id=str(uuid.uuid4()))
-        while not await created(connection, request):  # noqa: ASYNC110  # nobody tells when to try
+        while not await created(connection, request):  # noqa: ASYNC110  # there is no event
             await asyncio.sleep(0.02)
 
 
 async def created(connection: Connection, request: CreateSprocketRequest) -> bool:
-    """Try to create a sprocket."""
+    """Try to create a sprocket, and return whether it succeeded."""
     assert connection.channel
     try:
         await SprocketServiceStub(connection.channel).CreateSprocket(request, timeout=PATIENCE_SECONDS)
@@ -91,19 +91,19 @@ async def created(connection: Connection, request: CreateSprocketRequest) -> boo
 
 
 def stored(url: str, factory_id: str) -> FactoryChart:
-    """Return the chart as the table has it."""
+    """Return the chart in the table."""
     with create_plain_engine(url).connect() as connection:
         times, goals, actuals = zip(*connection.execute(_TABLE, {"factory_id": factory_id}), strict=True)
     return FactoryChart(time_micros=times, sprocket_production_goal=goals, sprocket_production_actual=actuals)
 
 
 async def arrived(followers: list[Follower], entries: int) -> None:
-    """Wait until a follower has got so many entries."""
+    """Wait until one of the followers has received `entries` entries."""
     while max(len(each.chart.time_micros) for each in followers) < entries:  # noqa: ASYNC110  # there is no event
         await asyncio.sleep(0.005)
 
 
-async def test_20_followers_of_50_writers_get_the_chart_of_the_table_through_a_kill_a_restart_and_a_change_of_server(
+async def test_followers_get_the_complete_chart_through_a_crash_a_restart_and_a_change_of_server(
     service: Service, database_url: str
 ) -> None:
     first = await create_sprocket(service)
@@ -128,7 +128,7 @@ async def test_20_followers_of_50_writers_get_the_chart_of_the_table_through_a_k
 
 
 async def started(stack: AsyncExitStack, url: str) -> ServerProcess:
-    """Start a server, without standing in the way of the clients."""
+    """Start a server without blocking the event loop of the clients."""
     context = server_process(url, follow_tick_seconds="0.02")
     server = await asyncio.to_thread(context.__enter__)
     stack.push(context.__exit__)

@@ -1,4 +1,4 @@
-"""Resume tokens of charts: with one, a stream goes on exactly behind what came with it, anywhere."""
+"""Resume tokens of charts: a stream resumes exactly after the response with the token, on any server."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -41,14 +41,14 @@ RANGES: Mapping[str, Mapping[str, Any]] = {
 
 
 @pytest.fixture
-def short_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have all servers send some entries to a response, so that there are many responses to go on after."""
+def short_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limit responses of all servers to a few entries, so that there are many resume tokens."""
     monkeypatch.setattr(history, "CHUNK_ENTRIES", 7)
 
 
 @asynccontextmanager
 async def two_servers(service: Service, url: str) -> AsyncIterator[Iterator[Service]]:
-    """Run another server over the same database, and take turns between the two."""
+    """Run another server on the same database, and yield both servers in turns."""
     async with running_service(url) as other:
         yield cycle([other, service])
 
@@ -65,10 +65,8 @@ async def replace(service: Service, factory_id: str) -> None:
     await service.factories.UpdateFactory(UpdateFactoryRequest(factory=again, allow_missing=True))
 
 
-@pytest.mark.usefixtures("short_stretches")
-async def test_the_rest_comes_after_any_response_of_a_long_stream_from_any_server(
-    service: Service, database_url: str
-) -> None:
+@pytest.mark.usefixtures("short_chunks")
+async def test_a_long_stream_resumes_after_any_response_on_any_server(service: Service, database_url: str) -> None:
     factory_id = await factory_with(service, LONG)
     async with two_servers(service, database_url) as servers:
         for name, asked in RANGES.items():
@@ -80,7 +78,7 @@ async def test_the_rest_comes_after_any_response_of_a_long_stream_from_any_serve
                 assert not rest[0].begins_before_start_time
 
 
-async def test_streams_that_are_broken_off_after_each_response_make_up_the_chart(service: Service) -> None:
+async def test_resuming_after_every_response_yields_the_complete_chart(service: Service) -> None:
     chart = numbered(range(2 * history.CHUNK_ENTRIES + 1))
     factory_id = await factory_with(service, chart)
     found: list[Entry] = []
@@ -91,7 +89,7 @@ async def test_streams_that_are_broken_off_after_each_response_make_up_the_chart
     assert found == chart
 
 
-async def test_a_stream_with_nothing_left_to_send_is_one_response_which_can_be_gone_on_with(service: Service) -> None:
+async def test_a_resumed_stream_without_new_entries_is_one_response_with_a_valid_token(service: Service) -> None:
     factory_id = await factory_with(service, SHORT)
     token = token_of(await read(service, factory_id))
     for _ in range(3):
@@ -102,8 +100,8 @@ async def test_a_stream_with_nothing_left_to_send_is_one_response_which_can_be_g
     assert entries_of(await read(service, factory_id, resume_token=token)) == LATER[4:]
 
 
-@pytest.mark.usefixtures("short_stretches")
-async def test_what_was_added_meanwhile_is_history_of_the_resumed_stream(service: Service) -> None:
+@pytest.mark.usefixtures("short_chunks")
+async def test_entries_added_in_between_are_history_of_the_resumed_stream(service: Service) -> None:
     factory_id = await factory_with(service, LONG[:30])
     token = token_of(await read(service, factory_id))
     await write_chart(service, factory_id, LONG)
@@ -112,7 +110,7 @@ async def test_what_was_added_meanwhile_is_history_of_the_resumed_stream(service
         assert entries_of(rest) == LONG[30:]
 
 
-async def test_what_was_added_meanwhile_within_a_range_is_sent_and_what_is_behind_it_is_not(service: Service) -> None:
+async def test_a_resumed_range_has_only_the_added_entries_within_the_range(service: Service) -> None:
     factory_id = await factory_with(service, SHORT)
     asked = {"start_time": moment(15), "end_time": moment(35)}
     responses = await read(service, factory_id, **asked)
@@ -121,7 +119,7 @@ async def test_what_was_added_meanwhile_within_a_range_is_sent_and_what_is_behin
     assert entries_of(await read(service, factory_id, **asked, resume_token=token_of(responses))) == LATER[4:5]
 
 
-async def test_what_was_added_meanwhile_is_sent_even_if_the_range_begins_later(service: Service) -> None:
+async def test_entries_added_in_between_are_sent_even_if_the_range_begins_later(service: Service) -> None:
     factory_id = (await create_factory(service)).id
     for start in (31, 40, 1000):
         await write_chart(service, factory_id, SHORT)
@@ -132,7 +130,7 @@ async def test_what_was_added_meanwhile_is_sent_even_if_the_range_begins_later(s
         assert entries_of(await read(service, factory_id, **asked, resume_token=token_of(responses))) == LATER[4:]
 
 
-async def test_following_and_thinning_out_may_be_begun_and_ended_with_a_token(service: Service) -> None:
+async def test_a_resumed_stream_may_have_other_values_of_follow_and_max_points(service: Service) -> None:
     factory_id = await factory_with(service, SHORT)
     ways: list[dict[str, Any]] = [{}, {"follow": True}, {"max_points": 6}, {"max_points": 20_000, "follow": True}]
     for before in ways:
@@ -143,7 +141,7 @@ async def test_following_and_thinning_out_may_be_begun_and_ended_with_a_token(se
             assert entries_of(await read(service, factory_id, **after, resume_token=token)) == LATER[4:]
 
 
-async def test_the_entry_that_was_in_force_is_not_sent_again(service: Service) -> None:
+async def test_a_resumed_stream_does_not_repeat_the_entry_in_force(service: Service) -> None:
     factory_id = await factory_with(service, SHORT)
     asked = {"start_time": moment(15)}
     first = await read(service, factory_id, **asked)
@@ -154,8 +152,8 @@ async def test_the_entry_that_was_in_force_is_not_sent_again(service: Service) -
     assert not again.begins_before_start_time
 
 
-@pytest.mark.usefixtures("short_stretches")
-async def test_charts_that_are_broken_off_after_each_response_are_whole_on_any_server(
+@pytest.mark.usefixtures("short_chunks")
+async def test_resuming_followed_charts_after_every_response_yields_complete_charts(
     service: Service, database_url: str
 ) -> None:
     charts = [LONG[:15], SHORT, LATER, LONG[:7], SHORT[:1], LONG]
@@ -174,7 +172,7 @@ async def test_charts_that_are_broken_off_after_each_response_are_whole_on_any_s
     assert len(ends) > 10
 
 
-async def test_followed_factories_may_be_left_out_and_put_into_another_order(service: Service) -> None:
+async def test_a_resumed_stream_may_omit_and_reorder_factories(service: Service) -> None:
     ids = [await factory_with(service, SHORT) for _ in range(3)]
     token = (await follow(service, ids))[-1].resume_token
     for factory_id in ids:
@@ -184,7 +182,7 @@ async def test_followed_factories_may_be_left_out_and_put_into_another_order(ser
         assert rest == dict.fromkeys(some, LATER[4:])
 
 
-async def test_factories_that_the_token_does_not_know_begin_with_their_history(service: Service) -> None:
+async def test_factories_that_are_not_in_the_token_begin_with_their_history(service: Service) -> None:
     known, added, left_out = [await factory_with(service, SHORT) for _ in range(3)]
     asked = {"start_time": moment(25)}
     token = (await follow(service, [known, left_out], **asked))[-1].resume_token
@@ -193,10 +191,10 @@ async def test_factories_that_the_token_does_not_know_begin_with_their_history(s
     assert entries_by_factory(responses) == {added: SHORT[2:], known: LATER[4:]}
     assert [each.begins_before_start_time for each in responses[0].charts] == [True, False]
     again = await follow(service, [left_out, known, added], **asked, resume_token=responses[-1].resume_token)
-    assert entries_by_factory(again) == {left_out: SHORT[2:]}  # which the last token does not know any more
+    assert entries_by_factory(again) == {left_out: SHORT[2:]}  # which is not in the last token
 
 
-async def test_a_thousand_factories_are_resumed_with_a_token_of_some_40_bytes_for_each(service: Service) -> None:
+async def test_a_token_of_a_thousand_factories_has_less_than_48_bytes_for_each(service: Service) -> None:
     template = await factory_with(service, SHORT)
     await query(service, _COPY_FACTORY, count=1000)
     await query(service, _COPY_CHART, template=template)
@@ -224,7 +222,7 @@ _COPY_CHART = """
 """
 
 
-async def test_a_factory_that_was_deleted_since_is_not_found(service: Service) -> None:
+async def test_resuming_a_deleted_factory_is_not_found(service: Service) -> None:
     gone, other = [await factory_with(service, SHORT) for _ in range(2)]
     of_one = token_of(await read(service, gone))
     of_both = (await follow(service, [gone, other]))[-1].resume_token
@@ -233,9 +231,7 @@ async def test_a_factory_that_was_deleted_since_is_not_found(service: Service) -
 
 
 @pytest.mark.parametrize("chart", [SHORT, LONG], ids=["as long", "longer"])
-async def test_another_factory_with_the_same_id_is_not_the_one_of_the_token(
-    service: Service, chart: list[Entry]
-) -> None:
+async def test_resuming_a_new_factory_with_the_same_id_is_not_found(service: Service, chart: list[Entry]) -> None:
     gone, other = [await factory_with(service, SHORT) for _ in range(2)]
     of_one = token_of(await read(service, gone))
     of_both = (await follow(service, [gone, other]))[-1].resume_token
@@ -246,7 +242,7 @@ async def test_another_factory_with_the_same_id_is_not_the_one_of_the_token(
 
 
 async def assert_gone(service: Service, gone: str, other: str, of_one: str, of_both: str) -> None:
-    """Check that a stream of a factory that is gone cannot be gone on with, and one of the other can."""
+    """Check that a stream of the deleted factory cannot be resumed, and that a stream of the other one can."""
     resumed = [
         read(service, gone, resume_token=of_one),
         read(service, gone, resume_token=of_one, follow=True),
@@ -259,8 +255,8 @@ async def assert_gone(service: Service, gone: str, other: str, of_one: str, of_b
     assert entries_by_factory(await follow(service, [other], resume_token=of_both)) == {}
 
 
-@pytest.mark.usefixtures("short_stretches")
-async def test_many_streams_go_on_with_the_same_token(service: Service) -> None:
+@pytest.mark.usefixtures("short_chunks")
+async def test_concurrent_streams_can_resume_with_the_same_token(service: Service) -> None:
     factory_id = await factory_with(service, LONG)
     first, *rest = await read(service, factory_id)
     streams = [read(service, factory_id, resume_token=first.resume_token) for _ in range(4)]

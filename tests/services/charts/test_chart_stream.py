@@ -1,4 +1,4 @@
-"""How a chart reaches its reader: whole, in order and in chunks, however slow the reader is."""
+"""Streams of charts are complete, in order and in chunks, for fast and slow readers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,21 +21,21 @@ from tests.support.service import Service, running_service
 
 Call: TypeAlias = "grpc.aio.UnaryStreamCall[GetFactoryChartRequest, GetFactoryChartResponse]"
 
-# Without probing for more bandwidth, a server sends 64 kB ahead of what its client takes in, which is less than a
-# chunk: so it has a chunk on its way, one that waits, and does not read the next one.
-NOTHING_AHEAD = [("grpc.http2.bdp_probe", 0)]
+# Without bandwidth probing, the flow-control window is 64 kB, less than a chunk: the server has one chunk in flight and
+# one waiting, and does not read the next one.
+SMALL_WINDOW = [("grpc.http2.bdp_probe", 0)]
 LONG = 3 * CHUNK_ENTRIES - 1  # the last chunk has room for one more entry
 
 
 async def factory_with_chart(service: Service, entries: int) -> str:
-    """Create a factory with a chart of as many entries."""
+    """Create a factory with a chart of `entries` entries, and return its id."""
     factory_id = (await create_factory(service)).id
     await fill_chart(service, factory_id, entries)
     return factory_id
 
 
-def assert_whole(chunks: list[FactoryChart], entries: int) -> None:
-    """Check that the chunks are the chart that `fill_chart` makes."""
+def assert_complete(chunks: list[FactoryChart], entries: int) -> None:
+    """Check that the chunks are the complete chart of `fill_chart`."""
     sequences = range(1, entries + 1)
     for each in chunks:
         columns = (each.time_micros, each.sprocket_production_goal, each.sprocket_production_actual)
@@ -50,7 +50,7 @@ def call_for_chart(channel: grpc.aio.Channel, factory_id: str) -> Call:
     return FactoryServiceStub(channel).GetFactoryChart(GetFactoryChartRequest(factory_id=factory_id))
 
 
-async def next_stretch(call: Call) -> FactoryChart:
+async def next_chunk(call: Call) -> FactoryChart:
     response = await call.read()
     assert isinstance(response, GetFactoryChartResponse), "the stream has ended"
     return response.chart
@@ -66,29 +66,29 @@ async def rest_of(call: Call) -> list[FactoryChart]:
 
 @asynccontextmanager
 async def slow_channel(service: Service) -> AsyncIterator[grpc.aio.Channel]:
-    """Connect as a client that takes in a chunk only when the test reads one."""
-    async with grpc.aio.insecure_channel(service.address, options=NOTHING_AHEAD) as channel:
+    """Connect as a client that receives a chunk only when the test reads one."""
+    async with grpc.aio.insecure_channel(service.address, options=SMALL_WINDOW) as channel:
         yield channel
 
 
-async def test_a_long_chart_arrives_whole_and_in_order_in_several_responses(service: Service) -> None:
+async def test_a_long_chart_arrives_complete_and_in_order_in_chunks(service: Service) -> None:
     factory_id = await factory_with_chart(service, 45_001)
     chunks = await rest_of(call_for_chart(service.channel, factory_id))
     assert len(chunks) > 1
-    assert_whole(chunks, 45_001)
+    assert_complete(chunks, 45_001)
 
 
 @pytest.mark.parametrize("extra", [-1, 0, 1, CHUNK_ENTRIES], ids=["one less", "exactly", "one more", "twice"])
-async def test_a_chart_ends_well_wherever_a_stretch_ends(service: Service, extra: int) -> None:
+async def test_a_chart_is_complete_for_any_length_of_the_last_chunk(service: Service, extra: int) -> None:
     factory_id = await factory_with_chart(service, CHUNK_ENTRIES + extra)
     chunks = await rest_of(call_for_chart(service.channel, factory_id))
-    assert_whole(chunks, CHUNK_ENTRIES + extra)
+    assert_complete(chunks, CHUNK_ENTRIES + extra)
 
 
-async def test_charts_do_not_mix(service: Service) -> None:
+async def test_a_stream_has_entries_of_its_own_factory_only(service: Service) -> None:
     factory_id = await factory_with_chart(service, 3)
     others = [await create_factory(service, sprocket_production_goal=n) for n in range(3)]
-    assert_whole(await rest_of(call_for_chart(service.channel, factory_id)), 3)
+    assert_complete(await rest_of(call_for_chart(service.channel, factory_id)), 3)
     assert [(await read_chart(service, each.id)).numbers for each in others] == [[(0, 0)], [(1, 0)], [(2, 0)]]
 
 
@@ -105,18 +105,18 @@ async def test_a_malformed_factory_id_is_an_invalid_argument(service: Service, f
     assert failure.fields == ["factory_id"]
 
 
-async def test_a_stream_whose_factory_is_deleted_does_not_end_as_if_whole(service: Service) -> None:
-    factory_id = await factory_with_chart(service, 2 * LONG)  # more than what is read ahead
+async def test_a_stream_whose_factory_is_deleted_ends_with_not_found(service: Service) -> None:
+    factory_id = await factory_with_chart(service, 2 * LONG)  # more than the server reads ahead
     async with slow_channel(service) as channel:
         call = call_for_chart(channel, factory_id)
-        await next_stretch(call)
+        await next_chunk(call)
         await delete_factory(service, factory_id)
         with fails(grpc.StatusCode.NOT_FOUND) as failure:
             await rest_of(call)
     assert failure.info.metadata["id"] == factory_id
 
 
-async def test_a_factory_deleted_before_the_first_stretch_is_read_is_not_found(
+async def test_a_factory_deleted_before_the_first_chunk_is_read_is_not_found(
     service: Service, database_url: str
 ) -> None:
     factory_id = (await create_factory(service)).id
@@ -133,33 +133,33 @@ async def test_entries_added_during_a_stream_are_not_part_of_it(service: Service
     factory_id = await factory_with_chart(service, LONG)
     async with slow_channel(service) as channel:
         call = call_for_chart(channel, factory_id)
-        first = await next_stretch(call)
+        first = await next_chunk(call)
         await create_sprocket(service, factory_id=factory_id)
-        assert_whole([first, *await rest_of(call)], LONG)
+        assert_complete([first, *await rest_of(call)], LONG)
     assert len((await read_chart(service, factory_id)).times) == LONG + 1
 
 
-async def test_slow_readers_hold_no_connection(database_url: str) -> None:
+async def test_slow_readers_hold_no_database_connection(database_url: str) -> None:
     async with running_service(database_url, Settings(pool_size=1)) as service, slow_channel(service) as channel:
         factory_id = await factory_with_chart(service, LONG)
         calls = [call_for_chart(channel, factory_id) for _ in range(5)]
-        firsts = [await next_stretch(call) for call in calls]
+        firsts = [await next_chunk(call) for call in calls]
         assert (await get_factory(service, factory_id)).id == factory_id
         for first, call in zip(firsts, calls, strict=True):
-            assert_whole([first, *await rest_of(call)], LONG)
+            assert_complete([first, *await rest_of(call)], LONG)
 
 
-async def test_a_reader_that_goes_away_between_stretches_leaves_no_connection_behind(database_url: str) -> None:
+async def test_a_reader_that_disconnects_between_chunks_returns_its_connection(database_url: str) -> None:
     async with running_service(database_url, Settings(pool_size=1)) as service:
         factory_id = await factory_with_chart(service, LONG)
         for _ in range(5):
             async with slow_channel(service) as channel:
-                await next_stretch(call_for_chart(channel, factory_id))
+                await next_chunk(call_for_chart(channel, factory_id))
             assert (await get_factory(service, factory_id)).id == factory_id
-        assert_whole(await rest_of(call_for_chart(service.channel, factory_id)), LONG)
+        assert_complete(await rest_of(call_for_chart(service.channel, factory_id)), LONG)
 
 
-async def test_a_reader_that_goes_away_while_the_database_reads_leaves_no_connection_behind(database_url: str) -> None:
+async def test_a_reader_that_cancels_during_a_query_returns_its_connection(database_url: str) -> None:
     lock = "LOCK TABLE chart_entry IN ACCESS EXCLUSIVE MODE"
     async with running_service(database_url, Settings(pool_size=1)) as service:
         factory_id = await factory_with_chart(service, 3)
@@ -171,4 +171,4 @@ async def test_a_reader_that_goes_away_while_the_database_reads_leaves_no_connec
             with pytest.raises(asyncio.CancelledError):
                 await reading
             assert (await get_factory(service, factory_id)).id == factory_id
-        assert_whole(await rest_of(call_for_chart(service.channel, factory_id)), 3)
+        assert_complete(await rest_of(call_for_chart(service.channel, factory_id)), 3)

@@ -1,4 +1,4 @@
-"""Summaries of long charts: few entries that look like all of them, whatever stands out anywhere."""
+"""Downsampled charts (`max_points`): few entries that keep the shape and all extremes of both curves."""
 
 import random
 from collections.abc import Iterable, Sequence
@@ -25,14 +25,14 @@ from tests.support.service import Service
 
 MANY = 10_000
 POINTS = 100
-PARTS = 16  # as many parts of 6 entries as there is room for in 100
+PARTS = 16  # the number of intervals with 6 entries each that fit into 100
 NOON = 1_772_280_000_000_000  # on 2026-02-28
 LEVEL = 1000
 SPIKE, DIP = 2 * LEVEL, 0
 
 
 def wandering(entries: int, seed: int = 0) -> list[Entry]:
-    """Make a chart whose numbers go up and down, and whose entries come in bursts, some at the same time."""
+    """Make a chart with random steps up and down, and with bursts of entries, some at the same time."""
     draw = random.Random(seed)  # noqa: S311  # no secret
     micros, goal, actual = NOON, 10**6, 10**6
     chart = []
@@ -44,7 +44,7 @@ def wandering(entries: int, seed: int = 0) -> list[Entry]:
 
 
 def level(entries: int) -> list[Entry]:
-    """Make a chart of entries at even distances that hardly moves."""
+    """Make a nearly constant chart with entries at equal intervals."""
     return [Entry(NOON + 1000 * n, LEVEL + n % 3, LEVEL + n % 5) for n in range(entries)]
 
 
@@ -53,19 +53,19 @@ async def summary(service: Service, factory_id: str, max_points: int) -> list[En
 
 
 def assert_selected(selected: Sequence[Entry], chart: Sequence[Entry], max_points: int) -> None:
-    """Check that entries are a summary of a chart: some of its entries, in order, between the first and the last."""
+    """Check that entries are a summary of a chart: a subset in order, with the first and the last entry."""
     assert len(selected) <= max_points
     rest = iter(chart)
-    assert all(each in rest for each in selected), "not of the chart, twice, or not in order"
+    assert all(each in rest for each in selected), "not in the chart, duplicate, or out of order"
     assert (selected[0], selected[-1]) == (chart[0], chart[-1])
 
 
 def bounds(entries: Iterable[Entry]) -> list[tuple[int, int]]:
-    """Return the least and the greatest goal, and actual."""
+    """Return the minimum and maximum of the goal and of the actual."""
     return [(min(column), max(column)) for column in list(zip(*entries, strict=True))[1:]]
 
 
-async def test_a_summary_has_no_more_entries_than_asked_for_and_the_bounds_of_both_curves(service: Service) -> None:
+async def test_a_summary_has_at_most_max_points_entries_and_the_bounds_of_both_curves(service: Service) -> None:
     chart = wandering(20_001)
     factory_id = await factory_with(service, chart)
     for max_points in (6, 7, 11, 12, POINTS, 9_999, 20_000):
@@ -74,7 +74,7 @@ async def test_a_summary_has_no_more_entries_than_asked_for_and_the_bounds_of_bo
         assert bounds(selected) == bounds(chart)
 
 
-async def test_only_a_chart_that_is_too_long_is_thinned_out(service: Service) -> None:
+async def test_only_a_chart_with_more_than_max_points_entries_is_downsampled(service: Service) -> None:
     factory_id = await factory_with(service, wandering(1))
     for entries in (1, 6, 7, POINTS - 1, POINTS, POINTS + 1):
         chart = wandering(entries)
@@ -85,25 +85,25 @@ async def test_only_a_chart_that_is_too_long_is_thinned_out(service: Service) ->
         assert await summary(service, factory_id, 0) == chart
 
 
-async def test_a_chart_as_long_as_the_longest_summary_comes_whole(service: Service) -> None:
+async def test_a_chart_of_the_largest_max_points_is_complete(service: Service) -> None:
     chart = wandering(20_000)
     assert await summary(service, await factory_with(service, chart), 20_000) == chart
 
 
-PLACES = st.lists(st.integers(1, MANY), min_size=4, max_size=4, unique=True)
+POSITIONS = st.lists(st.integers(1, MANY), min_size=4, max_size=4, unique=True)
 
 
 @settings(
     max_examples=15,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],  # each example leaves the chart as it was
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # each example restores the chart
 )
-@given(positions=PLACES)
+@given(positions=POSITIONS)
 @example(positions=[1, 2, 3, 4])
 @example(positions=[4, 1, 2, 3])
 @example(positions=[MANY, MANY - 1, MANY - 2, MANY - 3])
 @example(positions=[5_000, 5_001, 5_002, 5_003])
-async def test_a_single_spike_and_a_single_dip_of_each_curve_are_in_the_summary_wherever_they_are(
+async def test_a_summary_keeps_a_single_spike_and_dip_of_each_curve_at_any_position(
     service: Service, positions: list[int]
 ) -> None:
     factory_id = await the_level_factory(service)
@@ -121,7 +121,7 @@ async def test_a_single_spike_and_a_single_dip_of_each_curve_are_in_the_summary_
 
 
 async def the_level_factory(service: Service) -> str:
-    """Return the id of the one factory, whose chart is level."""
+    """Return the id of the only factory, whose chart is level."""
     found = await query(service, "SELECT id::text FROM factory")
     return str(found[0][0]) if found else await factory_with(service, level(MANY))
 
@@ -132,7 +132,7 @@ async def set_number(service: Service, sequence: int, column: str, value: int) -
 
 
 def with_a_spike_in_each_part(chart: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
-    """Return a chart with a spike of the goal and a dip of the actual in the middle of each part; and those."""
+    """Return a chart with a spike of the goal and a dip of the actual in each interval, and these entries."""
     changed = list(chart)
     middles = [len(chart) * (2 * part + 1) // (2 * PARTS) for part in range(PARTS)]
     for position in middles:
@@ -141,14 +141,14 @@ def with_a_spike_in_each_part(chart: Sequence[Entry]) -> tuple[list[Entry], list
     return changed, [changed[position + more] for position in middles for more in (0, 1)]
 
 
-async def test_each_of_the_equally_long_parts_keeps_its_spikes(service: Service) -> None:
-    chart, standing_out = with_a_spike_in_each_part(level(MANY))
+async def test_each_interval_of_a_summary_keeps_its_spikes(service: Service) -> None:
+    chart, extremes = with_a_spike_in_each_part(level(MANY))
     selected = await summary(service, await factory_with(service, chart), POINTS)
     assert_selected(selected, chart, POINTS)
-    assert set(standing_out) <= set(selected)
+    assert set(extremes) <= set(selected)
 
 
-async def test_parts_are_equally_long_in_time_however_many_entries_they_have(service: Service) -> None:
+async def test_intervals_of_a_summary_have_equal_durations_not_equal_numbers_of_entries(service: Service) -> None:
     crowd = level(MANY - 10)
     sparse = [Entry(NOON + hours * 3_600_000_000, LEVEL, LEVEL) for hours in range(1, 11)]
     selected = await summary(service, await factory_with(service, crowd + sparse), POINTS)
@@ -157,8 +157,8 @@ async def test_parts_are_equally_long_in_time_however_many_entries_they_have(ser
 
 
 @pytest.mark.parametrize("age_micros", [2, 3_600_000_000, NOON], ids=["just older", "an hour older", "from 1970"])
-async def test_an_old_entry_in_force_does_not_take_the_detail_from_the_range(service: Service, age_micros: int) -> None:
-    inside, standing_out = with_a_spike_in_each_part(level(MANY))
+async def test_an_old_entry_in_force_does_not_reduce_the_detail_of_the_range(service: Service, age_micros: int) -> None:
+    inside, extremes = with_a_spike_in_each_part(level(MANY))
     in_force = Entry(NOON - age_micros, LEVEL, LEVEL)
     older = Entry(NOON - age_micros, SPIKE, DIP)
     factory_id = await factory_with(service, [older, in_force, *inside])
@@ -166,7 +166,7 @@ async def test_an_old_entry_in_force_does_not_take_the_detail_from_the_range(ser
     selected = entries_of(responses)
     assert responses[0].begins_before_start_time
     assert_selected(selected, [in_force, *inside], POINTS)
-    assert set(standing_out) <= set(selected)
+    assert set(extremes) <= set(selected)
 
 
 async def test_the_entry_in_force_counts_as_one_of_the_points(service: Service) -> None:
@@ -179,18 +179,18 @@ async def test_the_entry_in_force_counts_as_one_of_the_points(service: Service) 
     assert entries_of(whole) == chart[1:]
 
 
-async def test_a_range_with_both_ends_is_summarised_by_itself(service: Service) -> None:
+async def test_a_range_is_downsampled_without_regard_to_entries_outside(service: Service) -> None:
     chart = level(MANY)
-    inside, standing_out = with_a_spike_in_each_part(chart[2000:5000])
+    inside, extremes = with_a_spike_in_each_part(chart[2000:5000])
     whole = [*chart[:1999], chart[1999]._replace(goal=SPIKE), *inside, chart[5000]._replace(goal=SPIKE), *chart[5001:]]
     factory_id = await factory_with(service, whole)
     edges = {"start_time": moment(inside[0].micros), "end_time": moment(inside[-1].micros + 1)}
     selected = entries_of(await read(service, factory_id, **edges, max_points=POINTS))
     assert_selected(selected, inside, POINTS)
-    assert set(standing_out) <= set(selected)
+    assert set(extremes) <= set(selected)
 
 
-async def test_entries_that_all_have_the_same_time_are_summarised(service: Service) -> None:
+async def test_entries_that_all_have_the_same_time_are_downsampled(service: Service) -> None:
     chart = [each._replace(micros=NOON) for each in level(1000)]
     chart[500] = chart[500]._replace(goal=SPIKE)
     chart[501] = chart[501]._replace(actual=DIP)
@@ -201,7 +201,7 @@ async def test_entries_that_all_have_the_same_time_are_summarised(service: Servi
         assert {chart[500], chart[501]} <= set(selected)
 
 
-async def test_what_comes_after_the_history_is_not_thinned_out(service: Service) -> None:
+async def test_entries_after_the_history_are_not_downsampled(service: Service) -> None:
     chart = wandering(1000)
     factory_id = await factory_with(service, chart)
     assert_selected(entries_of(await read(service, factory_id, max_points=6, follow=True)), chart, 6)
@@ -210,7 +210,7 @@ async def test_what_comes_after_the_history_is_not_thinned_out(service: Service)
 
 
 async def added_while_followed(service: Service, factory_id: str, count: int) -> list[Entry]:
-    """Follow a chart in a summary, change the goal so many times, and return what came after the history."""
+    """Follow a downsampled chart, change the goal `count` times, and return the entries after the history."""
     request = GetFactoryChartRequest(factory_id=factory_id, max_points=6, follow=True)
     call = service.factories.GetFactoryChart(request)
     added: list[Entry] = []
@@ -226,7 +226,7 @@ async def added_while_followed(service: Service, factory_id: str, count: int) ->
     return added
 
 
-async def test_what_was_added_before_a_stream_is_resumed_is_summarised_with_its_history(service: Service) -> None:
+async def test_a_resumed_stream_downsamples_the_entries_added_in_between(service: Service) -> None:
     chart = wandering(2000)
     factory_id = await factory_with(service, chart[:1000])
     (response,) = await read(service, factory_id, max_points=POINTS)
@@ -236,7 +236,7 @@ async def test_what_was_added_before_a_stream_is_resumed_is_summarised_with_its_
     assert entries_of(await read(service, factory_id, **again)) == chart[1000:]
 
 
-async def test_each_of_several_charts_is_summarised_by_itself(service: Service) -> None:
+async def test_each_followed_chart_is_downsampled_independently(service: Service) -> None:
     charts = {await factory_with(service, chart): chart for chart in (wandering(n, seed=n) for n in (3000, 7, 6, 2000))}
     responses = await follow(service, list(charts), max_points=6)
     selected = entries_by_factory(responses)
@@ -246,13 +246,13 @@ async def test_each_of_several_charts_is_summarised_by_itself(service: Service) 
     assert not begun_before(responses)
 
 
-async def test_each_of_several_charts_keeps_its_detail_behind_an_old_entry(service: Service) -> None:
-    inside, standing_out = with_a_spike_in_each_part(level(MANY))
+async def test_each_followed_chart_keeps_its_detail_after_an_old_entry(service: Service) -> None:
+    inside, extremes = with_a_spike_in_each_part(level(MANY))
     in_force = [Entry(5, LEVEL, LEVEL)]
     ids = [await factory_with(service, [*older, *inside]) for older in (in_force, [])]
     responses = await follow(service, ids, max_points=POINTS, start_time=moment(NOON - 1))
     selected = entries_by_factory(responses)
     assert_selected(selected[ids[0]], in_force + inside, POINTS)
     assert_selected(selected[ids[1]], inside, POINTS)
-    assert all(set(standing_out) <= set(each) for each in selected.values())
+    assert all(set(extremes) <= set(each) for each in selected.values())
     assert begun_before(responses) == set(ids[:1])

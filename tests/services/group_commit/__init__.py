@@ -1,1 +1,1 @@
-"""Creates of sprockets for one factory at once, which share commits."""
+"""Tests of the group commit: concurrent creates of sprockets in one factory share transactions."""

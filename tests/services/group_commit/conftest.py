@@ -1,4 +1,4 @@
-"""What tests of creations that share commits have in common."""
+"""Fixtures for tests of the group commit."""
 
 import asyncio
 from typing import Any
@@ -12,7 +12,7 @@ from tests.support.service import Service
 
 @pytest.fixture
 def collected(monkeypatch: pytest.MonkeyPatch) -> Waiter:
-    """Waits until exactly so many calls wait for others, collected or in a batch."""
+    """A function that waits until exactly `count` calls are pending or in a running batch."""
     waiting, wait = 0, GroupCommit._wait
 
     async def counted(self: GroupCommit[Any, Any], key: Any, item: Any) -> None:

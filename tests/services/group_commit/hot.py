@@ -1,4 +1,4 @@
-"""A factory that gets many sprockets at once, and what holds its creations up."""
+"""A factory with many concurrent creates, and locks that block these."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -21,12 +21,12 @@ Waiter: TypeAlias = Callable[[int], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Hot:
-    """A factory that gets many sprockets at once.
+    """A factory with many concurrent creates of sprockets.
 
     Attributes:
-        service: Who makes them.
-        factory_id: The factory.
-        type_id: The type of the sprockets, if no other is named.
+        service: The service that clients call.
+        factory_id: The id of the factory.
+        type_id: The default type of the sprockets.
     """
 
     service: Service
@@ -34,7 +34,7 @@ class Hot:
     type_id: str
 
     def create(self, name: str = "", type_id: str = "", request_id: str = "", **options: Any) -> Call:
-        """Begin to create a sprocket."""
+        """Start to create a sprocket, and return the running call."""
         sprocket = Sprocket(display_name=name, factory_id=self.factory_id, sprocket_type_id=type_id or self.type_id)
         request = CreateSprocketRequest(sprocket=sprocket, request_id=request_id)
 
@@ -44,12 +44,12 @@ class Hot:
         return asyncio.create_task(call())
 
     async def names(self) -> list[str]:
-        """Return the names of the sprockets that are there."""
+        """Return the names of the sprockets in the factory."""
         statement = "SELECT display_name FROM sprocket WHERE factory_id = :id ORDER BY display_name"
         return [name for (name,) in await query(self.service, statement, id=self.factory_id)]
 
     async def commits(self) -> list[int]:
-        """Return how many sprockets each transaction made."""
+        """Return the number of sprockets of each transaction."""
         statement = "SELECT count(*) FROM sprocket WHERE factory_id = :id GROUP BY xmin ORDER BY 1"
         return [count for (count,) in await query(self.service, statement, id=self.factory_id)]
 
@@ -60,7 +60,7 @@ async def hot_factory(service: Service) -> Hot:
 
 @asynccontextmanager
 async def busy(hot: Hot, url: str, **options: Any) -> AsyncIterator[Call]:
-    """Keep the factory's first creation, called `first`, under way until the block ends."""
+    """Start the first create in the factory, named `first`, and block it until the block ends."""
     async with open_transaction(url, LOCK_FACTORY, id=hot.factory_id) as transaction:
         first = hot.create("first", **options)
         await waiting_for(transaction)
@@ -69,7 +69,7 @@ async def busy(hot: Hot, url: str, **options: Any) -> AsyncIterator[Call]:
 
 @asynccontextmanager
 async def batch_under_way(hot: Hot, url: str, collected: Waiter, calls: int) -> AsyncIterator[list[Call]]:
-    """Keep a batch of calls, called `0` and so on, under way until the block ends."""
+    """Start a batch of calls, named `0` and so on, and block it until the block ends."""
     kind = await create_sprocket_type(hot.service)
     async with open_transaction(url, LOCK_TYPE, id=kind.id) as transaction:
         async with busy(hot, url) as first:

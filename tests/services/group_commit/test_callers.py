@@ -1,4 +1,4 @@
-"""Creates of sprockets that share a commit keep their own caller, and their own request id."""
+"""Creates that share a transaction have their own callers in the audit log, and their own request ids."""
 
 import uuid
 
@@ -18,12 +18,12 @@ from tests.support.service import running_service
 CREATE = "/sprocket.v1.SprocketService/CreateSprocket"
 
 
-# In whose name.
+# Callers.
 
 
 @pytest.mark.parametrize("has_ids", [False, True])
 @pytest.mark.parametrize("count", [1, 6])
-async def test_each_sprocket_is_logged_in_the_name_of_its_own_call(
+async def test_the_audit_log_has_the_caller_of_each_sprocket(
     hot: Hot, database_url: str, collected: Waiter, count: int, *, has_ids: bool
 ) -> None:
     keys = {name: bearer(create_key(database_url, "write", name=name).text) for name in ("one", "other")}
@@ -44,10 +44,10 @@ async def test_each_sprocket_is_logged_in_the_name_of_its_own_call(
     assert await hot.commits() == [1, count]
 
 
-# Requests with an id.
+# Request ids.
 
 
-async def test_an_id_sent_twice_while_both_collect_takes_effect_once(
+async def test_pending_calls_with_the_same_request_id_take_effect_once(
     hot: Hot, database_url: str, collected: Waiter
 ) -> None:
     request_id = str(uuid.uuid4())
@@ -63,7 +63,7 @@ async def test_an_id_sent_twice_while_both_collect_takes_effect_once(
     await assert_books_agree(hot.service)
 
 
-async def test_of_two_bodies_that_collect_under_one_id_the_second_is_refused(
+async def test_of_two_different_pending_requests_with_one_request_id_the_second_is_refused(
     hot: Hot, database_url: str, collected: Waiter
 ) -> None:
     request_id = str(uuid.uuid4())
@@ -75,7 +75,7 @@ async def test_of_two_bodies_that_collect_under_one_id_the_second_is_refused(
     assert await hot.names() == ["first", "one"]
 
 
-async def test_an_id_whose_request_failed_among_others_can_be_used_again(
+async def test_a_request_id_can_be_used_again_after_its_request_failed_in_a_batch(
     hot: Hot, database_url: str, collected: Waiter
 ) -> None:
     request_id = str(uuid.uuid4())
@@ -92,9 +92,7 @@ async def test_an_id_whose_request_failed_among_others_can_be_used_again(
     await assert_books_agree(hot.service)
 
 
-async def test_a_repeat_among_others_is_answered_as_the_first_time(
-    hot: Hot, database_url: str, collected: Waiter
-) -> None:
+async def test_a_retry_in_a_batch_returns_the_first_response(hot: Hot, database_url: str, collected: Waiter) -> None:
     request_id = str(uuid.uuid4())
     earlier = await hot.create("earlier", request_id=request_id)
     async with busy(hot, database_url):

@@ -1,4 +1,4 @@
-"""Creates of sprockets that share a commit and end before their time: cancelled, or out of it."""
+"""Creates that share a transaction and are cancelled or exceed their deadline."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,7 +12,7 @@ from tests.support.service import Service
 
 
 async def blocked(service: Service, beginning: str) -> bool:
-    """Whether a statement of the service that begins so waits for a lock."""
+    """Whether a statement of the service with this beginning waits for a lock."""
     statement = """
         SELECT FROM pg_stat_activity
         WHERE datname = current_database() AND wait_event_type = 'Lock' AND starts_with(query, :beginning)
@@ -30,7 +30,9 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_call_cancelled_while_it_collects_has_no_effect(hot: Hot, database_url: str, collected: Waiter) -> None:
+async def test_a_call_cancelled_before_its_batch_starts_has_no_effect(
+    hot: Hot, database_url: str, collected: Waiter
+) -> None:
     async with busy(hot, database_url) as first:
         others = [hot.create(str(number)) for number in range(5)]
         await collected(5)
@@ -41,7 +43,7 @@ async def test_a_call_cancelled_while_it_collects_has_no_effect(hot: Hot, databa
     await assert_books_agree(hot.service)
 
 
-async def test_a_deadline_that_passes_while_a_call_collects_leaves_no_trace(
+async def test_a_call_whose_deadline_passes_before_its_batch_starts_has_no_effect(
     hot: Hot, database_url: str, collected: Waiter
 ) -> None:
     async with busy(hot, database_url) as first:
@@ -56,7 +58,7 @@ async def test_a_deadline_that_passes_while_a_call_collects_leaves_no_trace(
     await assert_books_agree(hot.service)
 
 
-async def test_calls_that_all_go_while_they_collect_leave_nothing_behind(
+async def test_later_calls_succeed_after_all_pending_calls_are_cancelled(
     hot: Hot, database_url: str, collected: Waiter
 ) -> None:
     async with busy(hot, database_url) as first:
@@ -69,7 +71,7 @@ async def test_calls_that_all_go_while_they_collect_leave_nothing_behind(
     assert await hot.names() == ["first", "next"]
 
 
-async def test_a_first_call_that_is_cancelled_does_not_take_the_others_along(
+async def test_cancelling_the_running_call_does_not_cancel_pending_calls(
     hot: Hot, database_url: str, collected: Waiter
 ) -> None:
     async with busy(hot, database_url) as first:
@@ -82,7 +84,7 @@ async def test_a_first_call_that_is_cancelled_does_not_take_the_others_along(
     await assert_books_agree(hot.service)
 
 
-async def test_a_call_that_is_cancelled_while_its_batch_is_under_way_does_not_stop_the_others(
+async def test_cancelling_one_call_of_a_running_batch_does_not_stop_the_others(
     hot: Hot, database_url: str, collected: Waiter
 ) -> None:
     async with batch_under_way(hot, database_url, collected, 3) as batch:
@@ -93,10 +95,12 @@ async def test_a_call_that_is_cancelled_while_its_batch_is_under_way_does_not_st
     await assert_books_agree(hot.service)
 
 
-async def test_a_batch_is_stopped_when_all_its_calls_have_gone(hot: Hot, database_url: str, collected: Waiter) -> None:
+async def test_a_running_batch_is_cancelled_when_all_its_calls_are_cancelled(
+    hot: Hot, database_url: str, collected: Waiter
+) -> None:
     async with batch_under_way(hot, database_url, collected, 3) as batch:
         await cancel(*batch)
-        await until(lambda: nothing_blocked(hot.service))  # while what it waited for is still locked
+        await until(lambda: nothing_blocked(hot.service))  # while the lock that it waited for is still held
         await hot.create("next")
     assert await hot.names() == ["first", "next"]
     await assert_books_agree(hot.service)

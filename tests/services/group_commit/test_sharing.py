@@ -1,4 +1,4 @@
-"""Creates of sprockets for one factory at once share commits, and one that fails does not harm the others."""
+"""Concurrent creates of sprockets in one factory share transactions, and a failed create does not affect the others."""
 
 import asyncio
 from collections import Counter
@@ -18,10 +18,10 @@ from tests.support.resources import MISSING_ID, create_sprocket_type
 from tests.support.service import running_service
 from tests.support.statements import statements_of
 
-# All at once.
+# Concurrent calls.
 
 
-async def test_sixty_four_at_once_each_get_their_own_sprocket_and_entry_in_few_commits(hot: Hot) -> None:
+async def test_64_concurrent_calls_get_their_own_sprockets_and_entries_in_fewer_transactions(hot: Hot) -> None:
     made = await answers([hot.create(f"{number:02}") for number in range(64)])
     assert [each.display_name for each in made] == [f"{number:02}" for number in range(64)]
     assert len({each.id for each in made}) == 64
@@ -31,7 +31,7 @@ async def test_sixty_four_at_once_each_get_their_own_sprocket_and_entry_in_few_c
     assert len(await hot.commits()) < 64
 
 
-async def test_what_collects_while_a_commit_is_under_way_goes_with_the_next(
+async def test_calls_that_arrive_during_a_transaction_share_the_next_one(
     hot: Hot, database_url: str, collected: Waiter
 ) -> None:
     async with busy(hot, database_url) as first:
@@ -44,7 +44,7 @@ async def test_what_collects_while_a_commit_is_under_way_goes_with_the_next(
     await assert_books_agree(hot.service)
 
 
-async def test_a_batch_is_bounded(
+async def test_the_size_of_a_batch_is_limited(
     hot: Hot, database_url: str, collected: Waiter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(group_commit, "LARGEST_BATCH", 3)
@@ -56,7 +56,9 @@ async def test_a_batch_is_bounded(
     await assert_books_agree(hot.service)
 
 
-async def test_the_books_agree_when_two_servers_make_sprockets_of_one_factory(hot: Hot, database_url: str) -> None:
+async def test_counter_and_chart_are_consistent_if_two_servers_create_sprockets_of_one_factory(
+    hot: Hot, database_url: str
+) -> None:
     async with running_service(database_url) as other:
         elsewhere = Hot(other, hot.factory_id, hot.type_id)
         calls = [
@@ -68,7 +70,7 @@ async def test_the_books_agree_when_two_servers_make_sprockets_of_one_factory(ho
     await assert_books_agree(hot.service)
 
 
-async def test_a_creation_alone_is_one_statement_and_so_is_a_batch(
+async def test_a_single_create_and_a_batch_are_one_statement_each(
     hot: Hot, database_url: str, collected: Waiter
 ) -> None:
     with statements_of(hot.service.database) as statements:
@@ -79,11 +81,11 @@ async def test_a_creation_alone_is_one_statement_and_so_is_a_batch(
     assert len(statements) == 2
 
 
-# One among others.
+# Failures of some calls.
 
 
 @pytest.mark.parametrize("count", [1, 2, 20])
-async def test_a_type_that_does_not_exist_fails_its_own_call_only(
+async def test_a_missing_type_fails_its_own_call_only(
     hot: Hot, database_url: str, collected: Waiter, count: int
 ) -> None:
     async with busy(hot, database_url):
@@ -99,7 +101,7 @@ async def test_a_type_that_does_not_exist_fails_its_own_call_only(
     await assert_books_agree(hot.service)
 
 
-async def test_where_all_refer_to_nothing_the_chart_has_no_entry(
+async def test_a_batch_with_only_missing_types_adds_no_chart_entry(
     hot: Hot, database_url: str, collected: Waiter
 ) -> None:
     async with busy(hot, database_url) as first:
@@ -116,7 +118,7 @@ async def test_where_all_refer_to_nothing_the_chart_has_no_entry(
     await assert_books_agree(hot.service)
 
 
-async def test_a_type_deleted_meanwhile_fails_its_own_calls_only(
+async def test_a_type_deleted_during_the_batch_fails_its_own_calls_only(
     hot: Hot, database_url: str, collected: Waiter
 ) -> None:
     kind = await create_sprocket_type(hot.service)
@@ -136,7 +138,9 @@ async def test_a_type_deleted_meanwhile_fails_its_own_calls_only(
     await assert_books_agree(hot.service)
 
 
-async def test_a_factory_deleted_meanwhile_fails_all_its_calls(hot: Hot, database_url: str, collected: Waiter) -> None:
+async def test_a_factory_deleted_during_the_batch_fails_all_its_calls(
+    hot: Hot, database_url: str, collected: Waiter
+) -> None:
     delete = "DELETE FROM factory WHERE id = :id"
     async with open_transaction(database_url, delete, id=hot.factory_id) as deletion:
         calls = [hot.create()]
@@ -151,7 +155,7 @@ async def test_a_factory_deleted_meanwhile_fails_all_its_calls(hot: Hot, databas
     assert await hot.names() == []
 
 
-async def test_a_batch_that_is_lost_with_its_connection_fails_each_call_and_the_next_goes_on(
+async def test_a_lost_connection_fails_all_calls_of_the_batch_but_no_later_call(
     hot: Hot, database_url: str, collected: Waiter
 ) -> None:
     async with batch_under_way(hot, database_url, collected, 3) as batch:
@@ -171,7 +175,7 @@ async def test_a_batch_that_is_lost_with_its_connection_fails_each_call_and_the_
 # Other factories.
 
 
-async def test_a_busy_factory_holds_one_connection_and_no_other_factory_up(
+async def test_a_busy_factory_uses_one_connection_and_does_not_delay_other_factories(
     database_url: str, collected: Waiter
 ) -> None:
     async with running_service(database_url, Settings(pool_size=2, pool_timeout_seconds=0.5)) as service:
