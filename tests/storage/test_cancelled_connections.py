@@ -1,4 +1,4 @@
-"""A call that is cut off while its connection is made, lent or given back costs the pool nothing."""
+"""Calls that are cancelled while their connection is opened, checked out or returned leak no connection."""
 
 import asyncio
 import gc
@@ -33,8 +33,8 @@ def connections(url: str) -> object:
 
 @pytest.fixture
 async def database(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
-    """A pool of one connection, which has been used, in a process that serves."""
-    monkeypatch.setattr(waiting, "MAX_BUSY_TIME", waiting.MAX_BUSY_TIME)  # which is undone in the end
+    """A pool of one used connection, in a process configured like a server."""
+    monkeypatch.setattr(waiting, "MAX_BUSY_TIME", waiting.MAX_BUSY_TIME)  # restores it after the test
     disable_psycopg_yields()
     database = Database(database_url, pool_size=1, pool_timeout_seconds=1)
     await database.run_in_transaction(one)
@@ -42,7 +42,7 @@ async def database(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncI
     await database.close()
 
 
-async def cut_off(task: "asyncio.Task[object]", turns: int) -> None:
+async def cancel_after(task: "asyncio.Task[object]", turns: int) -> None:
     for _ in range(turns):
         await asyncio.sleep(0.0003)
     task.cancel()
@@ -55,12 +55,12 @@ async def assert_serves(database: Database) -> None:
     assert database.used == 0
 
 
-async def test_a_call_that_is_cut_off_as_its_connection_goes_back_does_not_cost_the_pool_that_connection(
+async def test_a_call_cancelled_while_its_connection_is_returned_does_not_leak_the_connection(
     database: Database,
 ) -> None:
     def pause(*_: object) -> None:
-        time.sleep(0.006)  # as the garbage collector does, or a quota of CPU
-        asyncio.get_running_loop().call_soon(task.cancel)  # as a deadline does that has passed meanwhile
+        time.sleep(0.006)  # like the garbage collector or a CPU quota
+        asyncio.get_running_loop().call_soon(task.cancel)  # like a deadline that passed during the pause
 
     event.listen(database.engine, "reset", pause)
     task = asyncio.create_task(database.run_in_transaction(one))
@@ -69,7 +69,7 @@ async def test_a_call_that_is_cut_off_as_its_connection_goes_back_does_not_cost_
     await assert_serves(database)
 
 
-async def test_a_call_that_is_cut_off_as_its_connection_is_made_ready_does_not_cost_it_either(
+async def test_a_call_cancelled_while_its_connection_is_checked_out_does_not_leak_the_connection(
     database: Database,
 ) -> None:
     await asyncio.sleep(0.006)
@@ -80,15 +80,15 @@ async def test_a_call_that_is_cut_off_as_its_connection_is_made_ready_does_not_c
     await assert_serves(database)
 
 
-async def test_connections_that_are_half_made_when_their_calls_are_cut_off_are_closed_at_once(
+async def test_connections_opened_for_cancelled_calls_are_closed_immediately(
     database: Database, database_url: str
 ) -> None:
     gc.collect()
     gc.disable()
     try:
         for turn in range(36):
-            await database.close()  # so that the next call has to connect
-            await cut_off(asyncio.create_task(database.run(one)), turn % 12)
+            await database.close()  # so that the next call opens a connection
+            await cancel_after(asyncio.create_task(database.run(one)), turn % 12)
         await database.close()
         async with asyncio.timeout(10):
             while connections(database_url):  # noqa: ASYNC110  # there is no event
@@ -97,7 +97,7 @@ async def test_connections_that_are_half_made_when_their_calls_are_cut_off_are_c
         gc.enable()
 
 
-async def test_a_read_that_is_under_way_as_the_pool_is_closed_gives_its_connection_back(
+async def test_a_read_that_is_running_when_the_pool_closes_returns_its_connection(
     database: Database, database_url: str
 ) -> None:
     reading = asyncio.create_task(database.read(SLOW))

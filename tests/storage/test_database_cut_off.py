@@ -1,4 +1,4 @@
-"""A database that is cut off from the service, and comes back: no packet arrives, and no connection is closed."""
+"""A network that drops all packets to the database, or refuses connections, and then recovers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -36,7 +36,7 @@ async def cable(server: PostgresServer) -> AsyncIterator[Cable]:
 
 
 @asynccontextmanager
-async def service_at_the_end_of(cable: Cable, connect_timeout_seconds: int) -> AsyncIterator[Service]:
+async def service_behind(cable: Cable, connect_timeout_seconds: int) -> AsyncIterator[Service]:
     """Run a service that reaches its database through a cable."""
     url = f"postgresql+psycopg://postgres@127.0.0.1:{cable.port}/postgres?connect_timeout={connect_timeout_seconds}"
     async with running_service(url, Settings(pool_size=POOL_SIZE)) as running:
@@ -45,17 +45,17 @@ async def service_at_the_end_of(cable: Cable, connect_timeout_seconds: int) -> A
 
 @pytest.fixture
 async def service(cable: Cable) -> AsyncIterator[Service]:
-    async with service_at_the_end_of(cable, 2) as running:
+    async with service_behind(cable, 2) as running:
         yield running
 
 
 async def list_locations(service: Service) -> None:
-    """Call without a deadline."""
+    """List locations, without a deadline."""
     await service.locations.ListLocations(ListLocationsRequest())
 
 
 async def fail(service: Service, calls: int) -> None:
-    """Make calls at once, and see that all are UNAVAILABLE."""
+    """Make concurrent calls, and check that all fail with UNAVAILABLE."""
 
     async def one() -> None:
         with refuses(*UNAVAILABLE):
@@ -66,12 +66,12 @@ async def fail(service: Service, calls: int) -> None:
 
 
 async def succeed(service: Service, calls: int) -> None:
-    """Make calls at once that all succeed, on as many connections as there may be."""
+    """Make concurrent calls, and check that all succeed; they open all connections of the pool."""
     await asyncio.gather(*(list_locations(service) for _ in range(calls)))
 
 
 async def recover(service: Service) -> None:
-    """Wait until calls succeed again, and see that health does too."""
+    """Wait until calls succeed again, and check that the health check succeeds too."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             with suppress(grpc.aio.AioRpcError):
@@ -84,14 +84,12 @@ async def recover(service: Service) -> None:
 
 
 @only_on_linux
-async def test_calls_without_a_deadline_do_not_hang_on_a_database_that_is_cut_off(
-    service: Service, cable: Cable
-) -> None:
+async def test_calls_without_a_deadline_fail_if_the_network_drops_all_packets(service: Service, cable: Cable) -> None:
     await succeed(service, 50)
     cable.cut()
     calls = 20 * POOL_SIZE
-    await fail(service, calls)  # on connections that are silent
-    await fail(service, calls)  # on ones that cannot be made
+    await fail(service, calls)  # on open connections that do not answer
+    await fail(service, calls)  # on connections that cannot be opened
     await service.monitor.check()
     assert service.monitor.problem == "the database does not answer"
     cable.mend()
@@ -99,11 +97,11 @@ async def test_calls_without_a_deadline_do_not_hang_on_a_database_that_is_cut_of
 
 
 @only_on_linux
-async def test_once_a_connection_could_not_be_made_one_call_tries_and_all_others_fail_at_once(cable: Cable) -> None:
-    async with service_at_the_end_of(cable, 60) as service:
+async def test_after_a_failed_connection_attempt_one_call_tries_and_all_others_fail_immediately(cable: Cable) -> None:
+    async with service_behind(cable, 60) as service:
         await cable.unplug()
-        await fail(service, 1)  # on a connection that broke
-        await fail(service, 1)  # on one that could not be made
+        await fail(service, 1)  # on a broken connection
+        await fail(service, 1)  # on a connection that cannot be opened
         await cable.plug_in()
         cable.cut()
         trying = asyncio.create_task(list_locations(service))
@@ -111,11 +109,11 @@ async def test_once_a_connection_could_not_be_made_one_call_tries_and_all_others
         await fail(service, 100)
         assert not trying.done()
         cable.mend()
-        await trying  # its packets are sent again until they get through
+        await trying  # TCP retransmits its packets until they arrive
         await recover(service)
 
 
-async def test_a_database_that_refuses_connections_is_unavailable_at_once_and_used_again_as_soon_as_it_takes_them(
+async def test_calls_fail_immediately_while_connections_are_refused_and_succeed_afterwards(
     service: Service, cable: Cable
 ) -> None:
     await succeed(service, 50)

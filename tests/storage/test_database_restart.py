@@ -1,4 +1,4 @@
-"""A database that is killed under load, and starts again."""
+"""A database that crashes under load and restarts."""
 
 import asyncio
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ def server() -> Iterator[PostgresServer]:
         yield running
 
 
-async def test_a_database_that_is_killed_under_load_loses_nothing_that_was_acknowledged(
+async def test_a_crash_of_the_database_under_load_loses_no_acknowledged_write(
     server: PostgresServer,
 ) -> None:
     made = await prepare(server.url)
@@ -25,7 +25,9 @@ async def test_a_database_that_is_killed_under_load_loses_nothing_that_was_ackno
         async with load_on(process.address, *made) as load:
             for _ in range(2):
                 await asyncio.to_thread(server.kill)
-                await load.until_failures(load.failures.total() + 100)  # they fail one after another: nothing hangs
+                await load.until_failures(
+                    load.failures.total() + 100
+                )  # the calls fail one after another, so none hangs
                 await load.until_health(NOT_SERVING)
                 await asyncio.to_thread(server.start)
                 await load.until_acknowledged(100)

@@ -1,4 +1,4 @@
-"""The two users of deploy/postgresql: one migrates, and the other serves and can do nothing else."""
+"""The two roles of deploy/postgresql: one for migrations, and one for the server, with the privileges that it needs."""
 
 import asyncio
 import uuid
@@ -24,16 +24,16 @@ SQL = ROOT / "deploy" / "postgresql"
 DENIED = "must be owner|permission denied"
 
 
-class Users(NamedTuple):
-    """The URLs of one database for its two users."""
+class Roles(NamedTuple):
+    """The URLs of one database for both roles."""
 
     owner: str
     server: str
 
 
 @pytest.fixture(scope="module")
-def users(postgres: str) -> Iterator[Users]:
-    """A migrated database with the users as the files make them, but for their names: users are of all databases."""
+def roles(postgres: str) -> Iterator[Roles]:
+    """A migrated database with the roles of the SQL files, under unique names: databases share their roles."""
     suffix = uuid.uuid4().hex
     names = {name: f"{name}_{suffix}" for name in ("sprocket_owner", "sprocket_server")}
     with new_database(postgres, "template1") as url:
@@ -42,7 +42,7 @@ def users(postgres: str) -> Iterator[Users]:
             for name in names.values():
                 execute(url, f"ALTER ROLE {name} PASSWORD '{suffix}'")
             owner, server = (make_url(url).set(username=name, password=suffix) for name in names.values())
-            made = Users(owner.render_as_string(hide_password=False), server.render_as_string(hide_password=False))
+            made = Roles(owner.render_as_string(hide_password=False), server.render_as_string(hide_password=False))
             migrate.upgrade(made.owner)
             _run_file(made.owner, "after-first-migration.sql", names)
             yield made
@@ -60,10 +60,10 @@ def _run_file(url: str, name: str, names: dict[str, str]) -> None:
         connection.exec_driver_sql(statements)
 
 
-async def test_the_server_has_all_that_it_needs(users: Users) -> None:
-    made = await asyncio.to_thread(run, "api-key", "create", "dashboards", "--right", "read", database_url=users.server)
+async def test_the_server_role_has_all_privileges_that_it_needs(roles: Roles) -> None:
+    made = await asyncio.to_thread(run, "api-key", "create", "dashboards", "--right", "read", database_url=roles.server)
     assert made.status == 0, made
-    async with running_service(users.server) as service:
+    async with running_service(roles.server) as service:
         await service.monitor.check()
         assert service.monitor.problem is None
         factory = await create_factory(service)
@@ -85,12 +85,12 @@ async def test_the_server_has_all_that_it_needs(users: Users) -> None:
         "ALTER TABLE audit_entry DISABLE TRIGGER ALL",
         "TRUNCATE audit_entry",
         "SET LOCAL sprocket.remove_audit_entries = 'on'; DELETE FROM audit_entry",
-        "UPDATE audit_entry SET principal = 'nobody'",
+        "UPDATE audit_entry SET principal = 'anonymous'",
         "UPDATE alembic_version SET version_num = '0001'",
         "CREATE TABLE mine (id int)",
     ],
 )
-def test_the_server_cannot_change_tables_or_the_past(users: Users, statement: str) -> None:
-    engine = create_plain_engine(users.server)
+def test_the_server_role_can_change_neither_tables_nor_the_audit_log(roles: Roles, statement: str) -> None:
+    engine = create_plain_engine(roles.server)
     with pytest.raises(ProgrammingError, match=DENIED), engine.begin() as connection:
         connection.execute(text(statement))

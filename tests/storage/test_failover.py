@@ -1,4 +1,4 @@
-"""A primary that is killed under load, and a standby that takes its place."""
+"""Failover: a primary crashes under load, and a standby is promoted."""
 
 import asyncio
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from tests.support.resources import create_location
 from tests.support.service import running_service
 from tests.support.waiting import wait_until
 
-SECRET = "correct-horse"  # noqa: S105  # nobody's; it is looked for where it must not be  # pragma: allowlist secret
+SECRET = "correct-horse"  # noqa: S105  # a made-up secret, which must not leak  # pragma: allowlist secret
 
 UNAVAILABLE = (grpc.StatusCode.UNAVAILABLE, "ERROR_REASON_DATABASE_UNAVAILABLE")
 
@@ -33,7 +33,7 @@ def primary() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def standby(primary: PostgresServer) -> Iterator[PostgresServer]:
-    """A standby without which nothing is acknowledged."""
+    """A synchronous standby: the primary acknowledges no commit without it."""
     with new_standby(primary) as running:
         primary.query("ALTER SYSTEM SET synchronous_standby_names = '*'")
         primary.query("SELECT pg_reload_conf()")
@@ -42,15 +42,15 @@ def standby(primary: PostgresServer) -> Iterator[PostgresServer]:
 
 
 def url_of(*servers: PostgresServer) -> str:
-    """Return a URL that names servers, as people write it."""
+    """Return a URL with all servers, in the format of SPROCKET_DATABASE_URL."""
     return f"postgresql://postgres@{','.join(server.address for server in servers)}/postgres"
 
 
-async def test_the_service_goes_on_by_itself_on_the_standby_that_is_promoted_and_nothing_acknowledged_is_lost(
+async def test_the_service_fails_over_to_a_promoted_standby_and_loses_no_acknowledged_write(
     primary: PostgresServer, standby: PostgresServer
 ) -> None:
     made = await prepare(primary.url)
-    # The standby first: as long as it is one, it is passed over.
+    # The standby comes first in the URL: the service skips it until it is promoted.
     with server_process(url_of(standby, primary), health_interval_seconds="0.1", log_level="ERROR") as process:
         async with load_on(process.address, *made) as load:
             await asyncio.to_thread(primary.kill)
@@ -64,7 +64,7 @@ async def test_the_service_goes_on_by_itself_on_the_standby_that_is_promoted_and
     await assert_nothing_was_lost(standby.url, load)
 
 
-async def test_connections_to_a_primary_that_became_read_only_are_given_up_for_the_new_one(
+async def test_connections_to_a_primary_that_became_read_only_are_replaced(
     primary: PostgresServer, standby: PostgresServer
 ) -> None:
     migrate.upgrade(primary.url)
@@ -76,11 +76,11 @@ async def test_connections_to_a_primary_that_became_read_only_are_given_up_for_t
         await asyncio.to_thread(standby.promote)
         with refuses(*UNAVAILABLE):
             await create_location(service)
-        await asyncio.gather(*(create_location(service) for _ in range(20)))  # on no connection of before
+        await asyncio.gather(*(create_location(service) for _ in range(20)))  # on new connections only
     assert standby.query("SELECT count(*) FROM location") == [(40,)]
 
 
-async def test_a_host_that_is_no_primary_is_tried_once_and_not_at_each_connection(
+async def test_a_host_that_is_not_the_primary_is_tried_once_not_for_each_connection(
     primary: PostgresServer, standby: PostgresServer
 ) -> None:
     migrate.upgrade(primary.url)
@@ -92,12 +92,12 @@ async def test_a_host_that_is_no_primary_is_tried_once_and_not_at_each_connectio
             assert tried > 0
             async with open_transaction(primary.url, "LOCK TABLE location") as holder:
                 creating = [asyncio.create_task(create_location(service)) for _ in range(20)]
-                assert len(await waiting_for(holder, 4)) == 4  # all that the pool may have
+                assert len(await waiting_for(holder, 4)) == 4  # the size of the pool
             await asyncio.gather(*creating)
             assert cable.taken == tried
 
 
-def test_hosts_none_of_which_can_be_written_to_are_named_with_reasons_and_without_the_password(
+def test_the_error_without_a_writable_host_names_hosts_and_reasons_but_no_password(
     primary: PostgresServer, standby: PostgresServer
 ) -> None:
     primary.kill()

@@ -1,4 +1,4 @@
-"""The migrations: up and down, two at once, while a table is in use, and what the check finds."""
+"""Migrations: upgrade and downgrade, concurrent runs, locked tables, and the check of the schema."""
 
 import multiprocessing
 import re
@@ -42,7 +42,7 @@ SELECT 'trigger', tgrelid::regclass::text, pg_get_triggerdef(oid) FROM pg_trigge
 UNION ALL
 SELECT 'function', proname::text, pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
 """
-"""What only migrations make, and tables.py says nothing of."""
+"""Triggers and functions, which only migrations create; tables.py does not have them."""
 
 DAMAGES = {
     "missing index": "DROP INDEX ix_sprocket_sprocket_type_id",
@@ -60,13 +60,13 @@ DAMAGES = {
 
 @contextmanager
 def connected(url: str) -> Iterator[Connection]:
-    """A connection, whose transaction is rolled back in the end."""
+    """Yield a connection whose transaction is rolled back in the end."""
     with create_plain_engine(url).connect() as connection:
         yield connection
 
 
 def catalogue(url: str) -> set[tuple[str, ...]]:
-    """Describe everything in the schema but what belongs to alembic."""
+    """Describe all relations in the schema except those of alembic."""
     with connected(url) as connection:
         rows = {tuple(map(str, row)) for row in connection.execute(text(CATALOGUE))}
     return {row for row in rows if "alembic_version" not in "".join(row)}
@@ -83,10 +83,10 @@ def revision(url: str) -> str:
         return str(connection.scalar(text("SELECT string_agg(version_num, ',') FROM alembic_version")))
 
 
-# Up and down.
+# Upgrade and downgrade.
 
 
-def test_what_goes_up_comes_down_without_a_trace_and_goes_up_again(empty_database_url: str) -> None:
+def test_an_upgrade_after_a_downgrade_gives_the_same_schema(empty_database_url: str) -> None:
     migrate.upgrade(empty_database_url)
     migrate.check(empty_database_url)
     first = catalogue(empty_database_url) | programs(empty_database_url)
@@ -106,14 +106,16 @@ def test_migrating_again_changes_nothing(database_url: str) -> None:
         assert connection.scalars(text("SELECT key FROM page_token_key")).all() == [key]
 
 
-def test_the_migrations_make_what_the_models_say_checks_included(database_url: str, empty_database_url: str) -> None:
+def test_the_migrations_create_the_schema_of_the_table_definitions_with_all_checks(
+    database_url: str, empty_database_url: str
+) -> None:
     with create_plain_engine(empty_database_url).begin() as connection:
         metadata.create_all(connection)
-    # the primary key of a table keeps the order of its columns, which the comparison of sets would not see
+    # Sets ignore the order of rows, but the definition of a primary key contains the order of its columns.
     assert catalogue(database_url) == catalogue(empty_database_url)
 
 
-def test_each_database_gets_a_page_token_key_of_its_own(database_url: str, empty_database_url: str) -> None:
+def test_each_database_gets_its_own_page_token_key(database_url: str, empty_database_url: str) -> None:
     migrate.upgrade(empty_database_url)
     keys = set()
     for url in (database_url, empty_database_url):
@@ -130,7 +132,7 @@ def test_the_schema_revision_is_the_newest_script(database_url: str) -> None:
     assert revision(database_url) == SCHEMA_REVISION
 
 
-def test_revisions_are_numbered_without_a_gap_in_files_that_say_what_they_do() -> None:
+def test_revisions_are_numbered_without_gaps_and_have_descriptive_file_names() -> None:
     scripts = sorted(VERSIONS.glob("*.py"))
     for number, script in enumerate(scripts, start=1):
         assert re.fullmatch(rf"{number:04}_[a-z]+(_[a-z0-9]+)+\.py", script.name)
@@ -139,14 +141,14 @@ def test_revisions_are_numbered_without_a_gap_in_files_that_say_what_they_do() -
 
 
 @pytest.mark.parametrize("wanted", ["0099", "nonsense"])
-def test_an_unknown_revision_is_told_by_name_and_changes_nothing(database_url: str, wanted: str) -> None:
+def test_an_unknown_revision_is_named_in_the_error_and_changes_nothing(database_url: str, wanted: str) -> None:
     for change in (migrate.upgrade, migrate.downgrade):
         with pytest.raises(migrate.MigrationError, match=f"revision.*'{wanted}'"):
             change(database_url, wanted)
     migrate.check(database_url)
 
 
-def test_a_database_of_a_newer_version_is_told_by_its_revision_and_left_alone(database_url: str) -> None:
+def test_the_revision_of_a_newer_version_is_named_in_the_error_and_nothing_changes(database_url: str) -> None:
     execute(database_url, "UPDATE alembic_version SET version_num = '9999'")
     before = catalogue(database_url)
     with pytest.raises(migrate.MigrationError, match=r"revision.*'9999'"):
@@ -154,29 +156,29 @@ def test_a_database_of_a_newer_version_is_told_by_its_revision_and_left_alone(da
     assert (catalogue(database_url), revision(database_url)) == (before, "9999")
 
 
-# Others at work.
+# Concurrency.
 
 
 def _meet(barrier: Barrier) -> None:
     barrier.wait()
 
 
-def test_of_two_migrations_at_once_one_does_the_work_and_both_succeed(empty_database_url: str) -> None:
+def test_of_two_concurrent_migrations_one_does_the_work_and_both_succeed(empty_database_url: str) -> None:
     processes = multiprocessing.get_context("spawn")  # alembic keeps one migration per process
     execute(empty_database_url, "CREATE TABLE alembic_version (version_num varchar(32) CONSTRAINT pkc PRIMARY KEY)")
     with ProcessPoolExecutor(2, processes, _meet, (processes.Barrier(2),)) as pool:
         with connected(empty_database_url) as connection:
-            # nobody gets to read the revision before both have begun
+            # Neither process can read the revision before both have started.
             connection.execute(text("LOCK TABLE alembic_version"))
             both = [pool.submit(migrate.upgrade, empty_database_url) for _ in range(2)]
-            wait_until_blocked(empty_database_url, 1)  # the other waits for its turn, which is no lock
+            wait_until_blocked(empty_database_url, 1)  # the other process waits without a lock of PostgreSQL
         for each in both:
             each.result()
     assert revision(empty_database_url) == SCHEMA_REVISION
     migrate.check(empty_database_url)
 
 
-def test_a_migration_gives_up_on_a_table_that_stays_locked_and_changes_nothing(database_url: str) -> None:
+def test_a_migration_fails_on_a_locked_table_and_changes_nothing(database_url: str) -> None:
     before = catalogue(database_url)
     with connected(database_url) as reader:
         reader.execute(text("LOCK TABLE location IN ACCESS SHARE MODE"))
@@ -185,28 +187,28 @@ def test_a_migration_gives_up_on_a_table_that_stays_locked_and_changes_nothing(d
     assert (catalogue(database_url), revision(database_url)) == (before, SCHEMA_REVISION)
 
 
-def test_an_account_that_may_not_make_tables_is_told_so(empty_database_url: str) -> None:
-    account = f"test_{uuid.uuid4().hex}"
-    execute(empty_database_url, f"CREATE ROLE {account} LOGIN")
-    url = make_url(empty_database_url).set(username=account).render_as_string(hide_password=False)
+def test_a_role_that_may_not_create_tables_gets_permission_denied(empty_database_url: str) -> None:
+    role = f"test_{uuid.uuid4().hex}"
+    execute(empty_database_url, f"CREATE ROLE {role} LOGIN")
+    url = make_url(empty_database_url).set(username=role).render_as_string(hide_password=False)
     try:
         with pytest.raises(migrate.MigrationError, match="permission denied"):
             migrate.upgrade(url)
     finally:
-        execute(empty_database_url, f"DROP ROLE {account}")
+        execute(empty_database_url, f"DROP ROLE {role}")
 
 
 # The check.
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_the_check_finds_a_schema_that_was_changed_by_hand(database_url: str, damage: str) -> None:
+def test_the_check_detects_manual_changes_of_the_schema(database_url: str, damage: str) -> None:
     execute(database_url, damage)
     with pytest.raises(migrate.MigrationError):
         migrate.check(database_url)
 
 
-def test_the_check_finds_a_schema_that_is_behind_and_changes_nothing(empty_database_url: str) -> None:
+def test_the_check_detects_missing_migrations_and_changes_nothing(empty_database_url: str) -> None:
     with pytest.raises(migrate.MigrationError, match="not up to date"):
         migrate.check(empty_database_url)
     assert catalogue(empty_database_url) == set()

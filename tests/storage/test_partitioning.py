@@ -1,4 +1,4 @@
-"""The tables that grow can be partitioned by factory, and the service goes on with them as it is (docs/scaling.md)."""
+"""The service works unchanged if the large tables are partitioned by factory (docs/scaling.md)."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -26,7 +26,7 @@ DOCUMENT = ROOT / "docs" / "scaling.md"
 
 @pytest.fixture
 def partitioned_database_url(database_url: str) -> str:
-    """A database whose large tables are partitioned by what the document says."""
+    """A database whose large tables are partitioned with the statements in the document."""
     statements = DOCUMENT.read_text().split("```sql\n")[1].split("```")[0]
     with create_plain_engine(database_url).begin() as connection:
         connection.connection.cursor().execute(statements)
@@ -41,7 +41,7 @@ async def partitioned(partitioned_database_url: str) -> AsyncIterator[Service]:
         yield running
 
 
-async def test_all_that_counts_sprockets_works_on_partitioned_tables(partitioned: Service) -> None:
+async def test_sprockets_are_counted_correctly_on_partitioned_tables(partitioned: Service) -> None:
     factory_ids = [(await create_factory(partitioned)).id for _ in range(8)]
     type_id = (await create_sprocket_type(partitioned)).id
     made = await asyncio.gather(

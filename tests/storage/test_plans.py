@@ -1,4 +1,4 @@
-"""What PostgreSQL does for each call while there is much: it reads one range of an index, and no table as a whole."""
+"""Query plans of each call on a large database: PostgreSQL reads a range of an index, never a whole table."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, NamedTuple, TypeAlias
@@ -37,7 +37,7 @@ FILL = [
     INSERT INTO factory SELECT test_id(3, n), now(), now(), 'A', test_id(1, 1), 1, 10000, 10000, 10000
     FROM generate_series(1, 4) AS n
     """,
-    "ALTER TABLE sprocket DISABLE TRIGGER USER",  # the audit log is not what is looked at
+    "ALTER TABLE sprocket DISABLE TRIGGER USER",  # no audit entries, which these tests do not need
     """
     INSERT INTO sprocket (id, create_time, update_time, display_name, sprocket_type_id, factory_id)
     SELECT test_id(4, n), to_timestamp(n), to_timestamp(n), 'Cog ' || n, test_id(2, 1 + n / 4 % 40),
@@ -58,13 +58,13 @@ Call: TypeAlias = Callable[[Service], Awaitable[object]]
 
 
 class Plan(NamedTuple):
-    """What PostgreSQL does for a statement."""
+    """The query plan of a statement."""
 
     statement: str
     root: Node
 
     def nodes(self) -> Iterator[Node]:
-        """Return all steps."""
+        """Return all nodes."""
         waiting = [self.root]
         while waiting:
             node = waiting.pop()
@@ -72,13 +72,13 @@ class Plan(NamedTuple):
             waiting += node.get("Plans", [])
 
     def of_large_tables(self) -> list[Node]:
-        """Return the steps that read a large table."""
+        """Return the nodes that read a large table."""
         return [node for node in self.nodes() if node.get("Relation Name") in LARGE and "Scan" in node["Node Type"]]
 
 
 @pytest.fixture(scope="module")
 def large_database_url(postgres: str, template: str) -> Iterator[str]:
-    """A database with many sprockets and chart entries, in which no test changes much."""
+    """A database with many sprockets and chart entries, which tests change only slightly."""
     with new_database(postgres, template) as url:
         engine = create_plain_engine(url).execution_options(isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
@@ -94,11 +94,11 @@ async def large(large_database_url: str) -> AsyncIterator[Service]:
 
 
 async def plans_of(service: Service, call: Call) -> list[Plan]:
-    """Make a call, and ask PostgreSQL for its plan for each of the statements, as they were."""
-    with statements_of(service.database) as heard:
+    """Make a call, and return the query plans of its statements."""
+    with statements_of(service.database) as sent:
         await call(service)
     explained = [
-        each for each in heard if each.text.lstrip().split()[0] in ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE")
+        each for each in sent if each.text.lstrip().split()[0] in ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE")
     ]
 
     def work(connection: Connection) -> list[Plan]:
@@ -113,7 +113,7 @@ async def plans_of(service: Service, call: Call) -> list[Plan]:
 
 
 def assert_bounded(plans: list[Plan], *, all_in_the_index: bool = True) -> None:
-    """Check that no table is read or sorted as a whole, and that nothing is read only to be left out."""
+    """Check that no large table is read or sorted completely, and that all rows read match the index condition."""
     assert any(plan.of_large_tables() for plan in plans)
     for plan in plans:
         for node in plan.of_large_tables():
@@ -153,18 +153,18 @@ FILTERS = {
 
 
 @pytest.mark.parametrize("field", FIELDS)
-async def test_a_list_in_the_order_of_any_field_is_a_range_of_an_index(large: Service, field: str) -> None:
+async def test_a_list_ordered_by_any_field_reads_a_range_of_an_index(large: Service, field: str) -> None:
     assert_bounded(await plans_of(large, listing(order=field)))
 
 
 @pytest.mark.parametrize("field", FIELDS)
-async def test_a_list_in_the_opposite_order_is_a_range_of_the_same_index(large: Service, field: str) -> None:
+async def test_a_list_in_descending_order_reads_a_range_of_an_index(large: Service, field: str) -> None:
     assert_bounded(await plans_of(large, listing(order=f"{field} desc")))
 
 
 @pytest.mark.parametrize(("condition", "order"), FILTERS.items())
-async def test_a_filter_by_any_field_reads_what_it_lets_through(large: Service, condition: str, order: str) -> None:
-    text_pattern = "*" in condition  # PostgreSQL looks at the pattern once more
+async def test_a_filter_by_any_field_reads_only_matching_rows(large: Service, condition: str, order: str) -> None:
+    text_pattern = "*" in condition  # PostgreSQL checks the pattern as a filter too
     assert_bounded(await plans_of(large, listing(condition, order)), all_in_the_index=not text_pattern)
 
 
@@ -210,5 +210,5 @@ async def _follow_charts(service: Service) -> None:
 @pytest.mark.parametrize(
     "call", [_get, _batch_get, _create_change_and_delete, _chart_range, _chart_follow, _follow_charts]
 )
-async def test_any_other_call_reads_what_it_needs(large: Service, call: Call) -> None:
+async def test_any_other_call_reads_only_the_rows_that_it_needs(large: Service, call: Call) -> None:
     assert_bounded(await plans_of(large, call), all_in_the_index=False)

@@ -1,4 +1,4 @@
-"""Everything works through a pooler in transaction mode that has two connections, and knows no prepared statements."""
+"""The service works with PgBouncer in transaction mode, with two connections and without prepared statements."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -27,7 +27,7 @@ from tests.support.service import Service, running_service
 pytestmark = needs_pgbouncer
 
 TIMES = 8
-"""Statements are prepared when they are run for the sixth time on a connection."""
+"""More than the number of executions after which psycopg prepares a statement on a connection."""
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ async def service(pooler: Pooler) -> AsyncIterator[Service]:
         yield running
 
 
-async def test_every_rpc_works_again_and_again(service: Service) -> None:
+async def test_every_rpc_works_repeatedly(service: Service) -> None:
     for _ in range(TIMES):
         requests = await valid_requests(service)
         for method in sorted(METHODS, key=lambda method: "Delete" in method.name):
@@ -57,7 +57,7 @@ async def test_every_rpc_works_again_and_again(service: Service) -> None:
     await assert_books_agree(service)
 
 
-async def test_writes_at_once_are_each_logged_in_the_name_of_their_own_call(service: Service) -> None:
+async def test_concurrent_writes_are_logged_with_their_own_request_ids(service: Service) -> None:
     ids = [f"call-{n}" for n in range(100)]
     create = "/sprocket.v1.LocationService/CreateLocation"
     names = {each: CreateLocationRequest(location=location(display_name=each)) for each in ids}
@@ -66,7 +66,7 @@ async def test_writes_at_once_are_each_logged_in_the_name_of_their_own_call(serv
     assert {entry.request_id: entry.after["display_name"] for entry in logged} == {each: each for each in ids}
 
 
-async def test_charts_are_followed(service: Service) -> None:
+async def test_charts_can_be_followed(service: Service) -> None:
     first = await create_sprocket(service)
     keys = {"factory_id": first.factory_id, "sprocket_type_id": first.sprocket_type_id}
     async with OneFollowing(service.channel, first.factory_id) as stream:
@@ -76,7 +76,7 @@ async def test_charts_are_followed(service: Service) -> None:
         assert stream.numbers == await numbers_of(service, first.factory_id)
 
 
-def test_the_schema_is_migrated_and_filled_through_it(server: PostgresServer, pooler: Pooler) -> None:
+def test_migrations_and_sample_data_work_through_the_pooler(server: PostgresServer, pooler: Pooler) -> None:
     server.query("CREATE DATABASE migrated")
     url = pooler.url.replace("/postgres", "/migrated")
     migrate.upgrade(url)
@@ -87,7 +87,7 @@ def test_the_schema_is_migrated_and_filled_through_it(server: PostgresServer, po
     migrate.upgrade(url)
 
 
-async def test_calls_fail_and_do_not_wait_while_the_database_behind_it_is_away(
+async def test_calls_fail_without_waiting_while_the_database_is_unavailable(
     server: PostgresServer, service: Service
 ) -> None:
     identifier = (await create_location(service)).id
@@ -105,7 +105,7 @@ async def test_calls_fail_and_do_not_wait_while_the_database_behind_it_is_away(
                 break
 
 
-async def test_a_pooler_that_is_killed_under_load_loses_nothing_that_was_acknowledged(
+async def test_a_crash_of_the_pooler_under_load_loses_no_acknowledged_write(
     server: PostgresServer, pooler: Pooler
 ) -> None:
     made = await prepare(server.url)

@@ -1,4 +1,4 @@
-"""Point reads and pages go to the driver without SQLAlchemy, and still do what it does when something goes wrong."""
+"""Point reads and pages bypass SQLAlchemy, and handle errors and lost connections in the same way."""
 
 import asyncio
 
@@ -32,43 +32,43 @@ KILL_ALL = text("""
 """)
 
 
-async def until_nobody_is_connected(url: str) -> None:
-    """Wait until all connections to a database but our own have ended, and fail if they do not."""
-    engine = create_plain_engine(url).execution_options(isolation_level="AUTOCOMMIT")  # a transaction looks but once
+async def until_all_others_have_disconnected(url: str) -> None:
+    """Wait until all other connections to a database have ended."""
+    engine = create_plain_engine(url).execution_options(isolation_level="AUTOCOMMIT")  # a transaction caches the view
     async with asyncio.timeout(10):
         with engine.connect() as connection:
             while connection.scalar(OTHERS):  # noqa: ASYNC110  # there is no event
                 await asyncio.sleep(0.01)
 
 
-async def test_connections_that_are_lost_between_reads_fail_none(service: Service, database_url: str) -> None:
+async def test_connections_lost_between_reads_fail_no_read(service: Service, database_url: str) -> None:
     made = await create_factory(service)
-    await asyncio.gather(*(get_factory(service, made.id) for _ in range(20)))  # so that there are several connections
+    await asyncio.gather(*(get_factory(service, made.id) for _ in range(20)))  # opens two or more connections
     with create_plain_engine(database_url).connect() as connection:
         connection.execute(KILL_ALL)
     for _ in range(20):
         assert await get_factory(service, made.id) == made
 
 
-async def test_a_write_gets_no_connection_that_was_lost_while_it_was_kept_for_reads(database_url: str) -> None:
+async def test_a_write_does_not_get_a_lost_connection_that_was_kept_for_reads(database_url: str) -> None:
     async with running_service(database_url, Settings(pool_size=1)) as service:
         made = await create_factory(service)
         await get_factory(service, made.id)
         with create_plain_engine(database_url).connect() as connection:
             connection.execute(KILL_ALL)
-        await until_nobody_is_connected(database_url)
-        await asyncio.sleep(0.05)  # until the service has heard of it
+        await until_all_others_have_disconnected(database_url)
+        await asyncio.sleep(0.05)  # until the service has noticed the end of the connection
         assert (await update_factory(service, made.id, sprocket_production_goal=7)).sprocket_production_goal == 7
 
 
-async def test_a_server_that_ends_leaves_no_connection_behind(database_url: str) -> None:
+async def test_a_stopped_server_leaves_no_connections(database_url: str) -> None:
     async with running_service(database_url) as service:
         made = await create_factory(service)
         await asyncio.gather(*(get_factory(service, made.id) for _ in range(20)))
-    await until_nobody_is_connected(database_url)
+    await until_all_others_have_disconnected(database_url)
 
 
-async def test_a_read_that_loses_its_connection_is_read_again_on_another(service: Service, database_url: str) -> None:
+async def test_a_read_that_loses_its_connection_is_retried_on_another_one(service: Service, database_url: str) -> None:
     made = await create_factory(service)
     async with open_transaction(database_url, LOCK_ALL) as transaction:
         reading = [asyncio.create_task(get_factory(service, made.id)) for _ in range(3)]
@@ -79,7 +79,7 @@ async def test_a_read_that_loses_its_connection_is_read_again_on_another(service
     assert await asyncio.gather(*reading) == [made] * 3
 
 
-async def test_a_lost_connection_that_is_given_back_leaves_those_alone_that_have_its_socket_number_now(
+async def test_returning_a_lost_connection_does_not_affect_new_ones_with_its_file_descriptor(
     service: Service, database_url: str
 ) -> None:
     kept = service.database._direct
@@ -98,7 +98,7 @@ async def test_a_lost_connection_that_is_given_back_leaves_those_alone_that_have
         await greenlet_spawn(each.check_in)
 
 
-async def test_without_the_database_a_read_is_unavailable(service: Service, database_url: str) -> None:
+async def test_a_read_of_a_missing_table_is_unavailable(service: Service, database_url: str) -> None:
     made = await create_factory(service)
     with create_plain_engine(database_url).begin() as connection:
         connection.execute(text("ALTER TABLE factory RENAME TO elsewhere"))
@@ -109,14 +109,14 @@ async def test_without_the_database_a_read_is_unavailable(service: Service, data
     assert await get_factory(service, made.id) == made
 
 
-async def test_a_read_whose_deadline_passes_takes_its_connection_along(service: Service, database_url: str) -> None:
+async def test_a_read_that_exceeds_its_deadline_closes_its_connection(service: Service, database_url: str) -> None:
     made = await create_factory(service)
     get = FactoryServiceStub(service.channel).GetFactory
     async with open_transaction(database_url, LOCK_ALL) as transaction:
         reading = [asyncio.create_task(_code(get(GetFactoryRequest(id=made.id), timeout=3))) for _ in range(3)]
         backends = await waiting_for(transaction, 3)
         assert await asyncio.gather(*reading) == [grpc.StatusCode.DEADLINE_EXCEEDED] * 3
-        # Before the lock is let go, for a read that gets it succeeds, and keeps its connection.
+        # Wait before the lock is released: a read that gets the lock would succeed and keep its connection.
         while await query(service, STILL_THERE, backends=backends) != [(0,)]:  # noqa: ASYNC110  # there is no event
             await asyncio.sleep(0.05)
     for _ in range(20):
@@ -127,7 +127,7 @@ async def _code(call: "grpc.aio.UnaryUnaryCall[GetFactoryRequest, GetFactoryResp
     return await call.code()
 
 
-async def test_a_read_that_the_database_stops_is_not_tried_again(
+async def test_a_read_that_exceeds_the_statement_timeout_is_not_retried(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with create_plain_engine(database_url).begin() as connection:
@@ -140,7 +140,7 @@ async def test_a_read_that_the_database_stops_is_not_tried_again(
                 await get_factory(service, made.id)
 
 
-async def test_a_point_read_goes_to_the_driver_without_sqlalchemy(
+async def test_a_point_read_bypasses_sqlalchemy(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = await create_factory(service)
@@ -148,9 +148,7 @@ async def test_a_point_read_goes_to_the_driver_without_sqlalchemy(
     assert await get_factory(service, made.id) == made
 
 
-async def test_when_one_connection_is_lost_those_kept_for_reads_are_given_up_too(
-    service: Service, database_url: str
-) -> None:
+async def test_the_loss_of_a_connection_also_closes_those_kept_for_reads(service: Service, database_url: str) -> None:
     made = await create_factory(service)
     before = await _backends_of_reads(service, database_url, made.id)
     async with open_transaction(database_url, LOCK_ALL) as transaction:
@@ -188,7 +186,7 @@ async def test_reads_and_writes_can_share_a_single_connection(
 BACKEND: Read[int] = Read(PreparedStatement(text("SELECT pg_backend_pid()")), {}, lambda rows: int(rows[0][0]))
 
 
-async def test_a_connection_that_was_being_made_as_another_turned_out_to_lead_nowhere_is_not_kept(
+async def test_a_connection_opened_during_an_invalidation_of_the_pool_is_not_kept(
     service: Service,
 ) -> None:
     database = service.database
@@ -212,15 +210,13 @@ async def test_a_connection_that_was_being_made_as_another_turned_out_to_lead_no
     assert await database.read(BACKEND) not in before
 
 
-async def test_a_change_that_is_undone_does_not_cost_the_connection_on_which_reads_are_prepared(
+async def test_a_rollback_does_not_close_the_connection_with_prepared_reads(
     database_url: str,
 ) -> None:
     async with running_service(database_url, Settings(pool_size=1)) as service:
         database = service.database
         first = await database.read(BACKEND)
-        for _ in range(
-            6
-        ):  # from the sixth time on the driver has prepared what it runs, and forgets all when it undoes
+        for _ in range(6):  # from the sixth time on, psycopg has prepared the statement; a rollback discards these
             await database.run_in_transaction(lambda connection: connection.scalar(text("SELECT 1")))
         assert await database.read(BACKEND) == first
         await database.run_dry(lambda connection: connection.scalar(text("SELECT 1")))

@@ -1,4 +1,4 @@
-"""Filters and orders as PostgreSQL carries them out: as a plain model in Python does."""
+"""Filters and orders in PostgreSQL have the same results as a model in plain Python."""
 
 import operator
 import random
@@ -29,8 +29,8 @@ FIRST = (datetime(1, 1, 1, tzinfo=UTC) - EPOCH) // MICROSECOND
 LAST = (datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC) - EPOCH) // MICROSECOND
 NOON = (datetime(2026, 2, 28, 12, tzinfo=UTC) - EPOCH) // MICROSECOND
 
-# Few values of each kind, so that there are ties in every field. What is lower case beyond ASCII is for the
-# locale of the database to say, so these have none but the one.
+# Few values of each kind, so that there are ties in every field. Lower case beyond ASCII depends on the locale of the
+# database, so the texts have only one such letter.
 TEXTS = [
     "a",
     "A",
@@ -64,12 +64,12 @@ BEYOND: Mapping[Kind, Sequence[Any]] = {
     Kind.TIME: [FIRST, LAST],
     Kind.IDENTIFIER: IDS,
 }
-"""What filters ask for beside what is stored."""
+"""Values in filters in addition to the stored values."""
 
 
 @dataclass(frozen=True)
 class Stock:
-    """The rows of a table, and the fields that the tests filter and order them by."""
+    """The rows of a table, and the fields for filters and orders."""
 
     table: Table
     kinds: Mapping[str, Kind]
@@ -77,7 +77,7 @@ class Stock:
 
 
 def made(table: Table, fixed: Row, drawn: Mapping[str, tuple[Kind, Sequence[Any]]]) -> Stock:
-    """Draw rows, the same ones every time."""
+    """Make random rows, the same in every run."""
     draw = random.Random(table.name)  # noqa: S311  # no secret
     drawn = {"create_time": (Kind.TIME, TIMES), "update_time": (Kind.TIME, TIMES), **drawn}
     ids = [*IDS, *(str(uuid.UUID(int=draw.getrandbits(128))) for _ in range(35))]
@@ -129,8 +129,8 @@ def instant(micros: int) -> datetime:
 
 
 @dataclass(frozen=True)
-class Said:
-    """A part of a filter as it is written, and what it says."""
+class FilterPart:
+    """A part of a filter: its text and its predicate."""
 
     written: str
     holds: Callable[[Row], bool]
@@ -153,22 +153,22 @@ TEXT_COMPARED: Mapping[tuple[str, str], Callable[[str, str], bool]] = {
     ("!=*", "*"): lambda held, value: value not in held,
     (":", ""): lambda held, value: value.lower() in held.lower(),
 }
-"""What stands before and after a value, with the comparator and without the quotes, and what that means."""
+"""The predicate for the comparator with a leading `*`, and the trailing `*`, of a value."""
 
 
-def said(written: str, field: str, compared: Callable[[Any, Any], bool], value: Any) -> Said:
-    return Said(written, lambda row: compared(row[field], value))
+def comparison_of(written: str, field: str, compared: Callable[[Any, Any], bool], value: Any) -> FilterPart:
+    return FilterPart(written, lambda row: compared(row[field], value))
 
 
-def text_comparisons(field: str, value: str, quote: str) -> Iterator[Said]:
+def text_comparisons(field: str, value: str, quote: str) -> Iterator[FilterPart]:
     escaped = value.replace("\\", "\\\\").replace("*", "\\*").replace(quote, f"\\{quote}")
     for comparator, compared in COMPARED.items():
-        yield said(f"{field} {comparator} {quote}{escaped}{quote}", field, compared, value)
+        yield comparison_of(f"{field} {comparator} {quote}{escaped}{quote}", field, compared, value)
     for (before, trailing), compared in TEXT_COMPARED.items():
         comparator, leading = before.rstrip("*"), before[len(before.rstrip("*")) :]
-        yield said(f"{field}{comparator}{quote}{leading}{escaped}{trailing}{quote}", field, compared, value)
+        yield comparison_of(f"{field}{comparator}{quote}{leading}{escaped}{trailing}{quote}", field, compared, value)
     if field == "display_name":
-        yield said(f"{quote}{escaped}{quote}", field, TEXT_COMPARED[":", ""], value)
+        yield comparison_of(f"{quote}{escaped}{quote}", field, TEXT_COMPARED[":", ""], value)
 
 
 def value_written(draw: random.Random, kind: Kind, value: Any) -> str:
@@ -179,11 +179,11 @@ def value_written(draw: random.Random, kind: Kind, value: Any) -> str:
     return draw.choice([written, f'"{written}"'])
 
 
-def comparisons(stock: Stock) -> Iterator[Said]:
-    """Compare every field in every way with what is stored and with what is not."""
+def comparisons(stock: Stock) -> Iterator[FilterPart]:
+    """Yield comparisons of every field with stored and other values, with every operator."""
     draw = random.Random(stock.table.name)  # noqa: S311  # no secret
     for field, kind in stock.kinds.items():
-        yield said(f"{field}:*", field, operator.ne, "")
+        yield comparison_of(f"{field}:*", field, operator.ne, "")
         for value in [*dict.fromkeys(row[field] for row in stock.rows), *BEYOND[kind]]:
             if kind is Kind.TEXT:
                 yield from text_comparisons(field, value, draw.choice("\"'"))
@@ -191,33 +191,33 @@ def comparisons(stock: Stock) -> Iterator[Said]:
             for comparator, compared in [*COMPARED.items(), (":", operator.eq)]:
                 space = draw.choice(["", " ", "\t\n"])
                 written = f"{field}{space}{comparator}{space}{value_written(draw, kind, value)}"
-                yield said(written, field, compared, value)
+                yield comparison_of(written, field, compared, value)
 
 
 @st.composite
-def conjunctions(draw: st.DrawFn, groups: st.SearchStrategy[list[list[Said]]]) -> Said:
-    """Terms joined without a parenthesis, so that what binds tighter shows."""
+def conjunctions(draw: st.DrawFn, groups: st.SearchStrategy[list[list[FilterPart]]]) -> FilterPart:
+    """Join terms with AND and OR without parentheses, to test the precedence."""
     drawn = draw(groups)
     joined = draw(st.sampled_from([" AND ", " "])).join(" OR ".join(term.written for term in group) for group in drawn)
-    return Said(joined, lambda row: all(any(term.holds(row) for term in group) for group in drawn))
+    return FilterPart(joined, lambda row: all(any(term.holds(row) for term in group) for group in drawn))
 
 
-def joined(terms: st.SearchStrategy[Said]) -> st.SearchStrategy[Said]:
+def joined(terms: st.SearchStrategy[FilterPart]) -> st.SearchStrategy[FilterPart]:
     return conjunctions(st.lists(st.lists(terms, min_size=1, max_size=3), min_size=1, max_size=3))
 
 
-def negations(terms: st.SearchStrategy[Said]) -> st.SearchStrategy[Said]:
-    def negated(sign: str, term: Said) -> Said:
-        return Said(sign + term.written, lambda row: not term.holds(row))
+def negations(terms: st.SearchStrategy[FilterPart]) -> st.SearchStrategy[FilterPart]:
+    def negated(sign: str, term: FilterPart) -> FilterPart:
+        return FilterPart(sign + term.written, lambda row: not term.holds(row))
 
     return st.builds(negated, st.sampled_from(["NOT ", "-"]), terms)
 
 
-def parentheses(terms: st.SearchStrategy[Said]) -> st.SearchStrategy[Said]:
-    return joined(terms).map(lambda inner: Said(f"({inner.written})", inner.holds))
+def parentheses(terms: st.SearchStrategy[FilterPart]) -> st.SearchStrategy[FilterPart]:
+    return joined(terms).map(lambda inner: FilterPart(f"({inner.written})", inner.holds))
 
 
-def filters(stock: Stock) -> st.SearchStrategy[Said]:
+def filters(stock: Stock) -> st.SearchStrategy[FilterPart]:
     simple = st.sampled_from(list(comparisons(stock)))
     nested = st.recursive(simple, lambda terms: negations(terms) | parentheses(terms), max_leaves=5)
     return joined(nested).filter(lambda whole: len(whole.written) <= MAXIMUM_LENGTH)
@@ -239,12 +239,12 @@ def selected(connection: Connection, stock: Stock, written: str) -> list[str]:
     return sorted(connection.scalars(select(stock.table.c.id).where(condition(stock.table, expression))))
 
 
-def modelled(stock: Stock, whole: Said) -> list[str]:
+def modelled(stock: Stock, whole: FilterPart) -> list[str]:
     return sorted(row["id"] for row in stock.rows if whole.holds(row))
 
 
 @BY_TABLE
-def test_every_comparison_selects_what_the_model_selects(connection: Connection, stock: Stock) -> None:
+def test_every_comparison_selects_the_same_rows_as_the_model(connection: Connection, stock: Stock) -> None:
     for comparison in comparisons(stock):
         found = selected(connection, stock, comparison.written)
         assert found == modelled(stock, comparison), comparison.written
@@ -253,7 +253,9 @@ def test_every_comparison_selects_what_the_model_selects(connection: Connection,
 @BY_TABLE
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
-def test_a_filter_selects_what_the_model_selects(connection: Connection, stock: Stock, data: st.DataObject) -> None:
+def test_random_filters_select_the_same_rows_as_the_model(
+    connection: Connection, stock: Stock, data: st.DataObject
+) -> None:
     whole = data.draw(FILTERS[stock.table.name])
     assert selected(connection, stock, whole.written) == modelled(stock, whole)
 
@@ -261,7 +263,9 @@ def test_a_filter_selects_what_the_model_selects(connection: Connection, stock: 
 @BY_TABLE
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
-def test_pages_in_any_order_are_what_the_model_sorts(connection: Connection, stock: Stock, data: st.DataObject) -> None:
+def test_pages_in_random_orders_have_the_order_of_the_model(
+    connection: Connection, stock: Stock, data: st.DataObject
+) -> None:
     order = data.draw(ORDERS[stock.table.name])
     ends_downwards = bool(order) and order[-1][1] == " desc"
     expected = sorted(stock.rows, key=operator.itemgetter("id"), reverse=ends_downwards)

@@ -1,4 +1,4 @@
-"""Reads on a standby: all calls without side effects go there while it is fresh enough, and nobody has to notice."""
+"""Reads on standbys: calls without side effects use a standby within the maximum lag, and never fail because of it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -30,8 +30,8 @@ from tests.support.waiting import wait_until
 LAG_SECONDS = 1.0
 A_LONG_TIME = 3600.0
 
-_CATCHES_UP = "SELECT pg_last_wal_replay_lsn() >= '{}'::pg_lsn"
-_LOOKS_AT_LOG = "_lsn()"
+_HAS_REPLAYED = "SELECT pg_last_wal_replay_lsn() >= '{}'::pg_lsn"
+_WAL_POSITION = "_lsn()"
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def standby(primary: PostgresServer) -> Iterator[PostgresServer]:
 async def reading_from(
     primary: PostgresServer, *standbys: str, lag_seconds: float = A_LONG_TIME, fresh: int = 1
 ) -> AsyncIterator[Service]:
-    """Run a service that reads from standbys, once so many of them are fresh enough."""
+    """Run a service that reads from standbys, and yield it once `fresh` of them are within the maximum lag."""
     read_url = SecretStr(normalise(f"postgresql://postgres@{','.join(standbys)}/postgres"))
     settings = Settings(
         database_url=SecretStr(primary.url),
@@ -64,19 +64,19 @@ async def reading_from(
 
 
 async def until_fresh(service: Service, count: int) -> None:
-    """Wait until so many standbys are fresh enough."""
+    """Wait until `count` standbys are within the maximum lag."""
     await asyncio.to_thread(wait_until, lambda: service.read_router.fresh == count)
 
 
 def catch_up(primary: PostgresServer, standby: PostgresServer) -> None:
-    """Wait until the standby shows all that the primary does."""
+    """Wait until the standby has replayed all changes of the primary."""
     [(written,)] = primary.query("SELECT pg_current_wal_lsn()")
-    wait_until(lambda: standby.query(_CATCHES_UP.format(written)) == [(True,)])
+    wait_until(lambda: standby.query(_HAS_REPLAYED.format(written)) == [(True,)])
 
 
 @contextmanager
-def standing_still(primary: PostgresServer, standby: PostgresServer) -> Iterator[None]:
-    """Let a standby show all that the primary does now, and nothing newer until the block ends."""
+def paused_replay(primary: PostgresServer, standby: PostgresServer) -> Iterator[None]:
+    """Wait until the standby has caught up, and pause its replay until the block ends."""
     catch_up(primary, standby)
     standby.query("SELECT pg_wal_replay_pause()")
     try:
@@ -88,11 +88,11 @@ def standing_still(primary: PostgresServer, standby: PostgresServer) -> Iterator
 
 @contextmanager
 def statements_on(database: Database) -> Iterator[list[str]]:
-    """Collect what a database is asked, but for how far its log has got; complete when the block has ended."""
+    """Collect the statements on a database, except queries of the WAL position; complete after the block."""
     asked: list[str] = []
     with statements_of(database) as sent:
         yield asked
-    asked += [each.text for each in sent if _LOOKS_AT_LOG not in each.text]
+    asked += [each.text for each in sent if _WAL_POSITION not in each.text]
 
 
 IS_STANDBY: Read[bool] = Read(text("SELECT pg_is_in_recovery()"), {}, lambda rows: bool(rows[0][0]))
@@ -108,26 +108,28 @@ async def rename(service: Service, identifier: str, name: str) -> None:
     await service.locations.UpdateLocation(UpdateLocationRequest(location=location))
 
 
-# What goes where.
+# Routing.
 
 
 def reads(method: MethodDescriptor) -> bool:
-    """Whether the contract says that a method has no side effects."""
+    """Whether the contract marks a method as free of side effects."""
     return method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
 
 
 def follows(method: MethodDescriptor) -> bool:
-    """Whether a method goes on after what is stored, with what the primary has first."""
+    """Whether a method follows charts, which also reads from the primary."""
     return method.name.startswith("Follow")
 
 
-async def test_what_the_contract_marks_as_without_side_effects_is_read_on_the_standby_and_nothing_else_is(
+async def test_methods_without_side_effects_read_from_the_standby_and_no_others_do(
     primary: PostgresServer, standby: PostgresServer
 ) -> None:
     async with reading_from(primary, standby.address) as service:
         [replica] = service.read_router._standbys
         requests = await valid_requests(service)
-        await numbers_of(service, (await create_factory(service)).id)  # makes a token, whose key is on the primary
+        await numbers_of(
+            service, (await create_factory(service)).id
+        )  # creates a token, whose key is read from the primary
         catch_up(primary, standby)
         for method in sorted(METHODS, key=lambda method: "Delete" in method.name):
             with statements_on(service.database) as on_primary, statements_on(replica.database) as on_standby:
@@ -136,7 +138,7 @@ async def test_what_the_contract_marks_as_without_side_effects_is_read_on_the_st
             assert bool(on_primary) != reads(method) or follows(method), path(method)
 
 
-async def test_standbys_are_read_in_turn_and_a_host_that_is_none_never(
+async def test_reads_use_standbys_in_turn_and_never_a_host_that_is_not_a_standby(
     primary: PostgresServer, standby: PostgresServer
 ) -> None:
     hosts = (primary.address, standby.address, f"localhost:{standby.port}")
@@ -152,15 +154,15 @@ async def test_standbys_are_read_in_turn_and_a_host_that_is_none_never(
     assert asked == [0, 2, 2]
 
 
-# How old it may be.
+# Lag.
 
 
-async def test_nothing_older_than_the_maximum_lag_is_read_and_a_standby_that_catches_up_is_used_again(
+async def test_a_standby_beyond_the_maximum_lag_is_not_used_until_it_catches_up(
     primary: PostgresServer, standby: PostgresServer
 ) -> None:
     async with reading_from(primary, standby.address, lag_seconds=LAG_SECONDS) as service:
         identifier = (await create_location(service, display_name="old")).id
-        with standing_still(primary, standby):
+        with paused_replay(primary, standby):
             await rename(service, identifier, "new")
             await asyncio.sleep(LAG_SECONDS)
             assert await get_name(service, identifier) == "new"
@@ -171,21 +173,19 @@ async def test_nothing_older_than_the_maximum_lag_is_read_and_a_standby_that_cat
         assert await get_name(service, identifier) == "new"
 
 
-async def test_what_a_standby_shows_may_be_old_within_the_maximum_lag(
-    primary: PostgresServer, standby: PostgresServer
-) -> None:
+async def test_a_read_may_be_stale_within_the_maximum_lag(primary: PostgresServer, standby: PostgresServer) -> None:
     async with reading_from(primary, standby.address) as service:
         identifier = (await create_location(service, display_name="old")).id
-        with standing_still(primary, standby):
+        with paused_replay(primary, standby):
             await rename(service, identifier, "new")
-            assert await get_name(service, identifier) == "old"  # the README says so
+            assert await get_name(service, identifier) == "old"  # as documented
 
 
-async def test_what_a_standby_does_not_have_yet_is_found_all_the_same(
+async def test_a_resource_that_the_standby_does_not_have_yet_is_read_from_the_primary(
     primary: PostgresServer, standby: PostgresServer
 ) -> None:
     async with reading_from(primary, standby.address) as service:
-        with standing_still(primary, standby):
+        with paused_replay(primary, standby):
             identifier = (await create_location(service, display_name="new")).id
             assert await service.read_router.read(IS_STANDBY)
             assert await get_name(service, identifier) == "new"
@@ -193,13 +193,13 @@ async def test_what_a_standby_does_not_have_yet_is_found_all_the_same(
             assert await numbers_of(service, factory.id) == [(10, 0)]
 
 
-async def test_a_stream_goes_on_from_an_old_history_with_what_the_primary_has_without_a_gap(
+async def test_a_stream_continues_a_stale_history_from_the_primary_without_a_gap(
     primary: PostgresServer, standby: PostgresServer
 ) -> None:
     async with reading_from(primary, standby.address) as service:
         first = await create_sprocket(service)
         keys = {"factory_id": first.factory_id, "sprocket_type_id": first.sprocket_type_id}
-        with standing_still(primary, standby):
+        with paused_replay(primary, standby):
             for _ in range(3):
                 await create_sprocket(service, **keys)
             assert await numbers_of(service, first.factory_id) == [(10, 0), (10, 1)]
@@ -210,21 +210,21 @@ async def test_a_stream_goes_on_from_an_old_history_with_what_the_primary_has_wi
             assert stream.numbers == [(10, n) for n in range(6)]
             token = stream.responses[-1].resume_token
             async with OneFollowing(service.channel, first.factory_id, resume_token=token) as stream:
-                await create_sprocket(service, **keys)  # the standby does not know how far the stream was
+                await create_sprocket(service, **keys)  # the standby has not reached the position of the token
                 await stream.until_entries(1)
             assert stream.numbers == [(10, 6)]
 
 
-# A standby that fails.
+# Failures of a standby.
 
 
 async def read_until(service: Service, identifier: str, ends: Callable[[], bool]) -> None:
-    """Read again and again, and see that it always succeeds."""
+    """Read repeatedly until `ends` returns true, and check that every read succeeds."""
     while not ends():
         assert await get_name(service, identifier) == "here"
 
 
-async def test_a_standby_that_is_killed_is_not_noticed_by_those_who_read_and_used_again_when_it_is_back(
+async def test_a_crash_of_a_standby_fails_no_read_and_it_is_used_again_after_its_restart(
     primary: PostgresServer, standby: PostgresServer
 ) -> None:
     async with reading_from(primary, standby.address) as service:
@@ -242,11 +242,12 @@ async def test_a_standby_that_is_killed_is_not_noticed_by_those_who_read_and_use
         back.set()
         await asyncio.gather(*readers)
         assert await service.read_router.read(IS_STANDBY)
-        assert not await begun.read(IS_STANDBY)  # what was read on the primary would seem to be gone
+        # A read session that has read from the primary does not go back to older data.
+        assert not await begun.read(IS_STANDBY)
 
 
 @only_on_linux
-async def test_a_standby_that_is_cut_off_delays_reads_for_seconds_and_fails_none(
+async def test_a_standby_whose_network_drops_packets_delays_reads_but_fails_none(
     primary: PostgresServer, standby: PostgresServer
 ) -> None:
     async with (
@@ -263,7 +264,7 @@ async def test_a_standby_that_is_cut_off_delays_reads_for_seconds_and_fails_none
         await until_fresh(service, 1)
 
 
-async def test_a_standby_that_is_away_from_the_start_does_no_harm(
+async def test_a_standby_that_is_unavailable_from_the_start_fails_no_read(
     primary: PostgresServer, standby: PostgresServer
 ) -> None:
     async with reading_from(primary, "127.0.0.1:1", standby.address) as service:
@@ -271,11 +272,11 @@ async def test_a_standby_that_is_away_from_the_start_does_no_harm(
         assert await get_name(service, identifier) == "here"
 
 
-async def test_an_answer_of_a_standby_that_nobody_expects_does_not_end_the_watch(
+async def test_an_unexpected_error_of_a_standby_does_not_stop_its_monitoring(
     database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    odd = text("DO $$ BEGIN RAISE EXCEPTION 'odd' USING ERRCODE = 'XX000'; END $$")
-    monkeypatch.setattr("sprocket_grpc.storage.postgres.read_router.READ_REPLAYED", Read(odd, {}, list))
+    failing = text("DO $$ BEGIN RAISE EXCEPTION 'unexpected' USING ERRCODE = 'XX000'; END $$")
+    monkeypatch.setattr("sprocket_grpc.storage.postgres.read_router.READ_REPLAYED", Read(failing, {}, list))
     monkeypatch.setattr("sprocket_grpc.storage.postgres.read_router._UNAVAILABLE_SECONDS", 0.05)
     primary, standby = Database(database_url, pool_size=1), Database(database_url, pool_size=1)
     watching = asyncio.create_task(ReadRouter(primary, [standby], 0.1).watch(primary))

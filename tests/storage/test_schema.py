@@ -1,4 +1,4 @@
-"""The schema: PostgreSQL itself refuses what the contract forbids, and has the indexes that the service needs."""
+"""The schema: constraints enforce the rules of the contract, and the necessary indexes exist."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +16,7 @@ from tests.support.schema_rows import COLUMNS, EXTREMES, FORBIDDEN, OPTIONAL, RE
 
 @pytest.fixture(scope="module")
 def filled_database_url(postgres: str, template: str) -> Iterator[str]:
-    """A database with one row of everything, which no test of this file changes."""
+    """A database with one row in every table, which no test of this file changes."""
     with new_database(postgres, template) as url:
         with create_plain_engine(url).begin() as filling:
             for table, row in ROWS.items():
@@ -37,7 +37,7 @@ def insert(connection: Connection, table: str, row: Row) -> None:
 
 
 def another(table: str) -> Row:
-    """Make a row that goes beside the one that is there."""
+    """Make a second row for a table."""
     return ROWS[table] | {"chart_entry": {"sequence": 2}, "page_token_key": {}}.get(table, {"id": MISSING_ID})
 
 
@@ -50,7 +50,7 @@ def forbidden() -> Iterator[Any]:
 
 
 def refused_by(connection: Connection, table: str, row: Row) -> psycopg.Error:
-    """Insert a row, which must fail, and return how."""
+    """Insert a row, which must fail, and return the error."""
     with pytest.raises(IntegrityError) as raised:
         insert(connection, table, row)
     assert isinstance(raised.value.orig, psycopg.Error)
@@ -61,7 +61,7 @@ def refused_by(connection: Connection, table: str, row: Row) -> psycopg.Error:
 
 
 @pytest.mark.parametrize("table", ROWS)
-def test_what_the_contract_allows_is_stored(connection: Connection, table: str) -> None:
+def test_extreme_values_that_the_contract_allows_are_stored(connection: Connection, table: str) -> None:
     insert(connection, table, another(table) | EXTREMES.get(table, {}))
 
 
@@ -77,14 +77,14 @@ def test_null_is_refused_in_every_column(connection: Connection, table: str, col
     assert (error.sqlstate, error.diag.column_name) == ("23502", column)
 
 
-def test_every_column_but_the_optional_ones_is_tried_with_null(connection: Connection) -> None:
+def test_these_tests_insert_null_into_every_column_that_is_not_optional(connection: Connection) -> None:
     query = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'"
     columns = {(table, name) for table, name in connection.execute(text(query)) if table != "alembic_version"}
-    assert columns == {*COLUMNS, *OPTIONAL, ("page_token_key", "id")}  # which only PostgreSQL sets
+    assert columns == {*COLUMNS, *OPTIONAL, ("page_token_key", "id")}  # PostgreSQL generates this column
 
 
 @pytest.mark.parametrize(("table", "column", "_"), REFERENCES)
-def test_a_reference_to_nothing_is_refused(connection: Connection, table: str, column: str, _: str) -> None:
+def test_a_reference_to_a_missing_row_is_refused(connection: Connection, table: str, column: str, _: str) -> None:
     error = refused_by(connection, table, another(table) | {column: MISSING_ID})
     assert error.diag.constraint_name == f"fk_{table}_{column}"
 
@@ -98,14 +98,14 @@ def test_a_referenced_resource_cannot_be_deleted(
     assert f'"fk_{table}_{column}"' in str(raised.value)
 
 
-def test_a_chart_goes_with_its_factory(connection: Connection) -> None:
+def test_deleting_a_factory_deletes_its_chart(connection: Connection) -> None:
     connection.execute(text("DELETE FROM sprocket"))
     connection.execute(text("DELETE FROM factory"))
     assert connection.scalar(text("SELECT count(*) FROM chart_entry")) == 0
 
 
 @pytest.mark.parametrize("table", UNIQUE)
-def test_a_key_is_taken_once(connection: Connection, table: str) -> None:
+def test_a_duplicate_key_is_refused(connection: Connection, table: str) -> None:
     assert refused_by(connection, table, ROWS[table]).diag.constraint_name == f"pk_{table}"
 
 
@@ -156,17 +156,17 @@ def test_the_audit_log_has_an_index_on_the_entries_of_a_resource_in_their_order(
     assert has_index(connection, "audit_entry", ["resource_id", "id"])
 
 
-def test_the_keys_of_the_tables_that_grow_begin_with_the_factory(connection: Connection) -> None:
+def test_the_keys_of_large_tables_begin_with_the_factory(connection: Connection) -> None:
     keys = {table: columns for kind, table, _, columns in connection.execute(text(CONSTRAINTS)) if kind in "pu"}
     assert [keys["sprocket"][0], keys["chart_entry"][0]] == ["factory_id", "factory_id"]
 
 
-def test_constraints_are_called_by_kind_table_and_columns(connection: Connection) -> None:
+def test_constraints_are_named_after_kind_table_and_columns(connection: Connection) -> None:
     for kind, table, name, columns in connection.execute(text(CONSTRAINTS)):
         parts = [KINDS[kind], table] + ([] if kind == "p" else columns)
         assert name == "_".join(parts)
 
 
-def test_indexes_are_called_by_table_and_columns(connection: Connection) -> None:
+def test_indexes_are_named_after_table_and_columns(connection: Connection) -> None:
     for table, name, is_primary, columns in connection.execute(text(INDEXES)):
         assert name == (f"pk_{table}" if is_primary else "_".join(["ix", table, *columns]))

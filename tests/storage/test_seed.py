@@ -1,4 +1,4 @@
-"""The sample data: the numbers of domain.md, the same however often it is loaded, and not over what a user changed."""
+"""The sample data: its content, loading it repeatedly, and keeping the changes of users."""
 
 import asyncio
 import uuid
@@ -23,7 +23,7 @@ from tests.support.waiting import wait_until_blocked
 
 LOCATIONS, TYPES, FACTORIES, SPROCKETS = CASES
 
-# start, actual, goal: word for word as in domain.md
+# The specification of the sample charts: Unix time of the start, actual values, goal values.
 HISTORIES = {
     "F1": (1611194818, "32,29,31,30,32," * 4, "32,30,31,29,32," * 4),
     "F2": (
@@ -39,7 +39,7 @@ HISTORIES = {
 }
 LAST_ACTUAL = [32, 30, 31]
 
-# chart, counter and rows, of every factory
+# The chart, the counter and the number of rows of every factory.
 BOOKS = """
 SELECT factory.sprocket_production_actual,
        (SELECT count(*) FROM sprocket WHERE factory_id = factory.id),
@@ -81,7 +81,7 @@ def numbers(listed: str) -> list[int]:
 
 
 def chart_of(name: str) -> Chart:
-    """Return the chart that domain.md gives."""
+    """Return the specified chart of a factory."""
     start, actual, goal = HISTORIES[name]
     times = [(start + 60 * minute) * 1_000_000 for minute in range(20)]
     return Chart(times, list(zip(numbers(goal), numbers(actual), strict=True)))
@@ -124,14 +124,14 @@ async def assert_books_agree(service: Service) -> None:
         assert time == last_time
 
 
-# What it holds.
+# Content.
 
 
-async def test_the_charts_are_those_of_the_challenge(seeded: Service) -> None:
+async def test_the_charts_have_the_specified_entries(seeded: Service) -> None:
     assert await charts(seeded) == [chart_of(name) for name in HISTORIES]
 
 
-async def test_there_are_as_many_sprockets_as_each_chart_says_last(seeded: Service) -> None:
+async def test_each_factory_has_as_many_sprockets_as_its_last_chart_entry_says(seeded: Service) -> None:
     made = await factories(seeded)
     assert [factory.sprocket_production_actual for factory in made] == LAST_ACTUAL
     assert [factory.sprocket_production_goal for factory in made] == [32, 32, 32]
@@ -147,22 +147,22 @@ async def test_the_locations_are_three_streets_of_springfield(seeded: Service) -
     assert places == [("Springfield", "IL", "US")] * 3
 
 
-async def test_the_three_types_have_the_same_measures(seeded: Service) -> None:
+async def test_the_three_types_have_the_same_dimensions(seeded: Service) -> None:
     measures = [(t.teeth, t.pitch_diameter_mm, t.outside_diameter_mm, t.pitch_mm) for t in await types(seeded)]
     assert measures == [(5, 5, 6, 1)] * 3
 
 
-async def test_samples_are_resources_like_any_other(seeded: Service) -> None:
+async def test_samples_are_valid_resources_with_uuids_of_version_7(seeded: Service) -> None:
     for case in CASES:
         rows = (await case.page(seeded, page_size=1000))[0]
         for each in rows:
             assert uuid.UUID(each.id).version == 7
             assert str(uuid.UUID(each.id)) == each.id
         assert await case.get(seeded, rows[0].id) == rows[0]
-        assert (await case.update(seeded, rows[0], ["*"])).etag != rows[0].etag  # it was found valid
+        assert (await case.update(seeded, rows[0], ["*"])).etag != rows[0].etag  # an update validates all fields
 
 
-async def test_what_comes_later_is_listed_after_the_samples_and_goes_on_in_their_charts(seeded: Service) -> None:
+async def test_later_resources_are_listed_after_the_samples_and_continue_their_charts(seeded: Service) -> None:
     first = (await factories(seeded))[0]
     added = await create_sprocket(seeded, factory_id=first.id)
     assert (await sprockets(seeded))[-1] == added
@@ -171,7 +171,7 @@ async def test_what_comes_later_is_listed_after_the_samples_and_goes_on_in_their
     assert chart.times == sorted(chart.times)
 
 
-# Again.
+# Loading again.
 
 
 def test_seeding_again_changes_nothing(database_url: str) -> None:
@@ -181,7 +181,7 @@ def test_seeding_again_changes_nothing(database_url: str) -> None:
     assert contents(database_url) == before
 
 
-async def test_a_factory_that_was_deleted_comes_back_with_its_chart_and_sprockets(
+async def test_seeding_restores_a_deleted_factory_with_its_chart_and_sprockets(
     seeded: Service, database_url: str
 ) -> None:
     second = (await factories(seeded))[1]
@@ -194,9 +194,7 @@ async def test_a_factory_that_was_deleted_comes_back_with_its_chart_and_sprocket
     await assert_books_agree(seeded)
 
 
-async def test_a_factory_that_lost_its_sprockets_stays_as_it_is_when_its_type_comes_back(
-    seeded: Service, database_url: str
-) -> None:
+async def test_seeding_restores_a_deleted_type_but_not_its_sprockets(seeded: Service, database_url: str) -> None:
     first, lost = (await factories(seeded))[0], {each.sprocket_type_id for each in await sprockets(seeded)}
     for factory in await factories(seeded):
         await delete_sprockets_of(seeded, factory.id)
@@ -209,7 +207,7 @@ async def test_a_factory_that_lost_its_sprockets_stays_as_it_is_when_its_type_co
     await assert_books_agree(seeded)
 
 
-async def test_what_a_user_changed_stays_and_what_is_missing_beside_it_comes_back(
+async def test_seeding_keeps_the_changes_of_users_and_restores_missing_resources(
     seeded: Service, database_url: str
 ) -> None:
     first = (await factories(seeded))[0]
@@ -226,7 +224,7 @@ async def test_what_a_user_changed_stays_and_what_is_missing_beside_it_comes_bac
     await assert_books_agree(seeded)
 
 
-async def test_two_seeds_at_once_load_the_data_once(service: Service, database_url: str) -> None:
+async def test_two_concurrent_seeds_load_the_data_once(service: Service, database_url: str) -> None:
     with ThreadPoolExecutor() as pool, create_plain_engine(database_url).begin() as connection:
         seed(connection)
         other = pool.submit(load, database_url)
@@ -238,7 +236,7 @@ async def test_two_seeds_at_once_load_the_data_once(service: Service, database_u
     await assert_books_agree(service)
 
 
-def test_a_seed_that_fails_in_the_middle_leaves_nothing(database_url: str) -> None:
+def test_a_seed_that_is_rolled_back_leaves_no_rows(database_url: str) -> None:
     engine = create_plain_engine(database_url)
     with engine.connect() as connection:
         seed(connection)

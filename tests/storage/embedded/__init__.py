@@ -1,1 +1,1 @@
-"""The private PostgreSQL: real servers, real processes, real signals."""
+"""Tests of the embedded PostgreSQL with real servers, processes and signals."""

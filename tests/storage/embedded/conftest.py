@@ -1,4 +1,4 @@
-"""Directories that tests of the private PostgreSQL have in common."""
+"""Fixtures for tests of the embedded PostgreSQL: directories with and without data."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ def base() -> Iterator[Path]:
 
 @pytest.fixture
 def directory(base: Path) -> Path:
-    """Where no data is yet."""
+    """The path of a data directory that does not exist yet."""
     return base / "data"
 
 
@@ -31,5 +31,5 @@ def template() -> Iterator[Path]:
 
 @pytest.fixture
 def used_directory(directory: Path, template: Path) -> Path:
-    """Where data is, and no server."""
+    """A data directory with data, without a running server."""
     return copy_of(template, directory)

@@ -1,4 +1,4 @@
-"""Runs an embedded PostgreSQL until its input ends or Ctrl-C comes: the process that tests kill."""
+"""Runs an embedded PostgreSQL until its standard input ends or SIGINT arrives: the process that tests kill."""
 
 import sys
 from pathlib import Path
@@ -16,7 +16,7 @@ def main(directory: Path) -> None:
             sys.stdin.read()
         except KeyboardInterrupt:
             with psycopg.connect(host=str(make_url(url).query["host"]), user="postgres", dbname="postgres"):
-                say("the server is still there")
+                say("the server is still running")
 
 
 def say(line: str) -> None:

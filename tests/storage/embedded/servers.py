@@ -1,4 +1,4 @@
-"""Data directories, servers and other processes, and what is asked of them."""
+"""Data directories, servers and other processes for tests of the embedded PostgreSQL."""
 
 import subprocess
 import sys
@@ -19,20 +19,20 @@ PROGRAM = Path(__file__).with_name("process.py")
 
 @contextmanager
 def open_directory() -> Iterator[Path]:
-    """A directory that PostgreSQL's account can enter, unlike pytest's own."""
+    """Yield a temporary directory that PostgreSQL's OS user can enter, unlike those of pytest."""
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         yield Path(name).resolve()
 
 
 def copy_of(template: Path, directory: Path) -> Path:
-    """Copy data, which is quicker than initdb; shutil would make us the owner."""
+    """Copy a data directory with its owner, which shutil does not keep; copying is faster than initdb."""
     subprocess.run(["cp", "-a", template, directory], check=True)
     return directory
 
 
 def query(url: str, statement: str) -> str:
-    """Run one statement, and return the first value of its result, or nothing."""
+    """Run one statement, and return the first value of its result, or an empty string."""
     with psycopg.connect(host=socket_directory(url), user="postgres", dbname="postgres") as connection:
         cursor = connection.execute(statement.encode())
         row = cursor.fetchone() if cursor.description else None
@@ -44,14 +44,14 @@ def socket_directory(url: str) -> str:
 
 
 def stored_teeth(directory: Path) -> str:
-    """Start a server, and return what its only row says."""
+    """Start a server, and return the value in its only row."""
     with embedded_postgres(directory, durable=False) as url:
         return query(url, "SELECT teeth FROM sprocket")
 
 
 @contextmanager
 def owner(directory: Path) -> Iterator[subprocess.Popen[str]]:
-    """Another process that starts or joins a server, in a process group of its own."""
+    """Run another process that starts or joins a server, in its own process group."""
     command = [sys.executable, str(PROGRAM), str(directory)]
     pipe = subprocess.PIPE
     with subprocess.Popen(
@@ -76,13 +76,13 @@ def eventually(condition: Callable[[], bool], seconds: float = 10) -> bool:
 
 
 def is_gone(directory: Path, url: str) -> bool:
-    """Whether the server ended in order: it removes its pid file last, and the guard then what is in /tmp."""
+    """Whether the server has shut down: it removes its pid file last, and the guard then removes the sockets."""
     return not (directory / "postmaster.pid").exists() and not Path(socket_directory(url)).exists()
 
 
 @contextmanager
 def sleeper(directory: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A living process that is none of ours, of the account that PostgreSQL runs as."""
+    """Run an unrelated process as PostgreSQL's OS user."""
     other = account.account_for(directory)
     process = other.start("/bin/sleep", "60", stdin=subprocess.DEVNULL, output=subprocess.DEVNULL)
     try:

@@ -1,4 +1,4 @@
-"""The private PostgreSQL starts, is shared, crashes, and leaves nothing behind."""
+"""The embedded PostgreSQL: start, sharing, crashes and shutdown."""
 
 import fcntl
 import os
@@ -27,10 +27,10 @@ from tests.storage.embedded.servers import (
     stored_teeth,
 )
 
-# The eight ways to crash.
+# Crashes.
 
 
-def test_the_server_dies_with_a_parent_that_was_killed(used_directory: Path) -> None:
+def test_the_server_stops_when_its_parent_is_killed(used_directory: Path) -> None:
     with owner(used_directory) as parent:
         url = next_line(parent)
         query(url, "UPDATE sprocket SET teeth = 13")
@@ -39,7 +39,7 @@ def test_the_server_dies_with_a_parent_that_was_killed(used_directory: Path) -> 
     assert stored_teeth(used_directory) == "13"
 
 
-def test_the_server_dies_with_a_parent_that_was_terminated(used_directory: Path) -> None:
+def test_the_server_stops_when_its_parent_is_terminated(used_directory: Path) -> None:
     with owner(used_directory) as parent:
         url = next_line(parent)
         parent.terminate()
@@ -51,7 +51,7 @@ def test_ctrl_c_stops_the_server_only_after_its_owner_is_done(used_directory: Pa
     with owner(used_directory) as parent:
         url = next_line(parent)
         os.killpg(parent.pid, signal.SIGINT)
-        assert next_line(parent) == "the server is still there"
+        assert next_line(parent) == "the server is still running"
         parent.wait(timeout=30)
         assert is_gone(used_directory, url)
     assert stored_teeth(used_directory) == "12"
@@ -62,12 +62,12 @@ def test_two_processes_share_one_server_until_its_owner_ends(used_directory: Pat
         url = next_line(first)
         with embedded_postgres(used_directory) as joined:
             assert joined == url
-        assert query(url, "SELECT 'still there'") == "still there"
+        assert query(url, "SELECT 'running'") == "running"
         first.communicate(timeout=30)
         assert is_gone(used_directory, url)
 
 
-def test_four_processes_that_start_at_once_share_one_server(directory: Path) -> None:
+def test_four_processes_that_start_concurrently_share_one_server(directory: Path) -> None:
     with ExitStack() as until_the_end:
         processes = [until_the_end.enter_context(owner(directory)) for _ in range(4)]
         urls = {next_line(process) for process in processes}
@@ -75,39 +75,41 @@ def test_four_processes_that_start_at_once_share_one_server(directory: Path) -> 
         assert query(urls.pop(), "SELECT 'one'") == "one"
 
 
-def test_committed_rows_survive_a_server_that_was_killed(used_directory: Path) -> None:
+def test_committed_rows_survive_a_kill_of_the_server(used_directory: Path) -> None:
     with embedded_postgres(used_directory) as url:
-        assert query(url, "SHOW fsync") == "on"  # unless told otherwise
+        assert query(url, "SHOW fsync") == "on"  # the default
         query(url, "UPDATE sprocket SET teeth = 13")
         os.kill(read_pid_file(used_directory).pid, signal.SIGKILL)
     assert stored_teeth(used_directory) == "13"
 
 
-def test_a_stranger_that_got_the_pid_of_a_former_server_lives(used_directory: Path) -> None:
-    with sleeper(used_directory) as stranger:
-        lines = [str(stranger.pid), str(used_directory), "1700000000", "5432", "/gone", "", "", "ready"]
+def test_another_process_with_the_pid_of_a_former_server_is_not_killed(used_directory: Path) -> None:
+    with sleeper(used_directory) as other:
+        lines = [str(other.pid), str(used_directory), "1700000000", "5432", "/gone", "", "", "ready"]
         (used_directory / "postmaster.pid").write_text("\n".join(lines))
         assert stored_teeth(used_directory) == "12"
-        assert stranger.poll() is None
+        assert other.poll() is None
 
 
 @pytest.mark.parametrize("text", ["", "99999999\n"], ids=["empty", "short"])
-def test_a_pid_file_that_was_cut_short_does_not_matter(used_directory: Path, text: str) -> None:
+def test_a_truncated_pid_file_is_ignored(used_directory: Path, text: str) -> None:
     (used_directory / "postmaster.pid").write_text(text)
     assert stored_teeth(used_directory) == "12"
 
 
-# More that happens.
+# Other situations.
 
 
-def test_another_server_that_got_the_pid_lives(base: Path, used_directory: Path, template: Path) -> None:
+def test_another_server_with_the_pid_of_a_former_server_is_not_stopped(
+    base: Path, used_directory: Path, template: Path
+) -> None:
     with embedded_postgres(copy_of(template, base / "other"), durable=False) as other:
         shutil.copy(base / "other" / "postmaster.pid", used_directory)
         assert stored_teeth(used_directory) == "12"
         assert query(other, "SELECT 'alive'") == "alive"
 
 
-def test_a_server_without_an_owner_gives_way(base: Path, used_directory: Path) -> None:
+def test_a_server_without_an_owner_is_stopped_and_replaced(base: Path, used_directory: Path) -> None:
     runner = account.account_for(used_directory)
     postgres = find_binaries(runner, None).directory / "postgres"
     sockets = base / "sockets"
@@ -120,14 +122,14 @@ def test_a_server_without_an_owner_gives_way(base: Path, used_directory: Path) -
         assert orphan.wait() == 0
 
 
-def test_an_interrupted_initdb_leaves_nothing_half_made(directory: Path) -> None:
+def test_an_interrupted_initdb_leaves_no_partial_data(directory: Path) -> None:
     fresh = Path(f"{directory}.new")
     with owner(directory) as parent:
         assert eventually((fresh / "PG_VERSION").exists)
         parent.kill()
         parent.wait()
         assert not directory.exists()
-        with Path(f"{directory}.lock").open() as lock, pytest.raises(BlockingIOError):  # initdb, which still runs
+        with Path(f"{directory}.lock").open() as lock, pytest.raises(BlockingIOError):  # initdb is still running
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     with embedded_postgres(directory, durable=False) as url:
         assert query(url, "SELECT 'whole'") == "whole"
@@ -144,7 +146,7 @@ def test_paths_with_spaces_work(base: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert query(url, "SHOW data_directory") == str(directory)
 
 
-def test_a_long_temporary_directory_is_no_place_for_sockets(
+def test_sockets_are_not_in_a_temporary_directory_with_a_long_path(
     base: Path, used_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     temporary = base / ("long" * 20)
@@ -154,13 +156,13 @@ def test_a_long_temporary_directory_is_no_place_for_sockets(
         assert query(url, "SELECT 'reached'") == "reached"
 
 
-def test_the_server_is_not_on_the_network(used_directory: Path) -> None:
+def test_the_server_listens_on_a_private_unix_socket_only(used_directory: Path) -> None:
     with embedded_postgres(used_directory, durable=False) as url:
         assert query(url, "SHOW listen_addresses") == ""
         assert stat.S_IMODE(Path(socket_directory(url)).stat().st_mode) == 0o700
 
 
-def test_an_error_of_the_caller_passes_through_and_the_server_stops(used_directory: Path) -> None:
+def test_an_exception_in_the_block_propagates_and_the_server_stops(used_directory: Path) -> None:
     with (
         pytest.raises(FileNotFoundError, match="the caller's"),
         embedded_postgres(used_directory, durable=False) as url,
