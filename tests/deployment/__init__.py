@@ -1,1 +1,1 @@
-"""What is deployed agrees with the code: manifests, compose, image, wheel, stubs of other languages."""
+"""Tests that manifests, compose file, image, wheel and stubs of other languages agree with the code."""

@@ -1,4 +1,4 @@
-"""The manifests, the compose file and the image agree with the code, and with each other."""
+"""The manifests, the compose file and the image agree with the code and with each other."""
 
 import re
 from pathlib import Path
@@ -29,14 +29,14 @@ from tests.support.manifests import (
 
 pytestmark = pytest.mark.usefixtures("nothing_is_set")
 
-# What would be in the files that are mounted.
+# Example contents of the mounted files.
 CONTENTS = {
     "database-url": "postgresql://sprocket_server@database.example/sprocket",
     "migration-database-url": "postgresql://sprocket_owner@database.example/sprocket",
     "page-token-keys": "0123456789abcdef" * 2,
 }
 POSTGRESQL_CONNECTIONS = 97
-"""What PostgreSQL lets ordinary users have by default: max_connections less superuser_reserved_connections."""
+"""PostgreSQL's default limit for ordinary roles: max_connections minus superuser_reserved_connections."""
 
 
 @pytest.fixture(scope="module", params=["base", "production"])
@@ -57,7 +57,7 @@ def compose() -> Manifest:
 
 @pytest.fixture
 def as_in_pod(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """Loads the settings of a workload, with files of ours where Secrets would be mounted."""
+    """A function that loads the settings of a workload, with temporary files instead of mounted Secrets."""
 
     def load(manifests: list[Manifest], workload: Manifest) -> Settings:
         keys = {str(path): key.partition("/")[2] for key, path in mounted_files(workload).items()}
@@ -71,41 +71,41 @@ def as_in_pod(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
 
 def load_compose(compose: Manifest, name: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Load the settings of a service of the compose file, as they are when nothing is set outside."""
+    """Load the settings of a service in the compose file, with the defaults of its variables."""
     for variable, value in compose["services"][name]["environment"].items():
         monkeypatch.setenv(variable, re.sub(r"\$\{\w+:-(.*)\}", r"\1", value))
     return load_settings()
 
 
-# The settings.
+# Settings.
 
 
-def test_the_settings_of_each_pod_are_known_and_right(manifests: list[Manifest], as_in_pod: Any) -> None:
+def test_the_settings_of_each_pod_are_valid(manifests: list[Manifest], as_in_pod: Any) -> None:
     assert as_in_pod(manifests, find(manifests, "Deployment")).database_url
     assert as_in_pod(manifests, find(manifests, "Job")).database_url
 
 
-def test_production_is_fit_for_production(in_production: list[Manifest], as_in_pod: Any) -> None:
+def test_the_production_manifests_pass_the_production_checks(in_production: list[Manifest], as_in_pod: Any) -> None:
     settings = as_in_pod(in_production, find(in_production, "Deployment"))
     assert settings.environment == "production"
     production.check_serving(settings)
     production.check_database(as_in_pod(in_production, find(in_production, "Job")))
 
 
-def test_the_certificate_and_the_key_are_where_they_are_mounted(in_production: list[Manifest], as_in_pod: Any) -> None:
+def test_the_tls_settings_name_the_mounted_files(in_production: list[Manifest], as_in_pod: Any) -> None:
     deployment = find(in_production, "Deployment")
     settings, files = as_in_pod(in_production, deployment), mounted_files(deployment)
     assert settings.tls_certificate == files["sprocket-grpc-tls/tls.crt"]
     assert settings.tls_key == files["sprocket-grpc-tls/tls.key"]
 
 
-def test_the_server_and_the_migration_are_different_users_of_the_database(in_production: list[Manifest]) -> None:
+def test_the_server_and_the_migration_use_different_database_roles(in_production: list[Manifest]) -> None:
     server, migration = (mounted_files(find(in_production, kind)) for kind in ("Deployment", "Job"))
     assert "sprocket-grpc/migration-database-url" not in server
     assert list(migration) == ["sprocket-grpc/migration-database-url"]
 
 
-def test_every_mounted_file_is_told_about_to_those_who_operate_it(in_production: list[Manifest]) -> None:
+def test_every_mounted_file_is_in_the_operations_guide(in_production: list[Manifest]) -> None:
     guide = (ROOT / "docs" / "operations.md").read_text()
     for kind in ("Deployment", "Job"):
         for name in mounted_files(find(in_production, kind)):
@@ -114,9 +114,7 @@ def test_every_mounted_file_is_told_about_to_those_who_operate_it(in_production:
             assert f"`{key}`" in guide
 
 
-def test_every_setting_of_the_compose_file_is_known_and_right(
-    compose: Manifest, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_settings_in_the_compose_file_are_valid(compose: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = [name for name, service in compose["services"].items() if service["image"] == "sprocket-grpc"]
     assert ours == ["migrate", "server"]
     for name in ours:
@@ -126,36 +124,42 @@ def test_every_setting_of_the_compose_file_is_known_and_right(
 # Times and numbers.
 
 
-def test_a_pod_has_the_time_to_drain_to_finish_calls_and_to_clean_up(manifests: list[Manifest], as_in_pod: Any) -> None:
+def test_the_termination_grace_period_covers_drain_calls_and_shutdown(
+    manifests: list[Manifest], as_in_pod: Any
+) -> None:
     deployment = find(manifests, "Deployment")
     settings = as_in_pod(manifests, deployment)
     needed = settings.drains_seconds + settings.shutdown_grace_seconds + run._CUT_OFF_SECONDS
     assert needed + 5 <= deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
 
 
-def test_the_container_of_compose_has_that_time_too(compose: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_stop_grace_period_of_compose_covers_drain_calls_and_shutdown(
+    compose: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = load_compose(compose, "server", monkeypatch)
     needed = settings.drains_seconds + settings.shutdown_grace_seconds + run._CUT_OFF_SECONDS
     assert needed <= int(compose["services"]["server"]["stop_grace_period"].removesuffix("s"))
 
 
-def test_a_pod_may_wait_for_its_database_before_it_is_given_up(manifests: list[Manifest], as_in_pod: Any) -> None:
+def test_the_startup_probe_allows_for_the_wait_for_the_database(manifests: list[Manifest], as_in_pod: Any) -> None:
     deployment = find(manifests, "Deployment")
     probe = container(deployment)["startupProbe"]
     waited = as_in_pod(manifests, deployment).database_wait_seconds
     assert probe["periodSeconds"] * probe["failureThreshold"] > waited + 10
 
 
-def test_all_pods_together_find_room_in_a_postgresql_as_it_comes(manifests: list[Manifest], as_in_pod: Any) -> None:
+def test_the_connections_of_all_pods_fit_into_the_default_limit_of_postgresql(
+    manifests: list[Manifest], as_in_pod: Any
+) -> None:
     deployment = find(manifests, "Deployment")
     most = find(manifests, "HorizontalPodAutoscaler")["spec"]["maxReplicas"]
     surge = deployment["spec"]["strategy"]["rollingUpdate"]["maxSurge"]
-    of_each = as_in_pod(manifests, deployment).pool_size + 1  # the one for health
-    of_the_migration = 1
-    assert (most + surge) * of_each + of_the_migration <= POSTGRESQL_CONNECTIONS
+    per_pod = as_in_pod(manifests, deployment).pool_size + 1  # 1 for the health check
+    migration = 1
+    assert (most + surge) * per_pod + migration <= POSTGRESQL_CONNECTIONS
 
 
-def test_nobody_but_the_autoscaler_says_how_many_pods_there_are(manifests: list[Manifest]) -> None:
+def test_only_the_autoscaler_sets_the_number_of_replicas(manifests: list[Manifest]) -> None:
     deployment, scaler = find(manifests, "Deployment"), find(manifests, "HorizontalPodAutoscaler")
     assert "replicas" not in deployment["spec"]
     assert scaler["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
@@ -165,9 +169,7 @@ def test_nobody_but_the_autoscaler_says_how_many_pods_there_are(manifests: list[
 # Ports.
 
 
-def test_the_ports_of_the_container_are_those_that_the_server_listens_on(
-    manifests: list[Manifest], as_in_pod: Any
-) -> None:
+def test_the_container_ports_match_the_listen_settings(manifests: list[Manifest], as_in_pod: Any) -> None:
     deployment = find(manifests, "Deployment")
     settings = as_in_pod(manifests, deployment)
     ports = {each["name"]: each["containerPort"] for each in container(deployment)["ports"]}
@@ -175,7 +177,7 @@ def test_the_ports_of_the_container_are_those_that_the_server_listens_on(
     assert ports == {name: port_of(address) for name, address in listened.items()}
 
 
-def test_probes_ask_the_health_service_by_names_it_knows(manifests: list[Manifest], as_in_pod: Any) -> None:
+def test_probes_use_the_names_of_the_health_service(manifests: list[Manifest], as_in_pod: Any) -> None:
     deployment = find(manifests, "Deployment")
     port = port_of(as_in_pod(manifests, deployment).health_listen)
     described = container(deployment)
@@ -187,7 +189,7 @@ def test_probes_ask_the_health_service_by_names_it_knows(manifests: list[Manifes
     }
 
 
-def test_services_lead_to_ports_of_the_server_by_their_own_numbers(manifests: list[Manifest]) -> None:
+def test_service_ports_match_the_container_ports(manifests: list[Manifest]) -> None:
     numbers = {each["name"]: each["containerPort"] for each in container(find(manifests, "Deployment"))["ports"]}
     services = [each for each in manifests if each["kind"] == "Service"]
     assert [each["spec"].get("clusterIP") for each in services].count("None") == 1
@@ -197,26 +199,26 @@ def test_services_lead_to_ports_of_the_server_by_their_own_numbers(manifests: li
         assert all(each["name"] == each["targetPort"] and each["port"] == numbers[each["targetPort"]] for each in ports)
 
 
-def test_the_network_policy_lets_clients_and_prometheus_in_and_to_nothing_else(manifests: list[Manifest]) -> None:
+def test_the_network_policy_allows_ingress_to_grpc_and_metrics_only(manifests: list[Manifest]) -> None:
     rules = server_policy(manifests)["ingress"]
     assert [each["ports"] for each in rules] == [[{"port": "grpc"}], [{"port": "metrics"}]]
     assert all(each["from"] for each in rules)
 
 
-def test_the_server_may_reach_what_its_settings_name_and_nothing_else(
+def test_the_network_policy_allows_egress_only_to_ports_that_the_settings_need(
     in_production: list[Manifest], as_in_pod: Any
 ) -> None:
     settings = as_in_pod(in_production, find(in_production, "Deployment"))
     allowed = {port["port"] for rule in server_policy(in_production)["egress"] for port in rule["ports"]}
     assert settings.jwt_jwks.startswith("https://login.example/")
     assert allowed == {53, 5432, 443, port_of(settings.otlp_endpoint)}
-    assert settings.rate_limit_storage is None  # or else Redis's port would be needed
+    assert settings.rate_limit_storage is None  # otherwise the policy would need the port of Redis
 
 
-# Who belongs to whom.
+# Selectors.
 
 
-def test_every_selector_finds_the_server_and_not_the_migration(manifests: list[Manifest]) -> None:
+def test_every_selector_matches_the_server_but_not_the_migration(manifests: list[Manifest]) -> None:
     server = find(manifests, "Deployment")["spec"]["template"]
     migration = find(manifests, "Job")["spec"]["template"]
     selectors = [
@@ -230,7 +232,7 @@ def test_every_selector_finds_the_server_and_not_the_migration(manifests: list[M
     assert [each for each in selectors if labels_hold(each, migration)] == []
 
 
-def test_the_migration_has_a_policy_of_its_own_that_lets_nobody_in(manifests: list[Manifest]) -> None:
+def test_the_network_policy_of_the_migration_allows_no_ingress(manifests: list[Manifest]) -> None:
     policy = find(manifests, "NetworkPolicy", "sprocket-grpc-migrate")["spec"]
     assert labels_hold(policy["podSelector"]["matchLabels"], find(manifests, "Job")["spec"]["template"])
     assert "Ingress" in policy["policyTypes"]
@@ -238,7 +240,7 @@ def test_the_migration_has_a_policy_of_its_own_that_lets_nobody_in(manifests: li
 
 
 def test_prometheus_finds_each_pod_once(manifests: list[Manifest]) -> None:
-    """By hand: there is no schema of ServiceMonitor here."""
+    """Checks the fields of the ServiceMonitor by hand, because its schema is not available."""
     monitor = find(manifests, "ServiceMonitor")["spec"]
     assert monitor.keys() == {"jobLabel", "selector", "endpoints"}
     [endpoint] = monitor["endpoints"]
@@ -253,10 +255,10 @@ def test_prometheus_finds_each_pod_once(manifests: list[Manifest]) -> None:
     assert service["metadata"]["labels"][monitor["jobLabel"]] == "sprocket-grpc"
 
 
-# What runs.
+# Pods and images.
 
 
-def test_pods_are_as_the_restricted_standard_wants_them(manifests: list[Manifest]) -> None:
+def test_pods_meet_the_restricted_pod_security_standard(manifests: list[Manifest]) -> None:
     for template in pod_templates(manifests):
         pod = template["spec"]
         [only] = pod["containers"]
@@ -273,26 +275,26 @@ def test_pods_are_as_the_restricted_standard_wants_them(manifests: list[Manifest
         assert "memory" in only["resources"]["limits"]
 
 
-def test_pods_run_what_the_image_has(manifests: list[Manifest], compose: Manifest) -> None:
+def test_pods_and_compose_run_the_commands_of_the_image(manifests: list[Manifest], compose: Manifest) -> None:
     image = (ROOT / "Dockerfile").read_text()
     [user] = re.findall(r"^USER (\d+):(\d+)$", image, re.MULTILINE)
     assert 'ENTRYPOINT ["sprocket-grpc"]' in image
     commands = [container(find(manifests, kind))["args"] for kind in ("Deployment", "Job")]
     assert commands == [["serve"], ["migrate"]]
     assert commands == [compose["services"][name]["command"] for name in ("server", "migrate")]
-    assert {command for [command] in commands} <= set(main.list_commands(None))  # type: ignore[arg-type]  # it needs none
+    assert {command for [command] in commands} <= set(main.list_commands(None))  # type: ignore[arg-type]  # it ignores the context
     for template in pod_templates(manifests):
         context = template["spec"]["securityContext"]
         assert [context["runAsUser"], context["runAsGroup"], context["fsGroup"]] == [*map(int, user), int(user[1])]
 
 
-def test_the_image_says_which_ports_it_may_listen_on(manifests: list[Manifest]) -> None:
+def test_the_image_exposes_the_container_ports(manifests: list[Manifest]) -> None:
     [exposed] = re.findall(r"^EXPOSE (.+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     ports = [each["containerPort"] for each in container(find(manifests, "Deployment"))["ports"]]
     assert exposed.split() == [str(port) for port in ports]
 
 
-def test_the_migration_is_of_this_version_and_named_for_it(in_production: list[Manifest]) -> None:
+def test_the_migration_has_the_image_and_the_name_of_this_version(in_production: list[Manifest]) -> None:
     images = {container(find(in_production, kind))["image"] for kind in ("Deployment", "Job")}
     assert images == {f"registry.example/sprocket-grpc:{__version__}"}
     assert find(in_production, "Job")["metadata"]["name"] == f"sprocket-grpc-migrate-{__version__}"

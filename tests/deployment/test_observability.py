@@ -1,4 +1,4 @@
-"""The dashboard and the alerts ask for what the server measures and lead to runbooks, and compose finds its files."""
+"""The dashboard and the alerts use existing metrics and link to runbooks, and the files of compose exist."""
 
 import json
 import re
@@ -30,7 +30,7 @@ ALERTS = [rule for rule in RULES if "alert" in rule]
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 RUNBOOKS = "docs/operations.md"
 
-# What Prometheus itself says of what it scrapes.
+# Metrics that Prometheus itself adds to its targets.
 _OF_PROMETHEUS = {"up"}
 _NOT_A_NAME = re.compile(r'"[^"]*"|\{[^}]*\}|\[[^\]]*\]|\b(by|without|on|ignoring)\s*\([^)]*\)|\$\w+')
 _NAME = re.compile(r"\b[a-zA-Z_:][\w:]*\b(?!\s*\()")
@@ -38,7 +38,7 @@ _WORDS = {"and", "or", "unless", "bool"}
 
 
 def queries() -> list[str]:
-    """Return all queries, of the dashboard and of the rules."""
+    """Return all queries of the dashboard and of the rules."""
     asked = [target["expr"] for panel in PANELS for target in panel["targets"]]
     variables = [each["query"]["query"] for each in DASHBOARD["templating"]["list"] if each["type"] == "query"]
     labelled = [match[1] for each in variables if (match := re.search(r"label_values\((.*), \w+\)", each))]
@@ -52,7 +52,7 @@ def names(query: str) -> set[str]:
 
 
 def labels(query: str) -> set[str]:
-    """Return the names of labels that a query asks for, or groups by."""
+    """Return the names of labels that a query filters or groups by."""
     asked = re.findall(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"", query)
     grouped = [name for group in re.findall(r"\bby \(([^)]*)\)", query) for name in group.split(",")]
     return {*asked, *(name.strip() for name in grouped)}
@@ -65,13 +65,13 @@ def scrape(served: ServeProcess) -> str:
 
 
 def _has_measured(text: str) -> bool:
-    """Whether there is what comes only when somebody has to wait, and what is measured at intervals."""
+    """Whether the metrics that need a waiting call, or are measured at intervals, are present."""
     return "db_client_connection_wait_time" in text and "sprocket_event_loop_lag" in text
 
 
 @pytest.fixture
 def metrics(database_url: str) -> Iterator[str]:
-    """What a server shows to Prometheus after a call, a stream, an error, and one that waited for a connection."""
+    """The metrics of a server after a call, a stream, an error, and a call that waited for a connection."""
     with create_plain_engine(database_url).begin() as connection:
         seed(connection)
     with (
@@ -84,7 +84,7 @@ def metrics(database_url: str) -> Iterator[str]:
 
 
 def _fail_together(channel: grpc.Channel) -> bool:
-    """Make calls that need a connection at once, where there is one, and are answered NOT_FOUND."""
+    """Make concurrent calls on a pool of one connection, which all fail with NOT_FOUND."""
     client: Any = LocationServiceStub(channel)
     request = GetLocationRequest(id="01900000-0000-7000-8000-000000000000")
     calls = [client.GetLocation.future(request) for _ in range(20)]
@@ -106,18 +106,18 @@ def test_names_are_found_in_queries() -> None:
     assert labels(query) == {"job", "le", "b"}
 
 
-def test_every_query_asks_for_metrics_and_labels_that_there_are(metrics: str) -> None:
+def test_every_query_uses_existing_metrics_and_labels(metrics: str) -> None:
     samples = re.findall(r"^([a-z_]+)(?:\{(.*)\})? \S+$", metrics, re.MULTILINE)
     measured = {name for name, _ in samples} | {rule["record"] for rule in RULES if "record" in rule} | _OF_PROMETHEUS
     asked = {name for query in queries() for name in names(query)}
     assert asked - measured == set()
-    # Prometheus itself adds two; and nothing here was the server's fault.
+    # Prometheus itself adds the first two; error_type needs a failure of the server.
     added = {"job", "instance", "error_type"}
     known = {label for _, pairs in samples for label in re.findall(r'(\w+)="', pairs)} | added
     assert {label for query in queries() for label in labels(query)} - known == set()
 
 
-def test_streams_are_left_out_by_their_names_where_calls_are_timed() -> None:
+def test_latency_queries_exclude_streaming_methods() -> None:
     service = FACTORY_FILE.services_by_name["FactoryService"]
     streams = [method.name for method in service.methods if method.server_streaming]
     timed = [query for query in queries() if "rpc_server_call_duration_seconds_bucket" in query]
@@ -126,7 +126,7 @@ def test_streams_are_left_out_by_their_names_where_calls_are_timed() -> None:
     assert [query for query in timed if pattern not in query] == []
 
 
-def test_every_alert_waits_and_says_how_bad_it_is_and_what_to_do() -> None:
+def test_every_alert_has_a_delay_a_severity_a_summary_and_a_runbook() -> None:
     headings = re.findall(r"^### (\w+)$", (ROOT / RUNBOOKS).read_text(), re.MULTILINE)
     assert sorted(each["alert"] for each in ALERTS) == sorted(headings)
     for alert in ALERTS:
@@ -136,12 +136,12 @@ def test_every_alert_waits_and_says_how_bad_it_is_and_what_to_do() -> None:
         assert alert["annotations"]["runbook_url"] == f"{RUNBOOKS}#{alert['alert'].lower()}"
 
 
-def test_every_alert_is_seen_to_fire_in_the_unit_tests_of_the_rules() -> None:
+def test_every_alert_is_in_the_unit_tests_of_the_rules() -> None:
     tested = (ROOT / "deploy" / "prometheus" / "alerts.test.yml").read_text()
     assert [each["alert"] for each in ALERTS if each["alert"] not in tested] == []
 
 
-def test_the_alert_on_memory_comes_before_the_limit_of_the_pods() -> None:
+def test_the_memory_alert_refers_to_the_memory_limit_of_the_pods() -> None:
     [alert] = [each for each in ALERTS if each["alert"] == "SprocketMemoryHigh"]
     assert container(find(render("base"), "Deployment"))["resources"]["limits"]["memory"] == "512Mi"
     assert "512 * 1024 * 1024" in alert["expr"]
@@ -153,7 +153,7 @@ def test_alerts_that_the_dashboard_names_exist() -> None:
     assert named - {each["alert"] for each in ALERTS} == set()
 
 
-def test_panels_are_told_apart_described_and_do_not_overlap() -> None:
+def test_panels_have_unique_ids_and_descriptions_and_do_not_overlap() -> None:
     everything = DASHBOARD["panels"]
     assert len({panel["id"] for panel in everything}) == len(everything)
     taken = [cell for panel in everything for cell in _cells(panel["gridPos"])]
@@ -163,12 +163,12 @@ def test_panels_are_told_apart_described_and_do_not_overlap() -> None:
         assert panel["datasource"]["uid"] == "${datasource}"
 
 
-def _cells(place: dict[str, int]) -> Iterator[tuple[int, int]]:
-    assert place["x"] + place["w"] <= 24
-    return ((x + place["x"], y + place["y"]) for x in range(place["w"]) for y in range(place["h"]))
+def _cells(position: dict[str, int]) -> Iterator[tuple[int, int]]:
+    assert position["x"] + position["w"] <= 24
+    return ((x + position["x"], y + position["y"]) for x in range(position["w"]) for y in range(position["h"]))
 
 
-def test_what_compose_mounts_is_there_and_is_yaml_or_json() -> None:
+def test_files_that_compose_mounts_exist_and_are_valid_yaml_or_json() -> None:
     [compose] = load_yaml((ROOT / "docker-compose.yml").read_text())
     observing = [each for each in compose["services"].values() if each.get("profiles") == ["observability"]]
     paths = [volume.partition(":")[0] for each in observing for volume in each["volumes"] if volume.startswith("./")]
@@ -185,7 +185,7 @@ def _files(path: Path) -> list[Path]:
     return [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
 
 
-def test_what_listens_for_people_listens_on_this_machine_alone() -> None:
+def test_compose_publishes_ports_on_loopback_only() -> None:
     [compose] = load_yaml((ROOT / "docker-compose.yml").read_text())
     published = [port for each in compose["services"].values() for port in each.get("ports", [])]
     assert published

@@ -1,4 +1,4 @@
-"""The wheel, installed as a client installs it: with what it requires, and without what the server needs."""
+"""The wheel in the environment of a client: with its requirements, and without the packages of the server."""
 
 import asyncio
 import subprocess
@@ -58,19 +58,19 @@ def run(python: Path, *arguments: str | Path, **settings: str) -> subprocess.Com
     return subprocess.run(command, capture_output=True, check=False, env=variables, text=True, timeout=60)
 
 
-async def test_the_wheel_alone_has_the_contract_and_calls_a_server(python: Path, service: Service) -> None:
+async def test_a_client_with_the_wheel_alone_can_call_a_server(python: Path, service: Service) -> None:
     await create_location(service, display_name="Shelbyville")
     done = await asyncio.to_thread(run, python, "-W", "error", "-c", CLIENT, service.address)
     assert (done.returncode, done.stdout, done.stderr) == (0, "Shelbyville\n", "")
 
 
-def test_the_wheel_alone_brings_nothing_of_the_server(python: Path) -> None:
+def test_the_wheel_alone_installs_no_packages_of_the_server(python: Path) -> None:
     for name in SERVER_PACKAGES:
         done = run(python, "-c", f"import {name}")
         assert f"No module named '{name}'" in done.stderr
 
 
-def test_the_command_without_the_server_says_what_to_install(python: Path) -> None:
+def test_the_command_without_server_packages_says_what_to_install(python: Path) -> None:
     for command in ([python.with_name("sprocket-grpc")], ["-m", "sprocket_grpc"]):
         done = run(python, *command, "serve")
         assert done.returncode == 1

@@ -1,4 +1,4 @@
-"""docs/grpcurl.md: every command in it is run, and answered as it says there."""
+"""docs/grpcurl.md: every command runs and has the documented answer."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,7 +19,7 @@ SHOWN_ADDRESS = "127.0.0.1:50051"
 
 
 class Terminal:
-    """Where someone goes through the page: one server after the other on one database, in a directory with files."""
+    """Runs the commands of the page: on one database, with one server after the other, in a directory with files."""
 
     def __init__(self, url: str, directory: Path) -> None:
         self._url = url
@@ -48,7 +48,7 @@ class Terminal:
             case ["make", "serve"] | ["sprocket-grpc", "serve"]:
                 self._serve(settings)
             case _:
-                raise AssertionError("nobody knows how to try this out")
+                raise AssertionError("this test does not support the command")
 
     def _serve(self, settings: dict[str, str]) -> None:
         self._server.close()
@@ -66,7 +66,7 @@ class Terminal:
         return replace(command, address=self._address, options=options)
 
 
-def test_every_command_is_answered_as_shown(database_url: str, tmp_path: Path) -> None:
+def test_every_command_has_the_documented_answer(database_url: str, tmp_path: Path) -> None:
     with create_plain_engine(database_url).begin() as connection:
         seed(connection)
     root = certificate("root")

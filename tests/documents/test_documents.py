@@ -1,4 +1,4 @@
-"""What the documents say is so: their code runs, their commands and paths exist, their links lead somewhere."""
+"""The documents are right: their code runs, and their commands, settings, paths and links exist."""
 
 import asyncio
 import json
@@ -49,7 +49,7 @@ def sprocket_postgres():
     return os.environ["POSTGRES"]
 """
 
-# What looks like a setting there is none of the service.
+# Directories without code: names in them that look like settings do not count.
 NOT_CODE = {"__pycache__", "node_modules", "tests"}
 
 every_document = pytest.mark.parametrize("name", DOCUMENTS)
@@ -59,7 +59,7 @@ every_document = pytest.mark.parametrize("name", DOCUMENTS)
 
 
 @pytest.mark.parametrize("code", [block.text for _, block in SCRIPTS], ids=[f"{n}:{b.line}" for n, b in SCRIPTS])
-async def test_code_runs(database_url: str, code: str) -> None:
+async def test_code_examples_run(database_url: str, code: str) -> None:
     with create_plain_engine(database_url).begin() as connection:
         seed(connection)
     async with running_service(database_url) as service:
@@ -68,7 +68,7 @@ async def test_code_runs(database_url: str, code: str) -> None:
         assert await process.wait() == 0
 
 
-def test_tests_that_are_shown_pass(postgres: str, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_example_tests_pass(postgres: str, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSTGRES", postgres)
     pytester.makeconftest(POSTGRES)
     for name, block in TESTS:
@@ -79,7 +79,7 @@ def test_tests_that_are_shown_pass(postgres: str, pytester: pytest.Pytester, mon
 
 
 @pytest.mark.parametrize(("name", "block"), [(n, b) for n, b in BLOCKS if b.language in {"json", "toml"}])
-def test_data_can_be_read(name: str, block: Block) -> None:
+def test_json_and_toml_blocks_are_valid(name: str, block: Block) -> None:
     assert name
     {"json": json.loads, "toml": tomllib.loads}[block.language](block.text)
 
@@ -98,7 +98,7 @@ def test_commands_and_their_options_exist(name: str) -> None:
 
 
 def assert_exists(words: list[str], directory: Path) -> None:
-    """Check a command of ours; what other programs take is not ours to know."""
+    """Check a command of this project; the arguments of other programs are not checked."""
     match [Path(words[0]).name, *words[1:]]:
         case ["make", *wanted]:
             assert {word for word in wanted if "=" not in word and not word.startswith("-")} <= TARGETS
@@ -116,7 +116,7 @@ def assert_exists(words: list[str], directory: Path) -> None:
 
 
 def assert_parses(command: click.Command, arguments: list[str]) -> None:
-    """Check that a command takes arguments. Whether the files that they name are there does not matter."""
+    """Check that a command accepts the arguments; the files that they name need not exist."""
     while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
         subcommand = command.get_command(click.Context(command), arguments[0])
         assert subcommand, f"{command.name} has no {arguments[0]}"
@@ -130,7 +130,7 @@ def assert_parses(command: click.Command, arguments: list[str]) -> None:
 
 
 def assert_in_contract(name: str, request: dict[str, Any]) -> None:
-    """Check that the contract has a service or a method, and that the method takes a request."""
+    """Check that a service or a method exists in the contract, and that the method accepts the request."""
     pool = descriptor_pool.Default()
     if "/" not in name:
         assert name == "list" or pool.FindServiceByName(name) is not None
@@ -149,7 +149,7 @@ def test_settings_exist(name: str) -> None:
 
 
 def known_variables() -> set[str]:
-    """Return all variables that the code reads or sets, wherever that is."""
+    """Return all variables that the code reads or sets."""
     found = {PREFIX + field.upper() for field in Settings.model_fields} | {*CLIENT_VARIABLES}
     found |= {f"{PREFIX}{secret.upper()}_FILE" for secret in SECRETS}
     for path in files_of_code():
@@ -158,7 +158,7 @@ def known_variables() -> set[str]:
 
 
 def files_of_code() -> Iterator[Path]:
-    """Return the files of the repository that are no documents and no tests."""
+    """Return the files of the repository except documents and tests."""
     for directory, inside, files in os.walk(ROOT):
         inside[:] = [each for each in inside if not each.startswith(".") and each not in NOT_CODE]
         yield from (Path(directory, each) for each in files if not each.endswith((".md", ".svg", ".txt", ".lock")))
@@ -176,7 +176,7 @@ def test_paths_exist(name: str) -> None:
 
 
 @every_document
-def test_links_lead_somewhere(name: str) -> None:
+def test_links_have_existing_targets(name: str) -> None:
     for link in links(DOCUMENTS[name]):
         parts = urlsplit(link)
         if parts.scheme:
@@ -189,16 +189,16 @@ def test_links_lead_somewhere(name: str) -> None:
             assert parts.fragment in anchors(target.read_text()), link
 
 
-# What is made from something else.
+# Generated documents.
 
 
-def test_the_page_of_the_api_is_what_the_contract_says() -> None:
+def test_the_api_document_is_up_to_date_with_the_contract() -> None:
     files = read_contract(ROOT / "protos")
     assert files
     assert DOCUMENTS["docs/api.md"] == "\n".join(Document(files).lines()).rstrip() + "\n", "run make generate"
 
 
-def test_the_page_of_the_api_has_every_name_of_the_contract() -> None:
+def test_the_api_document_has_every_name_of_the_contract() -> None:
     headings = anchors(DOCUMENTS["docs/api.md"])
     for file in read_contract(ROOT / "protos"):
         methods = [method.name for service in file.service for method in service.method]
@@ -212,7 +212,7 @@ def test_the_page_of_the_api_has_every_name_of_the_contract() -> None:
                 assert f"| {field.number} | `{field.name}` |" in DOCUMENTS["docs/api.md"]
 
 
-def test_the_changelog_knows_this_version() -> None:
+def test_the_changelog_has_this_version() -> None:
     changelog = DOCUMENTS["CHANGELOG.md"]
     versions = re.findall(r"^## \[([^]]+)\]", changelog, re.MULTILINE)
     assert versions[0] == "Unreleased"

@@ -1,4 +1,4 @@
-"""What the README says is so."""
+"""The README is right: its example and its table of settings."""
 
 import asyncio
 import re
@@ -14,7 +14,7 @@ from tests.support.service import running_service
 README = (ROOT / "README.md").read_text()
 
 
-async def test_the_python_example_draws_from_the_sample_data(database_url: str) -> None:
+async def test_the_python_example_prints_the_sample_data(database_url: str) -> None:
     with create_plain_engine(database_url).begin() as connection:
         seed(connection)
     example = re.search(r"```python\n(.*?)```", README, re.DOTALL)
@@ -43,5 +43,5 @@ def test_the_defaults_in_the_table_of_settings_are_those_of_the_code() -> None:
         assert value is None or f"{value}" == default, name
 
 
-def test_every_secret_is_told_to_have_a_file() -> None:
+def test_the_file_variable_of_every_secret_is_documented() -> None:
     assert set(re.findall(rf"`{PREFIX}(\w+)_FILE`", README)) == {name.upper() for name in SECRETS}

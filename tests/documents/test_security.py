@@ -1,4 +1,4 @@
-"""What SECURITY.md says is held by tests that exist."""
+"""The tests, files and commands that SECURITY.md names exist."""
 
 import re
 
@@ -7,7 +7,7 @@ from tests import ROOT
 DOCUMENT = (ROOT / "SECURITY.md").read_text()
 
 
-def test_every_test_that_is_named_exists_where_it_is_said_to_be() -> None:
+def test_every_named_test_exists_in_the_linked_file() -> None:
     named = re.findall(r"\[`(test_\w+)`\]\(([\w/.]+)\)", DOCUMENT)
     assert len(named) > 20
     assert len(named) == len(re.findall(r"`test_\w+`", DOCUMENT))
@@ -19,7 +19,7 @@ def test_every_test_that_is_named_exists_where_it_is_said_to_be() -> None:
     assert missing == []
 
 
-def test_every_file_and_command_that_is_named_exists() -> None:
+def test_every_named_file_and_command_exists() -> None:
     links = [link for link in re.findall(r"\]\(([^)]+)\)", DOCUMENT) if not link.startswith("http")]
     assert [link for link in links if not (ROOT / link).exists()] == []
     makefile = (ROOT / "Makefile").read_text()
@@ -28,7 +28,7 @@ def test_every_file_and_command_that_is_named_exists() -> None:
     assert [name for name in commands if not re.search(rf"^{name}:", makefile, re.MULTILINE)] == []
 
 
-def test_every_link_of_the_guide_for_operators_leads_somewhere() -> None:
+def test_every_link_of_the_operations_guide_has_an_existing_target() -> None:
     guide = (ROOT / "docs" / "operations.md").read_text()
     headings = {
         re.sub(r"[^\w -]", "", title).lower().replace(" ", "-")

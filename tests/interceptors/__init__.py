@@ -1,1 +1,1 @@
-"""What happens around every call."""
+"""Tests of the interceptors."""

@@ -1,4 +1,4 @@
-"""The access log: a line for every call that has ended, with nothing in it that was said in the call."""
+"""The access log: one line for every finished call, without the content of the call."""
 
 import time
 from collections.abc import Iterator
@@ -22,9 +22,9 @@ from tests.support.resources import MISSING_ID, location
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 TRACEPARENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
-SECRET = "correct-horse"  # noqa: S105  # nobody's; it is looked for where it must not be  # pragma: allowlist secret
+SECRET = "correct-horse"  # noqa: S105  # a made-up secret, which must not leak  # pragma: allowlist secret
 
-# Enough that a stream of it does not fit into what gRPC keeps for a client that does not read.
+# Long enough that its stream does not fit into gRPC's buffers for a client that does not read.
 _LONG_CHART = text("""
     WITH grown AS (
         UPDATE factory SET chart_sequence = chart_sequence + 500000 WHERE id = :factory_id
@@ -55,7 +55,9 @@ def channel(served: ServeProcess) -> Iterator[grpc.Channel]:
         yield channel
 
 
-def test_a_call_is_one_line_that_says_who_what_how_and_how_much(served: ServeProcess, channel: grpc.Channel) -> None:
+def test_a_call_is_one_line_with_caller_method_code_duration_and_sizes(
+    served: ServeProcess, channel: grpc.Channel
+) -> None:
     metadata = (("x-request-id", "one"), ("traceparent", TRACEPARENT))
     request = ListFactoriesRequest(page_size=2)
     response = FactoryServiceStub(channel).ListFactories(request, metadata=metadata)
@@ -85,7 +87,7 @@ def test_a_call_that_fails_is_logged_with_its_code(served: ServeProcess, channel
     assert (line["code"], line["responses"], line["response_bytes"]) == ("NOT_FOUND", 0, 0)
 
 
-def test_a_caller_who_is_known_is_named_also_when_it_may_not_call(database_url: str) -> None:
+def test_an_authenticated_caller_is_logged_even_without_permission(database_url: str) -> None:
     caller = bearer(create_key(database_url, "read", name="dashboards").text)
     with (
         serving(database_url=database_url, api_keys="true") as served,  # pragma: allowlist secret
@@ -97,15 +99,15 @@ def test_a_caller_who_is_known_is_named_also_when_it_may_not_call(database_url: 
             locations.CreateLocation(CreateLocationRequest(), metadata=(*caller, ("x-request-id", "may not")))
         with pytest.raises(grpc.RpcError):
             locations.ListLocations(ListLocationsRequest(), metadata=(("x-request-id", "unknown"),))
-        said = [access_line(served, request_id) for request_id in ("may", "may not", "unknown")]
-    codes, names = zip(*((line["code"], str(line["principal"])) for line in said), strict=True)
+        lines = [access_line(served, request_id) for request_id in ("may", "may not", "unknown")]
+    codes, names = zip(*((line["code"], str(line["principal"])) for line in lines), strict=True)
     assert codes == ("OK", "PERMISSION_DENIED", "UNAUTHENTICATED")
     assert names[0] == names[1]
     assert "dashboards" in names[0]
     assert names[2] == "anonymous"
 
 
-def test_a_stream_is_one_line_that_counts_its_responses(served: ServeProcess, channel: grpc.Channel) -> None:
+def test_a_stream_is_one_line_with_the_number_of_responses(served: ServeProcess, channel: grpc.Channel) -> None:
     factory_id = FactoryServiceStub(channel).ListFactories(ListFactoriesRequest()).factories[0].id
     request = GetFactoryChartRequest(factory_id=factory_id)
     responses = list(FactoryServiceStub(channel).GetFactoryChart(request, metadata=(("x-request-id", "three"),)))
@@ -114,8 +116,10 @@ def test_a_stream_is_one_line_that_counts_its_responses(served: ServeProcess, ch
     assert line["response_bytes"] == sum(response.ByteSize() for response in responses)
 
 
-@pytest.mark.parametrize("follow", [True, False], ids=["while it waits for news", "while its reader does not read"])
-def test_a_stream_that_its_client_leaves_is_logged_as_cancelled(
+@pytest.mark.parametrize(
+    "follow", [True, False], ids=["while it waits for new entries", "while its client does not read"]
+)
+def test_a_stream_that_its_client_cancels_is_logged_as_cancelled(
     served: ServeProcess, channel: grpc.Channel, url: str, *, follow: bool
 ) -> None:
     factory_id = FactoryServiceStub(channel).ListFactories(ListFactoriesRequest()).factories[-1].id
@@ -126,12 +130,12 @@ def test_a_stream_that_its_client_leaves_is_logged_as_cancelled(
     request_id = f"left {follow}"
     stream = FactoryServiceStub(channel).GetFactoryChart(request, metadata=(("x-request-id", request_id),))
     next(stream)
-    time.sleep(0.3)  # until the server has filled what gRPC keeps, of which it shows nothing
+    time.sleep(0.3)  # until gRPC's buffers are full, which is not observable
     stream.cancel()
     assert access_line(served, request_id)["code"] == "CANCELLED"
 
 
-def test_what_is_said_in_a_call_is_not_logged(served: ServeProcess, channel: grpc.Channel) -> None:
+def test_the_content_of_a_call_is_not_logged(served: ServeProcess, channel: grpc.Channel) -> None:
     metadata = (("x-request-id", "secret"), ("authorization", f"Bearer {SECRET}"), ("x-api-key", SECRET))
     request = CreateLocationRequest(location=location(display_name=SECRET))
     LocationServiceStub(channel).CreateLocation(request, metadata=metadata)
@@ -139,7 +143,7 @@ def test_what_is_said_in_a_call_is_not_logged(served: ServeProcess, channel: grp
     assert SECRET not in log_text(served)
 
 
-def test_an_unexpected_error_is_one_line_with_its_traceback_and_the_call_it_belongs_to(
+def test_an_unexpected_error_is_one_line_with_its_traceback_and_request_id(
     served: ServeProcess, channel: grpc.Channel, url: str
 ) -> None:
     with create_plain_engine(url).begin() as connection:
@@ -154,7 +158,7 @@ def test_an_unexpected_error_is_one_line_with_its_traceback_and_the_call_it_belo
     assert (line["request_id"], line["trace_id"]) == ("broken", TRACE_ID)
 
 
-def test_a_person_can_have_lines_to_read(url: str) -> None:
+def test_the_text_format_writes_readable_lines(url: str) -> None:
     with serving(database_url=url, log_format="text") as served:
         with grpc.insecure_channel(served.address) as channel:
             metadata = (("x-request-id", "mine"),)
@@ -165,23 +169,23 @@ def test_a_person_can_have_lines_to_read(url: str) -> None:
     assert " request_id=mine " in line
 
 
-def test_each_line_to_read_has_the_time_of_its_own_call_to_the_millisecond(url: str) -> None:
+def test_each_line_in_text_format_has_the_time_of_its_own_call(url: str) -> None:
     began = []
     with serving(database_url=url, log_format="text") as served:
         with grpc.insecure_channel(served.address) as channel:
             for _ in range(5):
-                began.append(datetime.now())  # noqa: DTZ005  # log lines to read have the local time
+                began.append(datetime.now())  # noqa: DTZ005  # the text format has local times
                 FactoryServiceStub(channel).ListFactories(ListFactoriesRequest())
                 time.sleep(0.02)
         served.process.terminate()
         lines = [line for line in served.end().errors.splitlines() if ACCESS in line]
     logged = [datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f") for line in lines]  # noqa: DTZ007  # as above
     assert logged == sorted(set(logged))
-    for at, said in zip(began, logged, strict=True):
-        assert at - timedelta(milliseconds=1) <= said
+    for start, time_in_log in zip(began, logged, strict=True):
+        assert start - timedelta(milliseconds=1) <= time_in_log
 
 
-def test_commands_that_end_log_in_the_same_format(empty_database_url: str) -> None:
+def test_other_commands_use_the_log_format_too(empty_database_url: str) -> None:
     lines = run("migrate", database_url=empty_database_url, log_format="json").errors.splitlines()
     assert lines
     assert all(line.startswith('{"time":"') and '"logger":"alembic.runtime.migration"' in line for line in lines)

@@ -1,4 +1,4 @@
-"""The limit of calls at once: what is too many is refused at once, and health never is."""
+"""The limit of concurrent calls: further calls are refused immediately, except health checks."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -32,13 +32,13 @@ async def list_locations(service: Service) -> None:
 
 
 async def follow(service: Service, factory_id: str) -> Any:
-    """Open a stream that follows a chart, and return it once it has begun."""
+    """Open a stream that follows a chart, and return it after its first response."""
     stream: Any = service.factories.GetFactoryChart(GetFactoryChartRequest(factory_id=factory_id, follow=True))
     await stream.read()
     return stream
 
 
-async def test_one_call_too_many_is_refused_at_once_and_told_when_to_come_again(
+async def test_a_call_over_the_limit_is_refused_immediately_with_a_retry_delay(
     narrow: Service, database_url: str
 ) -> None:
     async with open_transaction(database_url, "LOCK TABLE location") as holder:
@@ -55,7 +55,7 @@ async def test_one_call_too_many_is_refused_at_once_and_told_when_to_come_again(
 
 
 @pytest.mark.parametrize("end", ["cancelled", "failed", "answered"])
-async def test_a_call_that_ended_in_whatever_way_makes_room(narrow: Service, database_url: str, end: str) -> None:
+async def test_a_cancelled_failed_or_answered_call_frees_its_slot(narrow: Service, database_url: str, end: str) -> None:
     for _ in range(3):
         async with open_transaction(database_url, "LOCK TABLE location") as holder:
             calls = [asyncio.create_task(list_locations(narrow)) for _ in range(2)]
@@ -68,11 +68,11 @@ async def test_a_call_that_ended_in_whatever_way_makes_room(narrow: Service, dat
                     await narrow.database.run(_terminate, backend)
         ended = await asyncio.gather(*calls, return_exceptions=True)
         assert {type(each) for each in ended} <= {asyncio.CancelledError, grpc.aio.AioRpcError, type(None)}
-    while True:  # a call that its client has cancelled ends a moment later
+    while True:  # the server ends a cancelled call a moment later
         try:
             await list_locations(narrow)
         except grpc.aio.AioRpcError as error:
-            assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED  # noqa: PT017  # as said above
+            assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED  # noqa: PT017  # until the slot is free
         else:
             return
 
@@ -81,7 +81,7 @@ def _terminate(connection: Any, pid: int) -> None:
     connection.exec_driver_sql(f"SELECT pg_terminate_backend({pid})")
 
 
-async def test_streams_and_calls_do_not_keep_each_other_out(narrow: Service) -> None:
+async def test_streams_and_calls_have_separate_limits(narrow: Service) -> None:
     factory = await create_factory(narrow)
     streams = [await follow(narrow, factory.id) for _ in range(2)]
     await create_location(narrow)
@@ -95,6 +95,6 @@ async def test_streams_and_calls_do_not_keep_each_other_out(narrow: Service) -> 
                 streams.append(await follow(narrow, factory.id))
                 break
             except grpc.aio.AioRpcError:
-                await asyncio.sleep(0.01)  # the server hears of it a moment later
+                await asyncio.sleep(0.01)  # the server notices the cancellation a moment later
     for stream in streams:
         stream.cancel()

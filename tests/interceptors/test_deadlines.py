@@ -1,4 +1,4 @@
-"""Deadlines reach the database: what nobody waits for is stopped there at once, and the pool stays whole (row 18)."""
+"""Deadlines reach the database: statements of ended calls are cancelled immediately, and the pool stays complete."""
 
 import asyncio
 import logging
@@ -30,7 +30,7 @@ async def list_locations(service: Service, _: Location, seconds: float | None) -
 
 
 async def update_location(service: Service, stored: Location, seconds: float | None) -> object:
-    """Update in a transaction of several statements."""
+    """Update a location, in a transaction of two or more statements."""
     changed = Location(id=stored.id, city="Shelbyville")
     return await service.locations.UpdateLocation(UpdateLocationRequest(location=changed), timeout=seconds)
 
@@ -40,20 +40,20 @@ Call = Callable[[Service, Location, float | None], Awaitable[object]]
 
 
 async def assert_nothing_runs(service: Service) -> None:
-    """Wait until no statement of the service waits for anything."""
+    """Wait until no statement of the service waits for a lock."""
     async with asyncio.timeout(30):
         while await query(service, _OTHERS) != [(0,)]:  # noqa: ASYNC110  # there is no event
             await asyncio.sleep(0.01)
 
 
 @CALLS
-async def test_a_statement_is_stopped_at_the_deadline_and_all_of_the_pool_serves_on(
+async def test_a_statement_is_cancelled_at_the_deadline_and_the_pool_stays_complete(
     database_url: str, call: Call
 ) -> None:
     async with running_service(database_url, Settings(pool_size=2)) as service:
         stored = await create_location(service)
         async with open_transaction(database_url, "LOCK TABLE location") as holder:
-            for _ in range(5):  # more often than there are connections
+            for _ in range(5):  # more often than the pool has connections
                 with pytest.raises(grpc.aio.AioRpcError) as raised:
                     await call(service, stored, 0.3)
                 assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
@@ -64,13 +64,15 @@ async def test_a_statement_is_stopped_at_the_deadline_and_all_of_the_pool_serves
 
 
 async def backends(service: Service) -> set[int]:
-    """Return the process ids of the backends that the pool has, after using all of it."""
+    """Return the process ids of all backends of the pool."""
     rows = await asyncio.gather(*(query(service, "SELECT pg_backend_pid(), pg_sleep(0.05)") for _ in range(2)))
     return {row[0] for [row] in rows}
 
 
 @CALLS
-async def test_a_statement_is_stopped_when_the_client_cancels(service: Service, database_url: str, call: Call) -> None:
+async def test_a_statement_is_cancelled_when_the_client_cancels_the_call(
+    service: Service, database_url: str, call: Call
+) -> None:
     stored = await create_location(service)
     async with open_transaction(database_url, "LOCK TABLE location") as holder:
         waiting = asyncio.ensure_future(call(service, stored, None))
@@ -82,9 +84,7 @@ async def test_a_statement_is_stopped_when_the_client_cancels(service: Service, 
 
 
 @CALLS
-async def test_a_call_without_a_deadline_ends_when_the_server_has_worked_on_it_for_long_enough(
-    database_url: str, call: Call
-) -> None:
+async def test_a_call_without_a_deadline_ends_at_the_call_timeout_of_the_server(database_url: str, call: Call) -> None:
     async with running_service(database_url, Settings(call_timeout_seconds=0.3)) as service:
         stored = await create_location(service)
         async with open_transaction(database_url, "LOCK TABLE location") as holder:
@@ -96,17 +96,17 @@ async def test_a_call_without_a_deadline_ends_when_the_server_has_worked_on_it_f
         await call(service, stored, None)
 
 
-async def test_nothing_of_a_change_that_was_stopped_is_left(service: Service, database_url: str) -> None:
+async def test_a_cancelled_change_is_rolled_back(service: Service, database_url: str) -> None:
     stored = await create_location(service)
     async with open_transaction(database_url, "SELECT FROM location FOR UPDATE"):
         with pytest.raises(grpc.aio.AioRpcError):
             await update_location(service, stored, 0.2)
-        await assert_nothing_runs(service)  # for a statement that gets the lock is not stopped any more
+        await assert_nothing_runs(service)  # before the lock is released: a statement with the lock could still succeed
     rows: Any = await query(service, "SELECT city FROM location")
     assert rows == [(stored.city,)]
 
 
-async def test_what_a_task_does_after_its_call_is_not_ended() -> None:
+async def test_the_call_timeout_does_not_cancel_a_task_after_its_call() -> None:
     async def answer(_: Any) -> str:
         return "answer"
 
@@ -115,7 +115,7 @@ async def test_what_a_task_does_after_its_call_is_not_ended() -> None:
     await asyncio.sleep(0.2)
 
 
-async def test_a_call_whose_client_left_at_its_deadline_is_logged_as_that(
+async def test_a_call_that_exceeds_its_deadline_is_logged_as_deadline_exceeded(
     service: Service, database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)

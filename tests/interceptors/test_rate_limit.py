@@ -1,4 +1,4 @@
-"""The rate limit: so many calls for each caller, in this process or in a Redis that may be away."""
+"""The rate limit: a number of calls per caller and period, counted in this process or in Redis."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -33,9 +33,9 @@ async def call(service: Service) -> None:
 
 
 async def refused_call(service: Service) -> Failure:
-    """Call until that is refused, within the one call that a limit of one allows and the next two."""
+    """Call until the limit of one call refuses it, at the third call at the latest."""
     with refuses(*LIMITED) as failure:
-        for _ in range(3):  # a window that slides is an estimate, which lets one more through at times
+        for _ in range(3):  # the sliding window is an estimate, which may allow one more call
             await call(service)
     return failure
 
@@ -45,7 +45,7 @@ def delay_seconds(failure: Failure) -> float:
     return delay
 
 
-async def test_a_caller_with_no_calls_left_is_refused_and_told_who_and_when(database_url: str) -> None:
+async def test_a_caller_over_the_limit_is_refused_with_its_name_and_a_retry_delay(database_url: str) -> None:
     async with running_service(database_url, Settings(rate_limit="2/year")) as service:
         for _ in range(2):
             await call(service)
@@ -56,7 +56,7 @@ async def test_a_caller_with_no_calls_left_is_refused_and_told_who_and_when(data
     assert delay_seconds(failure) > 0
 
 
-async def test_after_the_delay_that_was_told_the_next_call_gets_through(database_url: str) -> None:
+async def test_a_call_after_the_retry_delay_succeeds(database_url: str) -> None:
     async with running_service(database_url, Settings(rate_limit="1/second")) as service:
         await asyncio.sleep(delay_seconds(await refused_call(service)))
         await call(service)
@@ -69,7 +69,7 @@ async def test_a_stream_counts_as_a_call(database_url: str) -> None:
             await anext(aiter(service.factories.GetFactoryChart(GetFactoryChartRequest(factory_id=MISSING_ID))))
 
 
-async def test_health_is_asked_without_a_limit(database_url: str) -> None:
+async def test_health_checks_are_not_limited(database_url: str) -> None:
     async with running_service(database_url, Settings(rate_limit="1/year")) as service:
         await refused_call(service)
         health: Any = HealthStub(service.channel)
@@ -77,19 +77,19 @@ async def test_health_is_asked_without_a_limit(database_url: str) -> None:
             assert (await health.Check(HealthCheckRequest())).status == HealthCheckResponse.SERVING
 
 
-async def test_every_caller_has_calls_of_its_own() -> None:
+async def test_every_caller_has_its_own_limit() -> None:
     limit = RateLimit("1/year", None)
-    nothing_to_know: Any = SimpleNamespace()
+    unary_call: Any = SimpleNamespace()
     for principal in ("one", "other"):
         set_caller(Caller(principal))
-        await limit.intercept(nothing_to_know, call_next=AsyncMock())
+        await limit.intercept(unary_call, call_next=AsyncMock())
         with pytest.raises(RateLimitedError, match=principal):
-            await limit.intercept(nothing_to_know, call_next=AsyncMock())
+            await limit.intercept(unary_call, call_next=AsyncMock())
 
 
 @asynccontextmanager
 async def address_that(answer: Callable[..., Any]) -> AsyncIterator[str]:
-    """Take connections on a port, and do this with each."""
+    """Listen on a free port, and handle each connection with `answer`."""
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     try:
         yield "127.0.0.1:{1}".format(*server.sockets[0].getsockname())
@@ -97,28 +97,28 @@ async def address_that(answer: Callable[..., Any]) -> AsyncIterator[str]:
         server.close()
 
 
-async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await reader.read()  # until the other side gives up
+async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()  # until the client gives up
     writer.close()
 
 
-async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def disconnect(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     writer.close()
 
 
-@pytest.mark.parametrize("answer", [say_nothing, hang_up, None], ids=["hangs", "breaks", "nobody there"])
-async def test_while_redis_is_away_calls_get_through_and_the_log_says_so_once(
+@pytest.mark.parametrize("answer", [hang, disconnect, None], ids=["hangs", "disconnects", "refuses connections"])
+async def test_while_redis_is_unavailable_calls_are_not_limited_and_the_log_says_so_once(
     database_url: str, caplog: pytest.LogCaptureFixture, answer: Callable[..., Any] | None
 ) -> None:
-    async with address_that(answer or hang_up) as address:
+    async with address_that(answer or disconnect) as address:
         if answer:
-            await calls_get_through(database_url, address)
+            await assert_calls_succeed(database_url, address)
     if answer is None:
-        await calls_get_through(database_url, address)
+        await assert_calls_succeed(database_url, address)
     assert len([record for record in caplog.records if "the rate limit is off" in record.message]) == 1
 
 
-async def calls_get_through(database_url: str, redis_address: str) -> None:
+async def assert_calls_succeed(database_url: str, redis_address: str) -> None:
     url = SecretStr(f"redis://{redis_address}/0")
     async with running_service(database_url, Settings(rate_limit="1/year", rate_limit_storage=url)) as service:
         for _ in range(3):

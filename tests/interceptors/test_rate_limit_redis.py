@@ -1,4 +1,4 @@
-"""The rate limit counted in a real Redis: by all replicas together, and again once Redis is back."""
+"""The rate limit in a real Redis: replicas share the counters, and a restart of Redis restores the limit."""
 
 import asyncio
 import shutil
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(REDIS is None, reason="redis-server is not insta
 
 @contextmanager
 def redis(port: int) -> Iterator[None]:
-    """Run a Redis that keeps nothing, until the block ends."""
+    """Run a Redis without persistence until the block ends."""
     options = ("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--daemonize", "no")
     with subprocess.Popen([str(REDIS), *options], stdout=subprocess.DEVNULL) as process:
         try:
@@ -73,7 +73,7 @@ async def test_replicas_count_the_calls_of_a_caller_together(service: Service, d
             await refused_call(other_client)
 
 
-async def test_calls_get_through_while_redis_is_dead_and_are_counted_once_it_is_back(
+async def test_calls_are_not_limited_while_redis_is_down_and_limited_once_it_is_back(
     service: Service, database_url: str, port: int
 ) -> None:
     with server_process(database_url, **limited(port)) as server:

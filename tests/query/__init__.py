@@ -1,1 +1,1 @@
-"""Filters and orders as they are read."""
+"""Tests of the parsers for filters and orders."""

@@ -1,4 +1,4 @@
-"""Filters as they are read: what binds how, what is refused and where."""
+"""The parser of filters: precedence, comparisons, and errors with their positions."""
 
 import pytest
 
@@ -38,7 +38,7 @@ def refusal(text: str) -> str:
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\t\n\u3000"])
-def test_a_blank_filter_says_nothing(blank: str) -> None:
+def test_a_blank_filter_is_parsed_as_none(blank: str) -> None:
     assert parsed(blank) is None
 
 
@@ -71,7 +71,7 @@ def test_a_blank_filter_says_nothing(blank: str) -> None:
         ("-city:x y", And((Not(Comparison("city", Operator.HAS, "x")), has("y")))),
     ],
 )
-def test_operators_bind_as_the_proposal_says(text: str, expected: Expression) -> None:
+def test_operators_have_the_precedence_of_aip_160(text: str, expected: Expression) -> None:
     assert parsed(text) == expected
 
 
@@ -91,13 +91,13 @@ def test_operators_bind_as_the_proposal_says(text: str, expected: Expression) ->
         ('""', ""),
     ],
 )
-def test_a_value_alone_is_looked_for_in_the_display_name(text: str, value: str) -> None:
+def test_a_bare_value_is_searched_in_the_display_name(text: str, value: str) -> None:
     assert parsed(text) == has(value)
 
 
 @pytest.mark.parametrize("spaced", ["city{0}x", "city {0} x", "city{0} x", "city\n{0}\tx"])
 @pytest.mark.parametrize("operator", ["=", "!=", "<", "<=", ">", ">="])
-def test_text_is_compared(spaced: str, operator: str) -> None:
+def test_text_supports_all_comparisons(spaced: str, operator: str) -> None:
     assert parsed(spaced.format(operator)) == Comparison("city", Operator(operator), "x")
 
 
@@ -122,7 +122,7 @@ def test_text_is_compared(spaced: str, operator: str) -> None:
         ("city = ''", Operator.EQUAL, ""),
     ],
 )
-def test_wildcards_and_presence_are_for_text(text: str, operator: Operator, value: str) -> None:
+def test_text_supports_wildcards_and_presence(text: str, operator: Operator, value: str) -> None:
     assert parsed(text) == Comparison("city", operator, value)
 
 
@@ -153,7 +153,9 @@ def test_an_unequal_wildcard_is_a_negated_match() -> None:
         ("id", f"'{AN_ID}'", AN_ID),
     ],
 )
-def test_other_kinds_are_compared(field: str, written: str, operator: str, value: str | float) -> None:
+def test_numbers_times_and_ids_support_all_comparisons(
+    field: str, written: str, operator: str, value: str | float
+) -> None:
     comparison = parsed(f"{field}{operator}{written}")
     assert comparison == Comparison(field, Operator.EQUAL if operator == ":" else Operator(operator), value)
     assert isinstance(comparison, Comparison)
@@ -161,7 +163,7 @@ def test_other_kinds_are_compared(field: str, written: str, operator: str, value
 
 
 @pytest.mark.parametrize("field", KINDS)
-def test_every_field_can_be_asked_to_be_present(field: str) -> None:
+def test_every_field_supports_the_test_for_presence(field: str) -> None:
     assert parsed(f"{field}:*") == Comparison(field, Operator.PRESENT, "")
 
 
@@ -226,12 +228,12 @@ def test_every_field_can_be_asked_to_be_present(field: str) -> None:
         ("id = 1*", 6, "not a UUID"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_place(text: str, position: int, words: str) -> None:
+def test_an_error_names_the_position_and_the_mistake(text: str, position: int, words: str) -> None:
     description = refusal(text)
     assert description.startswith(f"at character {position}: ")
     assert words in description
 
 
-def test_a_value_alone_needs_a_display_name_to_be_looked_for_in() -> None:
+def test_a_bare_value_is_refused_without_a_display_name() -> None:
     with pytest.raises(InvalidArgumentError, match="at character 3: 'x' stands alone"):
         parse_filter("  x", {"city": Kind.TEXT})

@@ -1,4 +1,4 @@
-"""Orders as they are read."""
+"""The parser of orders."""
 
 import pytest
 from hypothesis import given, settings
@@ -32,7 +32,7 @@ B, B_DOWN = OrderTerm("b", descending=False), OrderTerm("b", descending=True)
         (" " * 199 + "a", (A,)),
     ],
 )
-def test_an_order_is_read(text: str, expected: tuple[OrderTerm, ...]) -> None:
+def test_an_order_is_parsed(text: str, expected: tuple[OrderTerm, ...]) -> None:
     assert parse_order_by(text, KINDS) == expected
 
 
@@ -56,7 +56,7 @@ def test_an_order_is_read(text: str, expected: tuple[OrderTerm, ...]) -> None:
         (" " * 200 + "a", "at most 200 characters are allowed, these are 201"),
     ],
 )
-def test_what_is_wrong_is_said(text: str, words: str) -> None:
+def test_an_error_names_the_mistake(text: str, words: str) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
         parse_order_by(text, KINDS)
     (violation,) = caught.value.violations
@@ -64,7 +64,7 @@ def test_what_is_wrong_is_said(text: str, words: str) -> None:
     assert words in violation.description
 
 
-def test_no_more_than_64_characters_are_repeated() -> None:
+def test_an_error_quotes_at_most_64_characters() -> None:
     for text in ("x" * 150, "a " + "x" * 150):
         with pytest.raises(InvalidArgumentError) as caught:
             parse_order_by(text, KINDS)
@@ -74,8 +74,8 @@ def test_no_more_than_64_characters_are_repeated() -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(st.text() | st.lists(st.sampled_from(["a", "b", "desc", "asc", ",", " ", "\0", "\ud800"])).map("".join))
-def test_any_text_is_read_or_refused(text: str) -> None:
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     try:
         parse_order_by(text, KINDS)
     except InvalidArgumentError as error:
-        assert [violation.field for violation in error.violations] == ["order_by"]  # noqa: PT017  # either will do
+        assert [violation.field for violation in error.violations] == ["order_by"]  # noqa: PT017  # both outcomes are right
