@@ -181,8 +181,8 @@ def test_probes_use_the_names_of_the_health_service(manifests: list[Manifest], a
     deployment = find(manifests, "Deployment")
     port = port_of(as_in_pod(manifests, deployment).health_listen)
     described = container(deployment)
-    asked = {name: described[f"{name}Probe"]["grpc"] for name in ("startup", "liveness", "readiness")}
-    assert asked == {
+    probes = {name: described[f"{name}Probe"]["grpc"] for name in ("startup", "liveness", "readiness")}
+    assert probes == {
         "startup": {"port": port, "service": LIVENESS},
         "liveness": {"port": port, "service": LIVENESS},
         "readiness": {"port": port, "service": READINESS},

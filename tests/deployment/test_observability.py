@@ -39,11 +39,11 @@ _WORDS = {"and", "or", "unless", "bool"}
 
 def queries() -> list[str]:
     """Return all queries of the dashboard and of the rules."""
-    asked = [target["expr"] for panel in PANELS for target in panel["targets"]]
+    used = [target["expr"] for panel in PANELS for target in panel["targets"]]
     variables = [each["query"]["query"] for each in DASHBOARD["templating"]["list"] if each["type"] == "query"]
     labelled = [match[1] for each in variables if (match := re.search(r"label_values\((.*), \w+\)", each))]
     assert len(labelled) == len(variables)
-    return [*asked, *labelled, *(rule["expr"] for rule in RULES)]
+    return [*used, *labelled, *(rule["expr"] for rule in RULES)]
 
 
 def names(query: str) -> set[str]:
@@ -53,9 +53,9 @@ def names(query: str) -> set[str]:
 
 def labels(query: str) -> set[str]:
     """Return the names of labels that a query filters or groups by."""
-    asked = re.findall(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"", query)
+    used = re.findall(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"", query)
     grouped = [name for group in re.findall(r"\bby \(([^)]*)\)", query) for name in group.split(",")]
-    return {*asked, *(name.strip() for name in grouped)}
+    return {*used, *(name.strip() for name in grouped)}
 
 
 def scrape(served: ServeProcess) -> str:
@@ -109,8 +109,8 @@ def test_names_are_found_in_queries() -> None:
 def test_every_query_uses_existing_metrics_and_labels(metrics: str) -> None:
     samples = re.findall(r"^([a-z_]+)(?:\{(.*)\})? \S+$", metrics, re.MULTILINE)
     measured = {name for name, _ in samples} | {rule["record"] for rule in RULES if "record" in rule} | _OF_PROMETHEUS
-    asked = {name for query in queries() for name in names(query)}
-    assert asked - measured == set()
+    used = {name for query in queries() for name in names(query)}
+    assert used - measured == set()
     # Prometheus itself adds the first two; error_type needs a failure of the server.
     added = {"job", "instance", "error_type"}
     known = {label for _, pairs in samples for label in re.findall(r'(\w+)="', pairs)} | added

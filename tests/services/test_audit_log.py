@@ -105,8 +105,8 @@ async def test_entries_can_be_filtered_by_each_field(service: Service) -> None:
 
 async def test_show_total_size_counts_the_entries(service: Service) -> None:
     await write_entries(service, 3)
-    asked = ListAuditEntriesRequest(page_size=1, show_total_size=True)
-    assert (await service.audit.ListAuditEntries(asked)).total_size == 3
+    request = ListAuditEntriesRequest(page_size=1, show_total_size=True)
+    assert (await service.audit.ListAuditEntries(request)).total_size == 3
 
 
 @pytest.mark.parametrize(

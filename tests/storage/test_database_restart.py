@@ -17,17 +17,14 @@ def server() -> Iterator[PostgresServer]:
         yield running
 
 
-async def test_a_crash_of_the_database_under_load_loses_no_acknowledged_write(
-    server: PostgresServer,
-) -> None:
+async def test_a_crash_of_the_database_under_load_loses_no_acknowledged_write(server: PostgresServer) -> None:
     made = await prepare(server.url)
     with server_process(server.url, health_interval_seconds="0.1", log_level="ERROR") as process:
         async with load_on(process.address, *made) as load:
             for _ in range(2):
                 await asyncio.to_thread(server.kill)
-                await load.until_failures(
-                    load.failures.total() + 100
-                )  # the calls fail one after another, so none hangs
+                # Calls fail one after another, so none hangs.
+                await load.until_failures(load.failures.total() + 100)
                 await load.until_health(NOT_SERVING)
                 await asyncio.to_thread(server.start)
                 await load.until_acknowledged(100)

@@ -140,9 +140,7 @@ async def test_a_read_that_exceeds_the_statement_timeout_is_not_retried(
                 await get_factory(service, made.id)
 
 
-async def test_a_point_read_bypasses_sqlalchemy(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_point_read_bypasses_sqlalchemy(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     made = await create_factory(service)
     monkeypatch.setattr("sqlalchemy.Connection.execute", None)
     assert await get_factory(service, made.id) == made

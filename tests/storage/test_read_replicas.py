@@ -127,9 +127,7 @@ async def test_methods_without_side_effects_read_from_the_standby_and_no_others_
     async with reading_from(primary, standby.address) as service:
         [replica] = service.read_router._standbys
         requests = await valid_requests(service)
-        await numbers_of(
-            service, (await create_factory(service)).id
-        )  # creates a token, whose key is read from the primary
+        await numbers_of(service, (await create_factory(service)).id)  # reads the token key from the primary
         catch_up(primary, standby)
         for method in sorted(METHODS, key=lambda method: "Delete" in method.name):
             with statements_on(service.database) as on_primary, statements_on(replica.database) as on_standby:
@@ -145,13 +143,13 @@ async def test_reads_use_standbys_in_turn_and_never_a_host_that_is_not_a_standby
     async with reading_from(primary, *hosts, fresh=2) as service:
         identifier = (await create_location(service)).id
         catch_up(primary, standby)
-        asked = []
+        counts = []
         for each in service.read_router._standbys:
             with statements_on(each.database) as statements:
                 for _ in range(4):
                     await get_name(service, identifier)
-            asked.append(len(statements))
-    assert asked == [0, 2, 2]
+            counts.append(len(statements))
+    assert counts == [0, 2, 2]
 
 
 # Lag.

@@ -103,8 +103,8 @@ async def test_the_errors_of_a_thousand_malformed_ids_fit_into_the_trailers(serv
 
 async def test_an_unknown_factory_is_not_found(service: Service) -> None:
     await create_factory(service)
-    asked: list[dict[str, Any]] = [{}, {"follow": True}, {"start_time": moment(5), "max_points": 6}]
-    for fields in asked:
+    requests: list[dict[str, Any]] = [{}, {"follow": True}, {"start_time": moment(5), "max_points": 6}]
+    for fields in requests:
         with refuses(grpc.StatusCode.NOT_FOUND, RESOURCE_NOT_FOUND) as failure:
             await read(service, MISSING_ID, **fields)
         assert failure.info.metadata == {"resource_type": "sprocket.v1.Factory", "id": MISSING_ID}

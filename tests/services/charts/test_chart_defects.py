@@ -27,11 +27,11 @@ async def test_a_chart_that_begins_in_a_resumed_stream_has_begins_before_start_t
 ) -> None:
     monkeypatch.setattr(history, "CHUNK_ENTRIES", 3)
     ids = [await factory_with(service, numbered([10, 20, 30, 40])), await factory_with(service, numbered([10, 30]))]
-    asked = {"start_time": moment(15)}
-    first, *_ = whole = await follow(service, ids, **asked)
+    fields = {"start_time": moment(15)}
+    first, *_ = whole = await follow(service, ids, **fields)
     assert begun_before(whole) == set(ids)
     assert set(entries_by_factory([first])) == {ids[0]}
-    rest = await follow(service, ids, **asked, resume_token=first.resume_token)
+    rest = await follow(service, ids, **fields, resume_token=first.resume_token)
     assert begun_before(rest) == {ids[1]}
 
 

@@ -69,11 +69,11 @@ async def replace(service: Service, factory_id: str) -> None:
 async def test_a_long_stream_resumes_after_any_response_on_any_server(service: Service, database_url: str) -> None:
     factory_id = await factory_with(service, LONG)
     async with two_servers(service, database_url) as servers:
-        for name, asked in RANGES.items():
-            responses = await read(service, factory_id, **asked)
+        for name, fields in RANGES.items():
+            responses = await read(service, factory_id, **fields)
             assert len(responses) > 10
             for index, response in enumerate(responses, 1):
-                rest = await read(next(servers), factory_id, **asked, resume_token=response.resume_token)
+                rest = await read(next(servers), factory_id, **fields, resume_token=response.resume_token)
                 assert entries_of(rest) == entries_of(responses[index:]), name
                 assert not rest[0].begins_before_start_time
 
@@ -112,22 +112,22 @@ async def test_entries_added_in_between_are_history_of_the_resumed_stream(servic
 
 async def test_a_resumed_range_has_only_the_added_entries_within_the_range(service: Service) -> None:
     factory_id = await factory_with(service, SHORT)
-    asked = {"start_time": moment(15), "end_time": moment(35)}
-    responses = await read(service, factory_id, **asked)
+    fields = {"start_time": moment(15), "end_time": moment(35)}
+    responses = await read(service, factory_id, **fields)
     assert entries_of(responses) == SHORT
     await write_chart(service, factory_id, LATER)
-    assert entries_of(await read(service, factory_id, **asked, resume_token=token_of(responses))) == LATER[4:5]
+    assert entries_of(await read(service, factory_id, **fields, resume_token=token_of(responses))) == LATER[4:5]
 
 
 async def test_entries_added_in_between_are_sent_even_if_the_range_begins_later(service: Service) -> None:
     factory_id = (await create_factory(service)).id
     for start in (31, 40, 1000):
         await write_chart(service, factory_id, SHORT)
-        asked = {"start_time": moment(start), "follow": True}
-        responses = await read(service, factory_id, **asked)
+        fields = {"start_time": moment(start), "follow": True}
+        responses = await read(service, factory_id, **fields)
         assert entries_of(responses) == SHORT[-1:]
         await write_chart(service, factory_id, LATER)
-        assert entries_of(await read(service, factory_id, **asked, resume_token=token_of(responses))) == LATER[4:]
+        assert entries_of(await read(service, factory_id, **fields, resume_token=token_of(responses))) == LATER[4:]
 
 
 async def test_a_resumed_stream_may_have_other_values_of_follow_and_max_points(service: Service) -> None:
@@ -143,11 +143,11 @@ async def test_a_resumed_stream_may_have_other_values_of_follow_and_max_points(s
 
 async def test_a_resumed_stream_does_not_repeat_the_entry_in_force(service: Service) -> None:
     factory_id = await factory_with(service, SHORT)
-    asked = {"start_time": moment(15)}
-    first = await read(service, factory_id, **asked)
+    fields = {"start_time": moment(15)}
+    first = await read(service, factory_id, **fields)
     assert first[0].begins_before_start_time
     await write_chart(service, factory_id, LATER)
-    (again,) = await read(service, factory_id, **asked, resume_token=token_of(first))
+    (again,) = await read(service, factory_id, **fields, resume_token=token_of(first))
     assert entries_of([again]) == LATER[4:]
     assert not again.begins_before_start_time
 
@@ -184,13 +184,13 @@ async def test_a_resumed_stream_may_omit_and_reorder_factories(service: Service)
 
 async def test_factories_that_are_not_in_the_token_begin_with_their_history(service: Service) -> None:
     known, added, left_out = [await factory_with(service, SHORT) for _ in range(3)]
-    asked = {"start_time": moment(25)}
-    token = (await follow(service, [known, left_out], **asked))[-1].resume_token
+    fields = {"start_time": moment(25)}
+    token = (await follow(service, [known, left_out], **fields))[-1].resume_token
     await write_chart(service, known, LATER)
-    responses = await follow(service, [added, known], **asked, resume_token=token)
+    responses = await follow(service, [added, known], **fields, resume_token=token)
     assert entries_by_factory(responses) == {added: SHORT[2:], known: LATER[4:]}
     assert [each.begins_before_start_time for each in responses[0].charts] == [True, False]
-    again = await follow(service, [left_out, known, added], **asked, resume_token=responses[-1].resume_token)
+    again = await follow(service, [left_out, known, added], **fields, resume_token=responses[-1].resume_token)
     assert entries_by_factory(again) == {left_out: SHORT[2:]}  # which is not in the last token
 
 
