@@ -1,7 +1,7 @@
 """Limits how long a call may take, since many clients set no deadline.
 
-A call that exceeds the limit or its deadline is cancelled, and PostgreSQL with it stops the statement that it waits
-for. Streams have no limit: a stream that follows a chart is meant to stay open.
+A call that exceeds the limit or its deadline is cancelled, and PostgreSQL cancels the statement that it waits for.
+Streams have no limit: a stream that follows a chart is meant to stay open.
 """
 
 import asyncio

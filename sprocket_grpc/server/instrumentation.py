@@ -73,9 +73,7 @@ class Instrumentation:
     def observe(self, read_router: ReadRouter, chart_poller: ChartPoller, monitor: HealthMonitor) -> None:
         """Tell of these too."""
         for name, database in read_router.databases.items():
-            self._statements.watch(database.engine)
-            database.on_commit = self._statements.record_commit
-            database.on_direct_read = self._statements.record_direct_read
+            self._statements.watch(database)
             self._pools.watch(name, database)
         _observe_replicas(self._meter, read_router)
         _observe_following(self._meter, chart_poller)

@@ -65,7 +65,7 @@ class _Batch(Generic[T]):
 
     def settle(self) -> None:
         """Complete each waiting call with the outcome of its item, or with the error of the batch."""
-        if self.task.cancelled():  # by the end of the server
+        if self.task.cancelled():  # all its calls were cancelled, or the server ends
             for call in self.calls:
                 call.done.cancel()
             return
@@ -85,7 +85,8 @@ class GroupCommit(Generic[K, T]):
 
     The item of a call that finds its key idle runs immediately, in the call itself. Items that arrive while their key
     is busy wait without a connection, and run in one batch as soon as the running one has ended; there is no timer. A
-    call that is cancelled while its item waits withdraws the item. Once the batch runs, the item runs to its end.
+    call that is cancelled while its item waits withdraws the item. Once its batch runs, a cancelled call leaves it, and
+    the item still runs for the others; the batch is cancelled only when all its calls are.
     """
 
     def __init__(self, work: Callable[[Sequence[T]], Coroutine[Any, Any, Sequence[Outcome]]]) -> None:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, func, insert, null, or_, select, update
 
-from sprocket_grpc.storage.postgres.prepared import Read
+from sprocket_grpc.storage.postgres.reads import Read
 from sprocket_grpc.storage.tables import api_key
 
 

@@ -13,7 +13,7 @@ class AuditStore(ListStore):
 
 
 def first_id(micros: int) -> str:
-    """Return the lowest id of entries since a time, in microseconds since 1970.
+    """Return a lower bound for the ids of entries since a time, in microseconds since 1970.
 
     The ids contain the times of their entries (see the migration), so that the primary key serves a range of times.
     """

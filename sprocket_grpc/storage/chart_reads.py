@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ARRAY, BigInteger, Integer, bindparam, column, func, select, text
 
 from sprocket_grpc.errors import NotFoundError
-from sprocket_grpc.storage.postgres.prepared import PreparedStatement, Read
+from sprocket_grpc.storage.postgres.reads import PreparedStatement, Read
 from sprocket_grpc.storage.postgres.types import IDENTIFIERS, Identifier, epoch_micros
 from sprocket_grpc.storage.tables import factory
 

@@ -73,7 +73,7 @@ def release(connection: Connection, identifiers: Collection[str]) -> None:
 
 
 def purge(connection: Connection, keep_hours: int) -> int:
-    """Delete up to `PURGE_BATCH_SIZE` expired records, and return their number."""
+    """Delete up to `PURGE_BATCH_SIZE` expired records, and return their number; if it is lower, none are left."""
     expired = (
         select(recorded_request.c.id)
         .where(recorded_request.c.create_time < _KEPT_SINCE)

@@ -9,14 +9,14 @@ from sqlalchemy import ColumnElement, Table, bindparam, func, select
 from sprocket_grpc.query.listing import Query
 from sprocket_grpc.query.order import OrderTerm
 from sprocket_grpc.storage import query_sql
-from sprocket_grpc.storage.postgres.prepared import PreparedStatement, Read
+from sprocket_grpc.storage.postgres.reads import PreparedStatement, Read
 from sprocket_grpc.storage.query_sql import BY_ID, SortKey
 
 Row: TypeAlias = Sequence[Any]
 """The fields of a resource as they leave the database: id, create and update time, then its own in their order."""
 
-ID, CREATE_TIME, UPDATE_TIME, OWN_FIELDS = range(4)
-"""Where they are in a row; times are in microseconds since 1970."""
+ID, UPDATE_TIME, OWN_FIELDS = 0, 2, 3
+"""The indexes of fields in a row; times are in microseconds since 1970."""
 
 FIRST_ID = "00000000-0000-0000-0000-000000000000"
 """Sorts before every id, so that the first page is read like all others."""

@@ -26,7 +26,7 @@ from sqlalchemy.exc import IntegrityError
 from sprocket_grpc.errors import AbortedError, NotFoundError, ReferenceNotFoundError, ResourceInUseError
 from sprocket_grpc.storage.listing import ID, ListStore, Row
 from sprocket_grpc.storage.postgres.caller_setting import SET_CALLER
-from sprocket_grpc.storage.postgres.prepared import PreparedStatement, Read
+from sprocket_grpc.storage.postgres.reads import PreparedStatement, Read
 from sprocket_grpc.storage.postgres.types import IDENTIFIERS
 from sprocket_grpc.storage.references import existing, foreign_keys, missing_reference
 

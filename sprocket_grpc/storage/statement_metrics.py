@@ -1,7 +1,7 @@
 """Times SQL statements, and adds a span for each to a sampled trace.
 
-By SQLAlchemy's events and not by the instrumentation package for it, which makes a span for each statement before it
-is known whether anybody wants it, and does not time statements for metrics.
+It uses SQLAlchemy's events and not the instrumentation package for it, which makes a span for each statement also in
+traces that are not sampled, and has no metrics.
 """
 
 import re
@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from opentelemetry.trace import SpanKind, StatusCode, Tracer, get_current_span
-from sqlalchemy import Engine, event
+from sqlalchemy import event
 from sqlalchemy.engine.interfaces import Compiled, DBAPICursor, ExecutionContext
 
-from sprocket_grpc.storage.postgres.prepared import PreparedStatement
+from sprocket_grpc.storage.postgres.database import Database
+from sprocket_grpc.storage.postgres.errors import error_name
+from sprocket_grpc.storage.postgres.reads import PreparedStatement
 from sprocket_grpc.storage.tables import metadata
 from sprocket_grpc.telemetry.histograms import Attributes, Histograms
 
@@ -32,7 +34,7 @@ class _Description(NamedTuple):
 
     Attributes:
         summary: Its operations and their tables, in a few words.
-        attributes: What its metric is told by: few of them, however many statements there are.
+        attributes: The attributes of its metric: few, for all statements together.
         text: The statement, without values.
     """
 
@@ -49,21 +51,24 @@ class Statements:
         self._descriptions: WeakKeyDictionary[Compiled, _Description] = WeakKeyDictionary()
         self._duration = histograms.create("db.client.operation.duration", "How long SQL statements took.", _BUCKETS)
 
-    def watch(self, engine: Engine) -> None:
-        """Time the statements of an engine from now on.
+    def watch(self, database: Database) -> None:
+        """Time the statements, prepared reads and commits of a database from now on.
 
-        By events of its dialect: those of the engine itself, even one, make every statement take a third more CPU.
+        Statements by events of the dialect: an event of the engine itself costs every statement a third more CPU.
         """
+        database.on_commit = self._record_commit
+        database.on_direct_read = self._record_direct_read
+        engine = database.engine
         event.listen(engine, "do_execute", partial(self._execute, engine.dialect.do_execute))
         event.listen(engine, "do_executemany", partial(self._execute, engine.dialect.do_executemany))
 
-    def record_direct_read(self, statement: PreparedStatement, seconds: float, error: str | None) -> None:
+    def _record_direct_read(self, statement: PreparedStatement, seconds: float, error: str | None) -> None:
         """Record a prepared read that bypassed SQLAlchemy."""
         self._record(self._describe(statement.compiled, ""), seconds, time.time_ns() - int(seconds * 1e9), error)
 
-    def record_commit(self, seconds: float, error: BaseException | None) -> None:
+    def _record_commit(self, seconds: float, error: str | None) -> None:
         """Record a commit."""
-        self._record(_COMMIT, seconds, time.time_ns() - int(seconds * 1e9), _name(error) if error else None)
+        self._record(_COMMIT, seconds, time.time_ns() - int(seconds * 1e9), error)
 
     def _execute(
         self,
@@ -81,7 +86,7 @@ class Statements:
         try:
             run(*arguments)
         except BaseException as error:
-            self._record(description, time.perf_counter() - began, began_time, _name(error))
+            self._record(description, time.perf_counter() - began, began_time, error_name(error))
             raise
         self._record(description, time.perf_counter() - began, began_time)
 
@@ -116,12 +121,6 @@ def describe(text: str) -> _Description:
     attributes = zip(("db.operation.name", "db.collection.name"), operations[0], strict=False)
     summary = " ".join(dict.fromkeys(" ".join(operation) for operation in operations))
     return _Description(summary, (("db.system.name", "postgresql"), *attributes), flat[:_LONGEST_TEXT])
-
-
-def _name(error: BaseException) -> str:
-    """Return the SQLSTATE of an error of the driver, or the name of another."""
-    cause = getattr(error, "orig", None) or error  # SQLAlchemy's errors have the driver's
-    return getattr(cause, "sqlstate", None) or type(cause).__name__
 
 
 _COMMIT = describe("COMMIT")

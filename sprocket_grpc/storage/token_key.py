@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import select
 
-from sprocket_grpc.storage.postgres.prepared import Read
+from sprocket_grpc.storage.postgres.reads import Read
 from sprocket_grpc.storage.tables import page_token_key
 
 

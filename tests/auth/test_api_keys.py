@@ -16,7 +16,7 @@ from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.storage import api_key
 from sprocket_grpc.storage.postgres.database import Database
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
-from sprocket_grpc.storage.postgres.prepared import Read
+from sprocket_grpc.storage.postgres.reads import Read
 from tests.conformance.promises import refuses
 from tests.support.callers import Metadata, bearer, create_key
 from tests.support.command_line import run

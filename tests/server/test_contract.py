@@ -71,6 +71,24 @@ def test_every_list_takes_the_same_fields(case: Case) -> None:
     assert [(field.name, field.number) for field in fields] == [(name, n) for n, name in enumerate(names, start=1)]
 
 
+@each_case
+def test_requests_and_responses_hold_the_resource_under_its_name(case: Case) -> None:
+    requests = [case.request(verb) for verb in ("Create", "Update")]
+    responses = [getattr(case.pb, f"{verb}{case.kind}Response")() for verb in ("Create", "Get", "Update")]
+    for message in (*requests, *responses):
+        field = message.DESCRIPTOR.fields_by_name[case.name]
+        assert field.message_type is RESOURCES[case.name].descriptor
+        assert not field.is_repeated
+
+
+@each_case
+def test_lists_and_batches_hold_the_resources_in_their_first_field(case: Case) -> None:
+    for verb in ("List", "BatchGet"):
+        field = getattr(case.pb, f"{verb}{case.kinds}Response").DESCRIPTOR.fields_by_number[1]
+        assert field.message_type is RESOURCES[case.name].descriptor
+        assert field.is_repeated
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_the_contract_imports_nothing_but_the_well_known_types(file: FileDescriptor) -> None:
     assert file.package == "sprocket.v1"

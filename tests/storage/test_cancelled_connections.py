@@ -13,7 +13,7 @@ from sqlalchemy import Connection, event, text
 
 from sprocket_grpc.storage.postgres.database import Database, disable_psycopg_yields
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
-from sprocket_grpc.storage.postgres.prepared import PreparedStatement, Read
+from sprocket_grpc.storage.postgres.reads import PreparedStatement, Read
 
 OURS = text("""
     SELECT count(*) FROM pg_stat_activity

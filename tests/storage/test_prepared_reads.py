@@ -11,7 +11,7 @@ from sprocket.v1.factory_pb2 import GetFactoryRequest, GetFactoryResponse
 from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
 from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
-from sprocket_grpc.storage.postgres.prepared import PreparedStatement, Read
+from sprocket_grpc.storage.postgres.reads import PreparedStatement, Read
 from tests.support.books import query
 from tests.support.errors import fails
 from tests.support.locks import open_transaction, waiting_for

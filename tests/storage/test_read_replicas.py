@@ -15,8 +15,8 @@ from sprocket_grpc.config.database_url import normalise
 from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.storage import migrate
 from sprocket_grpc.storage.postgres.database import Database
-from sprocket_grpc.storage.postgres.prepared import Read
 from sprocket_grpc.storage.postgres.read_router import ReadRouter
+from sprocket_grpc.storage.postgres.reads import Read
 from tests.conformance.rpcs import METHODS, call, path, valid_requests
 from tests.support.books import numbers_of
 from tests.support.cable import cable_to, only_on_linux

@@ -29,10 +29,10 @@ def statements_of(database: Database) -> Iterator[list[Sent]]:
     def listen(_: object, __: object, text: str, parameters: object, *___: object) -> None:
         sent.append(Sent(text, parameters))
 
-    prepares, database.prepares = database.prepares, False
+    direct, database.reads_directly = database.reads_directly, False
     event.listen(database.engine, "before_cursor_execute", listen)
     try:
         yield sent
     finally:
         event.remove(database.engine, "before_cursor_execute", listen)
-        database.prepares = prepares
+        database.reads_directly = direct

@@ -10,11 +10,11 @@ from sprocket_grpc.errors import NotFoundError
 from sprocket_grpc.services.charts.range import BEGINNING_OF_TIME_MICROS, NANOS_PER_MICRO, ChartRange, next_micro
 from sprocket_grpc.storage import chart_reads
 from sprocket_grpc.storage.chart_reads import Chunk, Extent, SequenceRange
-from sprocket_grpc.storage.postgres.prepared import Read
 from sprocket_grpc.storage.postgres.read_router import ReadSession
+from sprocket_grpc.storage.postgres.reads import Read
 
 CHUNK_ENTRIES = 20_000
-"""The most entries of a chunk: 280 kB on the wire. Larger ones are hardly faster, smaller ones cost more per entry."""
+"""The most entries of one read, in all its chunks: 280 kB on the wire. More are hardly faster, fewer cost more each."""
 
 
 @dataclass(frozen=True)
@@ -32,31 +32,31 @@ class Opening:
     begins_before_start: bool
 
 
-def open_charts(asked: ChartRange) -> Read[list[Opening]]:
+def open_charts(requested: ChartRange) -> Read[list[Opening]]:
     """Read which entries a range has, in the order of its factories.
 
     Raises:
         NotFoundError: Factories do not exist, or were replaced by others with their ids since entries were sent.
     """
-    times = [next_micro(time) for time in (asked.start, asked.end) if time is not None]
-    return chart_reads.read_extents(asked.factory_ids, times).then(partial(_openings, asked))
+    times = [next_micro(time) for time in (requested.start, requested.end) if time is not None]
+    return chart_reads.read_extents(requested.factory_ids, times).then(partial(_openings, requested))
 
 
-def _openings(asked: ChartRange, extents: Mapping[str, Extent]) -> list[Opening]:
-    sent = {each: asked.positions[each] for each in asked.factory_ids if each in asked.positions}
+def _openings(requested: ChartRange, extents: Mapping[str, Extent]) -> list[Opening]:
+    sent = {each: requested.positions[each] for each in requested.factory_ids if each in requested.positions}
     if replaced := [
         each for each, sent_to in sent.items() if sent_to.created_micros != extents[each].end.created_micros
     ]:
         raise NotFoundError("factory", *replaced)
-    return [_opening(asked, each, extents[each]) for each in asked.factory_ids]
+    return [_opening(requested, each, extents[each]) for each in requested.factory_ids]
 
 
-def _opening(asked: ChartRange, factory_id: str, extent: Extent) -> Opening:
-    upto = extent.found[-1].sequence - 1 if asked.end is not None else extent.end.sequence
-    if factory_id in asked.positions:
-        after, is_older = asked.positions[factory_id].sequence, False
+def _opening(requested: ChartRange, factory_id: str, extent: Extent) -> Opening:
+    upto = extent.found[-1].sequence - 1 if requested.end is not None else extent.end.sequence
+    if factory_id in requested.positions:
+        after, is_older = requested.positions[factory_id].sequence, False
     else:
-        after, is_older = _beginning(asked.start, extent)
+        after, is_older = _beginning(requested.start, extent)
     return Opening(SequenceRange(factory_id, after, max(after, upto)), extent.end.created_micros, is_older)
 
 
@@ -70,7 +70,7 @@ def _beginning(start: int | None, extent: Extent) -> tuple[int, bool]:
 
 
 async def read_history(
-    session: ReadSession, asked: ChartRange, openings: Sequence[Opening]
+    session: ReadSession, requested: ChartRange, openings: Sequence[Opening]
 ) -> AsyncGenerator[list[Chunk]]:
     """Read the history that a stream sends, one chunk ahead of the client.
 
@@ -80,7 +80,7 @@ async def read_history(
     Raises:
         NotFoundError: A factory was deleted meanwhile.
     """
-    reads = _reads(asked, openings)
+    reads = _reads(requested, openings)
 
     def start() -> asyncio.Task[list[Chunk]] | None:
         read = next(reads, None)
@@ -99,13 +99,13 @@ async def read_history(
             await asyncio.wait([ahead])
 
 
-def _reads(asked: ChartRange, openings: Iterable[Opening]) -> Iterator[Read[list[Chunk]]]:
+def _reads(requested: ChartRange, openings: Iterable[Opening]) -> Iterator[Read[list[Chunk]]]:
     """Plan the reads: short ranges together, long ones in pieces, and those to be downsampled one by one."""
-    begin = BEGINNING_OF_TIME_MICROS if asked.start is None else next_micro(asked.start)
+    begin = BEGINNING_OF_TIME_MICROS if requested.start is None else next_micro(requested.start)
     ranges = (each.sequences for each in openings)
-    for is_too_long, several in groupby(ranges, lambda each: 0 < asked.max_points < each.entries):
+    for is_too_long, several in groupby(ranges, lambda each: 0 < requested.max_points < each.entries):
         if is_too_long:
-            yield from (chart_reads.read_summary(each, begin, asked.max_points) for each in several)
+            yield from (chart_reads.read_summary(each, begin, requested.max_points) for each in several)
         else:
             yield from map(chart_reads.read_chunks, batches(several))
 

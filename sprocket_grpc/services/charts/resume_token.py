@@ -41,7 +41,8 @@ class ResumeTokens:
         except TokenError as error:
             hint = "send it with the range that it was made for, or none to begin anew"
             raise InvalidResumeTokenError([Violation("resume_token", f"{error}: {hint}")]) from None
-        return {str(uuid.UUID(bytes=each)): Position(*place) for each, *place in _POSITION.iter_unpack(content)}
+        entries = _POSITION.iter_unpack(content)
+        return {str(uuid.UUID(bytes=each)): Position(created, sequence) for each, created, sequence in entries}
 
     async def next(self, positions: Mapping[str, Position]) -> str:
         """Make the token that continues a stream after these positions."""

@@ -29,9 +29,9 @@ class FactoryCharts:
 
     async def get(self, request: pb.GetFactoryChartRequest) -> AsyncGenerator[pb.GetFactoryChartResponse]:
         """Stream the chart of one factory, and follow it if asked to."""
-        wrong = id_violations("factory_id", request.factory_id) + _end_violations(request)
+        found = id_violations("factory_id", request.factory_id) + _end_violations(request)
         end = nanos(request.end_time) if request.HasField("end_time") else None
-        stream = await self._open(request, [request.factory_id], wrong, end)
+        stream = await self._open(request, [request.factory_id], found, end)
         async with aclosing(stream.answers(follow=request.follow)) as answers:
             async for answer in answers:
                 yield _one_chart(answer)
@@ -44,21 +44,21 @@ class FactoryCharts:
                 yield _many_charts(answer)
 
     async def _open(
-        self, request: ChartRequest, factory_ids: Sequence[str], wrong: list[Violation], end: int | None = None
+        self, request: ChartRequest, factory_ids: Sequence[str], found: list[Violation], end: int | None = None
     ) -> ChartStream:
         """Parse a request; the error names all its violations."""
-        wrong = wrong + time_violations("start_time", request.start_time) + max_points_violations(request.max_points)
+        found = found + time_violations("start_time", request.start_time) + max_points_violations(request.max_points)
         tokens, positions = ResumeTokens(self._dependencies.cipher, request), {}
         try:
             positions = await tokens.read()
         except InvalidResumeTokenError as error:
-            if not wrong:
+            if not found:
                 raise  # it has a reason of its own
-            wrong += error.violations
-        raise_if_invalid(wrong)
+            found += error.violations
+        raise_if_invalid(found)
         start = nanos(request.start_time) if request.HasField("start_time") else None
-        asked = ChartRange(factory_ids, start, end, request.max_points, positions)
-        return ChartStream(self._dependencies, asked, tokens)
+        requested = ChartRange(factory_ids, start, end, request.max_points, positions)
+        return ChartStream(self._dependencies, requested, tokens)
 
 
 def _end_violations(request: pb.GetFactoryChartRequest) -> list[Violation]:
@@ -66,8 +66,8 @@ def _end_violations(request: pb.GetFactoryChartRequest) -> list[Violation]:
         return []
     if request.follow:
         return [Violation("end_time", "must be absent with follow")]
-    if wrong := time_violations("end_time", request.end_time):
-        return wrong
+    if found := time_violations("end_time", request.end_time):
+        return found
     is_reversed = request.HasField("start_time") and nanos(request.end_time) <= nanos(request.start_time)
     return [Violation("end_time", "must be after start_time")] if is_reversed else []
 

@@ -56,13 +56,13 @@ class Answer:
 class ChartStream:
     """A stream: its range, and the position that it has sent of each chart."""
 
-    def __init__(self, dependencies: ChartDependencies, asked: ChartRange, tokens: ResumeTokens) -> None:
+    def __init__(self, dependencies: ChartDependencies, requested: ChartRange, tokens: ResumeTokens) -> None:
         """Stream what is asked for, and make its resume tokens by `tokens`."""
         self._dependencies = dependencies
-        self._asked = asked
+        self._range = requested
         self._tokens = tokens
         self._positions: dict[str, Position] = {}
-        self._begun = set(asked.positions)
+        self._begun = set(requested.positions)
         self._older: set[str] = set()
 
     async def answers(self, *, follow: bool) -> AsyncGenerator[Answer]:
@@ -75,7 +75,7 @@ class ChartStream:
         """
         # One session reads the whole history: on a standby that is further behind, entries would seem to be missing.
         session = self._dependencies.read_router.begin()
-        openings = await session.read(open_charts(self._asked))
+        openings = await session.read(open_charts(self._range))
         self._positions = {
             each.sequences.factory_id: Position(each.created_micros, each.sequences.after) for each in openings
         }
@@ -92,7 +92,7 @@ class ChartStream:
         left = sum(each.sequences.entries for each in openings)
         if not left:
             yield await self._answer(is_end_of_history=True)
-        async with aclosing(read_history(session, self._asked, openings)) as history:
+        async with aclosing(read_history(session, self._range, openings)) as history:
             async for chunks in history:
                 left -= sum(each.sequences.entries for each in chunks)
                 yield await self._answer(chunks, is_end_of_history=not left)

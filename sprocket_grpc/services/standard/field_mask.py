@@ -45,9 +45,8 @@ def _exists(resource: Resource[M], path: str) -> bool:
 
 
 def _unknown(resource: Resource[M], path: str) -> Violation:
-    escaped = path.encode(
-        "unicode_escape"
-    ).decode()  # other characters than ASCII take several times the room in a trailer
+    # Other characters than ASCII take several times the room in a trailer.
+    escaped = path.encode("unicode_escape").decode()
     shown = escaped if len(escaped) <= _REPORTED_CHARACTERS else f"{escaped[:_REPORTED_CHARACTERS]}..."
     return Violation(_FIELD, f"{resource.descriptor.name} has no field '{shown}'", shown)
 

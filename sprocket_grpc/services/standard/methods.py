@@ -4,7 +4,6 @@ They validate requests and choose the transaction. The SQL is in the store; the 
 their `Resource` and their store.
 """
 
-from functools import partial
 from typing import Generic, TypeVar
 
 from sprocket_grpc.errors import EtagMismatchError, NotFoundError
@@ -30,7 +29,7 @@ from sprocket_grpc.storage.listing import ID, Row
 from sprocket_grpc.storage.postgres.database import Connection
 from sprocket_grpc.storage.resource import ResourceStore, Values
 
-_R = TypeVar("_R")
+_R = TypeVar("_R", bound=Serializable)
 _B = TypeVar("_B", bound=BatchGetResponse)
 _L = TypeVar("_L", bound=ListResponse)
 _W = TypeVar("_W", bound=Serializable)
@@ -39,9 +38,9 @@ _W = TypeVar("_W", bound=Serializable)
 class StandardMethods(Generic[M]):
     """The standard methods of one resource.
 
-    Each takes a request and its empty response, and returns the response filled, so that an RPC is one expression. The
-    field of the resource has its name in both. Each raises `InvalidArgumentError` for a request that is wrong in
-    itself, with all violations, beside what it documents; and what `Database` and `Writes` raise.
+    Each takes a request and its empty response, and returns the response filled, so that an RPC is one expression. A
+    field that holds the resource has its name. Each raises `InvalidArgumentError` with all violations of an invalid
+    request, beside what it documents; and what `Database` and `Writes` raise.
     """
 
     def __init__(self, resource: Resource[M], store: ResourceStore, dependencies: ServiceDependencies) -> None:
@@ -62,7 +61,7 @@ class StandardMethods(Generic[M]):
             row = await self._dependencies.database.run(self._store.insert, values)
             self._resource.assign(self._resource.of(response), row)
             return response
-        return await self._dependencies.writes.run(request, response, partial(self._create, response, values))
+        return await self._dependencies.writes.run(request, response, self._create, response, values)
 
     async def get(self, request: GetRequest, response: _R) -> _R:
         """Get a resource.
@@ -96,7 +95,7 @@ class StandardMethods(Generic[M]):
         return await self._lists.list(request, response)
 
     async def update(self, request: UpdateRequest, response: _W) -> _W:
-        """Update the fields that the mask names, if the resource still has the etag of the request.
+        """Update the fields that the mask names; with an etag, only if the resource still has it.
 
         Raises:
             NotFoundError: No resource has this id.
@@ -112,8 +111,7 @@ class StandardMethods(Generic[M]):
             + self._resource.violations(changes)
             + request_id_violations(request)
         )
-        work = partial(self._update, request, response, changes)
-        return await self._dependencies.writes.run(request, response, work)
+        return await self._dependencies.writes.run(request, response, self._update, request, response, changes)
 
     async def delete(self, request: DeleteRequest, response: _W, *, force: bool = False) -> _W:
         """Delete a resource; with `force`, also all that refer to it.
@@ -126,12 +124,12 @@ class StandardMethods(Generic[M]):
         raise_if_invalid(
             id_violations("id", request.id) + etag_violations("etag", request.etag) + request_id_violations(request)
         )
-        return await self._dependencies.writes.run(request, response, partial(self._delete, request, force))
+        return await self._dependencies.writes.run(request, response, self._delete, request, force=force)
 
-    def _create(self, response: object, values: Values, connection: Connection) -> None:
+    def _create(self, connection: Connection, response: Serializable, values: Values) -> None:
         self._resource.assign(self._resource.of(response), self._store.insert_in_transaction(connection, values))
 
-    def _update(self, request: UpdateRequest, response: object, changes: Values, connection: Connection) -> None:
+    def _update(self, connection: Connection, request: UpdateRequest, response: Serializable, changes: Values) -> None:
         change = self._update_or_insert if request.allow_missing else self._update_existing
         self._resource.assign(self._resource.of(response), change(connection, self._resource.of(request), changes))
 
@@ -159,7 +157,7 @@ class StandardMethods(Generic[M]):
         raise_if_invalid(self._resource.violations(self._resource.stored(stored) | changes))
         return self._store.update(connection, stored, changes) if changes else stored
 
-    def _delete(self, request: DeleteRequest, force: bool, connection: Connection) -> None:  # noqa: FBT001  # by partial
+    def _delete(self, connection: Connection, request: DeleteRequest, *, force: bool) -> None:
         delete = self._store.delete_cascade if force else self._store.delete
         try:
             if request.etag:

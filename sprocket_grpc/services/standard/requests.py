@@ -32,13 +32,13 @@ class Items(Protocol[_M_co]):
         """Append an empty message."""
 
 
-class GetRequest(Protocol):
+class GetRequest(Serializable, Protocol):
     """The requests of all Get methods."""
 
     id: str
 
 
-class BatchGetRequest(Protocol):
+class BatchGetRequest(Serializable, Protocol):
     """The requests of all BatchGet methods."""
 
     @property
@@ -102,7 +102,7 @@ def items_of(response: ListResponse | BatchGetResponse) -> Items[Any]:
 
 
 def digest(request: Serializable, free_fields: Collection[str]) -> bytes:
-    """Return the SHA-256 of a request's method and of all its fields but those that may differ."""
+    """Return the SHA-256 of the name of a request's message and of all its fields but those that may differ."""
     rest = cast("Message", type(request)())
     rest.CopyFrom(cast("Message", request))
     for field in free_fields:

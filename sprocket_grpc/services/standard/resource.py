@@ -8,6 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from sprocket_grpc.errors import Violation
 from sprocket_grpc.query.kinds import Kind
+from sprocket_grpc.services.standard.requests import Serializable
 from sprocket_grpc.services.standard.validation import Rule, violations
 from sprocket_grpc.storage.listing import OWN_FIELDS, UPDATE_TIME
 
@@ -65,10 +66,10 @@ class Resource(Generic[M]):
         self.kinds = {field.name: _kind(field) for field in self.descriptor.fields if field.name != "etag"}
         self.own_fields = [field.name for field in self.descriptor.fields if field.name not in COMMON_FIELDS]
 
-    def of(self, request_or_response: object) -> M:
+    def of(self, message: Serializable) -> M:
         """Return the resource in a request or response, whose field has the name of the resource."""
-        message: M = getattr(request_or_response, self.name)
-        return message
+        resource: M = getattr(message, self.name)
+        return resource
 
     def assign(self, message: M, row: Sequence[Any]) -> None:
         """Set all fields of a message from a row.

@@ -36,7 +36,7 @@ class TokenCipher:
         """Make a token that carries `content`.
 
         Args:
-            bound_to: The digest of what the request has to say that brings the token back.
+            bound_to: The digest of the request; the request that brings the token back must have the same.
             content: What the token says.
         """
         token = (await self._load()).encrypt(bound_to[:_BINDING_BYTES] + content)

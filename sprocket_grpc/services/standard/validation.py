@@ -94,14 +94,14 @@ def ids_violations(field: str, values: Sequence[str]) -> list[Violation]:
     return batch_violations(field, values) or list(each)
 
 
-def raise_if_invalid(violations: Sequence[Violation]) -> None:
-    """Raise an error that names all violations.
+def raise_if_invalid(found: Sequence[Violation]) -> None:
+    """Raise an error that names all violations, if there are any.
 
     Raises:
         InvalidArgumentError: There are violations.
     """
-    if violations:
-        raise InvalidArgumentError(violations)
+    if found:
+        raise InvalidArgumentError(found)
 
 
 @contextmanager

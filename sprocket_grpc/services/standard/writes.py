@@ -4,7 +4,7 @@ import hashlib
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from sprocket_grpc.caller import ANONYMOUS, current_caller
 from sprocket_grpc.errors import RequestIdReusedError, SprocketError, Violation
@@ -66,6 +66,7 @@ class SharedWrite:
         return self.claim.record_id if self.claim else ""
 
 
+_P = ParamSpec("_P")
 _R = TypeVar("_R", bound=Serializable)
 _W = TypeVar("_W", bound=SharedWrite)
 
@@ -80,15 +81,23 @@ class Writes:
         self._database = database
         self._keep_hours = keep_hours
 
-    async def run(self, request: WriteRequest, response: _R, work: Callable[[Connection], None]) -> _R:
-        """Run the write of one request, and return its response.
+    async def run(
+        self,
+        request: WriteRequest,
+        response: _R,
+        work: Callable[Concatenate[Connection, _P], None],
+        /,
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> _R:
+        """Run the write of one request by `work(connection, ...)`, and return its response.
 
         Raises:
             RequestIdReusedError: Another request had its request_id.
         """
         write = SharedWrite(claim_of(request), response)
         run = self._database.run_dry if request.validate_only else self._database.run_in_transaction
-        await run(self._run_one, write, work)
+        await run(self._run_one, write, lambda connection: work(connection, *args, **kwargs))
         return response
 
     async def run_together(self, writes: Sequence[_W], work: Callable[[Connection, Sequence[_W]], None]) -> None:

@@ -9,7 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Concatenate, ParamSpec, cast
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from psycopg import AsyncCursor, waiting
 from psycopg.pq import Format
@@ -25,12 +25,13 @@ from sprocket_grpc.storage.postgres.caller_setting import SET_CALLER
 from sprocket_grpc.storage.postgres.connector import Connector, drop_if_not_primary
 from sprocket_grpc.storage.postgres.direct import DirectReadError, DirectReads
 from sprocket_grpc.storage.postgres.engine import UNPREPARED
-from sprocket_grpc.storage.postgres.errors import error_for_sqlstate, translated_errors
-from sprocket_grpc.storage.postgres.prepared import PreparedStatement, Read, T
+from sprocket_grpc.storage.postgres.errors import error_for_sqlstate, error_name, translated_errors
+from sprocket_grpc.storage.postgres.reads import PreparedStatement, Read
 
 __all__ = ["Connection", "Database", "disable_psycopg_yields"]
 
 _P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 _log = logging.getLogger(__name__)
 
@@ -51,11 +52,11 @@ class Database:
     Attributes:
         pending: The number of units of work that wait for a connection.
         timeouts: The number of units of work whose wait timed out.
-        prepares: Whether prepared reads bypass SQLAlchemy, and so its events.
+        reads_directly: Whether prepared reads bypass SQLAlchemy, and so the events of `engine`.
         on_wait: Called with the time of each wait, in seconds.
-        on_commit: Called with the time of each commit, in seconds, and its error or None.
-        on_direct_read: Called after each prepared read that bypassed SQLAlchemy: its statement, the time it took, in
-            seconds, and its error or None.
+        on_commit: Called with the time of each commit, in seconds, and its SQLSTATE or the name of its error, or None.
+        on_direct_read: Called after each prepared read that bypassed SQLAlchemy: its statement, its time, in seconds,
+            and its SQLSTATE or the name of its error, or None.
 
     Raises (all ways):
         UnavailableError: The database is unavailable, or its schema is older than this version needs.
@@ -80,7 +81,7 @@ class Database:
         )
         self._autocommit = self._engine.sync_engine
         self._direct = DirectReads(self._autocommit, self._connect_to_read)
-        self.prepares = prepared_statements
+        self.reads_directly = prepared_statements
         self._transactional = self._autocommit.execution_options(isolation_level="READ COMMITTED")
         self._connector = Connector()
         event.listen(self._autocommit, "do_connect", self._connector)
@@ -92,27 +93,27 @@ class Database:
         self.pending = 0
         self.timeouts = 0
         self.on_wait: Callable[[float], None] = lambda _: None
-        self.on_commit: Callable[[float, BaseException | None], None] = lambda *_: None
+        self.on_commit: Callable[[float, str | None], None] = lambda *_: None
         self.on_direct_read: Callable[[PreparedStatement, float, str | None], None] = lambda *_: None
 
     def __str__(self) -> str:
         return self._name
 
-    async def run(self, work: Callable[Concatenate[Connection, _P], T], /, *args: _P.args, **kwargs: _P.kwargs) -> T:
+    async def run(self, work: Callable[Concatenate[Connection, _P], _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Run work of a single statement, or of reads that need no common snapshot."""
 
-        def unit() -> T:
+        def unit() -> _T:
             with translated_errors(), self._connect(self._autocommit) as connection:
                 return work(connection, *args, **kwargs)
 
         return await self._run_when_free(unit)
 
     async def run_in_transaction(
-        self, work: Callable[Concatenate[Connection, _P], T], /, *args: _P.args, **kwargs: _P.kwargs
-    ) -> T:
+        self, work: Callable[Concatenate[Connection, _P], _T], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
         """Run work in a transaction, in the name of the current caller."""
 
-        def unit() -> T:
+        def unit() -> _T:
             with (
                 translated_errors(),
                 self._connect(self._transactional) as connection,
@@ -126,11 +127,11 @@ class Database:
         return await self._run_when_free(unit)
 
     async def run_dry(
-        self, work: Callable[Concatenate[Connection, _P], T], /, *args: _P.args, **kwargs: _P.kwargs
-    ) -> T:
+        self, work: Callable[Concatenate[Connection, _P], _T], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
         """Run work in a transaction that is rolled back."""
 
-        def unit() -> T:
+        def unit() -> _T:
             with (
                 translated_errors(),
                 self._connect(self._transactional) as connection,
@@ -142,13 +143,13 @@ class Database:
 
         return await self._run_when_free(unit)
 
-    async def read(self, read: Read[T]) -> T:
+    async def read(self, read: Read[_T]) -> _T:
         """Run a read.
 
         Raises:
             Exception: What the read documents.
         """
-        if self.prepares and isinstance(read.statement, PreparedStatement):
+        if self.reads_directly and isinstance(read.statement, PreparedStatement):
             rows = await self._rows_of_prepared(read.statement, read)
         else:
             rows = await self.run(read.rows)
@@ -188,7 +189,7 @@ class Database:
         try:
             transaction.commit()
         except BaseException as error:
-            self.on_commit(time.perf_counter() - began, error)
+            self.on_commit(time.perf_counter() - began, error_name(error))
             raise
         self.on_commit(time.perf_counter() - began, None)
 
@@ -200,7 +201,7 @@ class Database:
         self._direct.make_room()
         return engine.connect()
 
-    async def _run_when_free(self, unit: Callable[[], T]) -> T:
+    async def _run_when_free(self, unit: Callable[[], _T]) -> _T:
         await self._take_slot()
         try:
             return await greenlet_spawn(unit)
@@ -233,7 +234,7 @@ class Database:
 
     @property
     def engine(self) -> Engine:
-        """The engine, for listeners to its events."""
+        """The engine, for listeners to its events: prepared reads have none while `reads_directly`."""
         return self._autocommit
 
     @property

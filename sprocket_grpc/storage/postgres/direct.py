@@ -16,7 +16,7 @@ from psycopg.pq.abc import PGresult
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.util import greenlet_spawn
 
-from sprocket_grpc.storage.postgres.prepared import PreparedStatement
+from sprocket_grpc.storage.postgres.reads import PreparedStatement
 
 _CANCEL_SECONDS = 5
 _NOT_PREPARED = "26000"

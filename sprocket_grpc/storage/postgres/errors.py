@@ -57,3 +57,9 @@ def _translate(error: DBAPIError) -> type[SprocketError] | None:
 def error_for_sqlstate(state: str) -> type[SprocketError] | None:
     """Return the error for callers of an SQLSTATE, by its longest known prefix, or None."""
     return next((_ERRORS[state[:n]] for n in (5, 3, 2) if state[:n] in _ERRORS), None)
+
+
+def error_name(error: BaseException) -> str:
+    """Return the SQLSTATE of an error of the driver, or the name of another error."""
+    cause = getattr(error, "orig", None) or error  # SQLAlchemy's errors have the driver's
+    return getattr(cause, "sqlstate", None) or type(cause).__name__

@@ -11,12 +11,12 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from itertools import count
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from sprocket_grpc.errors import AbortedError, NotFoundError, SprocketError, UnavailableError
 from sprocket_grpc.storage.postgres.database import Database
 from sprocket_grpc.storage.postgres.errors import UntranslatedError
-from sprocket_grpc.storage.postgres.prepared import Read, T
+from sprocket_grpc.storage.postgres.reads import Read
 from sprocket_grpc.storage.postgres.replication import READ_REPLAYED, READ_WRITTEN
 
 _ANSWER_TIMEOUT_SECONDS = 5
@@ -25,6 +25,8 @@ _UNAVAILABLE_SECONDS = 5
 
 _LONGEST_POLL_SECONDS = 1
 _POLLS_IN_LAG = 5
+
+_T = TypeVar("_T")
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +54,7 @@ class _Standby:
 class ReadSession:
     """The reads of one call: all from one standby, or from the primary, which is never behind it.
 
-    A read that fails on the standby, or finds something missing there, is repeated on the primary, and so are all later
+    A read for which the standby is unavailable, in conflict or behind is repeated on the primary, and so are all later
     reads.
     """
 
@@ -60,7 +62,7 @@ class ReadSession:
         self._primary = primary
         self._standby = standby
 
-    async def read(self, read: Read[T]) -> T:
+    async def read(self, read: Read[_T]) -> _T:
         """Run a read as `Database.read` does, perhaps twice."""
         if self._standby:
             try:
@@ -105,7 +107,7 @@ class ReadRouter:
         fresh = self._fresh()
         return ReadSession(self._primary, fresh[next(self._turn) % len(fresh)] if fresh else None)
 
-    async def read(self, read: Read[T]) -> T:
+    async def read(self, read: Read[_T]) -> _T:
         """Run the only read of a call."""
         return await self.begin().read(read)
 
@@ -133,9 +135,9 @@ class ReadRouter:
 
     async def _poll_primary(self, primary: Database) -> None:
         while True:
-            asked = time.monotonic()
+            began = time.monotonic()
             if (written := await self._poll(primary, READ_WRITTEN)) is not None:
-                self._keep(_Sample(asked, written))
+                self._keep(_Sample(began, written))
             await asyncio.sleep(self._poll_seconds)
 
     def _keep(self, sample: _Sample) -> None:
@@ -156,10 +158,10 @@ class ReadRouter:
                 _log.info("%s is %s", standby.database, "used for reads" if is_fresh else "not used for reads")
             await asyncio.sleep(_UNAVAILABLE_SECONDS if replayed is None else self._poll_seconds)
 
-    async def _poll(self, database: Database, question: Read[T]) -> T | None:
+    async def _poll(self, database: Database, read: Read[_T]) -> _T | None:
         try:
             async with asyncio.timeout(_ANSWER_TIMEOUT_SECONDS):
-                return await database.read(question)
+                return await database.read(read)
         except (SprocketError, TimeoutError):
             return None
         except UntranslatedError:

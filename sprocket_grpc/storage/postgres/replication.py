@@ -5,7 +5,7 @@ Every role may read them.
 
 from sqlalchemy import text
 
-from sprocket_grpc.storage.postgres.prepared import Read
+from sprocket_grpc.storage.postgres.reads import Read
 
 READ_WRITTEN: Read[int] = Read(
     text("SELECT CAST(pg_current_wal_lsn() - '0/0' AS bigint)"), {}, lambda rows: int(rows[0][0])

@@ -17,7 +17,7 @@ from sprocket_grpc.services.charts.followers import Follower
 from sprocket_grpc.services.charts.history import CHUNK_ENTRIES
 from sprocket_grpc.storage import chart_reads
 from sprocket_grpc.storage.chart_reads import Chunk, Position
-from sprocket_grpc.storage.postgres.prepared import Read
+from sprocket_grpc.storage.postgres.reads import Read
 from tests.support.books import fill_chart, numbers_of, query
 from tests.support.errors import fails
 from tests.support.following import ManyFollowing, OneFollowing

@@ -1,4 +1,4 @@
-"""Reads as values: a statement, its parameters, and what its rows mean. Whoever runs one decides where and how."""
+"""Reads as values: a statement, its parameters, and what its rows mean. The caller decides where one runs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql.psycopg import dialect
 
 from sprocket_grpc.storage.postgres.types import as_array
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 _U = TypeVar("_U")
 
 _Statement: TypeAlias = Select[Any] | TextClause
@@ -41,7 +41,7 @@ class PreparedStatement:
 
 
 @dataclass(frozen=True, slots=True)
-class Read(Generic[T]):
+class Read(Generic[_T]):
     """A read of the database, which `Database.read`, a `ReadSession` or a connection runs.
 
     Attributes:
@@ -52,13 +52,13 @@ class Read(Generic[T]):
 
     statement: PreparedStatement | _Statement
     parameters: Mapping[str, object]
-    result: Callable[[Sequence[tuple[Any, ...]]], T]
+    result: Callable[[Sequence[tuple[Any, ...]]], _T]
 
-    def then(self, convert: Callable[[T], _U]) -> "Read[_U]":
+    def then(self, convert: Callable[[_T], _U]) -> "Read[_U]":
         """Return the same read with a result that is converted."""
         return Read(self.statement, self.parameters, lambda rows: convert(self.result(rows)))
 
-    def on(self, connection: Connection) -> T:
+    def on(self, connection: Connection) -> _T:
         """Run it on a connection of SQLAlchemy."""
         return self.result(self.rows(connection))
 
