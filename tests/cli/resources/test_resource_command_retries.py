@@ -39,4 +39,4 @@ def test_no_more_is_tried_than_there_is_time_for() -> None:
         finished = run("create", "location", *LOCATION, "--timeout", "1", client_server=server.address)
     finished.assert_refused()
     assert 1 < len(server.requests) < 10
-    assert finished.errors == f"Error: {server.address} says UNAVAILABLE: as it was told\n"
+    assert finished.errors == f"Error: {server.address} says UNAVAILABLE: scripted\n"
