@@ -23,7 +23,7 @@ test: $(VENV)/.development ## Run all tests.
 	$(BIN)/pytest -n auto --cov --cov-report=term-missing:skip-covered
 
 quick: $(VENV)/.development ## Check your uncommitted changes: format, lint, types, and the tests of the changed folders.
-	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q . && $(BIN)/mypy && $(BIN)/pytest -q -n auto $$(.ci/near)
+	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q . && $(BIN)/mypy && $(BIN)/pytest -q -n auto --quick $$(.ci/near)
 
 check: lint types imports contract breaking generated migrations files deployment secrets packages ## Run all checks except the tests.
 

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import make_url
@@ -19,6 +20,20 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def pytest_xdist_auto_num_workers() -> int:
     """Return the number of processors plus one, because tests wait during a third of their time."""
     return (os.cpu_count() or 1) + 1
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what `make quick` says."""
+    parser.addoption("--quick", action="store_true", help="Leave slow tests out, but in files that are named.")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave slow tests out if asked to, but in files that are named: those are being changed."""
+    if config.getoption("--quick"):
+        named = {Path(argument).resolve() for argument in config.args}
+        left_out = [each for each in items if each.get_closest_marker("slow") and each.path not in named]
+        items[:] = [each for each in items if each not in left_out]
+        config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,8 @@ from tests.support.model.state import READS, ChartEntry, Model, RefusedError, re
 from tests.support.resources import CASES, Case, location, sprocket_type
 from tests.support.service import Service
 
+pytestmark = pytest.mark.slow
+
 T = TypeVar("T")
 
 LOCATION, SPROCKET_TYPE, FACTORY, SPROCKET = CASES

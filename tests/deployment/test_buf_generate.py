@@ -13,6 +13,8 @@ from ruamel.yaml import YAML
 
 from tests import ROOT
 
+pytestmark = pytest.mark.slow
+
 TEMPLATE: dict[str, Any] = YAML(typ="safe").load(ROOT / "buf.gen.yaml")
 OUT = Path("build/stubs")
 

@@ -13,6 +13,8 @@ from tests.support.resources import MISSING_ID, create_location
 from tests.support.service import Service
 from tools.wheel_environment import build_wheel, make_environment
 
+pytestmark = pytest.mark.slow
+
 SERVER_PACKAGES = ("alembic", "click", "grpc_health", "grpc_status", "pydantic", "psycopg", "sqlalchemy", "google.rpc")
 
 CLIENT = """

@@ -5,6 +5,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.seed import seed
 from tests import ROOT
@@ -13,6 +15,8 @@ from tests.support.command_line import run, serving
 from tests.support.documents import Step, steps
 from tests.support.grpcurl import Command, call, parse_answer, parse_command
 from tests.support.placeholders import Placeholders
+
+pytestmark = pytest.mark.slow
 
 DOCUMENT = (ROOT / "docs" / "grpcurl.md").read_text()
 SHOWN_ADDRESS = "127.0.0.1:50051"

@@ -20,6 +20,8 @@ from tests.support.command_line import ServeProcess, run, serving
 from tests.support.log_lines import ACCESS, access_line, log_lines, log_text
 from tests.support.resources import MISSING_ID, location
 
+pytestmark = pytest.mark.slow
+
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 TRACEPARENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
 SECRET = "correct-horse"  # noqa: S105  # a made-up secret, which must not leak  # pragma: allowlist secret

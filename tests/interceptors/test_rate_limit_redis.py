@@ -19,7 +19,10 @@ from tests.support.waiting import wait_until
 
 REDIS = shutil.which("redis-server")
 
-pytestmark = pytest.mark.skipif(REDIS is None, reason="redis-server is not installed (Debian: redis-server)")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(REDIS is None, reason="redis-server is not installed (Debian: redis-server)"),
+]
 
 
 @contextmanager

@@ -21,6 +21,8 @@ from tests.support.production import delete_sprocket, get_factory, update_sprock
 from tests.support.resources import CASES, MISSING_ID, Case, create_factory, create_location, create_sprocket
 from tests.support.service import Service, running_service
 
+pytestmark = pytest.mark.slow
+
 LOCATIONS, _, _, SPROCKETS = CASES
 
 # Blocks updates of the counter, but not rows that only refer to the factory.

@@ -16,6 +16,8 @@ from tests.support.postgresql import PostgresServer, new_postgres
 from tests.support.service import Service, running_service
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 UNAVAILABLE = (grpc.StatusCode.UNAVAILABLE, "ERROR_REASON_DATABASE_UNAVAILABLE")
 
 POOL_SIZE = 4

@@ -10,6 +10,8 @@ from tests.support.load import NOT_SERVING, SERVING, assert_nothing_was_lost, lo
 from tests.support.postgresql import PostgresServer, new_postgres
 from tests.support.processes import server_process
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def server() -> Iterator[PostgresServer]:

@@ -20,6 +20,8 @@ from tests.support.production import update_factory
 from tests.support.resources import create_factory, create_location, create_sprocket
 from tests.support.service import running_service
 
+pytestmark = pytest.mark.slow
+
 SQL = ROOT / "deploy" / "postgresql"
 DENIED = "must be owner|permission denied"
 

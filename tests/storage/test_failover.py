@@ -20,6 +20,8 @@ from tests.support.resources import create_location
 from tests.support.service import running_service
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 SECRET = "correct-horse"  # noqa: S105  # a made-up secret, which must not leak  # pragma: allowlist secret
 
 UNAVAILABLE = (grpc.StatusCode.UNAVAILABLE, "ERROR_REASON_DATABASE_UNAVAILABLE")

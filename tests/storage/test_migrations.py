@@ -18,6 +18,8 @@ from sprocket_grpc.testing.postgres import execute
 from tests import ROOT
 from tests.support.waiting import wait_until_blocked
 
+pytestmark = pytest.mark.slow
+
 VERSIONS = ROOT / "migrations" / "versions"
 
 CATALOGUE = """

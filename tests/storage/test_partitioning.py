@@ -21,6 +21,8 @@ from tests.support.production import delete_sprocket, update_sprocket
 from tests.support.resources import CASES, create_factory, create_sprocket, create_sprocket_type
 from tests.support.service import Service, running_service
 
+pytestmark = pytest.mark.slow
+
 DOCUMENT = ROOT / "docs" / "scaling.md"
 
 

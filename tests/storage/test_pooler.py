@@ -24,7 +24,7 @@ from tests.support.processes import server_process
 from tests.support.resources import create_location, create_sprocket, location
 from tests.support.service import Service, running_service
 
-pytestmark = needs_pgbouncer
+pytestmark = [pytest.mark.slow, needs_pgbouncer]
 
 TIMES = 8
 """More than the number of executions after which psycopg prepares a statement on a connection."""

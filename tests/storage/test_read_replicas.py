@@ -27,6 +27,8 @@ from tests.support.service import Service, running_service
 from tests.support.statements import statements_of
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 LAG_SECONDS = 1.0
 A_LONG_TIME = 3600.0
 

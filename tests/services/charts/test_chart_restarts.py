@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 import grpc
+import pytest
 from sqlalchemy import text
 
 from sprocket.v1.factory_pb2 import FactoryChart, GetFactoryChartRequest
@@ -16,6 +17,8 @@ from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from tests.support.processes import PATIENCE_SECONDS, ServerProcess, server_process
 from tests.support.resources import create_sprocket
 from tests.support.service import Service
+
+pytestmark = pytest.mark.slow
 
 WRITERS, FOLLOWERS, SPROCKETS_OF_WRITER = 50, 20, 12
 ENTRIES = 2 + WRITERS * SPROCKETS_OF_WRITER

@@ -27,6 +27,8 @@ from tests.storage.embedded.servers import (
     stored_teeth,
 )
 
+pytestmark = pytest.mark.slow
+
 # Crashes.
 
 

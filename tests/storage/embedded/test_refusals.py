@@ -13,6 +13,8 @@ import pytest
 from sprocket_grpc.storage.embedded import EmbeddedDatabaseError, account, default_directory, embedded_postgres, places
 from tests.storage.embedded.servers import copy_of, query, stored_teeth
 
+pytestmark = pytest.mark.slow
+
 only_for_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another OS user")
 
 
