@@ -1,1 +1,1 @@
-"""What clients write into `filter` (AIP-160) and `order_by` (AIP-132): read and checked, whatever it is asked of."""
+"""Parses and checks `filter` (AIP-160) and `order_by` (AIP-132), independent of resources and SQL."""

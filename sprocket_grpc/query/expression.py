@@ -1,15 +1,15 @@
-"""A filter after all checks: every field is known, and every value is of its field's kind."""
+"""The expression of a checked filter: every field is known, and every value has the kind of its field."""
 
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
 Value: TypeAlias = str | int | float
-"""Text and ids as `str`, whole numbers as `int`, other numbers as `float`, times as microseconds since 1970."""
+"""`str` for text and ids, `int` for whole numbers and times in microseconds since 1970, `float` for other numbers."""
 
 
 class Operator(Enum):
-    """How a field is compared. Text is compared by code points, and apart from HAS with its case."""
+    """The operator of a comparison. Text is compared by code points. Only HAS ignores case."""
 
     EQUAL = "="
     NOT_EQUAL = "!="
@@ -19,19 +19,19 @@ class Operator(Enum):
     GREATER_OR_EQUAL = ">="
 
     HAS = "has"
-    """The text has the value somewhere in it, upper or lower case."""
+    """The text contains the value, ignoring case."""
 
     STARTS_WITH = "starts with"
     ENDS_WITH = "ends with"
     CONTAINS = "contains"
 
     PRESENT = "is present"
-    """The text is not empty. The value says nothing."""
+    """The text is not empty. The value is ignored."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """True for what has such a value in a field. HAS and what follows it are for text only."""
+    """True if the field compares to the value. HAS and the operators after it apply only to text."""
 
     field: str
     operator: Operator
@@ -40,21 +40,21 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Not:
-    """True for what the operand is false for."""
+    """True if the operand is false."""
 
     operand: "Expression"
 
 
 @dataclass(frozen=True)
 class And:
-    """True for what all operands, two or more, are true for."""
+    """True if all operands, two or more, are true."""
 
     operands: tuple["Expression", ...]
 
 
 @dataclass(frozen=True)
 class Or:
-    """True for what at least one of the operands, two or more, is true for."""
+    """True if at least one operand of two or more is true."""
 
     operands: tuple["Expression", ...]
 

@@ -1,8 +1,8 @@
-"""Reads filters (AIP-160) and checks them against the fields that there are.
+"""Parses filters (AIP-160) and checks them against the fields of a resource.
 
-The grammar beside this file is run by Lark: maintained, without dependencies of its own, and its LALR parser
-takes linear time and no recursion, so that no input can exhaust the stack. Only what it accepted is walked
-recursively, down to `MAXIMUM_DEPTH`.
+Lark runs the grammar in filter.lark. It is maintained, has no dependencies, and its LALR parser takes linear time and
+does not recurse, so that no input can exhaust the stack. The check of the parsed tree recurses at most `MAXIMUM_DEPTH`
+levels.
 """
 
 from collections.abc import Mapping
@@ -14,17 +14,16 @@ from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedTok
 
 from sprocket_grpc.errors import InvalidArgumentError, Violation
 from sprocket_grpc.query.expression import And, Comparison, Expression, Not, Operator, Or
-from sprocket_grpc.query.kinds import Kind
-from sprocket_grpc.query.values import Literal, WrongValueError, convert, read_literal, shown
+from sprocket_grpc.query.values import InvalidValueError, Kind, Literal, convert, parse_literal, quoted
 
 MAXIMUM_LENGTH = 2_000
 MAXIMUM_DEPTH = 32
-"""How deep parentheses and negations, taken together, may be nested."""
+"""The largest nesting depth of parentheses and negations together."""
 
 MAXIMUM_COMPARISONS = 100
 
 SEARCHED_FIELD = "display_name"
-"""Where a value is looked for that stands alone."""
+"""The field in which a value without a field is searched."""
 
 _FIELD = "filter"
 _END = "$END"
@@ -35,20 +34,17 @@ Node = Tree[Token]
 
 
 def parse_filter(text: str, kinds: Mapping[str, Kind]) -> Expression | None:
-    """Read a filter.
+    """Return the expression of a filter, or None if the filter is empty and everything matches.
 
     Args:
-        text: What the client wrote.
-        kinds: The fields that can be filtered by.
-
-    Returns:
-        What it says, or None where it says nothing and everything passes.
+        text: The filter.
+        kinds: The kinds of the fields that can be filtered by.
 
     Raises:
-        InvalidArgumentError: It is wrong. The text says what, and at which character.
+        InvalidArgumentError: The filter is not valid. The text says why, and at which character.
     """
     if len(text) > MAXIMUM_LENGTH:
-        violation = Violation(_FIELD, f"at most {MAXIMUM_LENGTH} characters are allowed, these are {len(text)}")
+        violation = Violation(_FIELD, f"at most {MAXIMUM_LENGTH} characters are allowed, the filter has {len(text)}")
         raise InvalidArgumentError([violation])
     if not text.strip():
         return None
@@ -60,14 +56,14 @@ def parse_filter(text: str, kinds: Mapping[str, Kind]) -> Expression | None:
 
 
 class _Check:
-    """Turns the tree of one filter into an expression. Positions are counted from 0 until they are reported."""
+    """Converts the parsed tree of a filter into an expression. Positions start at 0; error texts count from 1."""
 
     def __init__(self, kinds: Mapping[str, Kind]) -> None:
         self._kinds = kinds
         self._comparisons = 0
 
     def conjunction(self, node: Node, depth: int) -> Expression:
-        """Check `a b AND c`."""
+        """Return the expression of a conjunction, such as `a b AND c`."""
         operands = [self._disjunction(factor, depth) for sequence in _nodes(node) for factor in _factors(sequence)]
         return And(tuple(operands)) if len(operands) > 1 else operands[0]
 
@@ -83,13 +79,15 @@ class _Check:
                 return self.conjunction(_nodes(node)[0], _deeper(node, depth))
         self._comparisons += 1
         if self._comparisons > MAXIMUM_COMPARISONS:
-            raise _refusal(_start(node), f"more than {MAXIMUM_COMPARISONS} comparisons")
+            raise _invalid(_start(node), f"at most {MAXIMUM_COMPARISONS} comparisons are allowed")
         return self._literal(node) if node.data == "literal" else self._comparison(node)
 
     def _literal(self, node: Node) -> Expression:
         literal = _literal(node.children)
         if self._kinds.get(SEARCHED_FIELD) is not Kind.TEXT:
-            raise _refusal(literal.position, f"{shown(literal.text)} stands alone, a field is missing")
+            raise _invalid(
+                literal.position, f"expected a field and an operator before the value {quoted(literal.text)}"
+            )
         return Comparison(SEARCHED_FIELD, Operator.HAS, literal.text)
 
     def _comparison(self, node: Node) -> Expression:
@@ -103,20 +101,22 @@ class _Check:
         operator = Operator.EQUAL if comparator == ":" else Operator(comparator)
         try:
             return Comparison(field, operator, convert(kind, literal.text))
-        except WrongValueError as error:
-            raise _refusal(literal.position, f"{field}: {error}") from None
+        except InvalidValueError as error:
+            raise _invalid(literal.position, f"{field}: {error}") from None
 
     def _field(self, node: Token | Node) -> tuple[str, Kind]:
         name = str(node) if isinstance(node, Token) else _path(node)
         if name not in self._kinds:
-            raise _refusal(_start(node), f"{shown(name)} is not a field to filter by")
+            raise _invalid(_start(node), f"{quoted(name)} is not a field that can be filtered by")
         return name, self._kinds[name]
 
     def _argument(self, node: Node) -> Literal:
         literal = _literal(node.children)
         if not literal.quoted and literal.text in self._kinds:
-            what = f"the field {literal.text} cannot stand on the right; as a text it needs quotes"
-            raise _refusal(literal.position, what)
+            description = (
+                f"a field such as {literal.text} cannot be the value of a comparison; quote it to use it as text"
+            )
+            raise _invalid(literal.position, description)
         return literal
 
 
@@ -140,29 +140,29 @@ def _wildcard_comparison(field: str, literal: Literal) -> Comparison:
 
 
 def _literal(children: list[Token | Node]) -> Literal:
-    """Read a value from its tokens, one of which may be a minus."""
+    """Return a value from its tokens, one of which may be a minus sign."""
     for child in children:
         if isinstance(child, Tree):
-            raise _refusal(_start(child), f"{shown(_path(child))} needs quotes to be a text, for it has a dot")
+            raise _invalid(_start(child), f"{quoted(_path(child))} contains a dot; quote it to use it as text")
     written = "".join(str(child) for child in children)
     try:
-        return read_literal(written, _start(children[0]))
-    except WrongValueError as error:
-        raise _refusal(_start(children[0]), str(error)) from None
+        return parse_literal(written, _start(children[0]))
+    except InvalidValueError as error:
+        raise _invalid(_start(children[0]), str(error)) from None
 
 
 def _factors(sequence: Node) -> list[Node]:
-    """Return the parts of a sequence, between which the grammar lets white space be left out."""
+    """Return the factors of a sequence, and check the white space between them, which the grammar does not."""
     factors = _nodes(sequence)
     for left, right in pairwise(factors):
         if _end(left) == _start(right):
-            raise _refusal(_start(right), "white space is missing here; there are no functions")
+            raise _invalid(_start(right), "expected white space; functions are not supported")
     return factors
 
 
 def _deeper(node: Node, depth: int) -> int:
     if depth == MAXIMUM_DEPTH:
-        raise _refusal(_start(node), f"nested more than {MAXIMUM_DEPTH} deep")
+        raise _invalid(_start(node), f"at most {MAXIMUM_DEPTH} levels of nesting are allowed")
     return depth + 1
 
 
@@ -188,15 +188,15 @@ def _end(node: Token | Node) -> int:
 
 def _syntax_error(text: str, error: UnexpectedInput) -> InvalidArgumentError:
     if isinstance(error, UnexpectedCharacters):
-        position = cast("int", error.pos_in_stream)  # declared as None by mistake
+        position = cast("int", error.pos_in_stream)  # wrongly typed as None in Lark
         if text[position] in "\"'":
-            return _refusal(position, "the quote that begins here has no end")
-        return _refusal(position, f"{shown(text[position])} has no meaning here; in a text it needs quotes")
+            return _invalid(position, "the quote that starts here is not closed")
+        return _invalid(position, f"unexpected {quoted(text[position])}; quote text that contains it")
     if isinstance(error, UnexpectedToken) and error.token.type != _END:
-        return _refusal(_start(error.token), f"{shown(str(error.token))} is not expected here")
+        return _invalid(_start(error.token), f"unexpected {quoted(str(error.token))}")
     unclosed = isinstance(error, UnexpectedToken) and "RIGHT_PARENTHESIS" in error.expected
-    return _refusal(len(text), "a closing parenthesis is missing" if unclosed else "the end is not expected here")
+    return _invalid(len(text), "expected a closing parenthesis" if unclosed else "unexpected end of the filter")
 
 
-def _refusal(position: int, what: str) -> InvalidArgumentError:
-    return InvalidArgumentError([Violation(_FIELD, f"at character {position + 1}: {what}")])
+def _invalid(position: int, description: str) -> InvalidArgumentError:
+    return InvalidArgumentError([Violation(_FIELD, f"at character {position + 1}: {description}")])

@@ -1,4 +1,4 @@
-"""What a list is asked for, beside its page."""
+"""The checked query of a List request."""
 
 from dataclasses import dataclass
 
@@ -11,8 +11,8 @@ class Query:
     """Which resources to list, and in what order.
 
     Attributes:
-        filter: What they have to be like; all of them if None.
-        order: What to order them by before their ids.
+        filter: The filter expression. None matches all resources.
+        order: The fields to order by. The id is always the last one.
     """
 
     filter: Expression | None = None

@@ -1,13 +1,13 @@
-"""Reads values: the text that stands in quotes, and what a text means to a field of some kind."""
+"""Parses values, and converts them to the kind of their field."""
 
 import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
 
 from sprocket_grpc.query.expression import Value
-from sprocket_grpc.query.kinds import Kind
 
 _SHOWN_CHARACTERS = 64
 
@@ -19,27 +19,46 @@ _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 _CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9]"
-# What a digit after the sixth says would be lost, so it has to be 0.
+# Times are stored in microseconds, so any digit after the sixth must be 0.
 _TIME = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}T{_CLOCK}:[0-5][0-9](\.[0-9]{{1,6}}0*)?(Z|[+-]{_CLOCK})")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_TIME = datetime.min.replace(tzinfo=UTC) - _EPOCH
 _LAST_TIME = datetime.max.replace(tzinfo=UTC) - _EPOCH
 
 
-class WrongValueError(Exception):
-    """A value is not one, and the text says why."""
+class Kind(Enum):
+    """The kind of a field, which determines how values are parsed and what operators mean."""
+
+    TEXT = auto()
+    """Any text."""
+
+    INTEGER = auto()
+    """A whole number of up to 64 bits."""
+
+    NUMBER = auto()
+    """A floating-point number of 64 bits."""
+
+    TIME = auto()
+    """A point in time, to the microsecond."""
+
+    IDENTIFIER = auto()
+    """A UUID."""
+
+
+class InvalidValueError(Exception):
+    """A value is not valid. The text says why."""
 
 
 @dataclass(frozen=True)
 class Literal:
-    """A value as it was written, without its quotes and escapes.
+    """A value in a filter, without its quotes and escapes.
 
     Attributes:
         text: The value.
-        position: Where it begins in the filter, counted from 0.
-        quoted: Whether it stood in quotes.
-        leading_wildcard: Whether it begins with a `*` that is not escaped.
-        trailing_wildcard: Whether it ends with one.
+        position: The position in the filter, from 0 on.
+        quoted: Whether the value was in quotes.
+        leading_wildcard: Whether the value begins with a `*` that is not escaped.
+        trailing_wildcard: Whether the value ends with a `*` that is not escaped.
     """
 
     text: str
@@ -49,54 +68,56 @@ class Literal:
     trailing_wildcard: bool
 
 
-def read_literal(written: str, position: int) -> Literal:
-    """Read a value, in quotes or without.
+def parse_literal(written: str, position: int) -> Literal:
+    """Return a value that is written with or without quotes.
 
     Raises:
-        WrongValueError: It has NUL in it, or an escape that there is not.
+        InvalidValueError: The value contains NUL or an unknown escape.
     """
-    quoted = written[:1] in ("'", '"')
-    characters = _CHARACTER.findall(written[1:-1]) if quoted else list(written)
+    is_quoted = written[:1] in ("'", '"')
+    characters = _CHARACTER.findall(written[1:-1]) if is_quoted else list(written)
     for character in characters:
         if len(character) > 1 and character not in _ESCAPES:
-            raise WrongValueError(f"{shown(character)} is no escape; a backslash is written twice")
+            raise InvalidValueError(
+                f"{quoted(character)} is not an escape sequence; write a backslash as two backslashes"
+            )
     if "\0" in written:
-        raise WrongValueError("the character NUL is not allowed")
+        raise InvalidValueError("the character NUL is not allowed")
     text = "".join(character[-1] for character in characters)
-    return Literal(text, position, quoted, characters[:1] == ["*"], characters[-1:] == ["*"])
+    return Literal(text, position, is_quoted, characters[:1] == ["*"], characters[-1:] == ["*"])
 
 
 def convert(kind: Kind, text: str) -> Value:
-    """Turn a text into a value of a kind.
+    """Return the value of a kind that a text denotes.
 
     Raises:
-        WrongValueError: It is none of that kind.
+        InvalidValueError: The text does not denote a value of this kind.
     """
     return _CONVERSIONS[kind](text)
 
 
-def shown(text: str) -> str:
-    """Show a text of the caller's within a message."""
+def quoted(text: str) -> str:
+    """Return a text of the caller, quoted and shortened for an error message."""
     return repr(text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 3]}...")
 
 
 def _integer(text: str) -> int:
     if not _INTEGER.fullmatch(text) or not -(2**63) <= int(text) < 2**63:
-        raise WrongValueError(f"{shown(text)} is not a whole number of up to 64 bits")
+        raise InvalidValueError(f"{quoted(text)} is not a whole number of up to 64 bits")
     return int(text)
 
 
 def _number(text: str) -> float:
     if not _NUMBER.fullmatch(text) or math.isinf(float(text)):
-        raise WrongValueError(f"{shown(text)} is not a finite number")
+        raise InvalidValueError(f"{quoted(text)} is not a finite number")
     return float(text)
 
 
 def _time(text: str) -> int:
     since_epoch = _since_epoch(text.upper())
     if since_epoch is None or not _FIRST_TIME <= since_epoch <= _LAST_TIME:
-        expected = "with an offset, at most to the microsecond, in the years 1 to 9999"
-        raise WrongValueError(f"{shown(text)} is not a time as in RFC 3339 {expected}")
+        expected = "in the years 1 to 9999, with a time zone and at most microseconds"
+        raise InvalidValueError(f"{quoted(text)} is not a time as in RFC 3339 {expected}")
     return since_epoch // timedelta(microseconds=1)
 
 
@@ -105,13 +126,13 @@ def _since_epoch(text: str) -> timedelta | None:
         return None
     try:
         return datetime.fromisoformat(text) - _EPOCH
-    except ValueError:  # there is no such day
+    except ValueError:  # no such day, for example February 30
         return None
 
 
 def _identifier(text: str) -> str:
     if not _UUID.fullmatch(text):
-        raise WrongValueError(f"{shown(text)} is not a UUID in lower case with hyphens")
+        raise InvalidValueError(f"{quoted(text)} is not a UUID in lower case with hyphens")
     return text
 
 

@@ -7,7 +7,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sprocket.v1.audit_pb2 import AuditEntry
-from sprocket_grpc.query.kinds import Kind
+from sprocket_grpc.query.values import Kind
 from sprocket_grpc.services.factory import FACTORY
 from sprocket_grpc.services.location import LOCATION
 from sprocket_grpc.services.sprocket import SPROCKET

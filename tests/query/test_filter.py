@@ -5,7 +5,7 @@ import pytest
 from sprocket_grpc.errors import InvalidArgumentError
 from sprocket_grpc.query.expression import And, Comparison, Expression, Not, Operator, Or
 from sprocket_grpc.query.filter import parse_filter
-from sprocket_grpc.query.kinds import Kind
+from sprocket_grpc.query.values import Kind
 
 KINDS = {
     "id": Kind.IDENTIFIER,
@@ -175,34 +175,34 @@ def test_every_field_supports_the_test_for_presence(field: str) -> None:
         ("5 = teeth", 1, "'5' is not a field"),
         ('"city" = x', 1, "is not a field"),
         ("city.name = x", 1, "'city.name' is not a field"),
-        ("city = display_name", 8, "the field display_name cannot stand on the right"),
-        ("city = a.b", 8, "needs quotes"),
-        ("a.b", 1, "needs quotes"),
-        ("city = 1.5x", 8, "'1.5x' needs quotes"),
-        ("city = 2026-01-01T00:00x", 21, "':' is not expected"),
-        ("a matches(b)", 10, "there are no functions"),
-        ("city = lower(b)", 13, "there are no functions"),
-        ('"a""b"', 4, "white space is missing"),
-        ('city="a"b', 9, "white space is missing"),
-        ("(a)(b)", 4, "white space is missing"),
-        ("(a", 3, "a closing parenthesis is missing"),
-        ("a)", 2, "')' is not expected"),
-        ("()", 2, "')' is not expected"),
-        ("a AND", 6, "the end is not expected"),
-        ("OR a", 1, "'OR' is not expected"),
-        ("a AND OR b", 7, "'OR' is not expected"),
-        ("NOT", 4, "the end is not expected"),
-        ("city =", 7, "the end is not expected"),
-        ("city == x", 7, "'=' is not expected"),
-        ("city = (a OR b)", 8, "'(' is not expected"),
-        ("city = NOT", 8, "'NOT' is not expected"),
-        ("a - b", 3, "'-' has no meaning"),
-        ("a, b", 2, "',' has no meaning"),
-        ("a!", 2, "'!' has no meaning"),
-        ("a\\b", 2, "has no meaning"),
-        ('city = "x', 8, "has no end"),
-        ("city = it's", 10, "has no end"),
-        (r'city = "\n"', 8, "is no escape"),
+        ("city = display_name", 8, "a field such as display_name cannot be the value"),
+        ("city = a.b", 8, "'a.b' contains a dot; quote it"),
+        ("a.b", 1, "'a.b' contains a dot; quote it"),
+        ("city = 1.5x", 8, "'1.5x' contains a dot; quote it"),
+        ("city = 2026-01-01T00:00x", 21, "unexpected ':'"),
+        ("a matches(b)", 10, "functions are not supported"),
+        ("city = lower(b)", 13, "functions are not supported"),
+        ('"a""b"', 4, "expected white space"),
+        ('city="a"b', 9, "expected white space"),
+        ("(a)(b)", 4, "expected white space"),
+        ("(a", 3, "expected a closing parenthesis"),
+        ("a)", 2, "unexpected ')'"),
+        ("()", 2, "unexpected ')'"),
+        ("a AND", 6, "unexpected end of the filter"),
+        ("OR a", 1, "unexpected 'OR'"),
+        ("a AND OR b", 7, "unexpected 'OR'"),
+        ("NOT", 4, "unexpected end of the filter"),
+        ("city =", 7, "unexpected end of the filter"),
+        ("city == x", 7, "unexpected '='"),
+        ("city = (a OR b)", 8, "unexpected '('"),
+        ("city = NOT", 8, "unexpected 'NOT'"),
+        ("a - b", 3, "unexpected '-'; quote text"),
+        ("a, b", 2, "unexpected ','; quote text"),
+        ("a!", 2, "unexpected '!'; quote text"),
+        ("a\\b", 2, "quote text that contains it"),
+        ('city = "x', 8, "is not closed"),
+        ("city = it's", 10, "is not closed"),
+        (r'city = "\n"', 8, "is not an escape sequence"),
         ("city = 'a\0'", 8, "NUL"),
         ("a\0", 1, "NUL"),
         ("teeth = x", 9, "teeth: 'x' is not a whole number"),
@@ -221,7 +221,7 @@ def test_every_field_supports_the_test_for_presence(field: str) -> None:
         ("create_time > 2026-01-01T24:00:00Z", 15, "RFC 3339"),
         ("create_time > 2026-01-01T00:00:60Z", 15, "RFC 3339"),
         ("create_time > '2026-01-01 00:00:00Z'", 15, "RFC 3339"),
-        ("create_time > 2026-01-01T00:00:00.0000001Z", 15, "at most to the microsecond"),
+        ("create_time > 2026-01-01T00:00:00.0000001Z", 15, "at most microseconds"),
         ("create_time > 0001-01-01T00:00:00+00:01", 15, "the years 1 to 9999"),
         ("create_time > 9999-12-31T23:59:59-00:01", 15, "the years 1 to 9999"),
         (f"id = {AN_ID.upper()}", 6, "not a UUID"),
@@ -235,5 +235,7 @@ def test_an_error_names_the_position_and_the_mistake(text: str, position: int, w
 
 
 def test_a_bare_value_is_refused_without_a_display_name() -> None:
-    with pytest.raises(InvalidArgumentError, match="at character 3: 'x' stands alone"):
+    with pytest.raises(
+        InvalidArgumentError, match="at character 3: expected a field and an operator before the value 'x'"
+    ):
         parse_filter("  x", {"city": Kind.TEXT})

@@ -17,7 +17,7 @@ def test_an_error_quotes_at_most_64_characters() -> None:
 
 def test_a_filter_may_have_at_most_2000_characters() -> None:
     assert parsed("x" * 2_000) == has("x" * 2_000)
-    assert refusal("x" * 2_001) == "at most 2000 characters are allowed, these are 2001"
+    assert refusal("x" * 2_001) == "at most 2000 characters are allowed, the filter has 2001"
     assert "10000" in refusal("a " * 5_000)
 
 
@@ -26,7 +26,7 @@ def test_a_filter_may_be_nested_at_most_32_deep(opening: str, closing: str) -> N
     most = 16 if opening == "-(" else 32
     assert parsed(opening * most + "a" + closing * most) is not None
     description = refusal(opening * (most + 1) + "a" + closing * (most + 1))
-    assert description == f"at character {most * len(opening) + 1}: nested more than 32 deep"
+    assert description == f"at character {most * len(opening) + 1}: at most 32 levels of nesting are allowed"
 
 
 @pytest.mark.parametrize("opening", ["(", "-", "NOT ", "-(", "(a OR "])
@@ -40,7 +40,7 @@ def test_a_filter_may_have_at_most_100_comparisons() -> None:
     whole = parsed(" ".join(["a"] * 100))
     assert isinstance(whole, And)
     assert len(whole.operands) == 100
-    assert refusal(" OR ".join(["a", "(b)"] * 50 + ["a"])) == "at character 601: more than 100 comparisons"
+    assert refusal(" OR ".join(["a", "(b)"] * 50 + ["a"])) == "at character 601: at most 100 comparisons are allowed"
 
 
 TOKENS = [

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sprocket_grpc.errors import InvalidArgumentError
-from sprocket_grpc.query.kinds import Kind
 from sprocket_grpc.query.order import OrderTerm, parse_order_by
+from sprocket_grpc.query.values import Kind
 
 KINDS = {"a": Kind.TEXT, "b": Kind.INTEGER, "desc": Kind.TIME}
 
@@ -39,21 +39,21 @@ def test_an_order_is_parsed(text: str, expected: tuple[OrderTerm, ...]) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("c", "'c' is not a field to order by"),
-        ("A", "'A' is not a field to order by"),
+        ("c", "'c' is not a field that can be ordered by"),
+        ("A", "'A' is not a field that can be ordered by"),
         ("a.b", "'a.b' is not a field"),
         ("a\0", "is not a field"),
         ("-a", "'-a' is not a field"),
-        ("a,", "a field is missing"),
-        (",a", "a field is missing"),
-        (",", "a field is missing"),
-        ("a,,b", "a field is missing"),
-        ("a b", "after a only asc or desc may stand, not 'b'"),
+        ("a,", "expected a field"),
+        (",a", "expected a field"),
+        (",", "expected a field"),
+        ("a,,b", "expected a field"),
+        ("a b", "expected asc or desc after a, not 'b'"),
         ("a DESC", "not 'DESC'"),
         ("a desc desc", "not 'desc desc'"),
         ("a; b", "'a;' is not a field"),
-        ("a, b, a desc", "a is named more than once"),
-        (" " * 200 + "a", "at most 200 characters are allowed, these are 201"),
+        ("a, b, a desc", "a occurs more than once"),
+        (" " * 200 + "a", "at most 200 characters are allowed, the order has 201"),
     ],
 )
 def test_an_error_names_the_mistake(text: str, words: str) -> None:

@@ -6,9 +6,9 @@ from typing import Generic, Protocol, TypeVar
 
 from sprocket_grpc.errors import InvalidPageTokenError
 from sprocket_grpc.query.filter import parse_filter
-from sprocket_grpc.query.kinds import Kind
 from sprocket_grpc.query.listing import Query
 from sprocket_grpc.query.order import parse_order_by
+from sprocket_grpc.query.values import Kind
 from sprocket_grpc.services.standard.dependencies import ServiceDependencies
 from sprocket_grpc.services.standard.page_token import PageTokens
 from sprocket_grpc.services.standard.requests import ListRequest, ListResponse, items_of
