@@ -1,4 +1,4 @@
-"""A private PostgreSQL for development and tests, never for production."""
+"""The embedded PostgreSQL, for development and tests only."""
 
 from sprocket_grpc.storage.embedded.errors import EmbeddedDatabaseError
 from sprocket_grpc.storage.embedded.ownership import embedded_postgres

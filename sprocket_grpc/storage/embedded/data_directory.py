@@ -1,4 +1,4 @@
-"""Makes the data directory, and refuses one that is not ours to use."""
+"""Creates the data directory, and rejects a directory that cannot be used."""
 
 import shutil
 from pathlib import Path
@@ -10,37 +10,37 @@ from sprocket_grpc.storage.embedded.errors import EmbeddedDatabaseError
 
 
 def prepare_data(directory: Path, binaries: Binaries, account: Account, lock: IO[str], *, durable: bool) -> None:
-    """Make the data directory, unless it is there already.
+    """Create the data directory if it does not exist.
 
     Args:
-        directory: Where the data is to be.
-        binaries: The PostgreSQL that makes it, and is to run on it.
+        directory: The data directory.
+        binaries: The PostgreSQL that creates the data and serves it.
         account: The owner of the data.
-        lock: An open file whose lock guards the directory, and which we hold.
-        durable: Whether the new data must survive a power cut.
+        lock: The locked file that protects the directory.
+        durable: Whether new data must survive a power failure.
 
     Raises:
-        EmbeddedDatabaseError: It cannot be made, or is of another version, or holds something else.
-        OSError: Likewise.
+        EmbeddedDatabaseError: The directory cannot be created, is of another version, or contains something else.
+        OSError: The directory cannot be read or created.
     """
     version_file = directory / "PG_VERSION"
     if not version_file.exists():
         if directory.exists() and any(directory.iterdir()):
             raise EmbeddedDatabaseError(
-                f"{directory} holds something other than PostgreSQL's data:"
-                " choose another directory by SPROCKET_EMBEDDED_DIRECTORY"
+                f"{directory} contains something other than PostgreSQL's data:"
+                " set SPROCKET_EMBEDDED_DIRECTORY to another directory"
             )
-        _make(directory, binaries, account, lock, durable=durable)
+        _create(directory, binaries, account, lock, durable=durable)
     version = version_file.read_text().strip()
     if version != str(binaries.major_version):
         raise EmbeddedDatabaseError(
-            f"{directory} was made by PostgreSQL {version}, and this is {binaries.major_version}: set"
-            f" SPROCKET_EMBEDDED_BINARIES to the programs of {version}, or delete {directory}, or choose another"
-            " directory by SPROCKET_EMBEDDED_DIRECTORY"
+            f"{directory} was made by PostgreSQL {version}, but the installed version is {binaries.major_version}: set"
+            f" SPROCKET_EMBEDDED_BINARIES to the programs of PostgreSQL {version}, or delete {directory}, or set"
+            " SPROCKET_EMBEDDED_DIRECTORY to another directory"
         )
 
 
-def _make(directory: Path, binaries: Binaries, account: Account, lock: IO[str], *, durable: bool) -> None:
+def _create(directory: Path, binaries: Binaries, account: Account, lock: IO[str], *, durable: bool) -> None:
     fresh = Path(f"{directory}.new")  # so that `directory` is either complete or absent
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o700)
@@ -50,8 +50,8 @@ def _make(directory: Path, binaries: Binaries, account: Account, lock: IO[str], 
         options += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     if not durable:
         options += ["--no-sync"]
-    # it inherits the lock: should we be killed, nobody comes between while it still writes
+    # initdb inherits the lock, so that it is held until initdb ends even if this process is killed
     done = account.run(binaries.directory / "initdb", "-D", fresh, *options, keep_open=[lock.fileno()])
     if done.returncode != 0:
-        raise EmbeddedDatabaseError(f"initdb could not make {directory}: {done.stderr.strip()}")
+        raise EmbeddedDatabaseError(f"initdb cannot create {directory}: {done.stderr.strip()}")
     fresh.rename(directory)

@@ -1,7 +1,7 @@
-"""What a person is told when the private PostgreSQL cannot be had."""
+"""The error of the embedded PostgreSQL, in a module of its own that every other module here may import."""
 
 from sprocket_grpc.errors import ExpectedError
 
 
 class EmbeddedDatabaseError(ExpectedError):
-    """There is no private PostgreSQL. The text says what is wrong and what to do."""
+    """The embedded PostgreSQL cannot be started. The text says why, and what to do."""

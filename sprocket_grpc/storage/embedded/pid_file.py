@@ -1,4 +1,4 @@
-"""Reads postmaster.pid, the file in the data directory by which a server makes itself known."""
+"""Reads postmaster.pid, the file in the data directory that describes the running server."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sprocket_grpc.storage.embedded.errors import EmbeddedDatabaseError
 
-PORT = 5432  # names the socket; nothing listens on the network
+PORT = 5432  # part of the socket's name; the server does not listen on the network
 
 _NAME = "postmaster.pid"
 _LINES = 8
@@ -19,12 +19,12 @@ _LINES = 8
 
 @dataclass(frozen=True)
 class PidFile:
-    """What a server says of itself.
+    """The content of postmaster.pid.
 
     Attributes:
-        pid: The process, or 0 if that cannot be read.
-        socket_directory: Where its socket is.
-        ready: Whether it takes requests.
+        pid: The process id of the server, or 0 if it cannot be read.
+        socket_directory: The directory of its Unix socket.
+        ready: Whether it accepts connections.
     """
 
     pid: int
@@ -32,7 +32,7 @@ class PidFile:
     ready: bool
 
     def answers(self) -> bool:
-        """Whether it is ready, and something listens on its socket."""
+        """Whether the server is ready, and its socket accepts a connection."""
         with socket.socket(socket.AF_UNIX) as connection, suppress(OSError):
             connection.settimeout(2)
             connection.connect(f"{self.socket_directory}/.s.PGSQL.{PORT}")
@@ -41,7 +41,7 @@ class PidFile:
 
 
 def read_pid_file(directory: Path) -> PidFile:
-    """Read the pid file of the data in `directory`, which may be absent, half written, or of a server long gone."""
+    """Return the content of the pid file in `directory`. It may be missing, incomplete or stale."""
     text = ""
     with suppress(OSError):
         text = (directory / _NAME).read_text(errors="replace")
@@ -50,14 +50,14 @@ def read_pid_file(directory: Path) -> PidFile:
 
 
 def end_former_server(directory: Path, timeout_seconds: float) -> None:
-    """Stop the server that outlived its owner, if there is one, and remove any pid file.
+    """Stop a server that outlived the process that started it, and remove the pid file.
 
-    A pid file that is half written, or whose pid is now that of another process, would keep PostgreSQL from
-    starting. It can go even if processes of a killed server are left: PostgreSQL tells by its shared memory.
+    PostgreSQL does not start if the pid file is incomplete, or if its pid belongs to another process by now. Removing
+    it is safe even if processes of a killed server are left, because PostgreSQL detects these by its shared memory.
 
     Args:
-        directory: The data, which must be ours alone.
-        timeout_seconds: How long to wait for the server's end.
+        directory: The data directory, whose lock this process must hold.
+        timeout_seconds: How long to wait until the server has stopped.
 
     Raises:
         EmbeddedDatabaseError: The server did not stop.
@@ -69,22 +69,24 @@ def end_former_server(directory: Path, timeout_seconds: float) -> None:
     deadline = time.monotonic() + timeout_seconds
     while _serves(pid, directory):
         if time.monotonic() > deadline:
-            raise EmbeddedDatabaseError(f"process {pid} still serves {directory} and does not stop: kill -QUIT {pid}")
+            raise EmbeddedDatabaseError(
+                f"process {pid} still serves {directory} and does not stop: run kill -QUIT {pid}"
+            )
         time.sleep(0.02)
     (directory / _NAME).unlink(missing_ok=True)
 
 
 def _serves(pid: int, directory: Path) -> bool:
-    # never 0, which to kill() is our own process group
+    # not 0, which would be our own process group for kill()
     return pid > 0 and f"/postgres -D {directory} " in _command_line(pid)
 
 
 def _command_line(pid: int) -> str:
-    """Return the words of a command, a space after each; nothing if there is no such process, or a dead one."""
+    """Return the words of a process's command, each followed by a space; empty if the process does not exist."""
     if Path("/proc/self/cmdline").exists():
         with suppress(OSError):
             return os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes()).replace("\0", " ")
         return ""
     command = ["/bin/ps", "-ww", "-o", "command=", "-p", str(pid)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - a number is its input
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - its only input is a number
     return f"{done.stdout.strip()} "

