@@ -1,4 +1,4 @@
-"""API keys: what they look like, and who has one. A key is a secret for programs, made here and shown once."""
+"""API keys: secrets for programs, generated here, shown once, and stored only as a hash."""
 
 import asyncio
 import hashlib
@@ -20,10 +20,10 @@ from sprocket_grpc.storage.api_key import ValidKey
 from sprocket_grpc.storage.postgres.database import Database
 
 PREFIX = "sprocket_"
-"""What all keys begin with, so that programs that look for secrets in code and logs can find them."""
+"""The prefix of all keys, by which secret scanners recognise them in code and logs."""
 
 CACHE_SECONDS = 2
-"""For how long a key is believed to be what it was: a revoked one is refused everywhere after that."""
+"""How long a key is cached. After this time, every server rejects a revoked key."""
 
 USE_INTERVAL_SECONDS = 60
 
@@ -33,12 +33,12 @@ _SHAPE = re.compile(PREFIX + r"(?P<id>[0-9a-f]{32})_(?P<secret>[0-9a-f]{64})")
 
 
 class NewKey(NamedTuple):
-    """A key that was just made.
+    """A new key.
 
     Attributes:
         id: Its id.
-        text: What its owner sends; it is not kept.
-        secret_hash: What is kept of it.
+        text: The key that its owner sends, which is not stored.
+        secret_hash: The hash of the secret, which is stored.
     """
 
     id: str
@@ -47,20 +47,20 @@ class NewKey(NamedTuple):
 
 
 class _Cached(NamedTuple):
-    """A look-up, under way or done."""
+    """A look-up that is in progress or finished."""
 
     until: float
     lookup: asyncio.Task[ValidKey | None]
 
 
 def make_key() -> NewKey:
-    """Make a key."""
+    """Return a new key."""
     identifier, secret = uuid_utils.uuid7(), secrets.token_hex(32)
     return NewKey(str(identifier), f"{PREFIX}{identifier.hex}_{secret}", _digest(secret))
 
 
 class ApiKeys:
-    """Knows callers by the keys in the database."""
+    """Authenticates callers by the API keys in the database."""
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
         self._database = database
@@ -69,10 +69,10 @@ class ApiKeys:
         self._used: set[str] = set()
 
     async def identify(self, secret: str) -> Identity | None:
-        """Return whose key it is, or None if it does not hold.
+        """Return the identity of a key, or None if the key is not valid.
 
         Raises:
-            UnavailableError: The database cannot be asked.
+            UnavailableError: The database is unavailable.
         """
         match = _SHAPE.fullmatch(secret)
         if match is None:
@@ -84,42 +84,42 @@ class ApiKeys:
         self._used.add(identifier)
         return Identity(f"api-key:{key.name}", with_included(f"sprocket.{right}" for right in key.rights))
 
-    async def keep_up(self) -> None:
-        """Record at intervals which keys were used, for ever."""
+    async def maintain(self) -> None:
+        """Record at intervals which keys were used, until cancelled."""
         while True:
             await asyncio.sleep(USE_INTERVAL_SECONDS)
-            with suppress(SprocketError):  # the database is away, which its health says
+            with suppress(SprocketError):  # the database is unavailable, which the health check reports
                 await self.record_uses()
 
     async def record_uses(self) -> None:
-        """Record which keys were used since the last time."""
+        """Record which keys were used since the last call."""
         used, self._used = self._used, set()
         if used:
             await self._database.run(api_key.record_use, used)
 
     async def _find(self, identifier: str) -> ValidKey | None:
-        """Look a key up, once for all calls that need it at the same time: many calls use few keys."""
+        """Return a valid key. Concurrent calls with the same key share one look-up."""
         cached = self._cache.get(identifier)
         if cached is None or cached.until < self._clock():
             cached = self._look_up(identifier)
-        return await asyncio.shield(cached.lookup)  # a call that is cancelled does not cancel it for the others
+        return await asyncio.shield(cached.lookup)  # cancelling one call must not cancel the look-up for others
 
     def _look_up(self, identifier: str) -> _Cached:
         self._cache.pop(identifier, None)
-        if len(self._cache) >= _MOST_CACHED:  # somebody tries ids; what is oldest goes
+        if len(self._cache) >= _MOST_CACHED:  # evict the oldest: an attacker may try any number of ids
             del self._cache[next(iter(self._cache))]
         lookup = asyncio.create_task(self._database.read(api_key.read(identifier)))
         cached = self._cache[identifier] = _Cached(self._clock() + CACHE_SECONDS, lookup)
-        lookup.add_done_callback(lambda _: self._forget_failed(identifier, cached))
+        lookup.add_done_callback(lambda _: self._discard_failed(identifier, cached))
         return cached
 
-    def _forget_failed(self, identifier: str, cached: _Cached) -> None:
+    def _discard_failed(self, identifier: str, cached: _Cached) -> None:
         failed = cached.lookup.cancelled() or cached.lookup.exception()
         if failed and self._cache.get(identifier) is cached:
             del self._cache[identifier]
 
 
 def _digest(secret: str) -> bytes:
-    # Slow and salted hashes are for what people make up. A secret here is 256 random bits: there is no dictionary
-    # to try, no two are alike, and a slow hash would only make each call slow.
+    # Slow and salted hashes protect passwords, which can be guessed. A secret here is 256 random bits, which cannot be
+    # guessed and is unique, so a slow hash would only slow down every call.
     return hashlib.sha256(secret.encode()).digest()

@@ -1,4 +1,4 @@
-"""Finds out who makes a call: by an API key or a bearer token, or else by the certificate of the connection."""
+"""Authenticates calls: by an API key or bearer token, or else by the client certificate of the connection."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -15,62 +15,67 @@ from sprocket_grpc.errors import UnauthenticatedError
 from sprocket_grpc.storage.postgres.database import Database
 
 
-class Bearers(Protocol):
-    """Knows callers by a secret that they send."""
+class BearerAuthenticator(Protocol):
+    """Authenticates callers by a secret that they send."""
 
     async def identify(self, secret: str) -> Identity | None:
-        """Return whose secret it is, or None if it does not hold.
+        """Return the identity of a secret, or None if the secret is not valid.
 
         Raises:
-            UnavailableError: That cannot be found out now.
+            UnavailableError: The database is unavailable.
         """
 
-    async def keep_up(self) -> None:
-        """Do what is to be done in the background, for ever."""
+    async def maintain(self) -> None:
+        """Do the work in the background, until cancelled."""
 
 
 class Authentication:
-    """Knows callers in the ways that are turned on."""
+    """Authenticates callers by the methods that are turned on."""
 
     def __init__(
-        self, api_keys: Bearers | None = None, tokens: Bearers | None = None, certificates: Certificates | None = None
+        self,
+        api_keys: BearerAuthenticator | None = None,
+        tokens: BearerAuthenticator | None = None,
+        certificates: Certificates | None = None,
     ) -> None:
         self._api_keys = api_keys
         self._tokens = tokens
         self._certificates = certificates
 
-    async def identify(self, authorization: str | bytes | None, shown: Mapping[str, Iterable[bytes]]) -> Identity:
-        """Return who makes a call.
+    async def identify(
+        self, authorization: str | bytes | None, auth_context: Mapping[str, Iterable[bytes]]
+    ) -> Identity:
+        """Return the identity of the caller.
 
         Args:
-            authorization: The metadata of that name. If there is any, it alone counts.
-            shown: What gRPC says about the other side of the connection.
+            authorization: The metadata `authorization`. If it is sent, the client certificate is ignored.
+            auth_context: The auth context of gRPC, which holds the client certificate.
 
         Raises:
-            UnauthenticatedError: There are no credentials, or none that hold.
-            UnavailableError: That cannot be found out now.
+            UnauthenticatedError: The credentials are missing or not valid.
+            UnavailableError: The database is unavailable.
         """
         identity = None
         if authorization is not None:
             identity = await self._identify_bearer(str(authorization))
         elif self._certificates:
-            identity = self._certificates.identify(shown)
+            identity = self._certificates.identify(auth_context)
         if identity is None:
             raise UnauthenticatedError
         return identity
 
-    async def keep_up(self) -> None:
-        """Do what is to be done in the background, for ever."""
-        await asyncio.gather(*(bearers.keep_up() for bearers in (self._api_keys, self._tokens) if bearers))
+    async def maintain(self) -> None:
+        """Do the work of all methods in the background, until cancelled."""
+        await asyncio.gather(*(bearer.maintain() for bearer in (self._api_keys, self._tokens) if bearer))
 
     async def _identify_bearer(self, authorization: str) -> Identity | None:
         scheme, _, secret = authorization.partition(" ")
-        bearers = self._api_keys if secret.startswith(api_key.PREFIX) else self._tokens
-        return await bearers.identify(secret) if bearers and scheme.lower() == "bearer" else None
+        authenticator = self._api_keys if secret.startswith(api_key.PREFIX) else self._tokens
+        return await authenticator.identify(secret) if authenticator and scheme.lower() == "bearer" else None
 
 
 def create_authentication(settings: Settings, database: Database) -> Authentication | None:
-    """Make what the settings turn on, or nothing if callers need not say who they are."""
+    """Return the authentication in the settings, or None if it is turned off."""
     if not settings.authenticates:
         return None
     return Authentication(

@@ -1,4 +1,4 @@
-"""JSON Web Tokens (RFC 7519): what an issuer says about a caller, under its signature."""
+"""JSON Web Tokens (RFC 7519): claims about a caller, signed by an issuer."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -17,25 +17,25 @@ _log = logging.getLogger(__name__)
 
 
 class WebTokens:
-    """Knows callers by the tokens of one issuer."""
+    """Authenticates callers by the tokens of one issuer."""
 
     def __init__(self, keys: KeySet, issuer: str, audience: str) -> None:
-        """Take the keys of an issuer, its name, and the name under which it knows us."""
+        """Create an authenticator from the keys, the `iss` and the `aud` of the tokens."""
         self._keys = keys
         self._issuer = issuer
         self._audience = audience
 
     async def identify(self, secret: str) -> Identity | None:
-        """Return whom a token is about, or None if it does not hold."""
+        """Return the identity in a token, or None if the token is not valid."""
         try:
             return await self._identify(secret)
-        except Exception as error:  # noqa: BLE001, RUF100  # whatever is in it, and a stranger may have made it
-            _log.debug("a token does not hold: %r", error)
+        except Exception as error:  # noqa: BLE001, RUF100  # an attacker controls the token, so any error is possible
+            _log.debug("a token is not valid: %r", error)
             return None
 
-    async def keep_up(self) -> None:
-        """Look for new keys, for ever."""
-        await self._keys.keep_up()
+    async def maintain(self) -> None:
+        """Refresh the keys at intervals, until cancelled."""
+        await self._keys.maintain()
 
     async def _identify(self, token: str) -> Identity | None:
         header = jwt.get_unverified_header(token)
@@ -62,7 +62,7 @@ def _identity(claims: Mapping[str, Any]) -> Identity | None:
 
 
 def _scopes(claims: Mapping[str, Any]) -> Iterator[str]:
-    """Return what the token grants; some issuers say it in one text, some in a list, and some call it `scp`."""
+    """Yield the scopes of a token. Issuers send one text or a list, and name the claim `scope` or `scp`."""
     for name in ("scope", "scp"):
         granted = claims.get(name) or []
         yield from granted.split() if isinstance(granted, str) else granted

@@ -1,4 +1,4 @@
-"""What callers may do, and what each method needs: the only place that decides it."""
+"""The permissions of callers, and the permission that each method requires. Nothing else decides this."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from google.protobuf import descriptor_pool
 from google.protobuf.descriptor_pb2 import MethodOptions
 
 _ADMINISTRATION = frozenset({"sprocket.v1.AuditService"})
-"""The services whose every method is for administrators."""
+"""The services whose methods all require the permission `sprocket.admin`."""
 
 
 class Permission(StrEnum):
-    """What a caller may do. Each includes those before it."""
+    """A permission of a caller. Each one includes those before it."""
 
     READ = "sprocket.read"
     WRITE = "sprocket.write"
@@ -22,11 +22,11 @@ class Permission(StrEnum):
 
 @dataclass(frozen=True)
 class Identity:
-    """A caller that is known.
+    """An authenticated caller.
 
     Attributes:
         principal: Its name, such as `api-key:dashboards`.
-        rights: What it may do, those included in others too.
+        rights: Its permissions, including those that are included in others.
     """
 
     principal: str
@@ -34,7 +34,7 @@ class Identity:
 
 
 def with_included(names: Iterable[str]) -> frozenset[Permission]:
-    """Return the rights of these names and all that they include. Names of anything else mean nothing here."""
+    """Return the permissions with these names and all that they include. Unknown names are ignored."""
     order = list(Permission)
     greatest = max((order.index(Permission(name)) for name in names if name in set(order)), default=-1)
     return frozenset(order[: greatest + 1])
@@ -42,10 +42,10 @@ def with_included(names: Iterable[str]) -> frozenset[Permission]:
 
 @cache
 def required_permission(method: str) -> Permission:
-    """Return the right that a method needs, by what the contract says of its effects.
+    """Return the permission that a method requires, derived from its idempotency_level in the contract.
 
     Args:
-        method: Its full name, such as `/sprocket.v1.FactoryService/GetFactory`; one that exists.
+        method: The path of an existing method, such as `/sprocket.v1.FactoryService/GetFactory`.
     """
     described = descriptor_pool.Default().FindMethodByName(method[1:].replace("/", "."))
     if described.containing_service.full_name in _ADMINISTRATION:

@@ -1,1 +1,1 @@
-"""What can be set: settings from the environment, what they may be, and what production refuses."""
+"""The settings: read from the environment, validated, and checked for production."""

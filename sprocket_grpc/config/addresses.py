@@ -1,4 +1,4 @@
-"""Addresses, as they are listened on and as they are connected to."""
+"""Addresses to listen on, and the addresses to connect to them."""
 
 from sprocket_grpc.errors import ExpectedError
 
@@ -6,10 +6,10 @@ _LOOPBACK = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104  # nothing i
 
 
 class AddressInUseError(ExpectedError):
-    """The address to listen on cannot be had."""
+    """The address to listen on is not available."""
 
     def __init__(self, address: str, setting: str) -> None:
-        super().__init__(f"cannot listen on {address}: is another server running there? {setting} chooses another")
+        super().__init__(f"cannot listen on {address}: is another server running there? {setting} sets another address")
 
 
 def split(listen: str) -> tuple[str, int]:
@@ -19,6 +19,6 @@ def split(listen: str) -> tuple[str, int]:
 
 
 def reachable(listen: str) -> str:
-    """Turn an address to listen on into one to connect to."""
+    """Return the address to connect to for an address to listen on: 127.0.0.1 for 0.0.0.0."""
     host, _, port = listen.rpartition(":")
     return f"{_LOOPBACK.get(host, host)}:{port}"

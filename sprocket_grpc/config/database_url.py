@@ -1,4 +1,4 @@
-"""The URL of a database: read in every form it may have, taken apart by hosts, and shown without its secrets."""
+"""The URL of a database: normalised from all common forms, split by hosts, and described without its secrets."""
 
 import re
 from typing import NamedTuple
@@ -7,21 +7,21 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 CONNECT_TIMEOUT_SECONDS = 5
-"""How long one host may take to answer that we want to connect to it."""
+"""The connect timeout per host."""
 
 _DRIVER = "postgresql+psycopg"
 _SCHEMES = {"postgresql", "postgres", _DRIVER}
 _DEFAULT_PORT = "5432"
 
-# A connection on which nothing comes back is given up within 5 s, be it that we wait for an answer (keepalives) or that
-# what we sent is not acknowledged (tcp_user_timeout, in milliseconds). Sockets of Unix know none of these.
-_SILENCE = {"keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 3, "tcp_user_timeout": 5000}
+# A dead connection is closed within 5 s, both while we wait for an answer (keepalives) and while data that we sent is
+# not acknowledged (tcp_user_timeout, in milliseconds). Unix sockets ignore these parameters.
+_KEEPALIVES = {"keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 3, "tcp_user_timeout": 5000}
 
 _HOSTS = re.compile(r"(?:\[(?P<ipv6>[0-9a-fA-F:.]+)\]|(?P<name>[^\s:,\[\]]+))(?::(?P<port>\d{1,5}))?(?:,|$)")
 
 
 class Host(NamedTuple):
-    """Where a database may be: a name, an address or the directory of a socket, and a port, empty if none is named."""
+    """A host of a database: a name, an address or the directory of a Unix socket, and a port, which may be empty."""
 
     name: str
     port: str
@@ -32,17 +32,17 @@ class Host(NamedTuple):
 
 
 def normalise(url: str) -> str:
-    """Return a URL as SQLAlchemy takes it, with the driver in it.
+    """Return a URL in the form of SQLAlchemy, with the driver.
 
-    Several hosts may be where libpq has them, `//USER:PASSWORD@A:5432,B:5432/DATABASE`, or where SQLAlchemy does,
+    Several hosts may be given in the form of libpq, `//USER:PASSWORD@A:5432,B:5432/DATABASE`, or of SQLAlchemy,
     `///DATABASE?host=A:5432&host=B:5432`.
 
     Raises:
-        ValueError: It is not the URL of a PostgreSQL.
+        ValueError: It is not a URL of PostgreSQL.
     """
     try:
         return _normalised(url)
-    except (ArgumentError, ValueError):  # their texts may hold the password
+    except (ArgumentError, ValueError):  # their texts may contain the password
         raise ValueError("not a URL of PostgreSQL") from None
 
 
@@ -62,15 +62,15 @@ def _normalised(url: str) -> str:
 def _read_hosts(text: str) -> list[Host]:
     found = list(_HOSTS.finditer(text))
     if "".join(match[0] for match in found) != text or text.endswith(","):
-        raise ValueError("not hosts with commas between")
+        raise ValueError("not a list of hosts separated by commas")
     return [Host(match["ipv6"] or match["name"], match["port"] or _DEFAULT_PORT) for match in found]
 
 
 def hosts_of(url: URL) -> list[Host]:
-    """Return the hosts of a URL, in the order in which they are tried; none if it names none.
+    """Return the hosts of a URL in the order in which they are tried; an empty list if it names no host.
 
     Raises:
-        sqlalchemy.exc.ArgumentError: Its ports do not belong to its hosts.
+        sqlalchemy.exc.ArgumentError: The number of ports does not match the number of hosts.
     """
     _, arguments = url.set(drivername=_DRIVER).get_dialect()().create_connect_args(url)
     names, ports = str(arguments.get("host", "")), str(arguments.get("port", ""))
@@ -80,7 +80,7 @@ def hosts_of(url: URL) -> list[Host]:
 
 
 def _with_hosts(url: URL, hosts: list[Host]) -> URL:
-    """Name the hosts in the one form that psycopg takes for all kinds of them."""
+    """Return the URL with the hosts as query parameters, the only form that psycopg accepts for all kinds of hosts."""
     query = {
         "host": ",".join(host.name for host in hosts),
         "port": ",".join(host.port or _DEFAULT_PORT for host in hosts),
@@ -93,23 +93,23 @@ def _render(url: URL) -> str:
 
 
 def split_by_hosts(url: str) -> list[str]:
-    """Return a URL for each host of a URL."""
+    """Return one URL per host of a URL."""
     parsed = make_url(url)
     hosts = hosts_of(parsed)
     return [_render(_with_hosts(parsed, [host])) for host in hosts] if len(hosts) > 1 else [url]
 
 
 def connect_arguments(url: str) -> dict[str, object]:
-    """Return what is asked for at every connection, as far as the URL does not say otherwise."""
+    """Return the default connection parameters, without those that the URL sets itself."""
     parsed = make_url(url)
-    defaults = {"application_name": "sprocket-grpc", "connect_timeout": CONNECT_TIMEOUT_SECONDS, **_SILENCE}
+    defaults = {"application_name": "sprocket-grpc", "connect_timeout": CONNECT_TIMEOUT_SECONDS, **_KEEPALIVES}
     if len(hosts_of(parsed)) > 1:
         defaults["target_session_attrs"] = "read-write"  # the first that answers may be a standby
     return {name: value for name, value in defaults.items() if name not in parsed.query}
 
 
 def describe(url: str) -> str:
-    """Name a database as a person would, without credentials: `sprockets on db.example:5432`."""
+    """Return a description of a database without credentials, such as `sprockets on db.example:5432`."""
     parsed = make_url(url)
     hosts = ", ".join(map(str, hosts_of(parsed)))
     return f"{parsed.database or 'the default database'} on {hosts or 'localhost'}"

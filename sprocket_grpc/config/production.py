@@ -1,54 +1,54 @@
-"""What production refuses: all that is convenient on one's own machine and not safe anywhere else."""
+"""The checks for production, which reject settings that are convenient in development but unsafe."""
 
 from ipaddress import ip_address
 
 from sprocket_grpc.config.settings import Settings, SettingsError
 
-_OWN_DATABASE = "SPROCKET_DATABASE_URL: expected in production; the private PostgreSQL is for development"
+_DATABASE = "SPROCKET_DATABASE_URL: expected in production; the embedded PostgreSQL is for development only"
 _ANONYMOUS = (
-    "SPROCKET_API_KEYS, SPROCKET_JWT_JWKS or SPROCKET_TLS_CLIENT_CA: expected one of them in production, "
-    "or else anyone may do anything"
+    "SPROCKET_API_KEYS, SPROCKET_JWT_JWKS or SPROCKET_TLS_CLIENT_CA: expected one of them in production; "
+    "without authentication, every caller has every permission"
 )
 _PLAINTEXT = (
-    "SPROCKET_TLS_CERTIFICATE: expected in production, or a SPROCKET_LISTEN that only this machine reaches, "
+    "SPROCKET_TLS_CERTIFICATE: expected in production, unless SPROCKET_LISTEN is a loopback address "
     "such as 127.0.0.1:50051"
 )
-_SAMPLE_DATA = "SPROCKET_ENVIRONMENT: production gets no sample data"
+_SAMPLE_DATA = "SPROCKET_ENVIRONMENT: expected development; sample data is not added in production"
 
 
 def check_database(settings: Settings) -> None:
     """Check that a command may use the database of the settings.
 
     Raises:
-        SettingsError: This is production, and it may not.
+        SettingsError: In production, the settings name no database.
     """
-    _refuse(settings, [] if settings.database_url else [_OWN_DATABASE])
+    _raise_in_production(settings, [] if settings.database_url else [_DATABASE])
 
 
 def check_sample_data(settings: Settings) -> None:
     """Check that sample data may be added.
 
     Raises:
-        SettingsError: This is production.
+        SettingsError: The environment is production.
     """
-    _refuse(settings, [_SAMPLE_DATA])
+    _raise_in_production(settings, [_SAMPLE_DATA])
 
 
 def check_serving(settings: Settings) -> None:
     """Check that a server may run with the settings.
 
     Raises:
-        SettingsError: This is production, and it may not. The text names all that is wrong.
+        SettingsError: In production, a setting is unsafe. The text names all of them.
     """
     problems = {
-        _OWN_DATABASE: settings.database_url is None,
+        _DATABASE: settings.database_url is None,
         _ANONYMOUS: not settings.authenticates,
         _PLAINTEXT: settings.tls_certificate is None and not _is_loopback(settings.listen),
     }
-    _refuse(settings, [problem for problem, is_so in problems.items() if is_so])
+    _raise_in_production(settings, [problem for problem, applies in problems.items() if applies])
 
 
-def _refuse(settings: Settings, problems: list[str]) -> None:
+def _raise_in_production(settings: Settings, problems: list[str]) -> None:
     if problems and settings.environment == "production":
         raise SettingsError("\n".join(problems))
 

@@ -1,4 +1,4 @@
-"""Every setting of the service: typed, from SPROCKET_* variables of the environment, checked once."""
+"""The settings of the service: typed, read from SPROCKET_* environment variables, and validated once."""
 
 import os
 from collections.abc import Container
@@ -14,7 +14,7 @@ from sprocket_grpc.errors import ExpectedError
 
 _FILE = "_FILE"
 
-_NEEDS = {
+_REQUIRED_TOGETHER = {
     "database_read_url": ["database_url"],
     "jwt_audience": ["jwt_issuer", "jwt_jwks"],
     "jwt_issuer": ["jwt_audience", "jwt_jwks"],
@@ -27,61 +27,61 @@ _NEEDS = {
 
 
 class SettingsError(ExpectedError):
-    """A setting is wrong or unknown. The text names it and what was expected, a line each, and no value."""
+    """A setting is invalid or unknown. The text has one line per setting: what is expected, but never the value."""
 
 
 class Settings(BaseSettings):
-    """What can be set. Each field is the variable SPROCKET_ and its name in capitals.
+    """The settings. Every field is read from the variable SPROCKET_ followed by its name in capitals.
 
-    Each SecretStr may be in a file instead: SPROCKET_DATABASE_URL_FILE is the path of one that holds the URL.
+    A SecretStr may be read from a file instead: SPROCKET_DATABASE_URL_FILE is the path of a file with the URL.
 
     Attributes:
-        api_keys: Whether callers may show an API key.
-        call_timeout_seconds: How long the server works on a call at most, whatever deadline its client gave.
-        concurrency_limit: How many calls, other than streams, the server takes on at once.
-        connection_age_seconds: After how long a connection is to be made anew, so that clients find new replicas.
-        connection_age_grace_seconds: How long calls on such a connection may go on.
-        database_prepared_statements: Whether statements are prepared, which some poolers do not know.
-        database_read_maximum_lag_seconds: How old what standbys show may be.
-        database_read_url: Standbys, for calls without side effects while they are fresh enough.
-        database_url: The PostgreSQL to use. Without it, the service runs a private one of its own.
+        api_keys: Whether callers may authenticate with an API key.
+        call_timeout_seconds: The longest duration of a call, even if the deadline of the client is later.
+        concurrency_limit: The largest number of concurrent calls, not counting streams.
+        connection_age_seconds: The age after which the server closes a connection, so that clients find new replicas.
+        connection_age_grace_seconds: The time that calls on such a connection have to finish.
+        database_prepared_statements: Whether to prepare statements, which some poolers do not support.
+        database_read_maximum_lag_seconds: The largest replication lag of standbys that are read from.
+        database_read_url: Standbys for calls without side effects, used while their lag is small enough.
+        database_url: The PostgreSQL to use. By default, the service runs an embedded PostgreSQL.
         database_wait_seconds: How long to wait at the start for the database to answer.
-        drain_seconds: How long after SIGTERM calls are still taken, so that those who send them can find out.
-            Without it: 5 in production, and none elsewhere.
-        embedded_directory: Where the private PostgreSQL keeps its data between runs.
-        embedded_binaries: Where the programs of the private PostgreSQL are, such as initdb.
-        environment: In production, what is convenient and not safe is refused.
-        follow_progress_seconds: How long a stream that follows a chart is silent at most when nothing happens.
-        follow_tick_seconds: How often the charts that are followed are looked at for new entries; at least twice in
+        drain_seconds: How long the server accepts calls after SIGTERM, so that load balancers notice that it stops.
+            By default, 5 in production and 0 in development.
+        embedded_directory: The directory in which the embedded PostgreSQL keeps its data between runs.
+        embedded_binaries: The directory of the programs of the embedded PostgreSQL, such as initdb.
+        environment: `production` rejects settings that are convenient but unsafe.
+        follow_progress_seconds: The longest time without a response on a stream that follows a chart.
+        follow_tick_seconds: The interval at which followed charts are polled for new entries, at most half of
             `follow_progress_seconds`.
-        health_interval_seconds: How often the database is asked whether it is well.
-        health_listen: A second address, without TLS, that answers for the health of the server and for nothing else.
-        jwt_audience: The `aud` that bearer tokens must be meant for.
-        jwt_issuer: The `iss` that bearer tokens must come from.
-        jwt_jwks: The public keys of that issuer: a file, or an https URL.
-        listen: The address to serve on. Port 0 takes a free one.
-        log_format: How log lines look; auto is text on a terminal and json elsewhere.
-        log_level: How much to log.
-        message_bytes_maximum: How large a request may be.
-        metrics_listen: The address where Prometheus reads the metrics. Without it, nowhere.
-        otlp_endpoint: The URL of the collector that traces and metrics are sent to. Without it, nowhere.
-        page_size_default: How many resources a List returns when the request does not say.
-        page_size_maximum: How many it returns at most.
-        page_token_keys: Secrets that seal page and resume tokens, shared by all replicas, with commas between. The
-            first seals, all open. Without any, a key in the database does.
-        pool_size: How many connections to the database to keep at most.
-        pool_timeout_seconds: How long a request waits for one of them.
-        rate_limit: How many calls each caller may make, such as `100/second`. Without it, as many as it likes.
-        rate_limit_storage: The Redis where replicas count them together. Without it, each replica counts for itself.
-        reflection: Whether reflection is served. Without it: in development only.
-        request_id_hours: How long a request with a request_id is remembered.
-        shutdown_grace_seconds: How long calls in flight may go on after SIGTERM.
-        stream_limit: How many streams the server takes on at once.
-        tls_certificate: The certificate of the server and those between it and a root, in PEM. Turns TLS on.
-        tls_client_ca: The roots of the certificates that every client must show then, in PEM.
-        tls_client_rights: What clients may do by the identities in their certificates.
+        health_interval_seconds: The interval between health checks of the database.
+        health_listen: The address of a second listener, without TLS, that serves only health checks.
+        jwt_audience: The `aud` claim that bearer tokens must have.
+        jwt_issuer: The `iss` claim that bearer tokens must have.
+        jwt_jwks: The public keys of the issuer: a file, or an https URL.
+        listen: The address to serve on. Port 0 selects a free port.
+        log_format: The format of log lines. `auto` is text on a terminal and JSON elsewhere.
+        log_level: The lowest level that is logged.
+        message_bytes_maximum: The largest request in bytes.
+        metrics_listen: The address where Prometheus scrapes the metrics. By default, metrics are not served.
+        otlp_endpoint: The URL of the collector to which traces and metrics are sent. By default, nothing is sent.
+        page_size_default: The number of resources that a List returns if the request has no page_size.
+        page_size_maximum: The largest number of resources that a List returns.
+        page_token_keys: Secrets that encrypt and authenticate page and resume tokens, shared by all replicas and
+            separated by commas. The first one encrypts, all of them decrypt. By default, a key in the database is used.
+        pool_size: The largest number of connections to the database.
+        pool_timeout_seconds: How long a request waits for a connection from the pool.
+        rate_limit: The rate limit per caller, such as `100/second`. By default, there is no limit.
+        rate_limit_storage: The Redis in which all replicas count calls together. By default, each replica counts alone.
+        reflection: Whether reflection is served. By default, only in development.
+        request_id_hours: How long request_ids are kept.
+        shutdown_grace_seconds: How long calls in flight may take to finish after draining.
+        stream_limit: The largest number of concurrent streams.
+        tls_certificate: The certificate chain of the server, in PEM. Turns TLS on.
+        tls_client_ca: The root certificates for client certificates, in PEM. Makes client certificates mandatory.
+        tls_client_rights: The permissions of clients, by the identities in their certificates.
         tls_key: The private key of the server's certificate, in PEM.
-        trace_sample_ratio: Which share of the calls is traced of those whose caller did not decide.
+        trace_sample_ratio: The share of calls to trace among those whose caller did not decide.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, hide_input_in_errors=True)
@@ -100,7 +100,7 @@ class Settings(BaseSettings):
     embedded_directory: Path | None = None
     embedded_binaries: Path | None = None
     environment: Literal["development", "production"] = "development"
-    # Less than the contract promises (15 s and 250 ms), for the time that it takes to read and send.
+    # Less than the contract promises (15 s and 250 ms), to leave time for reading and sending.
     follow_progress_seconds: float = Field(default=10, gt=0, le=3600, allow_inf_nan=False)
     follow_tick_seconds: float = Field(default=0.2, gt=0, le=60, allow_inf_nan=False)
     health_interval_seconds: float = Field(default=5, gt=0, le=3600, allow_inf_nan=False)
@@ -114,7 +114,7 @@ class Settings(BaseSettings):
     message_bytes_maximum: int = Field(default=4 << 20, ge=1024, le=64 << 20)
     metrics_listen: Annotated[str, AfterValidator(validators.address)] | None = None
     otlp_endpoint: Annotated[str, AfterValidator(validators.collector_url)] | None = None
-    # A location has at most 2.9 kB on the wire, so that 1,000 of them fit into the 4 MiB that clients receive.
+    # A location has at most 2.9 kB on the wire, so 1,000 of them fit into the 4 MiB that clients accept by default.
     page_size_default: int = Field(default=50, ge=1, le=1000)
     page_size_maximum: int = Field(default=1000, ge=1, le=1000)
     page_token_keys: Annotated[SecretStr, AfterValidator(validators.page_token_keys)] | None = None
@@ -130,20 +130,20 @@ class Settings(BaseSettings):
     tls_client_ca: Path | None = None
     tls_client_rights: Annotated[dict[str, str], NoDecode, BeforeValidator(validators.client_rights)] | None = None
     tls_key: Path | None = None
-    # A traced call costs a third more CPU: all of them would cost more than all else that is seen together.
+    # A traced call costs a third more CPU. Tracing every call would cost more than all other telemetry together.
     trace_sample_ratio: float = Field(default=0.05, ge=0, le=1, allow_inf_nan=False)
 
     @model_validator(mode="after")
-    def _the_default_page_is_not_over_the_largest(self) -> Self:
+    def _check_page_sizes(self) -> Self:
         if self.page_size_default > self.page_size_maximum:
             raise ValueError(f"{PREFIX}PAGE_SIZE_DEFAULT: expected at most {PREFIX}PAGE_SIZE_MAXIMUM")
         return self
 
     @model_validator(mode="after")
-    def _what_belongs_together_is_complete(self) -> Self:
+    def _check_required_together(self) -> Self:
         lines = [
-            f"{PREFIX}{missing.upper()}: expected beside {PREFIX}{given.upper()}"
-            for given, needed in _NEEDS.items()
+            f"{PREFIX}{missing.upper()}: expected together with {PREFIX}{given.upper()}"
+            for given, needed in _REQUIRED_TOGETHER.items()
             for missing in needed
             if getattr(self, given) is not None and getattr(self, missing) is None
         ]
@@ -153,12 +153,12 @@ class Settings(BaseSettings):
 
     @property
     def authenticates(self) -> bool:
-        """Whether callers have to say who they are."""
+        """Whether callers must authenticate."""
         return self.api_keys or self.jwt_jwks is not None or self.tls_client_ca is not None
 
     @property
     def drains_seconds(self) -> float:
-        """How long after SIGTERM calls are still taken."""
+        """How long the server accepts calls after SIGTERM."""
         default = 5 if self.environment == "production" else 0
         return default if self.drain_seconds is None else self.drain_seconds
 
@@ -169,10 +169,10 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Read the settings from the environment of the process.
+    """Return the settings from the environment of the process.
 
     Raises:
-        SettingsError: One of them is wrong, or is not known.
+        SettingsError: A setting is invalid or unknown.
     """
     fields = [*Settings.model_fields, *(secret + _FILE for secret in SECRETS)]
     problems = unknown_variables(PREFIX, [*(PREFIX + name.upper() for name in fields), *CLIENT_VARIABLES])
@@ -197,23 +197,23 @@ def _is_secret(annotation: object) -> bool:
 
 
 SECRETS = [name for name, field in Settings.model_fields.items() if _is_secret(field.annotation)]
-"""The settings that may be in a file, which is how orchestrators hand secrets to a process and to nobody else."""
+"""The settings that may be read from a file, as orchestrators provide secrets."""
 
 
 def _read_secret(name: str) -> dict[str, str]:
-    """Return the setting as the file has it that is named for it, or nothing if none is."""
+    """Return a setting from the file that its _FILE variable names; empty if the variable is not set."""
     variable, file_variable = PREFIX + name.upper(), PREFIX + name.upper() + _FILE
     path = os.environ.get(file_variable)
     if not path:
         return {}
     if os.environ.get(variable):
-        raise SettingsError(f"{file_variable}: expected without {variable}, which is set too")
+        raise SettingsError(f"{file_variable}: expected only one of this and {variable}, but both are set")
     try:
         return {name: Path(path).read_text(encoding="utf-8").rstrip("\r\n")}
-    except OSError as error:  # the path is not shown: it may be the secret itself, given to the wrong setting
-        raise SettingsError(f"{file_variable}: expected the path of a file to read: {error.strerror}") from None
-    except UnicodeDecodeError:  # its text holds a part of the file
-        raise SettingsError(f"{file_variable}: expected the path of a text in UTF-8") from None
+    except OSError as error:  # without the path, which may be the secret itself, set by mistake
+        raise SettingsError(f"{file_variable}: expected the path of a readable file: {error.strerror}") from None
+    except UnicodeDecodeError:  # its text contains a part of the file
+        raise SettingsError(f"{file_variable}: expected the path of a text file in UTF-8") from None
 
 
 def _describe(location: tuple[int | str, ...], message: str, from_files: Container[str]) -> str:

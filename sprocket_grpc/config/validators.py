@@ -1,4 +1,4 @@
-"""What single settings may be. Each of these returns the value, or raises ValueError with what was expected."""
+"""Validators for single settings. Each returns the value, or raises ValueError with what is expected."""
 
 import re
 from contextlib import suppress
@@ -13,11 +13,11 @@ _SHORTEST_KEY = 32
 
 _ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:/]+):(?P<port>\d{1,5})")
 
-_RIGHTS = ("read", "write", "admin")
+_PERMISSIONS = ("read", "write", "admin")
 
 
 def address(value: str) -> str:
-    """Check an address to listen on."""
+    """Return an address to listen on."""
     match = _ADDRESS.fullmatch(value)
     if not match or int(match["port"]) > 65535:
         raise ValueError("expected HOST:PORT, such as 127.0.0.1:50051 or [::1]:50051")
@@ -25,45 +25,47 @@ def address(value: str) -> str:
 
 
 def postgresql_url(value: SecretStr) -> SecretStr:
-    """Check the URL of a database, and name the driver in it."""
+    """Return the URL of a database with its driver."""
     with suppress(ValueError):
         return SecretStr(normalise(value.get_secret_value()))
     raise ValueError("expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
 
 
 def page_token_keys(value: SecretStr) -> SecretStr:
-    """Check secrets with commas between."""
+    """Return secrets that are separated by commas."""
     if any(len(key) < _SHORTEST_KEY for key in value.get_secret_value().split(",")):
-        raise ValueError(f"expected secrets of {_SHORTEST_KEY} characters or more each, with commas between")
+        raise ValueError(f"expected secrets of at least {_SHORTEST_KEY} characters, separated by commas")
     return value
 
 
 def collector_url(value: str) -> str:
-    """Check the URL of an OTLP collector."""
-    scheme, _, place = value.partition("://")
-    if scheme not in {"http", "https"} or not _ADDRESS.fullmatch(place):
+    """Return the URL of an OTLP collector."""
+    scheme, _, host_and_port = value.partition("://")
+    if scheme not in {"http", "https"} or not _ADDRESS.fullmatch(host_and_port):
         raise ValueError("expected http://HOST:PORT, or https:// for TLS")
     return value
 
 
 def key_source(value: str) -> str:
-    """Check where the public keys of an issuer come from: what is changed on the way would let anyone in."""
+    """Return the source of an issuer's public keys. It must be trusted: replaced keys would admit any caller."""
     if "://" in value and not re.fullmatch(r"https://[^\s/]\S*", value):
         raise ValueError("expected the path of a file, or an https URL")
     return value
 
 
 def client_rights(value: object) -> dict[str, str]:
-    """Read IDENTITY=RIGHT;IDENTITY=RIGHT. Identities are often URIs, which may hold commas and equal signs."""
+    """Parse IDENTITY=RIGHT;IDENTITY=RIGHT. Identities are often URIs, which may contain commas and equal signs."""
     pairs = [pair.rpartition("=") for pair in str(value).split(";")]
     rights = {identity.strip(): right.strip() for identity, _, right in pairs}
-    if len(rights) < len(pairs) or "" in rights or not set(rights.values()) <= set(_RIGHTS):
-        raise ValueError("expected IDENTITY=RIGHT;IDENTITY=RIGHT, each identity once and with read, write or admin")
+    if len(rights) < len(pairs) or "" in rights or not set(rights.values()) <= set(_PERMISSIONS):
+        raise ValueError(
+            "expected IDENTITY=RIGHT;IDENTITY=RIGHT with distinct identities, and read, write or admin as RIGHT"
+        )
     return rights
 
 
 def rate(value: str) -> str:
-    """Check how many calls a caller may make in which time."""
+    """Return the rate limit of a caller."""
     with suppress(ValueError):
         [limit] = limits.parse_many(value)
         if limit.amount > 0:
@@ -72,8 +74,8 @@ def rate(value: str) -> str:
 
 
 def redis_url(value: SecretStr) -> SecretStr:
-    """Check the URL of a Redis."""
-    with suppress(ValueError):  # the port is none
+    """Return the URL of a Redis."""
+    with suppress(ValueError):  # the port is not a number
         url = urlsplit(value.get_secret_value())
         if url.scheme in {"redis", "rediss"} and url.hostname and url.port != 0:
             return value

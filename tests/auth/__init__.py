@@ -1,1 +1,1 @@
-"""Callers: API keys, tokens, and what each may do."""
+"""Authentication with API keys and tokens, and permissions."""

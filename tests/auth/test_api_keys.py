@@ -1,4 +1,4 @@
-"""API keys: made, shown once, listed, expired, revoked; and request ids, which belong to their callers."""
+"""API keys: creation, listing, expiry and revocation; and request_ids, which are separate for every caller."""
 
 import asyncio
 import re
@@ -28,7 +28,7 @@ UNAUTHENTICATED = (grpc.StatusCode.UNAUTHENTICATED, "ERROR_REASON_UNAUTHENTICATE
 
 @pytest.fixture
 async def guarded(database_url: str) -> AsyncIterator[Service]:
-    """A server that wants API keys."""
+    """A server that requires API keys."""
     async with running_service(database_url, Settings(api_keys=True)) as running:
         yield running
 
@@ -57,7 +57,7 @@ async def test_a_key_is_made_used_listed_and_revoked(guarded: Service, database_
     assert key.rpartition("_")[2] not in listed + made.errors
     revoked = await asyncio.to_thread(run, "api-key", "revoke", listed.split()[0], database_url=database_url)
     assert revoked.status == 0
-    await asyncio.sleep(keys.CACHE_SECONDS)  # what the contract of the command gives the servers
+    await asyncio.sleep(keys.CACHE_SECONDS)  # the time after which every server rejects a revoked key
     with refuses(*UNAUTHENTICATED):
         await list_locations(guarded, bearer(key))
     assert " revoked " in (await asyncio.to_thread(run, "api-key", "list", database_url=database_url)).output
@@ -76,7 +76,7 @@ async def test_a_key_is_made_used_listed_and_revoked(guarded: Service, database_
         (("revoke", str(uuid.UUID(int=1))), 1),
     ],
 )
-def test_what_makes_no_sense_is_told(database_url: str, arguments: tuple[str, ...], status: int) -> None:
+def test_invalid_arguments_are_reported(database_url: str, arguments: tuple[str, ...], status: int) -> None:
     finished = run("api-key", *arguments, database_url=database_url)
     assert finished.status == status
     assert "Error: " in finished.errors
@@ -90,7 +90,7 @@ def test_no_secret_is_in_the_database(database_url: str) -> None:
     assert secret not in str(row)
 
 
-# What servers know.
+# Authentication.
 
 
 async def test_an_expired_key_is_refused(guarded: Service, database_url: str) -> None:
@@ -100,7 +100,7 @@ async def test_an_expired_key_is_refused(guarded: Service, database_url: str) ->
         await list_locations(guarded, bearer(made.text))
 
 
-async def test_many_calls_look_a_key_up_once_and_a_revoked_one_again_in_time(
+async def test_concurrent_calls_share_one_look_up_and_a_revoked_key_is_noticed_when_the_cache_expires(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked_up, clock, read = [], [0.0], api_key.read
@@ -120,16 +120,16 @@ async def test_many_calls_look_a_key_up_once_and_a_revoked_one_again_in_time(
     await database.close()
 
 
-async def test_a_database_that_is_away_is_not_taken_for_a_bad_key(guarded: Service, database_url: str) -> None:
+async def test_an_unavailable_database_is_not_reported_as_an_invalid_key(guarded: Service, database_url: str) -> None:
     made = create_key(database_url, "read")
     change(database_url, "ALTER TABLE api_key RENAME TO gone")
     with refuses(grpc.StatusCode.UNAVAILABLE, "ERROR_REASON_DATABASE_UNAVAILABLE"):
         await list_locations(guarded, bearer(made.text))
     change(database_url, "ALTER TABLE gone RENAME TO api_key")
-    await list_locations(guarded, bearer(made.text))  # the failure is not remembered
+    await list_locations(guarded, bearer(made.text))  # the failure is not cached
 
 
-async def test_the_last_use_is_kept_once_a_minute(database_url: str) -> None:
+async def test_the_last_use_is_recorded_once_a_minute(database_url: str) -> None:
     database, made = Database(database_url), create_key(database_url, "read")
     known = ApiKeys(database)
     uses = []
@@ -156,7 +156,7 @@ async def test_strangers_who_try_ids_fill_no_memory(database_url: str, monkeypat
 # Request ids.
 
 
-async def test_the_request_id_of_another_caller_is_like_a_new_one(guarded: Service, database_url: str) -> None:
+async def test_the_request_id_of_another_caller_counts_as_a_new_one(guarded: Service, database_url: str) -> None:
     callers = [bearer(create_key(database_url, "write", name=name).text) for name in ("one", "two")]
     request = CreateLocationRequest(location=location(), request_id=str(uuid.uuid4()))
     answers = [await guarded.locations.CreateLocation(request, metadata=each) for each in (*callers, *callers)]

@@ -1,4 +1,4 @@
-"""Bearer tokens of an issuer: which hold, what they grant, and how its keys change."""
+"""Bearer tokens of an issuer: which are valid, what they grant, and how its keys change."""
 
 import asyncio
 import base64
@@ -54,7 +54,7 @@ def published(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def guarded(database_url: str, published: Path) -> AsyncIterator[Service]:
-    """A server that wants tokens."""
+    """A server that requires tokens."""
     settings = Settings(jwt_jwks=str(published), jwt_issuer=ISSUER, jwt_audience=AUDIENCE)
     async with running_service(database_url, settings) as running:
         yield running
@@ -69,7 +69,7 @@ async def write(service: Service, token: str) -> None:
 
 
 @pytest.mark.parametrize("algorithm", KEYS)
-async def test_a_token_holds_under_each_algorithm_with_a_public_key(guarded: Service, algorithm: str) -> None:
+async def test_a_token_is_valid_with_every_algorithm_that_has_a_public_key(guarded: Service, algorithm: str) -> None:
     await read(guarded, KEYS[algorithm].token())
 
 
@@ -84,14 +84,12 @@ async def test_a_token_holds_under_each_algorithm_with_a_public_key(guarded: Ser
     ],
     ids=["a text", "a list", "scope as a list", "scp as a text", "several audiences"],
 )
-async def test_a_token_grants_what_its_issuer_says(guarded: Service, claims: dict[str, Any]) -> None:
+async def test_a_token_grants_its_scopes(guarded: Service, claims: dict[str, Any]) -> None:
     await write(guarded, KEY.token(**claims))
 
 
 @pytest.mark.parametrize(("claim", "seconds"), [("nbf", 20), ("exp", -1)], ids=["ahead", "behind"])
-async def test_a_token_of_an_issuer_whose_clock_is_a_little_off_is_taken(
-    guarded: Service, claim: str, seconds: int
-) -> None:
+async def test_a_small_clock_skew_of_the_issuer_is_tolerated(guarded: Service, claim: str, seconds: int) -> None:
     claims: dict[str, Any] = {claim: int(time.time()) + seconds}
     await write(guarded, KEY.token(**claims))
 
@@ -99,13 +97,13 @@ async def test_a_token_of_an_issuer_whose_clock_is_a_little_off_is_taken(
 @pytest.mark.parametrize(
     "scope", ["", "openid", "write", "sprocket.writer", "SPROCKET.WRITE", 7, [["sprocket.write"]], None]
 )
-async def test_what_grants_nothing_of_ours_permits_nothing(guarded: Service, scope: object) -> None:
+async def test_a_scope_that_is_not_ours_grants_no_permission(guarded: Service, scope: object) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await read(guarded, KEY.token(scope=scope))
     assert raised.value.code() in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED)
 
 
-async def test_a_token_to_read_does_not_write(guarded: Service) -> None:
+async def test_a_token_with_read_permission_cannot_write(guarded: Service) -> None:
     await read(guarded, KEY.token(scope="sprocket.read"))
     with refuses(*PERMISSION_DENIED):
         await write(guarded, KEY.token(scope="sprocket.read"))
@@ -116,7 +114,7 @@ def encoded(content: bytes) -> str:
 
 
 def with_header(**header: str) -> str:
-    """Return the two parts of a token that come before its signature."""
+    """Return the header and the payload of a token, which precede its signature."""
     return ".".join(encoded(json.dumps(each).encode()) for each in (header, jwt_payload()))
 
 
@@ -125,7 +123,7 @@ def unsigned() -> str:
 
 
 def signed_with_the_public_key() -> str:
-    """Sign with what everyone knows, as if it were a shared secret."""
+    """Return a token that is signed with the public key as if it were a shared secret."""
     form = (serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     signed = with_header(alg="HS256", kid="RS256")
     digest = hmac.digest(KEYS["RS256"].private.public_key().public_bytes(*form), signed.encode(), "sha256")
@@ -140,20 +138,20 @@ WRONG: dict[str, Callable[[], str]] = {
     "another issuer": lambda: KEY.token(iss="https://login.example"),
     "another audience": lambda: KEY.token(aud="sprockets"),
     "expired": lambda: KEY.token(exp=LONG_AGO),
-    "not yet": lambda: KEY.token(nbf=FAR_AHEAD),
+    "not yet valid": lambda: KEY.token(nbf=FAR_AHEAD),
     "no issuer": lambda: KEY.token("iss"),
     "no audience": lambda: KEY.token("aud"),
-    "no end": lambda: KEY.token("exp"),
-    "nobody": lambda: KEY.token("sub"),
-    "an empty name": lambda: KEY.token(sub=""),
-    "a name that is no text": lambda: KEY.token(sub="a\nb"),
-    "an endless end": lambda: KEY.token(exp=float("inf")),
+    "no expiry": lambda: KEY.token("exp"),
+    "no subject": lambda: KEY.token("sub"),
+    "an empty subject": lambda: KEY.token(sub=""),
+    "a subject with a control character": lambda: KEY.token(sub="a\nb"),
+    "an infinite expiry": lambda: KEY.token(exp=float("inf")),
     "an unknown key": lambda: signing_key("ES256", "unknown").token(),
     "another key of the same id": lambda: signing_key("ES256", "ES256").token(),
     "the key of another algorithm": lambda: signing_key("RS256", "ES256").token(),
     "no signature": unsigned,
     "a signature with the public key": signed_with_the_public_key,
-    "what is critical and unknown": lambda: KEY.token(headers={"crit": ["new"], "new": 1}),
+    "an unknown critical header": lambda: KEY.token(headers={"crit": ["new"], "new": 1}),
     "a deep header": lambda: encoded(b"[" * 3000) + ".e30.e30",
     "a changed claim": lambda: ".".join(
         [*KEY.token().split(".")[:1], KEY.token(sub="eve").split(".")[1], KEY.token().split(".")[2]]
@@ -178,12 +176,12 @@ def tokens_of(source: str, clock: list[float]) -> WebTokens:
     return WebTokens(KeySet(source, lambda: clock[0]), ISSUER, AUDIENCE)
 
 
-async def test_a_new_key_is_found_when_it_is_used_and_an_old_one_is_forgotten(published: Path) -> None:
+async def test_a_new_key_is_loaded_when_it_is_used_and_an_old_one_is_dropped(published: Path) -> None:
     clock, new = [0.0], signing_key("ES256", "new")
     tokens = tokens_of(str(published), clock)
     assert await tokens.identify(KEY.token())
     publish(published, key_set(new))
-    assert await tokens.identify(new.token()) is None  # the issuer was asked a moment ago
+    assert await tokens.identify(new.token()) is None  # the last refresh was too recent
     clock[0] += SHORTEST_REFRESH_SECONDS
     assert await tokens.identify(new.token())
     assert await tokens.identify(KEY.token()) is None
@@ -192,7 +190,7 @@ async def test_a_new_key_is_found_when_it_is_used_and_an_old_one_is_forgotten(pu
 @pytest.mark.parametrize(
     "content", ["", "[]", "{}", '{"keys": []}', '{"keys": [{"kty": "oct", "k": "AAAA"}, 7]}', "\x00"]
 )
-async def test_keys_that_cannot_be_read_leave_the_last_good_ones(published: Path, content: str) -> None:
+async def test_the_last_valid_keys_stay_in_use_if_new_ones_cannot_be_read(published: Path, content: str) -> None:
     clock = [0.0]
     tokens = tokens_of(str(published), clock)
     assert await tokens.identify(KEY.token())
@@ -204,10 +202,10 @@ async def test_keys_that_cannot_be_read_leave_the_last_good_ones(published: Path
 
 @contextmanager
 def issuer(directory: Path, pages: dict[str, tuple[int, str]], asked: list[str]) -> Iterator[str]:
-    """Publish pages by https on this machine, and give the URL."""
+    """Serve pages with https on this machine, and yield the URL."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # its name
+        def do_GET(self) -> None:  # the name is fixed
             asked.append(self.path)
             status, content = pages[self.path]
             self.send_response(status)
@@ -216,7 +214,7 @@ def issuer(directory: Path, pages: dict[str, tuple[int, str]], asked: list[str])
             self.wfile.write(content.encode())
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     root = certificate("root")
     (directory / "ca.crt").write_bytes(root.pem)
@@ -232,7 +230,9 @@ def issuer(directory: Path, pages: dict[str, tuple[int, str]], asked: list[str])
         thread.join()
 
 
-async def test_keys_are_fetched_by_https_once_for_all_who_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_concurrent_calls_share_one_https_request_for_the_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.crt"))
     asked: list[str] = []
     with issuer(tmp_path, {"/keys": (200, key_set(KEY))}, asked) as url:

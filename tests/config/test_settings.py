@@ -1,4 +1,4 @@
-"""The settings: what they are by default, what they may be, and how a wrong one is told."""
+"""The settings: defaults, accepted values, and the errors of invalid ones."""
 
 import traceback
 
@@ -12,7 +12,7 @@ from tests.support.setting_values import ACCEPTED, BESIDE, DEFAULTS, REFUSED, SE
 
 pytestmark = pytest.mark.usefixtures("nothing_is_set")
 
-# What Kubernetes sets for a Service of the namespace, with the values it gives them (kubernetes.io, "Service").
+# The variables that Kubernetes sets for a Service in the namespace (kubernetes.io, "Service").
 SERVICE_LINKS = {
     "SERVICE_HOST": "10.0.0.11",
     "SERVICE_PORT": "50051",
@@ -28,23 +28,23 @@ SERVICE_LINKS = {
 
 
 def pairs(table: dict[str, list[str]]) -> list[tuple[str, str]]:
-    """Make the parameters of a test from a table of settings and their values."""
+    """Return the parameters of a test from a table of settings and their values."""
     return [(name, value) for name, values in table.items() for value in values]
 
 
-# What is accepted.
+# Accepted values.
 
 
 def test_every_setting_has_its_documented_default() -> None:
     assert load_settings().model_dump() == DEFAULTS
 
 
-def test_every_setting_is_tried_here() -> None:
+def test_every_setting_is_covered_here() -> None:
     assert {name.lower() for name in ACCEPTED} == DEFAULTS.keys() - {"database_url"}
 
 
 @pytest.mark.parametrize(("name", "value"), pairs({name: list(values) for name, values in ACCEPTED.items()}))
-def test_a_value_within_the_bounds_is_taken(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_a_value_within_the_bounds_is_accepted(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     for each, set_to in (BESIDE.get(name, {}) | {name: value}).items():
         monkeypatch.setenv(f"SPROCKET_{each}", set_to)
     assert getattr(load_settings(), name.lower()) == ACCEPTED[name][value]
@@ -57,7 +57,7 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch, name
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
-def test_every_common_scheme_of_a_database_url_is_taken(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+def test_every_common_scheme_of_a_database_url_is_accepted(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
     monkeypatch.setenv("SPROCKET_DATABASE_URL", URL.replace("postgresql", scheme))
     url = load_settings().database_url
     assert url
@@ -73,7 +73,7 @@ def test_every_common_scheme_of_a_database_url_is_taken(monkeypatch: pytest.Monk
     ],
     ids=["as libpq", "as SQLAlchemy", "as psycopg"],
 )
-def test_several_hosts_may_be_named_in_all_common_ways(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+def test_several_hosts_are_accepted_in_all_common_forms(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
     monkeypatch.setenv("SPROCKET_DATABASE_URL", f"postgresql://{given.format(SECRET)}")
     url = load_settings().database_url
     assert url
@@ -87,19 +87,19 @@ def test_several_hosts_may_be_named_in_all_common_ways(monkeypatch: pytest.Monke
     ]
 
 
-def test_of_several_hosts_the_one_that_can_be_written_to_is_used_unless_the_url_says_otherwise() -> None:
+def test_with_several_hosts_the_primary_is_used_unless_the_url_says_otherwise() -> None:
     two = normalise("postgresql://a.example,b.example/sprockets")
     assert connect_arguments(two)["target_session_attrs"] == "read-write"
     assert "target_session_attrs" not in connect_arguments(f"{two}&target_session_attrs=any")
     assert "target_session_attrs" not in connect_arguments("postgresql+psycopg://a.example/sprockets")
 
 
-def test_what_a_url_says_of_connections_counts() -> None:
+def test_connection_parameters_in_the_url_override_the_defaults() -> None:
     assert connect_arguments("postgresql+psycopg://a.example/sprockets")["connect_timeout"] == 5
     assert "connect_timeout" not in connect_arguments("postgresql+psycopg://a.example/sprockets?connect_timeout=9")
 
 
-def test_the_variables_of_clients_do_not_disturb_a_server_but_a_misspelt_one_is_refused(
+def test_a_server_ignores_client_variables_but_refuses_a_misspelt_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in CLIENT_VARIABLES:
@@ -110,17 +110,17 @@ def test_the_variables_of_clients_do_not_disturb_a_server_but_a_misspelt_one_is_
 
 
 @pytest.mark.parametrize("service", ["SPROCKET", "SPROCKET_GRPC", "SPROCKET_GRPC_V2"])
-def test_the_service_links_of_kubernetes_are_no_settings(monkeypatch: pytest.MonkeyPatch, service: str) -> None:
+def test_the_service_links_of_kubernetes_are_ignored(monkeypatch: pytest.MonkeyPatch, service: str) -> None:
     for name, value in SERVICE_LINKS.items():
         monkeypatch.setenv(f"{service}_{name}", value)
     assert load_settings().model_dump() == DEFAULTS
 
 
-# What is refused.
+# Refused values.
 
 
 @pytest.mark.parametrize(("name", "value"), pairs(REFUSED))
-def test_a_wrong_value_is_refused_by_name_with_what_was_expected(
+def test_an_invalid_value_is_refused_with_the_name_and_what_is_expected(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(f"SPROCKET_{name}", value)
@@ -143,7 +143,7 @@ def test_a_default_page_over_the_largest_is_refused(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("name", BESIDE)
-def test_half_of_what_belongs_together_is_refused_with_the_name_of_the_other(
+def test_a_setting_without_those_it_requires_is_refused_with_their_names(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv(f"SPROCKET_{name}", next(iter(ACCEPTED[name])))
@@ -152,10 +152,10 @@ def test_half_of_what_belongs_together_is_refused_with_the_name_of_the_other(
     for line in lines:
         missing, _, rest = line.removeprefix("SPROCKET_").partition(":")
         assert missing in BESIDE[name]
-        assert rest == f" expected beside SPROCKET_{name}"
+        assert rest == f" expected together with SPROCKET_{name}"
 
 
-def test_reflection_is_for_development_unless_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reflection_is_on_in_development_only_unless_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings().reflects
     monkeypatch.setenv("SPROCKET_ENVIRONMENT", "production")
     assert not load_settings().reflects
@@ -185,7 +185,7 @@ def test_a_port_that_a_person_set_is_not_taken_for_a_service_link(monkeypatch: p
     assert refusal()[0].startswith(f"{name}: there is no such setting")
 
 
-def test_everything_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_invalid_settings_are_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("POOL_SIZE", "LISTEN", "DATABASE_URL", "POOL_SISE", "LOG_LEVL"):
         monkeypatch.setenv(f"SPROCKET_{name}", SECRET)
     names = sorted(line.partition(":")[0].removeprefix("SPROCKET_") for line in refusal())
@@ -223,6 +223,6 @@ def test_everything_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatc
         "more ports than hosts",
     ],
 )
-def test_a_wrong_database_url_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_an_invalid_database_url_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("SPROCKET_DATABASE_URL", url)
     assert refusal() == ["SPROCKET_DATABASE_URL: expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE"]

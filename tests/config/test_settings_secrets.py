@@ -1,4 +1,4 @@
-"""Settings that are secret: they may be in files, and nothing gives them away."""
+"""Secret settings: they can be read from files, and are never shown."""
 
 import traceback
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.support.setting_values import SECRET, URL, refusal, set_beside
 
 pytestmark = pytest.mark.usefixtures("nothing_is_set")
 
-# What is right for each secret, and could be none of the others.
+# A valid and unique value for each secret.
 SECRET_VALUES = {
     "database_read_url": f"postgresql+psycopg://someone:{SECRET}@standby.example/sprockets",
     "database_url": f"postgresql+psycopg://someone:{SECRET}@db.example:5432/sprockets",
@@ -22,13 +22,13 @@ SECRET_VALUES = {
 
 
 def put_into_file(monkeypatch: pytest.MonkeyPatch, directory: Path, name: str, content: str | bytes) -> None:
-    """Put a secret into a file, and name the file in the environment."""
+    """Write a secret to a file, and set the environment variable that names the file."""
     file = directory / name
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
     monkeypatch.setenv(f"SPROCKET_{name.upper()}_FILE", str(file))
 
 
-def test_every_secret_may_be_in_a_file() -> None:
+def test_every_secret_can_be_in_a_file() -> None:
     secrets = [name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)]
     assert secrets
     assert secrets == SECRETS
@@ -36,7 +36,7 @@ def test_every_secret_may_be_in_a_file() -> None:
 
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"], ids=["no newline", "newline", "newline of Windows"])
 @pytest.mark.parametrize("name", SECRETS)
-def test_a_secret_is_read_from_the_file_that_is_named_without_the_newline_at_its_end(
+def test_a_secret_is_read_from_a_file_without_the_newline_at_its_end(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, end: str
 ) -> None:
     set_beside(monkeypatch, name)
@@ -45,14 +45,14 @@ def test_a_secret_is_read_from_the_file_that_is_named_without_the_newline_at_its
 
 
 @pytest.mark.parametrize("name", SECRETS)
-def test_a_secret_given_twice_is_refused_with_both_names(
+def test_a_secret_that_is_set_twice_is_refused_with_both_names(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
     set_beside(monkeypatch, name)
     put_into_file(monkeypatch, tmp_path, name, SECRET_VALUES[name])
     monkeypatch.setenv(f"SPROCKET_{name.upper()}", SECRET_VALUES[name])
     variable = f"SPROCKET_{name.upper()}"
-    assert refusal() == [f"{variable}_FILE: expected without {variable}, which is set too"]
+    assert refusal() == [f"{variable}_FILE: expected only one of this and {variable}, but both are set"]
 
 
 def test_an_empty_variable_beside_the_name_of_a_file_counts_as_unset(
@@ -67,13 +67,13 @@ def test_an_empty_variable_beside_the_name_of_a_file_counts_as_unset(
 
 
 @pytest.mark.parametrize("name", SECRETS)
-def test_a_file_that_cannot_be_read_is_refused_by_name_and_its_path_is_not_told(
+def test_an_unreadable_file_is_refused_by_the_name_of_the_setting_without_the_path(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv(f"SPROCKET_{name.upper()}_FILE", SECRET)  # the secret itself, by mistake
     with pytest.raises(SettingsError) as raised:
         load_settings()
-    assert str(raised.value).startswith(f"SPROCKET_{name.upper()}_FILE: expected the path of a file to read: No such")
+    assert str(raised.value).startswith(f"SPROCKET_{name.upper()}_FILE: expected the path of a readable file: No such")
     assert SECRET not in "".join(traceback.format_exception(raised.value))
 
 
@@ -85,24 +85,24 @@ def test_a_wrong_content_is_refused_by_the_name_of_the_setting_and_not_told(
         put_into_file(monkeypatch, tmp_path, name, content)
     with pytest.raises(SettingsError) as raised:
         load_settings()
-    told = str(raised.value).splitlines()
-    assert [line for line in told if ": expected " not in line] == []
-    wrong = [f"SPROCKET_{name.upper()}_FILE" for name in SECRETS]
-    assert sorted(line.partition(":")[0] for line in told) == sorted(wrong)
+    lines = str(raised.value).splitlines()
+    assert [line for line in lines if ": expected " not in line] == []
+    variables = [f"SPROCKET_{name.upper()}_FILE" for name in SECRETS]
+    assert sorted(line.partition(":")[0] for line in lines) == sorted(variables)
     assert SECRET not in "".join(traceback.format_exception(raised.value))
 
 
 @pytest.mark.parametrize("name", ["LISTEN_FILE", "TLS_KEY_FILE", "DATABASE_FILE_URL"])
-def test_what_is_no_secret_has_no_file(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_setting_that_is_not_secret_cannot_be_in_a_file(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(f"SPROCKET_{name}", SECRET)
     [line] = refusal()
     assert line.startswith(f"SPROCKET_{name}: there is no such setting")
 
 
-# What is kept secret.
+# Secrets are not shown.
 
 
-def test_secrets_are_not_in_the_settings_as_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_not_shown_with_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPROCKET_DATABASE_URL", URL)
     monkeypatch.setenv("SPROCKET_PAGE_TOKEN_KEYS", SECRET * 3)
     settings = load_settings()
@@ -112,7 +112,7 @@ def test_secrets_are_not_in_the_settings_as_shown(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_password_is_not_in_the_errors_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SPROCKET_DATABASE_URL", SECRET)  # short, for a longer one would be shown in part
+    monkeypatch.setenv("SPROCKET_DATABASE_URL", SECRET)  # short, because a longer one would be shown in part
     with pytest.raises(ValidationError) as raised:
         Settings()
     assert SECRET not in str(raised.value) + repr(raised.value)
