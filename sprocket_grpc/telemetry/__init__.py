@@ -1,1 +1,1 @@
-"""What the service tells of itself: log lines, traces and metrics. What nobody asked for is not even imported."""
+"""Log lines, traces and metrics. Libraries for traces and metrics are imported only when these are turned on."""

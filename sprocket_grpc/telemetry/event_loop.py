@@ -1,4 +1,4 @@
-"""How much too late tasks get their turn: the first sign of an event loop that is blocked or overloaded."""
+"""Measures the lag of the event loop, which grows when the loop is blocked or overloaded."""
 
 import asyncio
 
@@ -9,18 +9,18 @@ _BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 
 
 class EventLoopLag:
-    """Looks ten times a second."""
+    """Measures the lag ten times a second."""
 
     def __init__(self, meter: Meter) -> None:
         self._lag = meter.create_histogram(
             "sprocket.event_loop.lag",
             unit="s",
-            description="How much too late a task gets its turn.",
+            description="The delay after which a task runs that is due.",
             explicit_bucket_boundaries_advisory=_BUCKETS,
         )
 
     async def measure(self) -> None:
-        """Measure for ever."""
+        """Measure until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + _INTERVAL_SECONDS

@@ -1,7 +1,7 @@
-"""Histograms of what happens in every call.
+"""Fast histograms for values that every call records.
 
-By hand, for the library's takes 8 µs for each value and for each way out, and with two values and two ways in a call
-that is a twentieth of all it costs; this takes less than 1. What is rare is told to the library's.
+A histogram of the OpenTelemetry library takes 8 µs per value and reader. With two values and two readers that is a
+twentieth of the cost of a call, while these take less than 1 µs. Rare values use the library.
 """
 
 import time
@@ -19,7 +19,7 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.metrics.export import Histogram as Points
 
 Attributes: TypeAlias = tuple[tuple[str, str], ...]
-"""What a value is told by. There must be few of them."""
+"""The attributes of a value. The number of different combinations must be small."""
 
 
 @dataclass
@@ -27,11 +27,11 @@ class _Series:
     """The values with the same attributes.
 
     Attributes:
-        began: Since when they are counted, in nanoseconds since 1970.
-        counts: How many are in each bucket: up to its bound, and at the end over all bounds.
-        total: All of them together.
-        least: The least of them.
-        greatest: The greatest of them.
+        began: When counting began, in nanoseconds since 1970.
+        counts: The number of values per bucket. The last bucket has the values above all bounds.
+        total: The sum of the values.
+        least: The least value.
+        greatest: The greatest value.
     """
 
     began: int
@@ -43,7 +43,7 @@ class _Series:
 
 @dataclass
 class Histogram:
-    """A histogram of seconds, told of by one thread and read by others."""
+    """A histogram of seconds. One thread records values, and other threads read them."""
 
     name: str
     description: str
@@ -61,7 +61,7 @@ class Histogram:
         series.greatest = max(series.greatest, seconds)
 
     def metric(self, now: int) -> Metric:
-        """Return all values so far as the library has them."""
+        """Return all values so far as a metric of the library."""
         points = [self._point(attributes, series, now) for attributes, series in tuple(self._series.items())]
         return Metric(self.name, self.description, "s", Points(points, AggregationTemporality.CUMULATIVE))
 
@@ -81,19 +81,19 @@ class Histogram:
 
 
 class Histograms:
-    """All of them."""
+    """All histograms of the process."""
 
     def __init__(self) -> None:
         self._all: list[Histogram] = []
 
     def create(self, name: str, description: str, bounds: Sequence[float]) -> Histogram:
-        """Make one."""
+        """Return a new histogram."""
         histogram = Histogram(name, description, bounds)
         self._all.append(histogram)
         return histogram
 
     def added_to(self, data: MetricsData) -> MetricsData:
-        """Return what the library has collected, with these among it."""
+        """Return the metrics that the library has collected, with the histograms added."""
         now = time.time_ns()
         metrics = [metric for metric in (each.metric(now) for each in self._all) if metric.data.data_points]
         [resource] = data.resource_metrics

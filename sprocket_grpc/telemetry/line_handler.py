@@ -1,7 +1,7 @@
-"""Writes log lines: those that come within a moment in one go.
+"""Writes log lines, batching those that are logged within 20 ms.
 
-A write lets go of the interpreter, so that with one for each call gRPC's threads and ours take turns: that costs more
-than making the line does.
+Every write releases the GIL. With a write per call, gRPC's threads and ours would alternate, which costs more than
+formatting the line.
 """
 
 import asyncio
@@ -11,11 +11,11 @@ from select import PIPE_BUF
 from threading import get_ident
 
 WITHIN_SECONDS = 0.02
-"""How long a line waits for others at most. What warns waits for nothing, and nothing does once the process ends."""
+"""How long a line waits for others at most. Warnings and errors are written immediately, and all lines at exit."""
 
 
 class LineHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic in its stubs only
-    """Sends lines to standard error."""
+    """Writes lines to standard error."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -24,17 +24,17 @@ class LineHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic i
         self._writer_thread = 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take a line, and have it written soon; at once if it warns, or if there is no event loop to do it later."""
+        """Queue a line. Warnings, errors, and lines outside an event loop are written immediately."""
         try:
             self._waiting.append(self.format(record) + self.terminator)
             if record.levelno >= logging.WARNING or not self._is_written_soon():
                 self.flush()
-        except Exception:  # as all handlers of logging do: it must not end what logs
+        except Exception:  # like every logging handler: an error must not reach the code that logs
             self.handleError(record)
 
     def _is_written_soon(self) -> bool:
         if self._writer and self._writer_thread == get_ident() and not self._writer.is_closed():
-            return True  # what follows finds out the same, and takes longer
+            return True  # a faster answer than the lines below give
         loop = _running_loop()
         if loop:
             self._writer, self._writer_thread = loop, get_ident()
@@ -42,32 +42,32 @@ class LineHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic i
         return loop is not None
 
     def flush(self) -> None:
-        """Write what waits."""
+        """Write the queued lines."""
         self.acquire()
         try:
             lines, self._waiting, self._writer = self._waiting, [], None
-            for together in _whole(lines):
-                self.stream.write(together)
+            for batch in _batches(lines):
+                self.stream.write(batch)
                 self.stream.flush()
         except OSError:
-            pass  # nobody reads it any more
+            pass  # standard error is closed
         finally:
             self.release()
 
 
-def _whole(lines: Iterable[str]) -> Iterator[str]:
-    """Put lines together, but only so many that no other process can write into the middle of them (pipe(7))."""
-    together: list[str] = []
+def _batches(lines: Iterable[str]) -> Iterator[str]:
+    """Join lines into batches of at most PIPE_BUF bytes, whose write to a pipe is atomic (pipe(7))."""
+    batch: list[str] = []
     room = PIPE_BUF
     for line in lines:
         size = len(line) if line.isascii() else len(line.encode())
-        if together and size > room:
-            yield "".join(together)
-            together, room = [], PIPE_BUF
-        together.append(line)
+        if batch and size > room:
+            yield "".join(batch)
+            batch, room = [], PIPE_BUF
+        batch.append(line)
         room -= size
-    if together:
-        yield "".join(together)
+    if batch:
+        yield "".join(batch)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -1,6 +1,6 @@
-"""How log lines look: JSON for those who collect them, plain for a person at a terminal.
+"""Configures logging: lines of JSON for log collectors, or of text for people.
 
-A record may carry fields of its own: `log.info("...", extra={FIELDS: {"code": "OK"}})`.
+A record may have additional fields: `log.info("...", extra={FIELDS: {"code": "OK"}})`.
 """
 
 import json
@@ -15,7 +15,7 @@ from sprocket_grpc.telemetry.line_handler import LineHandler
 from sprocket_grpc.telemetry.trace_context import current_trace_id
 
 FIELDS = "fields"
-"""The key of `extra` under which a record carries fields."""
+"""The key in `extra` for the additional fields of a record."""
 
 _PLAIN = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -23,23 +23,23 @@ _encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
 
 
 def configure_logging(level: str, log_format: Literal["auto", "json", "text"]) -> None:
-    """Send all log records to standard error, in lines of a format.
+    """Log all records to standard error in a format.
 
     Args:
-        level: The least that is logged.
-        log_format: `auto` means text on a terminal and JSON elsewhere.
+        level: The lowest level that is logged.
+        log_format: `auto` is text on a terminal and JSON elsewhere.
     """
     is_plain = sys.stderr.isatty() if log_format == "auto" else log_format == "text"
     handler = LineHandler()
     handler.setFormatter(PlainLines(_PLAIN) if is_plain else JsonLines())
     logging.basicConfig(level=level, handlers=[handler])
-    # Nobody asks for them, and they cost time with every record (Python's logging HOWTO, "Optimization").
+    # The formats do not use these, and collecting them takes time per record (Python's logging HOWTO, "Optimization").
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    logging._srcfile = None  # noqa: SLF001  # the way that Python documents
+    logging._srcfile = None  # noqa: SLF001  # as the HOWTO documents
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object per line: time, level, logger and message, then what else there is."""
+    """One JSON object per line: time, level, logger and message, then the additional fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of a record."""
@@ -58,7 +58,7 @@ class JsonLines(logging.Formatter):
 
 
 class PlainLines(logging.Formatter):
-    """A line to read, with the fields at its end; exceptions take several."""
+    """A line of text per record, with the additional fields at its end; a traceback follows on more lines."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging names it
         """Return the first line of a record."""
@@ -67,7 +67,7 @@ class PlainLines(logging.Formatter):
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
-    """Say what a record says, and which call it belongs to."""
+    """Return the additional fields of a record, and the ids of its call and trace."""
     own: dict[str, object] = getattr(record, FIELDS, {})
     request_id, trace_id = current_caller().request_id, current_trace_id()
     call: dict[str, object] = {"request_id": request_id} if request_id else {}
@@ -81,5 +81,5 @@ def _rfc3339(seconds: float) -> str:
 
 @lru_cache(maxsize=2)
 def _to_the_second(seconds: int) -> str:
-    """Write a time that many lines have in common."""
+    """Return a time in whole seconds, which many lines share."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -1,4 +1,4 @@
-"""Sends traces and metrics to a collector, which may be away: that is said once, and once when it is back."""
+"""Sends traces and metrics to a collector, and logs once when it becomes unavailable and once when it is back."""
 
 import logging
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Reasons(logging.Handler):
-    """Takes what the library logs: several lines for each try. We say it once, with the last reason."""
+    """Captures the log of the library, which has several lines per attempt, to log one line with the last reason."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,19 +35,19 @@ _reasons = _Reasons()
 
 
 class _Outage:
-    """Knows whether the collector takes what it is sent."""
+    """Logs when the collector becomes unavailable, and when it is back."""
 
-    def __init__(self, what: str, endpoint: str) -> None:
-        self._what = what
+    def __init__(self, signal: str, endpoint: str) -> None:
+        self._signal = signal
         self._endpoint = endpoint
-        self._is_away = False
+        self._is_unavailable = False
 
     def note(self, *, success: bool) -> None:
-        if success and self._is_away:
-            _log.info("%s reach %s again", self._what, self._endpoint)
-        elif not success and not self._is_away:
-            _log.warning("%s do not reach %s and are lost: %s", self._what, self._endpoint, _reasons.last)
-        self._is_away = not success
+        if success and self._is_unavailable:
+            _log.info("%s are sent to %s again", self._signal, self._endpoint)
+        elif not success and not self._is_unavailable:
+            _log.warning("cannot send %s to %s, they are lost: %s", self._signal, self._endpoint, _reasons.last)
+        self._is_unavailable = not success
 
 
 class SpanSender(OTLPSpanExporter):
@@ -58,13 +58,13 @@ class SpanSender(OTLPSpanExporter):
         self._outage = _Outage("traces", endpoint)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Send some."""
+        """Send spans."""
         result = super().export(spans)
         self._outage.note(success=result is SpanExportResult.SUCCESS)
         return result
 
-    def give_up(self) -> None:
-        """Break off what is being sent."""
+    def cancel(self) -> None:
+        """Cancel the export that is in progress."""
         super().shutdown()
 
 
@@ -76,19 +76,19 @@ class MetricSender(OTLPMetricExporter):
         self._histograms = histograms
         self._outage = _Outage("metrics", endpoint)
 
-    def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:  # noqa: ANN401  # as the library says
-        """Send all."""
+    def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:  # noqa: ANN401  # as in the library
+        """Send all metrics."""
         result = super().export(self._histograms.added_to(metrics_data), timeout_millis, **kwargs)
         self._outage.note(success=result is MetricExportResult.SUCCESS)
         return result
 
-    def give_up(self) -> None:
-        """Break off what is being sent."""
+    def cancel(self) -> None:
+        """Cancel the export that is in progress."""
         super().shutdown()
 
 
 class Senders(NamedTuple):
-    """What sends to one collector."""
+    """The exporters to one collector."""
 
     spans: SpanSender
     metrics: MetricSender

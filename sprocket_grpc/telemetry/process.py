@@ -1,4 +1,4 @@
-"""What the process takes, by the conventions for processes: read only when somebody asks for the metrics."""
+"""Metrics of the process, by OpenTelemetry's semantic conventions: measured when metrics are collected."""
 
 import os
 import time
@@ -12,13 +12,13 @@ _PROC = Path("/proc/self")  # on Linux
 _RESIDENT_PAGES = 1  # proc_pid_statm(5)
 
 
-def observed(look: Callable[[], float]) -> Callable[[CallbackOptions], Iterable[Observation]]:
-    """Make a metric of what a function returns when somebody asks for the metrics: it costs nothing in between."""
-    return lambda _: [Observation(look())]
+def observed(measure: Callable[[], float]) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    """Return the callback of a metric whose value is measured when metrics are collected."""
+    return lambda _: [Observation(measure())]
 
 
 def observe_process(meter: Meter) -> None:
-    """Tell what the process takes, by the conventions for processes."""
+    """Create the metrics of the process."""
     began = time.monotonic()
     meter.create_observable_counter(
         "process.cpu.time", [lambda _: _cpu_seconds()], "s", "Processor time of the process."

@@ -1,4 +1,4 @@
-"""Where Prometheus reads the metrics as text: a thread with a small HTTP server, so that calls do not wait for it."""
+"""Serves the metrics to Prometheus: an HTTP server in a thread of its own, so that scrapes do not delay calls."""
 
 import logging
 import socket
@@ -15,24 +15,24 @@ from prometheus_client.exposition import ThreadingWSGIServer
 from sprocket_grpc.config.addresses import AddressInUseError, split
 from sprocket_grpc.telemetry.histograms import Histograms
 
-_SILENCE_SECONDS = 10
+_IDLE_SECONDS = 10
 
 _log = logging.getLogger(__name__)
 
 
 class PrometheusServer:
-    """Serves from the moment it is made.
+    """An HTTP server that starts when it is created.
 
     Attributes:
-        reader: What the metrics have to be given to.
-        port: Where it listens.
+        reader: The reader for the meter provider.
+        port: The port on which it listens.
     """
 
     def __init__(self, listen: str, histograms: Histograms) -> None:
         """Listen on an address.
 
         Raises:
-            AddressInUseError: The address cannot be had.
+            AddressInUseError: The address is not available.
         """
         host, port = split(listen)
         registry = CollectorRegistry()
@@ -45,7 +45,7 @@ class PrometheusServer:
         self.reader = _Reader(registry, histograms)
         self._thread = Thread(target=self._server.serve_forever, name="prometheus", daemon=True)
         self._thread.start()
-        _log.info("metrics on http://%s:%d/metrics", host, self.port)
+        _log.info("serving metrics on http://%s:%d/metrics", host, self.port)
 
     def close(self) -> None:
         """Stop listening."""
@@ -59,19 +59,19 @@ class _Reader(PrometheusMetricReader):
         super().__init__(scope_info_enabled=False, registry=registry)
         self._histograms = histograms
 
-    def _receive_metrics(self, metrics_data: MetricsData, *arguments: Any, **named: Any) -> None:  # noqa: ANN401  # as the library says
+    def _receive_metrics(self, metrics_data: MetricsData, *arguments: Any, **named: Any) -> None:  # noqa: ANN401  # as in the library
         super()._receive_metrics(self._histograms.added_to(metrics_data), *arguments, **named)
 
 
 class _Server(ThreadingWSGIServer):
     def server_bind(self) -> None:
-        socketserver.TCPServer.server_bind(self)  # the one between looks the name up, which can take seconds
+        socketserver.TCPServer.server_bind(self)  # HTTPServer.server_bind does a DNS look-up, which can take seconds
         host, port = self.socket.getsockname()[:2]
         self.server_name, self.server_port = host, port
         self.setup_environ()
 
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401, ARG002  # as the library says
-        _log.debug("a scraper broke off", exc_info=True)
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401, ARG002  # as in the library
+        _log.debug("a scrape was cancelled", exc_info=True)
 
 
 class _IPv6Server(_Server):
@@ -79,7 +79,7 @@ class _IPv6Server(_Server):
 
 
 class _Handler(WSGIRequestHandler):
-    timeout = _SILENCE_SECONDS  # or else one that says nothing would keep a thread for ever
+    timeout = _IDLE_SECONDS  # else a client that sends nothing would occupy a thread for ever
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401  # as the library says
-        pass  # scrapes are no news
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401  # as in the library
+        pass  # scrapes are not logged

@@ -1,4 +1,4 @@
-"""Log lines are written together where they come together, and none is late or lost."""
+"""Log lines are written in batches, without delay and without loss."""
 
 import asyncio
 import json
@@ -18,13 +18,13 @@ LOGS_AND_ENDS = """
 import asyncio, logging
 from sprocket_grpc.telemetry.logs import configure_logging
 configure_logging("INFO", "text")
-async def main(): logging.info("the last words")
+async def main(): logging.info("the last line")
 asyncio.run(main())
 """
 
 
 class Stream:
-    """Takes down what is written at once."""
+    """Records every write."""
 
     def __init__(self) -> None:
         self.writes: list[str] = []
@@ -33,7 +33,7 @@ class Stream:
         self.writes.append(text)
 
     def flush(self) -> None:
-        """Do nothing: it is there."""
+        """Do nothing."""
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def stream() -> Stream:
 
 @pytest.fixture
 def log(stream: Stream) -> Iterator[logging.Logger]:
-    logger = logging.Logger("lines")  # noqa: LOG001  # of nobody else
+    logger = logging.Logger("lines")  # noqa: LOG001  # for this test alone
     handler = LineHandler()
     handler.setStream(stream)
     logger.addHandler(handler)
@@ -51,7 +51,9 @@ def log(stream: Stream) -> Iterator[logging.Logger]:
     handler.close()
 
 
-async def test_lines_of_a_moment_are_written_in_one_go_and_in_their_order(log: logging.Logger, stream: Stream) -> None:
+async def test_lines_that_are_logged_together_are_written_together_in_order(
+    log: logging.Logger, stream: Stream
+) -> None:
     for number in range(3):
         log.info("%d", number)
     assert stream.writes == []
@@ -61,25 +63,27 @@ async def test_lines_of_a_moment_are_written_in_one_go_and_in_their_order(log: l
     assert stream.writes == ["0\n1\n2\n", "later\n"]
 
 
-async def test_a_warning_is_written_at_once_behind_what_came_before_it(log: logging.Logger, stream: Stream) -> None:
+async def test_a_warning_is_written_immediately_after_the_lines_before_it(log: logging.Logger, stream: Stream) -> None:
     log.info("before")
     log.warning("now")
     assert stream.writes == ["before\nnow\n"]
 
 
-def test_without_an_event_loop_every_line_is_written_at_once(log: logging.Logger, stream: Stream) -> None:
+def test_without_an_event_loop_every_line_is_written_immediately(log: logging.Logger, stream: Stream) -> None:
     log.info("first")
     log.info("second")
     assert stream.writes == ["first\n", "second\n"]
 
 
-async def test_lines_of_other_threads_wait_for_nothing(log: logging.Logger, stream: Stream) -> None:
+async def test_lines_of_other_threads_are_written_immediately(log: logging.Logger, stream: Stream) -> None:
     log.info("of the loop")
     await asyncio.to_thread(log.info, "of a thread")
     assert stream.writes == ["of the loop\nof a thread\n"]
 
 
-def test_what_waits_for_the_next_loop_is_written_with_its_lines(log: logging.Logger, stream: Stream) -> None:
+def test_lines_left_over_by_one_event_loop_are_written_with_those_of_the_next(
+    log: logging.Logger, stream: Stream
+) -> None:
     async def say(word: str) -> None:
         log.info(word)
         await asyncio.sleep(0)
@@ -93,9 +97,9 @@ def test_what_waits_for_the_next_loop_is_written_with_its_lines(log: logging.Log
     assert stream.writes == ["first\nsecond\n"]
 
 
-def test_nothing_is_lost_when_the_process_ends() -> None:
+def test_no_line_is_lost_when_the_process_ends() -> None:
     ended = subprocess.run([sys.executable, "-c", LOGS_AND_ENDS], capture_output=True, text=True, check=True)
-    assert "the last words" in ended.stderr
+    assert "the last line" in ended.stderr
 
 
 WRITES_MUCH = """
@@ -111,15 +115,15 @@ asyncio.run(main())
 """
 
 
-def test_lines_of_several_processes_come_whole_through_a_pipe_that_is_read_slowly() -> None:
+def test_lines_of_several_processes_are_not_mixed_in_a_pipe_that_is_read_slowly() -> None:
     reading, writing = os.pipe()
     writers = [subprocess.Popen([sys.executable, "-c", WRITES_MUCH, name], stderr=writing) for name in "abc"]
     os.close(writing)
-    said = bytearray()
+    output = bytearray()
     while part := os.read(reading, 1000):
-        said += part
-        time.sleep(0.0003)  # so that the pipe is full, and all of them wait
+        output += part
+        time.sleep(0.0003)  # so that the pipe is full, and all writers wait
     os.close(reading)
     assert [writer.wait() for writer in writers] == [0, 0, 0]
-    messages = Counter(json.loads(line)["message"] for line in said.splitlines())
+    messages = Counter(json.loads(line)["message"] for line in output.splitlines())
     assert messages == {name * 300: 3000 for name in "abc"}

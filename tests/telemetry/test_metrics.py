@@ -1,4 +1,4 @@
-"""Metrics: what the README says is there, with values that are true, by both ways out."""
+"""Metrics: those in the README exist, with correct values, for Prometheus and for a collector."""
 
 import logging
 import re
@@ -39,7 +39,7 @@ ANY_PORT = "127.0.0.1:0"
 
 
 def documented() -> dict[str, str]:
-    """Return the metrics of the README by the names that Prometheus gives them, with their kinds."""
+    """Return the metrics of the README, by their names in Prometheus, with their kinds."""
     return {name.replace(".", "_") + UNITS[unit]: kind for name, kind, unit in ROW.findall(README)}
 
 
@@ -63,14 +63,14 @@ def channel(served: ServeProcess) -> Iterator[grpc.Channel]:
 
 
 def fail(channel: grpc.Channel, served: ServeProcess) -> None:
-    """Make a call that fails, and wait until it is counted, for its client hears of it a moment earlier."""
+    """Make a call that fails, and wait until it is counted, which is a moment after its client gets the error."""
     before = scrape(served).value("sprocket_call_errors_total")
     with pytest.raises(grpc.RpcError):
         FactoryServiceStub(channel).GetFactory(GetFactoryRequest(id=MISSING_ID))
     wait_until(lambda: scrape(served).value("sprocket_call_errors_total") > before)
 
 
-# What there is.
+# Which metrics exist.
 
 
 def test_the_metrics_are_those_of_the_readme(served: ServeProcess, channel: grpc.Channel, url: str) -> None:
@@ -82,12 +82,12 @@ def test_the_metrics_are_those_of_the_readme(served: ServeProcess, channel: grpc
     for call in calls:
         call.result()
     assert documented()
-    wait_until(lambda: "sprocket_event_loop_lag_seconds" in scrape(served).kinds)  # which is measured at intervals
+    wait_until(lambda: "sprocket_event_loop_lag_seconds" in scrape(served).kinds)  # measured at intervals
     assert scrape(served).kinds | {"target_info": "gauge"} == documented()
 
 
 def create_location_later(channel: grpc.Channel) -> Any:
-    """Begin to create a location."""
+    """Start to create a location, and return the call."""
     return LocationServiceStub(channel).CreateLocation.future(CreateLocationRequest(location=location()))
 
 
@@ -118,12 +118,10 @@ def test_calls_are_timed_by_method_and_status(served: ServeProcess, channel: grp
     assert metrics.value(f"{DURATION}_bucket", le="+Inf", **listed) == 3
     assert 0 < metrics.value(f"{DURATION}_sum", **listed) < 60
     assert metrics.value(f"{DURATION}_count", rpc_method=GET_FACTORY, rpc_response_status_code="NOT_FOUND") == 1
-    assert metrics.labels("error_type") <= {""}  # the server is to blame for none of them
+    assert metrics.labels("error_type") <= {""}  # none of them is an error of the server
 
 
-def test_calls_that_fail_are_counted_by_the_reason_that_clients_are_told(
-    served: ServeProcess, channel: grpc.Channel
-) -> None:
+def test_failed_calls_are_counted_by_the_reason_of_their_error(served: ServeProcess, channel: grpc.Channel) -> None:
     fail(channel, served)
     fail(channel, served)
     labels = {"rpc_method": GET_FACTORY, "sprocket_error_reason": "ERROR_REASON_RESOURCE_NOT_FOUND"}
@@ -139,9 +137,7 @@ def test_bytes_and_responses_are_counted(served: ServeProcess, channel: grpc.Cha
     assert metrics.value("sprocket_call_responses_total") == 1
 
 
-def test_streams_and_the_charts_they_follow_are_seen_while_they_are_open(
-    served: ServeProcess, channel: grpc.Channel
-) -> None:
+def test_open_streams_and_followed_charts_are_counted(served: ServeProcess, channel: grpc.Channel) -> None:
     factories = FactoryServiceStub(channel)
     factory_id = factories.ListFactories(ListFactoriesRequest()).factories[0].id
     streams = [factories.GetFactoryChart(GetFactoryChartRequest(factory_id=factory_id, follow=True)) for _ in range(2)]
@@ -160,7 +156,7 @@ def test_streams_and_the_charts_they_follow_are_seen_while_they_are_open(
     assert metrics.value(f"{DURATION}_count", rpc_method=GET_CHART, rpc_response_status_code="CANCELLED") == 2
 
 
-def test_names_that_are_made_up_make_no_series(served: ServeProcess, channel: grpc.Channel) -> None:
+def test_unknown_method_names_create_no_series(served: ServeProcess, channel: grpc.Channel) -> None:
     names = [f"/sprocket.v1.FactoryService/Get{n}" for n in range(5)] + ["/sprocket.", "/x/y", '/a"b/{c}', "/a\n/b"]
     for name in names:
         call: Any = channel.unary_unary(name)
@@ -171,10 +167,10 @@ def test_names_that_are_made_up_make_no_series(served: ServeProcess, channel: gr
     assert scrape(served).labels("rpc_method") == {GET_FACTORY}
 
 
-# What is behind them.
+# The pool, statements, health and the process.
 
 
-def test_the_pool_is_seen_as_it_is(url: str) -> None:
+def test_the_pool_is_measured(url: str) -> None:
     settings = {"metrics_listen": ANY_PORT, "pool_size": "2", "pool_timeout_seconds": "0.5"}
     with serving(database_url=url, **settings) as served, grpc.insecure_channel(served.address) as channel:
         with create_plain_engine(url).begin() as connection:
@@ -196,7 +192,7 @@ def test_the_pool_is_seen_as_it_is(url: str) -> None:
     assert after.value("db_client_connection_count", db_client_connection_state="idle") == 2
 
 
-def test_statements_are_timed_by_what_they_do(served: ServeProcess, channel: grpc.Channel, url: str) -> None:
+def test_statements_are_timed_by_operation_and_table(served: ServeProcess, channel: grpc.Channel, url: str) -> None:
     LocationServiceStub(channel).ListLocations(ListLocationsRequest())
     with create_plain_engine(url).begin() as connection:
         connection.execute(text("ALTER TABLE factory RENAME TO elsewhere"))
@@ -209,14 +205,14 @@ def test_statements_are_timed_by_what_they_do(served: ServeProcess, channel: grp
     assert metrics.value(count, db_collection_name="factory", error_type="42P01") == 1
 
 
-def test_health_follows_the_database(served: ServeProcess, url: str) -> None:
+def test_the_health_metric_follows_the_database(served: ServeProcess, url: str) -> None:
     assert scrape(served).value("sprocket_health_serving") == 1
     with create_plain_engine(url).begin() as connection:
         connection.execute(text("ALTER TABLE alembic_version RENAME TO elsewhere"))
     wait_until(lambda: scrape(served).value("sprocket_health_serving") == 0)
 
 
-def test_the_process_and_its_event_loop_are_seen(served: ServeProcess) -> None:
+def test_the_process_and_its_event_loop_are_measured(served: ServeProcess) -> None:
     wait_until(lambda: scrape(served).value("sprocket_event_loop_lag_seconds_count") >= 3)
     metrics = scrape(served)
     assert 0 < metrics.value("process_cpu_time_seconds_total", cpu_mode="user") < 60
@@ -226,10 +222,10 @@ def test_the_process_and_its_event_loop_are_seen(served: ServeProcess) -> None:
     assert metrics.value("target_info", service_name="sprocket-grpc") == 1
 
 
-async def test_calls_that_nobody_could_count_are_counted(database_url: str) -> None:
-    nobody = SecretStr("redis://127.0.0.1:1/0")
+async def test_calls_that_the_rate_limit_cannot_count_are_counted_as_uncounted(database_url: str) -> None:
+    unreachable = SecretStr("redis://127.0.0.1:1/0")
     with collecting() as collector:
-        settings = collector.settings(rate_limit="1/year", rate_limit_storage=nobody)
+        settings = collector.settings(rate_limit="1/year", rate_limit_storage=unreachable)
         async with running_service(database_url, settings) as service:
             for _ in range(3):
                 await service.locations.ListLocations(ListLocationsRequest())
@@ -252,10 +248,10 @@ async def test_calls_over_the_rate_limit_are_counted(database_url: str, caplog: 
     assert collector.last_values("sprocket.rate_limit.uncounted") == {frozenset(): 0}
 
 
-# Where they are.
+# Addresses.
 
 
-def test_a_scraper_that_says_nothing_does_not_hold_up_the_end(served: ServeProcess) -> None:
+def test_a_silent_scraper_does_not_delay_shutdown(served: ServeProcess) -> None:
     host, _, port = metrics_url(served).removeprefix("http://").removesuffix("/metrics").rpartition(":")
     with socket.create_connection((host, int(port))):
         served.signal(signal.SIGTERM)
@@ -264,7 +260,7 @@ def test_a_scraper_that_says_nothing_does_not_hold_up_the_end(served: ServeProce
     assert "Traceback" not in finished.errors
 
 
-def test_an_address_that_is_taken_is_refused(url: str) -> None:
+def test_an_address_in_use_is_refused(url: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         finished = run("serve", database_url=url, listen=ANY_PORT, metrics_listen=address)
@@ -273,7 +269,7 @@ def test_an_address_that_is_taken_is_refused(url: str) -> None:
     assert "SPROCKET_METRICS_LISTEN" in finished.errors
 
 
-def test_an_ipv6_address_will_do(url: str) -> None:
+def test_an_ipv6_address_is_accepted(url: str) -> None:
     with serving(database_url=url, metrics_listen="[::1]:0") as served:
         assert metrics_url(served).startswith("http://[::1]:")
         assert scrape(served).kinds
@@ -283,6 +279,6 @@ def test_every_worker_has_a_port_of_its_own(url: str) -> None:
     with serving("--workers", "2", database_url=url, metrics_listen=ANY_PORT, log_format="json") as served:
 
         def listening() -> set[str]:
-            return {line["message"] for line in log_lines(served) if line["message"].startswith("metrics on ")}
+            return {line["message"] for line in log_lines(served) if line["message"].startswith("serving metrics on ")}
 
         wait_until(lambda: len(listening()) == 2)

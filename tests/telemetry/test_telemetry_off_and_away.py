@@ -1,4 +1,4 @@
-"""What nobody turned on costs nothing, and a collector that is away does not matter."""
+"""Telemetry that is turned off costs nothing, and an unavailable collector does no harm."""
 
 import signal
 import socket
@@ -25,22 +25,22 @@ def list_locations(served: ServeProcess) -> None:
         LocationServiceStub(channel).ListLocations(ListLocationsRequest())
 
 
-def told(served: ServeProcess) -> list[dict[str, Any]]:
-    """Return what the log says of the collector."""
+def lines_about_the_collector(served: ServeProcess) -> list[dict[str, Any]]:
+    """Return the log lines about the collector."""
     return [line for line in log_lines(served) if line["logger"] == COLLECTOR]
 
 
-def has_got(collector: Collector, served: ServeProcess) -> bool:
-    """Make a call, and return whether the collector has got traces and metrics."""
+def has_received(collector: Collector, served: ServeProcess) -> bool:
+    """Make a call, and return whether the collector has received traces and metrics."""
     list_locations(served)
     return bool(collector.traces and collector.metrics)
 
 
 @pytest.mark.parametrize("is_on", [False, True], ids=["off", "on"])
-def test_libraries_of_what_is_off_are_not_even_imported(
+def test_libraries_for_telemetry_that_is_off_are_not_imported(
     database_url: str, monkeypatch: pytest.MonkeyPatch, *, is_on: bool
 ) -> None:
-    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")  # tells of every import
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")  # logs every import
     settings = {"metrics_listen": ANY_PORT} if is_on else {}
     with serving(database_url=database_url, **settings) as served:
         list_locations(served)
@@ -51,7 +51,7 @@ def test_libraries_of_what_is_off_are_not_even_imported(
     assert "opentelemetry.exporter.otlp" not in imported
 
 
-def test_a_collector_that_is_away_is_told_of_once_and_so_is_its_return(
+def test_an_unavailable_collector_is_logged_once_and_so_is_its_recovery(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
@@ -62,21 +62,21 @@ def test_a_collector_that_is_away_is_told_of_once_and_so_is_its_return(
     with serving(database_url=database_url, **settings) as served:
         for _ in range(20):
             list_locations(served)
-        wait_until(lambda: len(told(served)) == 2)
+        wait_until(lambda: len(lines_about_the_collector(served)) == 2)
         list_locations(served)
         with collecting(address) as collector:
-            wait_until(lambda: has_got(collector, served))
-            wait_until(lambda: len(told(served)) == 4)
+            wait_until(lambda: has_received(collector, served))
+            wait_until(lambda: len(lines_about_the_collector(served)) == 4)
             served.signal(signal.SIGTERM)
             assert served.process.wait(PATIENCE_SECONDS) == 0
-        lines = told(served)
-    assert sorted(line["message"].partition(" ")[0] for line in lines[:2]) == ["metrics", "traces"]
+        lines = lines_about_the_collector(served)
+    assert sorted(line["message"].split()[2] for line in lines[:2]) == ["metrics", "traces"]
     assert all(f"http://{address}" in line["message"] and "UNAVAILABLE" in line["message"] for line in lines[:2])
     assert [line["level"] for line in lines] == ["WARNING"] * 2 + ["INFO"] * 2
 
 
-@pytest.mark.parametrize("is_there", [True, False], ids=["it does not answer", "nobody is there"])
-def test_a_collector_that_does_not_answer_does_not_hold_up_the_end(database_url: str, *, is_there: bool) -> None:
+@pytest.mark.parametrize("is_there", [True, False], ids=["does not answer", "refuses connections"])
+def test_an_unavailable_collector_does_not_delay_shutdown(database_url: str, *, is_there: bool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         if not is_there:
@@ -85,5 +85,5 @@ def test_a_collector_that_does_not_answer_does_not_hold_up_the_end(database_url:
         with serving(database_url=database_url, **settings) as served:
             list_locations(served)
             served.signal(signal.SIGTERM)
-            assert served.process.wait(8) == 0  # it waits for 2 s, where a try alone takes 10
+            assert served.process.wait(8) == 0  # it waits for 2 s, although one attempt takes 10
             assert "Traceback" not in log_text(served)

@@ -1,4 +1,4 @@
-"""Traces, as a collector gets them: a span for each call that is traced, under its caller's, and its SQL under it."""
+"""Traces that a collector receives: a span per traced call, below the caller's span and above those of its SQL."""
 
 import asyncio
 import logging
@@ -51,20 +51,20 @@ async def list_locations(service: Service, *metadata: tuple[str, str]) -> None:
 
 
 def call_of(collector: Collector, method: str) -> Span:
-    """Return the one span of a method."""
+    """Return the only span of a method."""
     [span] = [span for span in collector.calls() if span.name == method]
     return span
 
 
 def statements_of(collector: Collector, call: Span) -> list[Span]:
-    """Return the statements of a call on tables, and not those with which SQLAlchemy gets to know the database."""
+    """Return the statements of a call on tables, without those with which SQLAlchemy inspects the database."""
     return [span for span in collector.under(call) if "db.collection.name" in span.attributes]
 
 
-# Whose calls are traced.
+# Which calls are traced.
 
 
-async def test_a_call_is_a_span_by_the_conventions_with_its_statement_under_it(
+async def test_a_call_is_a_span_by_the_semantic_conventions_with_its_statement_as_a_child(
     database_url: str, collector: Collector
 ) -> None:
     async with running_service(database_url, collector.settings()) as service:
@@ -116,9 +116,7 @@ async def test_a_call_whose_caller_does_not_trace_is_not_traced(database_url: st
     "traceparent",
     ["nonsense", f"00-{'0' * 32}-{PARENT_ID}-01", f"ff-{TRACE_ID}-{PARENT_ID}-01", f"00-{TRACE_ID}-{PARENT_ID}-0x"],
 )
-async def test_a_caller_who_sends_nonsense_counts_as_one_who_says_nothing(
-    database_url: str, collector: Collector, traceparent: str
-) -> None:
+async def test_an_invalid_traceparent_is_ignored(database_url: str, collector: Collector, traceparent: str) -> None:
     async with running_service(database_url, collector.settings()) as service:
         await list_locations(service, ("traceparent", traceparent))
     assert call_of(collector, LIST_LOCATIONS).parent_id == ""
@@ -127,12 +125,12 @@ async def test_a_caller_who_sends_nonsense_counts_as_one_who_says_nothing(
 async def test_a_share_of_the_other_calls_is_traced(database_url: str, collector: Collector) -> None:
     async with running_service(database_url, collector.settings(trace_sample_ratio=0.5)) as service:
         await asyncio.gather(*(list_locations(service) for _ in range(100)))
-    assert 10 < len(collector.calls()) < 90  # all but once in 10^17 runs
+    assert 10 < len(collector.calls()) < 90  # fails once in 10^17 runs
     assert len({span.trace_id for span in collector.calls()}) == len(collector.calls())
     assert all(statements_of(collector, span) for span in collector.calls())
 
 
-async def test_a_ratio_of_zero_traces_none(database_url: str, collector: Collector) -> None:
+async def test_a_ratio_of_zero_traces_no_call(database_url: str, collector: Collector) -> None:
     async with running_service(database_url, collector.settings(trace_sample_ratio=0)) as service:
         await list_locations(service)
     assert collector.spans == []
@@ -149,7 +147,7 @@ async def test_health_is_not_traced(database_url: str, collector: Collector) -> 
 # How calls end.
 
 
-async def test_an_error_keeps_all_its_details_and_is_not_the_servers(
+async def test_an_error_of_the_client_keeps_its_details_and_is_no_error_of_the_span(
     database_url: str, collector: Collector, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running_service(database_url, collector.settings()) as service:
@@ -176,7 +174,7 @@ async def test_an_error_before_the_first_response_of_a_stream_keeps_its_details(
     assert call_of(collector, GET_CHART).attributes["rpc.response.status_code"] == "INVALID_ARGUMENT"
 
 
-async def test_what_the_server_is_to_blame_for_is_an_error_of_the_span_and_of_its_statement(
+async def test_an_error_of_the_server_is_an_error_of_the_span_and_of_its_statement(
     database_url: str, collector: Collector, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running_service(database_url, collector.settings()) as service:
@@ -201,7 +199,7 @@ async def test_a_stream_is_one_span_until_its_end(database_url: str, collector: 
     assert {"SELECT factory", "SELECT chart_entry"} <= {statement.name for statement in collector.under(span)}
 
 
-async def test_a_stream_that_its_client_leaves_ends_its_span_and_what_looks_for_news_has_none(
+async def test_a_cancelled_stream_ends_its_span_and_polling_creates_no_span(
     database_url: str, collector: Collector, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running_service(database_url, collector.settings(follow_tick_seconds=0.01)) as service:
@@ -230,17 +228,19 @@ async def test_a_call_that_is_cancelled_ends_its_span_and_that_of_its_statement(
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        await until_ended(caplog, "ListFactories CANCELLED")  # or else it may still get what it waits for
+        await until_ended(caplog, "ListFactories CANCELLED")  # else the statement may still finish
     span = call_of(collector, "sprocket.v1.FactoryService/ListFactories")
     assert (span.is_error, span.attributes["rpc.response.status_code"]) == (False, "CANCELLED")
     [statement] = statements_of(collector, span)
     assert (statement.is_error, statement.attributes["error.type"]) == (True, "CancelledError")
 
 
-# What statements say.
+# Statements.
 
 
-async def test_a_transaction_is_its_statements_and_its_commit(database_url: str, collector: Collector) -> None:
+async def test_a_transaction_has_spans_for_its_statements_and_its_commit(
+    database_url: str, collector: Collector
+) -> None:
     async with running_service(database_url, collector.settings()) as service:
         factory = await create_factory(service)
         await update_factory(service, factory.id, sprocket_production_goal=7)
@@ -251,8 +251,8 @@ async def test_a_transaction_is_its_statements_and_its_commit(database_url: str,
     assert len({statement.trace_id for statement in statements}) == 1
 
 
-async def test_nothing_that_was_said_in_a_call_is_in_its_trace(database_url: str, collector: Collector) -> None:
-    secret = "correct-horse"  # noqa: S105  # nobody's  # pragma: allowlist secret
+async def test_no_content_of_a_call_is_in_its_trace(database_url: str, collector: Collector) -> None:
+    secret = "correct-horse"  # noqa: S105  # invented  # pragma: allowlist secret
     async with running_service(database_url, collector.settings()) as service:
         await create_location(service, display_name=secret)
         request = ListLocationsRequest(filter=f'display_name = "{secret}"')
@@ -275,14 +275,14 @@ async def test_nothing_that_was_said_in_a_call_is_in_its_trace(database_url: str
         ("", ""),
     ],
 )
-def test_a_statement_is_called_by_what_it_writes_or_else_reads(statement: str, summary: str) -> None:
+def test_a_statement_is_named_after_the_table_that_it_writes_or_else_reads(statement: str, summary: str) -> None:
     assert describe(statement).summary == summary
 
 
 # Logs.
 
 
-def test_log_lines_and_audit_have_the_id_that_finds_the_trace(database_url: str, collector: Collector) -> None:
+def test_log_lines_and_audit_entries_have_the_trace_id(database_url: str, collector: Collector) -> None:
     settings = {"otlp_endpoint": collector.url, "trace_sample_ratio": "1"}
     with serving(database_url=database_url, **settings) as served:
         client = run("health", "--server", served.address)
