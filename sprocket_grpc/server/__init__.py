@@ -1,1 +1,1 @@
-"""The server: what it is put together from, and the life of its process."""
+"""The server: its dependencies, its construction, and the lifecycle of its process."""

@@ -1,4 +1,4 @@
-"""Deletes what is kept for a time only, in the background and a little at a time."""
+"""Purges expired records in the background, in small batches."""
 
 import asyncio
 import logging
@@ -16,9 +16,9 @@ _log = logging.getLogger(__name__)
 async def purge_expired_requests(
     database: Database, keep_hours: int, interval_seconds: float = INTERVAL_SECONDS
 ) -> None:
-    """Delete requests that are older than `keep_hours`, again and again, for ever.
+    """Purge requests that are older than `keep_hours` at intervals, until cancelled.
 
-    Replicas that do so at the same time do not get in each other's way.
+    Replicas may purge at the same time.
     """
     while True:
         await asyncio.sleep(interval_seconds)
@@ -26,6 +26,6 @@ async def purge_expired_requests(
             while await database.run(idempotency.purge, keep_hours) == idempotency.PURGE_BATCH_SIZE:
                 pass
         except SprocketError:
-            pass  # the database is away, which its health says; there is always a next time
+            pass  # the database is unavailable, which the health check reports; the next purge follows
         except UntranslatedError:
-            _log.exception("requests that are older than they are kept for cannot be deleted")
+            _log.exception("cannot purge expired requests")

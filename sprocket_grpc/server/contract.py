@@ -1,6 +1,6 @@
-"""What the contract says, for those who go by it: which files it has, and which services.
+"""The files and services of the contract.
 
-Derived from the package of generated code, so that reflection, health and the service config know a new proto at once.
+They are derived from the generated code, so that reflection, health and the service config include every new proto.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""What a server works with: opened as the settings say, and closed in the end."""
+"""The dependencies of a server: created from the settings, and closed at the end."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ServerDependencies:
-    """What a server works with.
+    """The dependencies of a server.
 
     Attributes:
         settings: The settings.
-        database: Where the resources are.
-        read_router: Where what only reads may read.
-        monitor: What knows the server's health.
-        chart_poller: What notices new entries of charts.
-        authentication: What knows callers, if they have to say who they are.
-        rate_limit: What counts their calls, if those are limited.
-        telemetry: What makes traces and metrics, if they have somewhere to go.
+        database: The primary database.
+        read_router: Routes calls without side effects to the primary or a standby.
+        monitor: Checks the health of the database.
+        chart_poller: Polls charts for new entries.
+        authentication: Authenticates callers, or None if authentication is off.
+        rate_limit: Limits the calls of each caller, or None if rates are not limited.
+        instrumentation: Produces traces and metrics, or None if both are off.
     """
 
     settings: Settings
@@ -43,31 +43,31 @@ class ServerDependencies:
     chart_poller: ChartPoller
     authentication: Authentication | None
     rate_limit: RateLimit | None
-    telemetry: "Instrumentation | None"
+    instrumentation: "Instrumentation | None"
 
     def background(self) -> Iterator[Coroutine[Any, Any, None]]:
-        """Return what has to run beside the server, for ever."""
+        """Yield the tasks that run in the background until the server stops."""
         yield self.monitor.watch(self.settings.health_interval_seconds)
         yield purge_expired_requests(self.database, self.settings.request_id_hours)
         if self.authentication:
-            yield self.authentication.keep_up()
-        if self.telemetry:
-            yield self.telemetry.event_loop_lag.measure()
+            yield self.authentication.maintain()
+        if self.instrumentation:
+            yield self.instrumentation.event_loop_lag.measure()
 
 
 @asynccontextmanager
 async def open_dependencies(settings: Settings, url: str) -> AsyncIterator[ServerDependencies]:
-    """Open what a server works with, until the block ends.
+    """Yield the dependencies of a server, with connections to a database that are closed when the block ends.
 
     Args:
         settings: The settings.
-        url: The database.
+        url: The URL of the database.
 
     Raises:
-        AddressInUseError: The address for metrics cannot be had.
+        AddressInUseError: The address for metrics is not available.
     """
     database = _database(settings, url)
-    # Its own connection, so that it does not wait behind requests: a busy server is a healthy one.
+    # A connection of its own, so that health checks do not wait behind requests on a busy server.
     health_database = Database(url, pool_size=1, prepared_statements=settings.database_prepared_statements)
     try:
         async with dependencies_on(settings, database, health_database) as dependencies:
@@ -81,39 +81,39 @@ async def open_dependencies(settings: Settings, url: str) -> AsyncIterator[Serve
 async def dependencies_on(
     settings: Settings, database: Database, health_database: Database
 ) -> AsyncIterator[ServerDependencies]:
-    """Make what a server works with on a database that is open and stays so, until the block ends.
+    """Yield the dependencies of a server on a database that stays open when the block ends.
 
     Args:
         settings: The settings.
-        database: Where the resources are.
-        health_database: Other connections to it, or the same if it does not matter that health waits behind requests.
+        database: The primary database.
+        health_database: Separate connections to it for health checks. May be `database` in tests.
 
     Raises:
-        AddressInUseError: The address for metrics cannot be had.
+        AddressInUseError: The address for metrics is not available.
     """
     read_router = _read_router(settings, database)
     monitor = HealthMonitor(health_database, SERVICES)
-    # Streams take it for an outage when nothing was looked for while they waited.
+    # A stream reports an outage if no poll happened within its progress interval.
     chart_poller = ChartPoller(database, min(settings.follow_tick_seconds, settings.follow_progress_seconds / 2))
     rate_limit = RateLimit(settings.rate_limit, settings.rate_limit_storage) if settings.rate_limit else None
-    watching = asyncio.create_task(read_router.watch(health_database))
+    watch = asyncio.create_task(read_router.watch(health_database))
     try:
-        with _telemetry(settings) as telemetry:
-            if telemetry:
-                telemetry.observe(read_router, chart_poller, monitor)
+        with _instrumentation(settings) as instrumentation:
+            if instrumentation:
+                instrumentation.observe(read_router, chart_poller, monitor)
             authentication = create_authentication(settings, database)
             yield ServerDependencies(
-                settings, database, read_router, monitor, chart_poller, authentication, rate_limit, telemetry
+                settings, database, read_router, monitor, chart_poller, authentication, rate_limit, instrumentation
             )
     finally:
-        watching.cancel()
+        watch.cancel()
         await read_router.close()
         if rate_limit:
             await rate_limit.close()
 
 
 def _database(settings: Settings, url: str) -> Database:
-    """Return the connections to a database that requests use."""
+    """Return a database with the connection pool that the settings describe."""
     return Database(
         url,
         pool_size=settings.pool_size,
@@ -123,27 +123,27 @@ def _database(settings: Settings, url: str) -> Database:
 
 
 def _read_router(settings: Settings, primary: Database) -> ReadRouter:
-    """Return a primary with the standbys that the settings name, each with connections of its own."""
-    named = settings.database_read_url
-    urls = split_by_hosts(named.get_secret_value()) if named else []
+    """Return a router for the primary and the standbys in the settings, each with a connection pool."""
+    read_url = settings.database_read_url
+    urls = split_by_hosts(read_url.get_secret_value()) if read_url else []
     standbys = [_database(settings, url) for url in urls]
     return ReadRouter(primary, standbys, settings.database_read_maximum_lag_seconds)
 
 
 @contextmanager
-def _telemetry(settings: Settings) -> Iterator["Instrumentation | None"]:
-    """Turn traces and metrics on until the block ends, if they have somewhere to go. What is off is not even imported.
+def _instrumentation(settings: Settings) -> Iterator["Instrumentation | None"]:
+    """Yield traces and metrics until the block ends, or None if both are off, in which case nothing is imported.
 
     Raises:
-        AddressInUseError: The address for metrics cannot be had.
+        AddressInUseError: The address for metrics is not available.
     """
     if settings.metrics_listen is None and settings.otlp_endpoint is None:
         yield None
         return
-    from sprocket_grpc.server.instrumentation import Instrumentation  # noqa: PLC0415  # 0.3 s and 25 MB, which only some need
+    from sprocket_grpc.server.instrumentation import Instrumentation  # noqa: PLC0415  # takes 0.3 s and 25 MB
 
-    telemetry = Instrumentation(settings)
+    instrumentation = Instrumentation(settings)
     try:
-        yield telemetry
+        yield instrumentation
     finally:
-        telemetry.close()
+        instrumentation.close()

@@ -1,4 +1,4 @@
-"""Puts the server together: services, health, reflection, interceptors in their order, options."""
+"""Creates the gRPC server: services, health, reflection, the chain of interceptors, and options."""
 
 from typing import TypeAlias
 
@@ -36,28 +36,28 @@ from sprocket_grpc.services.standard.writes import Writes
 
 _ChannelOptions: TypeAlias = list[tuple[str, int]]
 
-# For all connections.
+# For both listeners.
 OPTIONS: _ChannelOptions = [
-    # Clients may ping every 10 s, also without a call, which proxies and mobile networks need; gRPC's default
-    # ends their connections with "too_many_pings".
+    # Clients may send a keepalive ping every 10 s even without a call, which proxies and mobile networks need. By
+    # default, gRPC closes their connections with "too_many_pings".
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    # A client that is gone without a word, as on a cut cable, is noticed by this, and what follows for it ends.
+    # The server pings clients too, to end the streams of a client that disappeared, for example by a cut cable.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
 ]
 
 
 def create_server(dependencies: ServerDependencies, *, shares_port: bool = False) -> tuple[grpc.aio.Server, int]:
-    """Make a server that is ready to start, and return it with the port it took.
+    """Return a server that is ready to start, and its port.
 
     Args:
-        dependencies: What it works with.
-        shares_port: Whether others may listen on the same port, and the kernel gives each a share of the connections.
+        dependencies: The dependencies of the server.
+        shares_port: Whether other processes may listen on the same port, with SO_REUSEPORT.
 
     Raises:
-        AddressInUseError: The address is taken, or is not one of this machine.
-        TlsError: Its certificate and key cannot be used.
+        AddressInUseError: The address is in use, or is not an address of this machine.
+        TlsError: The certificate and key cannot be used.
     """
     settings = dependencies.settings
     options = _options(settings, shares_port=shares_port)
@@ -73,14 +73,14 @@ def create_server(dependencies: ServerDependencies, *, shares_port: bool = False
 def create_health_server(
     dependencies: ServerDependencies, *, shares_port: bool = False
 ) -> tuple[grpc.aio.Server, int | None]:
-    """Make a server of nothing but the health service, and return it with its port, or None if nobody wants one.
+    """Return a server for the health service only, and its port, or None if the settings name no address for it.
 
-    It is for those who ask without TLS, as Kubernetes does.
+    Clients such as the probes of Kubernetes check health here without TLS.
 
     Raises:
-        AddressInUseError: The address is taken, or is not one of this machine.
+        AddressInUseError: The address is in use, or is not an address of this machine.
     """
-    server = grpc.aio.server(options=[*OPTIONS, _sharing(shares_port=shares_port)])
+    server = grpc.aio.server(options=[*OPTIONS, _reuseport_option(shares_port=shares_port)])
     if dependencies.settings.health_listen is None:
         return server, None
     health_pb2_grpc.add_HealthServicer_to_server(dependencies.monitor.servicer, server)
@@ -90,16 +90,16 @@ def create_health_server(
 def _options(settings: Settings, *, shares_port: bool) -> _ChannelOptions:
     return [
         *OPTIONS,
-        _sharing(shares_port=shares_port),
+        _reuseport_option(shares_port=shares_port),
         ("grpc.max_receive_message_length", settings.message_bytes_maximum),
-        # Without the grace time the age would do nothing to connections with open streams.
+        # Without a grace period, connections with open streams would never be closed.
         ("grpc.max_connection_age_ms", round(settings.connection_age_seconds * 1000)),
         ("grpc.max_connection_age_grace_ms", round(settings.connection_age_grace_seconds * 1000)),
     ]
 
 
-def _sharing(*, shares_port: bool) -> tuple[str, int]:
-    # By default a second server would take the same port without a word, and the two would share the calls.
+def _reuseport_option(*, shares_port: bool) -> tuple[str, int]:
+    # By default, a second server could listen on the same port unnoticed, and would get a part of the calls.
     return ("grpc.so_reuseport", int(shares_port))
 
 
@@ -115,10 +115,10 @@ def _listen(
 
 
 def _interceptors(dependencies: ServerDependencies) -> list[Interceptor]:
-    """Make what is around every call, the outermost first."""
+    """Return the interceptors, the outermost first."""
     settings = dependencies.settings
     interceptors: list[Interceptor] = [
-        *(dependencies.telemetry.interceptors if dependencies.telemetry else ()),
+        *(dependencies.instrumentation.interceptors if dependencies.instrumentation else ()),
         AccessLog(),
         ErrorMapping(),
         ConcurrencyLimit(settings.concurrency_limit, settings.stream_limit),

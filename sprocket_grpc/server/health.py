@@ -1,4 +1,4 @@
-"""Keeps the health service true: SERVING only while the database answers and its schema is what we need."""
+"""The health service: SERVING only while the database answers and has the schema of this version."""
 
 import asyncio
 import logging
@@ -17,13 +17,13 @@ from sprocket_grpc.storage.schema_version import find_problem
 ANSWER_TIMEOUT_SECONDS = 5
 
 CONFIRM_SECONDS = 1
-"""After how long a change is asked for once more: one lost packet is no outage, nor one answer a recovery."""
+"""The delay before a changed result is checked again, because a single failed check is not yet an outage."""
 
 LIVENESS = "liveness"
-"""The name under which the process alone is asked for: to restart it would not mend a database."""
+"""The service name for liveness: it ignores the database, because a restart would not repair that."""
 
 READINESS = "readiness"
-"""The name under which it is asked for whether calls may come here."""
+"""The service name for readiness: whether this server should receive calls."""
 
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
 
@@ -31,10 +31,10 @@ _log = logging.getLogger(__name__)
 
 
 class HealthServicer(health_pb2_grpc.HealthServicer):
-    """The standard health service, but that no watch holds up what happens.
+    """The standard health service, with watches that block neither shutdown nor status changes.
 
-    One of the library's holds up the end of the server for all its grace time; and one whose client does not read holds
-    up each change of a status for ever, for the library writes to it under the lock that a change takes.
+    In the library's servicer, a watch delays shutdown for the whole grace period, and a watch whose client does not
+    read blocks every status change for ever, because the library writes to the client while it holds a lock.
     """
 
     def __init__(self) -> None:
@@ -43,30 +43,30 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
         self._has_ended = False
 
     def set(self, service: str, status: int) -> None:
-        """Set the health of a service."""
+        """Set the status of a service."""
         self._statuses[service] = status
         self._wake()
 
     def end_watches(self) -> None:
-        """End all watches, those to come included, once they have told what was set last."""
+        """End all present and future watches after they have sent the last status."""
         self._has_ended = True
         self._wake()
 
     async def Check(self, request: HealthCheckRequest, context: Any) -> HealthCheckResponse:  # noqa: ANN401, N802  # as gRPC has it
-        """Tell the health of a service."""
+        """Return the status of a service."""
         if request.service not in self._statuses:
             await context.abort(StatusCode.NOT_FOUND)
         return HealthCheckResponse(status=self._statuses[request.service])
 
     async def Watch(self, request: HealthCheckRequest, context: Any) -> None:  # noqa: ANN401, N802  # as gRPC has it
-        """Tell the health of a service, and every change of it."""
-        told = None
+        """Stream the status of a service, and every change of it."""
+        sent = None
         while True:
-            changed = self._changed  # before the status is, so that no change is missed
+            changed = self._changed  # read before the status, so that no change is missed
             status = self._statuses.get(request.service, HealthCheckResponse.SERVICE_UNKNOWN)
-            if status != told:
+            if status != sent:
                 await context.write(HealthCheckResponse(status=status))
-                told = status
+                sent = status
             elif self._has_ended:
                 break
             else:
@@ -79,44 +79,44 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
 
 
 class HealthMonitor:
-    """Asks the database at intervals, and tells the health service.
+    """Checks the database at intervals, and updates the health service.
 
     Attributes:
         servicer: The health service, for the server.
-        problem: What keeps us from serving, for a person; None while all is well.
+        problem: Why the server is NOT_SERVING, for a person; None while it is SERVING.
     """
 
     def __init__(self, database: Database, services: Sequence[str]) -> None:
         self.servicer = HealthServicer()
         self.problem: str | None = None
         self._database = database
-        self._services = ["", READINESS, *services]  # the empty name stands for the server as a whole
-        self._has_asked = False
+        self._services = ["", READINESS, *services]  # the empty name stands for the whole server
+        self._has_checked = False
         self._is_draining = False
 
     async def watch(self, interval_seconds: float) -> None:
-        """Ask again and again, for ever."""
+        """Check at intervals, until cancelled."""
         while True:
             await asyncio.sleep(interval_seconds)
             await self.check()
 
     async def check(self) -> None:
-        """Ask once, and once more before a change is believed: what flaps stays what it was."""
+        """Check once. If the result has changed, check again before the status changes, so that it does not flap."""
         found = await self._find_problem()
-        if self._has_asked and bool(found) != bool(self.problem):
+        if self._has_checked and bool(found) != bool(self.problem):
             await asyncio.sleep(CONFIRM_SECONDS)
             found = await self._find_problem()
-        self._has_asked = True
-        self._tell(found)
+        self._has_checked = True
+        self._set_problem(found)
 
     def drain(self) -> None:
-        """Say that no calls should come here any more, whatever the database does; the process is still alive."""
+        """Set readiness to NOT_SERVING for good. Liveness stays SERVING."""
         self._is_draining = True
         self._publish()
 
-    def _tell(self, problem: str | None) -> None:
+    def _set_problem(self, problem: str | None) -> None:
         if problem != self.problem:
-            _log.log(logging.WARNING if problem else logging.INFO, "%s", problem or "serving again")
+            _log.log(logging.WARNING if problem else logging.INFO, "%s", problem or "SERVING again")
         self.problem = problem
         self._publish()
 
@@ -133,4 +133,4 @@ class HealthMonitor:
         except (SprocketError, TimeoutError):
             return "the database does not answer"
         except UntranslatedError as error:
-            return f"the database does not let us look: {error.orig}"
+            return f"the database rejects the health check: {error.orig}"

@@ -1,4 +1,4 @@
-"""What a server tells of itself while it runs: who makes it, who measures, and where it goes."""
+"""The traces and metrics of a server: their sources, and where they are sent or served."""
 
 import platform
 import time
@@ -34,17 +34,17 @@ if TYPE_CHECKING:
 
 _SCOPE = "sprocket_grpc"
 
-_LAST_WORDS_SECONDS = 2
-"""How long the end of the process waits for a collector to take what is left."""
+_FLUSH_SECONDS = 2
+"""How long shutdown waits for the collector to accept the remaining traces and metrics."""
 
 
 class Instrumentation:
     """The traces and metrics of one process.
 
     Attributes:
-        interceptors: What has to be around every call.
-        event_loop_lag: What has to run beside them.
-        metrics_port: Where Prometheus finds the metrics, if anywhere.
+        interceptors: The interceptors for every call.
+        event_loop_lag: Measures the event loop in the background.
+        metrics_port: The port where Prometheus scrapes the metrics, or None if they are not served.
     """
 
     interceptors: list[Interceptor]
@@ -71,7 +71,7 @@ class Instrumentation:
         observe_process(self._meter)
 
     def observe(self, read_router: ReadRouter, chart_poller: ChartPoller, monitor: HealthMonitor) -> None:
-        """Tell of these too."""
+        """Add the metrics of the databases, the chart poller and the health monitor."""
         for name, database in read_router.databases.items():
             self._statements.watch(database)
             self._pools.watch(name, database)
@@ -80,22 +80,22 @@ class Instrumentation:
         _observe_health(self._meter, monitor)
 
     def close(self) -> None:
-        """Send what is left, to a collector that takes it at once; another one must not hold up the end."""
-        last_words = [Thread(target=each.shutdown, daemon=True) for each in (self._tracers, self._meters)]
-        deadline = time.monotonic() + _LAST_WORDS_SECONDS
-        for thread in last_words:
+        """Send the remaining traces and metrics, and wait at most 2 s, so that the collector cannot delay shutdown."""
+        flushes = [Thread(target=each.shutdown, daemon=True) for each in (self._tracers, self._meters)]
+        deadline = time.monotonic() + _FLUSH_SECONDS
+        for thread in flushes:
             thread.start()
-        for thread in last_words:
+        for thread in flushes:
             thread.join(max(0, deadline - time.monotonic()))
         if self._senders:
-            self._senders.spans.give_up()
-            self._senders.metrics.give_up()
+            self._senders.spans.cancel()
+            self._senders.metrics.cancel()
         if self._prometheus:
             self._prometheus.close()
 
 
 def _observe_following(meter: Meter, chart_poller: ChartPoller) -> None:
-    """Tell how many charts are followed, and by how many streams."""
+    """Create the metrics of followed charts and their streams."""
     meter.create_observable_gauge(
         "sprocket.chart.followed", [observed(lambda: chart_poller.count)], "{chart}", "Charts that are followed."
     )
@@ -105,16 +105,16 @@ def _observe_following(meter: Meter, chart_poller: ChartPoller) -> None:
 
 
 def _observe_health(meter: Meter, monitor: HealthMonitor) -> None:
-    """Tell whether we serve."""
+    """Create the metric of the server's health."""
     meter.create_observable_gauge(
         "sprocket.health.serving",
         [observed(lambda: int(monitor.problem is None))],
-        description="1 while the database is well, and else 0.",
+        description="1 while the server is SERVING, else 0.",
     )
 
 
 def _observe_replicas(meter: Meter, read_router: ReadRouter) -> None:
-    """Tell how many standbys are read from."""
+    """Create the metric of standbys that are read from."""
     meter.create_observable_gauge(
         "sprocket.database.fresh_standbys",
         [observed(lambda: read_router.fresh)],
@@ -124,24 +124,24 @@ def _observe_replicas(meter: Meter, read_router: ReadRouter) -> None:
 
 
 def _prometheus(listen: str, histograms: Histograms) -> "PrometheusServer":
-    from sprocket_grpc.telemetry.prometheus import PrometheusServer  # noqa: PLC0415  # only some need it
+    from sprocket_grpc.telemetry.prometheus import PrometheusServer  # noqa: PLC0415  # only for SPROCKET_METRICS_LISTEN
 
     return PrometheusServer(listen, histograms)
 
 
 def _senders(endpoint: str, histograms: Histograms) -> "Senders":
-    from sprocket_grpc.telemetry.otlp import MetricSender, Senders, SpanSender  # noqa: PLC0415  # as above
+    from sprocket_grpc.telemetry.otlp import MetricSender, Senders, SpanSender  # noqa: PLC0415  # only for SPROCKET_OTLP_ENDPOINT
 
     return Senders(SpanSender(endpoint), MetricSender(endpoint, histograms))
 
 
 def _resource() -> Resource:
-    """Say what this is; `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say it better."""
-    ours = {
+    """Return the resource attributes. `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` override them."""
+    defaults = {
         "service.name": "sprocket-grpc",
         "service.version": __version__,
         "service.instance.id": str(uuid.uuid4()),
         "process.runtime.name": platform.python_implementation().lower(),
         "process.runtime.version": platform.python_version(),
     }
-    return Resource.create(ours).merge(OTELResourceDetector().detect())
+    return Resource.create(defaults).merge(OTELResourceDetector().detect())

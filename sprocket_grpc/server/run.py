@@ -1,4 +1,4 @@
-"""The life of a server process: start, serve until told to stop, drain, let the calls in flight finish."""
+"""The lifecycle of a server process: start, serve until a signal, drain, and let the calls in flight finish."""
 
 import asyncio
 import logging
@@ -14,20 +14,20 @@ from sprocket_grpc.server.dependencies import ServerDependencies, open_dependenc
 from sprocket_grpc.server.grpc_server import create_health_server, create_server
 from sprocket_grpc.storage.postgres.database import disable_psycopg_yields
 
-# What a call cut off may take to cancel its statement: psycopg gives PostgreSQL 5 s to answer.
-_CUT_OFF_SECONDS = 6
+# For a cancelled call to cancel its statement: psycopg gives PostgreSQL 5 s to answer.
+_CANCEL_SECONDS = 6
 
 _log = logging.getLogger(__name__)
 
 
 class Started(NamedTuple):
-    """What is known once calls are answered.
+    """A server that accepts calls.
 
     Attributes:
-        port: Where.
-        health_port: Where health alone is answered for, if anywhere.
-        problem: What keeps the server from serving, if anything.
-        metrics_port: Where the metrics are, if anywhere.
+        port: The port.
+        health_port: The port for health checks only, or None.
+        problem: Why the server is NOT_SERVING, or None.
+        metrics_port: The port of the metrics, or None.
     """
 
     port: int
@@ -37,30 +37,30 @@ class Started(NamedTuple):
 
 
 class StopSignals:
-    """SIGTERM and Ctrl-C: the first asks to stop, and the second not to wait for anything any more.
+    """The first SIGTERM or SIGINT stops the process gracefully, and the second one immediately.
 
-    To a worker its supervisor says the one by SIGTERM and the other by Ctrl-C, however often: it may be sent SIGTERM by
-    others too, as systemd does to all processes of a service, and of two that come at once it hears one.
+    A worker gets different signals from its supervisor: SIGTERM to stop gracefully, and SIGINT to stop immediately. It
+    cannot count signals, because systemd sends SIGTERM to all processes of a service, and simultaneous signals merge.
 
     Attributes:
-        stop: Is set when it is to stop.
-        hurry: Is set when it is not to wait for anything any more.
+        stop: Set when the process has to stop.
+        stop_now: Set when the process has to stop immediately.
     """
 
-    def __init__(self, *, are_told_apart: bool = False) -> None:
+    def __init__(self, *, are_distinct: bool = False) -> None:
         self.stop = asyncio.Event()
-        self.hurry = asyncio.Event()
+        self.stop_now = asyncio.Event()
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self.stop.set if are_told_apart else self.receive)
-        loop.add_signal_handler(signal.SIGINT, self._receive_both if are_told_apart else self.receive)
+        loop.add_signal_handler(signal.SIGTERM, self.stop.set if are_distinct else self.receive)
+        loop.add_signal_handler(signal.SIGINT, self._receive_both if are_distinct else self.receive)
 
     def _receive_both(self) -> None:
         self.stop.set()
-        self.hurry.set()
+        self.stop_now.set()
 
     def receive(self) -> None:
-        """Take a signal, or the like of one."""
-        (self.hurry if self.stop.is_set() else self.stop).set()
+        """Handle a signal: the first sets `stop`, the second sets `stop_now`."""
+        (self.stop_now if self.stop.is_set() else self.stop).set()
 
 
 async def serve(
@@ -70,12 +70,12 @@ async def serve(
 
     Args:
         settings: The settings.
-        url: The database.
-        announce: Called once calls are answered.
-        shares_port: Whether other processes serve on the same ports.
+        url: The URL of the database.
+        announce: Called once the server accepts calls.
+        shares_port: Whether other processes listen on the same ports.
 
     Raises:
-        AddressInUseError: An address to listen on cannot be had.
+        AddressInUseError: An address to listen on is not available.
         TlsError: The certificate and key cannot be used.
     """
     disable_psycopg_yields()
@@ -84,17 +84,18 @@ async def serve(
 
 
 async def _serve(dependencies: ServerDependencies, announce: Callable[[Started], None], *, shares_port: bool) -> None:
-    signals = StopSignals(are_told_apart=shares_port)
+    signals = StopSignals(are_distinct=shares_port)
     server, port = create_server(dependencies, shares_port=shares_port)
     health_server, health_port = create_health_server(dependencies, shares_port=shares_port)
     await dependencies.monitor.check()
     if signals.stop.is_set():
-        return  # nobody has called yet
-    others = asyncio.all_tasks()  # those that go on until the end, and are no calls
+        return  # before any call was accepted
+    others = asyncio.all_tasks()  # tasks that are not calls, and run until the end
     await server.start()
     await health_server.start()
     background = [asyncio.create_task(each) for each in dependencies.background()]
-    metrics_port = dependencies.telemetry.metrics_port if dependencies.telemetry else None
+    instrumentation = dependencies.instrumentation
+    metrics_port = instrumentation.metrics_port if instrumentation else None
     announce(Started(port, health_port, dependencies.monitor.problem, metrics_port))
     await signals.stop.wait()
     await _drain(dependencies, signals)
@@ -103,41 +104,41 @@ async def _serve(dependencies: ServerDependencies, announce: Callable[[Started],
     dependencies.chart_poller.stop()
     dependencies.monitor.servicer.end_watches()
     await _stop(server, dependencies.settings.shutdown_grace_seconds, signals)
-    await health_server.stop(grace=None)  # until now it has told those who ask that we stop
-    await cut_off_calls_end(others)
+    await health_server.stop(grace=None)  # the last to stop, so that probes see NOT_SERVING until now
+    await wait_for_cancelled_calls(others)
 
 
 async def _drain(dependencies: ServerDependencies, signals: StopSignals) -> None:
-    """Tell that we stop, and go on for a while: whoever sends calls here needs a moment to hear of it."""
+    """Report NOT_SERVING and accept calls for a while longer, until load balancers have noticed."""
     seconds = dependencies.settings.drains_seconds
     dependencies.monitor.drain()
-    _log.info("draining: calls are taken for %g s more", seconds)
-    await _wait(signals.hurry, seconds)
+    _log.info("draining: calls are accepted for another %g s", seconds)
+    await _wait(signals.stop_now, seconds)
 
 
 async def _stop(server: grpc.aio.Server, grace_seconds: float, signals: StopSignals) -> None:
     _log.info("stopping: calls in flight have %g s to finish", grace_seconds)
     stopping = asyncio.create_task(server.stop(grace_seconds))
-    hurried = asyncio.create_task(signals.hurry.wait())
-    await asyncio.wait({stopping, hurried}, return_when=asyncio.FIRST_COMPLETED)
-    if hurried.done():
+    stopping_now = asyncio.create_task(signals.stop_now.wait())
+    await asyncio.wait({stopping, stopping_now}, return_when=asyncio.FIRST_COMPLETED)
+    if stopping_now.done():
         await server.stop(grace=None)
-    hurried.cancel()
+    stopping_now.cancel()
     await stopping
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:
-    """Wait for an event, but only for so long."""
+    """Wait for an event, but not longer than `seconds`."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()
 
 
-async def cut_off_calls_end(others: Iterable[asyncio.Task[Any]] = ()) -> None:
-    """Wait for the calls that were cut off; gRPC cancels them and does not wait for what they clean up (grpc#37239).
+async def wait_for_cancelled_calls(others: Iterable[asyncio.Task[Any]] = ()) -> None:
+    """Wait until cancelled calls have cleaned up. gRPC cancels them at the end, but does not wait (grpc#37239).
 
     Args:
-        others: Tasks that are no calls.
+        others: Tasks that are not calls.
     """
-    if cut_off := asyncio.all_tasks() - {asyncio.current_task(), *others}:
-        await asyncio.wait(cut_off, timeout=_CUT_OFF_SECONDS)
+    if cancelled := asyncio.all_tasks() - {asyncio.current_task(), *others}:
+        await asyncio.wait(cancelled, timeout=_CANCEL_SECONDS)

@@ -1,8 +1,8 @@
-"""Several server processes on one port: started, replaced when one dies, and drained together.
+"""Supervises several server processes on one port: starts them, replaces one that dies, and drains them together.
 
-Each is a program of its own, started while nothing of gRPC runs here: what forks after that hangs (grpc#16001).
-The kernel spreads connections over them by SO_REUSEPORT. They hear that it is time to stop by SIGTERM, and that this
-process died without a word by the end of their standard input.
+Each worker is a separate program, because a process that forks after gRPC has started hangs (grpc#16001). The kernel
+distributes connections with SO_REUSEPORT. A worker stops on SIGTERM, and also when its standard input is closed, which
+happens if this process is killed.
 """
 
 import asyncio
@@ -21,17 +21,17 @@ from sprocket_grpc.server.run import Started, StopSignals
 COMMAND = (sys.executable, "-m", "sprocket_grpc", "worker")
 
 RESTART_SECONDS = 1
-"""How long to wait before a worker that died is replaced: one that cannot live must not keep a core busy."""
+"""The delay before a dead worker is replaced, so that a worker that always fails does not keep a core busy."""
 
 _log = logging.getLogger(__name__)
 
 
 class WorkerError(ExpectedError):
-    """A worker, or its port, cannot be had."""
+    """A worker cannot be started, or its port is not available."""
 
 
 class Worker:
-    """One of the server processes, or the place of one that died."""
+    """A server process that is replaced when it dies."""
 
     def __init__(self, number: int, environment: Mapping[str, str]) -> None:
         self._number = number
@@ -39,10 +39,10 @@ class Worker:
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> Started:
-        """Start a process and wait until it answers calls.
+        """Start a process, and return once it accepts calls.
 
         Raises:
-            WorkerError: It ended before.
+            WorkerError: The process ended before it accepted calls.
         """
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
@@ -50,42 +50,42 @@ class Worker:
             env=self._environment,
             stdin=pipe,
             stdout=pipe,
-            start_new_session=True,  # Ctrl-C is for us alone: we tell them
+            start_new_session=True,  # so that only the supervisor gets Ctrl-C
         )
         self._process = process
-        assert process.stdout  # noqa: S101  # it was asked for
+        assert process.stdout  # noqa: S101  # because of stdout=pipe
         line = await process.stdout.readline()
         if not line:
             raise WorkerError(f"worker {self._number} ended with status {await process.wait()} before it was ready")
         return Started(*json.loads(line))
 
     async def keep(self) -> None:
-        """Replace the process when it dies, again and again, for ever."""
+        """Replace the process whenever it dies, until cancelled."""
         while self._process:
             status = await self._process.wait()
-            _log.error("worker %d ended with status %d and is replaced", self._number, status)
+            _log.error("worker %d ended with status %d; replacing it", self._number, status)
             await asyncio.sleep(RESTART_SECONDS)
             try:
                 await self.start()
             except WorkerError:
-                pass  # it has said why
-            except OSError as error:  # no memory, no process, no file is left just now
-                _log.error("worker %d cannot be started: %s", self._number, error)
+                pass  # the worker has logged the reason
+            except OSError as error:  # out of memory, processes or file descriptors
+                _log.error("cannot start worker %d: %s", self._number, error)
 
-    def ask(self, number: signal.Signals) -> None:
-        """Ask the process to stop with SIGTERM, and not to wait for anything with SIGINT."""
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send SIGTERM to stop the process gracefully, or SIGINT to stop it immediately."""
         if self._process:
             with suppress(ProcessLookupError):
                 self._process.send_signal(number)
 
     def kill(self) -> None:
-        """End the process on the spot."""
+        """Kill the process."""
         if self._process:
             with suppress(ProcessLookupError):
                 self._process.kill()
 
     async def wait(self) -> None:
-        """Wait for the end of the process."""
+        """Wait until the process has ended."""
         if self._process:
             await self._process.wait()
 
@@ -96,12 +96,12 @@ async def supervise(
     """Keep workers running until SIGTERM or SIGINT.
 
     Args:
-        environments: The environment of each.
-        longest_stop_seconds: After how long one that does not stop is killed.
-        announce: Called once all answer calls, with what the first of them said.
+        environments: The environment of each worker.
+        longest_stop_seconds: The time after which a worker that does not stop is killed.
+        announce: Called with the first worker once all workers accept calls.
 
     Raises:
-        WorkerError: One of them cannot be started.
+        WorkerError: A worker cannot be started.
     """
     signals = StopSignals()
     workers = [Worker(number, environment) for number, environment in enumerate(environments)]
@@ -112,7 +112,7 @@ async def supervise(
         if not starting.done():
             starting.cancel()
             await asyncio.wait([starting])
-            return  # nobody has called yet
+            return  # before any call was accepted
         announce(starting.result()[0])
         keepers = [asyncio.create_task(worker.keep()) for worker in workers]
         await stop
@@ -131,17 +131,17 @@ async def _all_start(workers: Sequence[Worker]) -> list[Started]:
 
 
 async def _stop(workers: Sequence[Worker], signals: StopSignals, seconds: float) -> None:
-    """Let all stop at the same time, and at once if the second signal comes."""
+    """Stop all workers gracefully, and immediately on the second signal."""
     ended = asyncio.create_task(_all_end(workers))
-    hurried = asyncio.create_task(signals.hurry.wait())
+    stopping_now = asyncio.create_task(signals.stop_now.wait())
     for worker in workers:
-        worker.ask(signal.SIGTERM)
-    await asyncio.wait({ended, hurried}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    if hurried.done():
+        worker.send_signal(signal.SIGTERM)
+    await asyncio.wait({ended, stopping_now}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    if stopping_now.done():
         for worker in workers:
-            worker.ask(signal.SIGINT)
+            worker.send_signal(signal.SIGINT)
         await asyncio.wait({ended}, timeout=seconds)
-    hurried.cancel()
+    stopping_now.cancel()
 
 
 async def _all_end(workers: Sequence[Worker]) -> None:
@@ -150,25 +150,26 @@ async def _all_end(workers: Sequence[Worker]) -> None:
 
 @contextmanager
 def shared_port(listen: str) -> Iterator[str]:
-    """Keep a port for the workers, until the block ends, and return the address with its number.
+    """Reserve a port for the workers until the block ends, and yield the address with its number.
 
     Raises:
-        WorkerError: Somebody else has it.
+        WorkerError: The port is not available.
     """
     host, port = split(listen)
     try:
-        kept = _bound(host.strip("[]"), port)
+        reserved = _bound(host.strip("[]"), port)
     except OSError as error:
         raise WorkerError(f"cannot listen on {listen}: {error.strerror}; is another server running there?") from error
-    with kept:
-        yield f"{host}:{kept.getsockname()[1]}"
+    with reserved:
+        yield f"{host}:{reserved.getsockname()[1]}"
 
 
 def _bound(host: str, port: int) -> socket.socket:
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    with socket.socket(family) as alone:  # where others share it already, we would get a part of their calls
-        alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that have ended do not matter
-        alone.bind(address)
+    # An exclusive bind first: other servers may share the port with SO_REUSEPORT, and would get a part of our calls.
+    with socket.socket(family) as exclusive:
+        exclusive.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ignore connections in TIME_WAIT
+        exclusive.bind(address)
     shared = socket.socket(family)
     shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     shared.bind(address)

@@ -1,4 +1,4 @@
-"""The transport encryption of the server: its certificate, also when that is renewed, and which clients it trusts."""
+"""The TLS credentials of the server, which reload renewed certificates without a restart."""
 
 import logging
 from pathlib import Path
@@ -16,16 +16,16 @@ _log = logging.getLogger(__name__)
 
 
 class TlsError(ExpectedError):
-    """A certificate or key cannot be used. The text names the setting."""
+    """A certificate or key cannot be used. The text names its setting."""
 
 
 class _Files(NamedTuple):
-    """What is in the files.
+    """The contents of the files.
 
     Attributes:
         key: The private key of the server.
-        certificate: Its certificate, and those between it and a root.
-        client_ca: The roots of the certificates of clients, if those have to show one.
+        certificate: The certificate chain of the server.
+        client_ca: The root certificates for client certificates, or None if clients need no certificate.
     """
 
     key: bytes
@@ -34,26 +34,26 @@ class _Files(NamedTuple):
 
 
 class TlsFiles:
-    """The files that the settings name, as they were when they were last right."""
+    """The files in the settings, with their last valid contents."""
 
     def __init__(self, certificate: Path, key: Path, client_ca: Path | None) -> None:
-        """Read them.
+        """Read the files.
 
         Raises:
-            TlsError: One of them cannot be read, or they do not belong together.
+            TlsError: A file cannot be read or is invalid, or the key does not match the certificate.
         """
         self._paths = (certificate, key, client_ca)
         self._problem: str | None = None
         self._used = self._read()
 
     def credentials(self) -> grpc.ServerCredentials:
-        """Return credentials for a port, which look for renewed files before each handshake."""
-        renewed: Any = self._renewed  # its types do not know that None means no change
+        """Return credentials for a port. They check for renewed files before every handshake."""
+        renewed: Any = self._renewed  # grpc's types lack None, which means no change
         must_show = self._used.client_ca is not None
         return grpc.dynamic_ssl_server_credentials(_configuration(self._used), renewed, must_show)
 
     def _renewed(self) -> grpc.ServerCertificateConfiguration | None:
-        """Return what is in the files now, or None if that is nothing new or not right: the last good one stays."""
+        """Return the contents of renewed files, or None if they have not changed or are not valid."""
         try:
             found = self._read()
         except TlsError as error:
@@ -63,12 +63,12 @@ class TlsFiles:
         if found == self._used:
             return None
         self._used = found
-        _log.info("the certificate is renewed")
+        _log.info("loaded the renewed certificate")
         return _configuration(found)
 
     def _report(self, problem: str | None) -> None:
-        if problem and problem != self._problem:  # once, not at each handshake
-            _log.error("the last good certificate stays: %s", problem)
+        if problem and problem != self._problem:  # once, not at every handshake
+            _log.error("cannot load the renewed certificate; the last valid one stays in use: %s", problem)
         self._problem = problem
 
     def _read(self) -> _Files:
@@ -83,10 +83,10 @@ class TlsFiles:
 
 
 def load_tls(settings: Settings) -> TlsFiles | None:
-    """Read the certificate and key that the settings name, if they do.
+    """Return the TLS files in the settings, or None if TLS is off.
 
     Raises:
-        TlsError: They cannot be read, or do not belong together.
+        TlsError: A file cannot be read or is invalid, or the key does not match the certificate.
     """
     if settings.tls_certificate is None or settings.tls_key is None:
         return None
@@ -101,7 +101,7 @@ def _read_file(setting: str, path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise TlsError(f"{PREFIX}{setting}: {path}: {error.strerror}") from error
+        raise TlsError(f"{PREFIX}{setting}: cannot read {path}: {error.strerror}") from error
 
 
 def _check(files: _Files) -> None:
@@ -110,7 +110,7 @@ def _check(files: _Files) -> None:
         _certificates("TLS_CLIENT_CA", files.client_ca)
     try:
         key = serialization.load_pem_private_key(files.key, password=None)
-    except (TypeError, ValueError):  # the texts of the library say how it is built, and not what to do
+    except (TypeError, ValueError):  # without the library's text, which does not say what to do
         raise TlsError(f"{PREFIX}TLS_KEY: expected a private key in PEM, without a password") from None
     if key.public_key() != chain[0].public_key():
         raise TlsError(f"{PREFIX}TLS_KEY: expected the key of the first certificate of {PREFIX}TLS_CERTIFICATE")

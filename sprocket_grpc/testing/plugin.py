@@ -1,6 +1,6 @@
 """The pytest plugin: a real server for each test. pytest loads it wherever the package is installed.
 
-So nothing but pytest is imported before a fixture is used: projects that use none must not notice it.
+It imports nothing but pytest before a fixture is used, so that it does not slow down projects that use no fixture.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from sprocket_grpc.testing.servers import Servers
 
-_MARKER = "sprocket_seeded: the server of this test begins with the sample data of sprocket-grpc, not empty"
+_MARKER = "sprocket_seeded: start the server of this test with the sample data of sprocket-grpc instead of empty"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -24,11 +24,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def sprocket_postgres() -> Iterator[str]:
-    """The SQLAlchemy URL of a PostgreSQL, for its superuser: a private one, which is gone in the end.
+    """The SQLAlchemy URL of an embedded PostgreSQL for its superuser. Its data is deleted after the session.
 
-    A fixture of the same name in your conftest.py makes the servers use another PostgreSQL.
+    To use another PostgreSQL, override this fixture in your conftest.py.
     """
-    with _its_extra_installed():
+    with _extra_required():
         from sprocket_grpc.testing.postgres import throw_away_postgres  # noqa: PLC0415  # see above
 
     with throw_away_postgres() as url:
@@ -37,7 +37,7 @@ def sprocket_postgres() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def _sprocket_servers(sprocket_postgres: str) -> "Iterator[Servers]":
-    with _its_extra_installed():
+    with _extra_required():
         from sprocket_grpc.testing.servers import servers_on  # noqa: PLC0415  # see above
 
     with servers_on(sprocket_postgres) as servers:
@@ -46,14 +46,14 @@ def _sprocket_servers(sprocket_postgres: str) -> "Iterator[Servers]":
 
 @pytest.fixture
 def sprocket_address(request: pytest.FixtureRequest, _sprocket_servers: "Servers") -> Iterator[str]:
-    """The address, such as 127.0.0.1:40123, of a server that this test has for itself: empty, or sprocket_seeded."""
+    """The address, such as 127.0.0.1:40123, of a server for this test alone. It is empty, unless sprocket_seeded."""
     with _sprocket_servers.serve(seeded=request.node.get_closest_marker("sprocket_seeded") is not None) as address:
         yield address
 
 
 @pytest.fixture
 def sprocket_channel(sprocket_address: str) -> "Iterator[grpc.aio.Channel]":
-    """A channel to the server at sprocket_address for asyncio, in whichever event loop the test runs."""
+    """An asyncio channel to the server at sprocket_address, which works in the event loop of the test."""
     from sprocket_grpc.testing.channel import AnyLoopChannel  # noqa: PLC0415  # see above
 
     channel = AnyLoopChannel(sprocket_address)
@@ -71,9 +71,9 @@ def sprocket_sync_channel(sprocket_address: str) -> "Iterator[grpc.Channel]":
 
 
 @contextmanager
-def _its_extra_installed() -> Iterator[None]:
+def _extra_required() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        message = f"{error}: pip install 'sprocket-grpc[testing]' has what a server needs"
+        message = f"{error}: run pip install 'sprocket-grpc[testing]'"
         raise pytest.fail.Exception(message, pytrace=False) from None

@@ -1,4 +1,4 @@
-"""Databases for tests: on a PostgreSQL that is gone in the end, migrated once, and copied within some 25 ms."""
+"""Databases for tests: on a temporary PostgreSQL, migrated once and copied in about 25 ms."""
 
 import os
 import shutil
@@ -14,19 +14,19 @@ from sprocket_grpc.storage import migrate
 from sprocket_grpc.storage.embedded import embedded_postgres
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
 
-_MEMORY = Path("/dev/shm")  # noqa: S108  # what is made there has a name of its own, as in the directory for such files
-_ROOM_BYTES = 4 << 30
+_MEMORY = Path("/dev/shm")  # noqa: S108  # mkdtemp makes a unique name in it
+_REQUIRED_BYTES = 4 << 30
 
 
 @contextmanager
 def throw_away_postgres() -> Iterator[str]:
-    """Run a PostgreSQL until the block ends, and yield its URL. Nothing is durable; it is in memory if there is room.
+    """Run a PostgreSQL until the block ends, and yield its URL. Its data is not durable, and in memory if it fits.
 
     Raises:
-        EmbeddedDatabaseError: There is none to be had.
+        EmbeddedDatabaseError: PostgreSQL cannot be started.
     """
-    # Under root, PostgreSQL runs as another account, to which pytest's own directories are closed.
-    directory = Path(tempfile.mkdtemp(prefix="sprocket-tests-", dir=_memory_with_room()))
+    # Not in pytest's own directories: under root, PostgreSQL runs as another user, who cannot enter them.
+    directory = Path(tempfile.mkdtemp(prefix="sprocket-tests-", dir=_memory_directory()))
     directory.chmod(0o755)
     try:
         with embedded_postgres(directory / "data", durable=False) as url:
@@ -35,19 +35,19 @@ def throw_away_postgres() -> Iterator[str]:
         shutil.rmtree(directory)
 
 
-def _memory_with_room() -> Path | None:
-    """Where files are in memory, unless there is little of it, or somebody said with TMPDIR where to put them.
+def _memory_directory() -> Path | None:
+    """Return a directory in memory, or None if it has too little space or TMPDIR names another directory.
 
-    A database has 300 files. Some file systems take 0.2 s to make so many where as many have just been deleted.
+    A database has 300 files. Some file systems take 0.2 s to create them after as many have been deleted.
     """
     if "TMPDIR" in os.environ or not _MEMORY.is_dir():
         return None
-    return _MEMORY if shutil.disk_usage(_MEMORY).free >= _ROOM_BYTES else None
+    return _MEMORY if shutil.disk_usage(_MEMORY).free >= _REQUIRED_BYTES else None
 
 
 @contextmanager
 def migrated_database(postgres: str) -> Iterator[str]:
-    """Make a database with the newest schema, and yield its URL until the block ends."""
+    """Create a database with the newest schema, and yield its URL until the block ends."""
     with new_database(postgres, "template1") as url:
         migrate.upgrade(url)
         yield url
@@ -55,11 +55,11 @@ def migrated_database(postgres: str) -> Iterator[str]:
 
 @contextmanager
 def new_database(postgres: str, template: str) -> Iterator[str]:
-    """Copy a database, and drop the copy in the end, whoever is still using it.
+    """Copy a database, yield the URL of the copy, and drop it at the end even if it is still in use.
 
     Args:
         postgres: The URL of any database of the server.
-        template: The name of the one to copy, which nobody may be using.
+        template: The name of the database to copy, to which no client may be connected.
     """
     name = f"test_{uuid.uuid4().hex}"
     execute(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
@@ -70,6 +70,6 @@ def new_database(postgres: str, template: str) -> Iterator[str]:
 
 
 def execute(url: str, statement: str) -> None:
-    """Run a statement outside of any transaction."""
+    """Run a statement outside a transaction."""
     with create_plain_engine(url).connect() as connection:
         connection.execution_options(isolation_level="AUTOCOMMIT").execute(text(statement))

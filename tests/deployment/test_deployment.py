@@ -129,7 +129,7 @@ def test_the_termination_grace_period_covers_drain_calls_and_shutdown(
 ) -> None:
     deployment = find(manifests, "Deployment")
     settings = as_in_pod(manifests, deployment)
-    needed = settings.drains_seconds + settings.shutdown_grace_seconds + run._CUT_OFF_SECONDS
+    needed = settings.drains_seconds + settings.shutdown_grace_seconds + run._CANCEL_SECONDS
     assert needed + 5 <= deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
 
 
@@ -137,7 +137,7 @@ def test_the_stop_grace_period_of_compose_covers_drain_calls_and_shutdown(
     compose: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = load_compose(compose, "server", monkeypatch)
-    needed = settings.drains_seconds + settings.shutdown_grace_seconds + run._CUT_OFF_SECONDS
+    needed = settings.drains_seconds + settings.shutdown_grace_seconds + run._CANCEL_SECONDS
     assert needed <= int(compose["services"]["server"]["stop_grace_period"].removesuffix("s"))
 
 

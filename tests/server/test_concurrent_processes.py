@@ -1,4 +1,4 @@
-"""Many processes at work on one factory at once: servers beside each other, and clients beside each other."""
+"""Several servers and several client processes that write to one factory at the same time."""
 
 import asyncio
 import multiprocessing
@@ -39,7 +39,7 @@ async def test_2000_sprockets_from_8_client_processes_at_once_are_all_counted(
 
 
 def run_clients(address: str, factory_id: str, type_id: str) -> None:
-    """Run 8 client processes that create 250 sprockets each, at once, and see that all of them succeed."""
+    """Run 8 client processes that create 250 sprockets each at the same time, and check that all succeed."""
     context = multiprocessing.get_context("spawn")  # gRPC does not survive a fork
     arguments = (context.Barrier(8), address, factory_id, type_id, 250)
     clients = [context.Process(target=create_sprockets, args=arguments) for _ in range(8)]

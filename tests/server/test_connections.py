@@ -1,4 +1,4 @@
-"""Connections: how old they get, how large their messages may be, and that clients that are gone are noticed."""
+"""Connections: their largest age, and the largest size of their messages."""
 
 import asyncio
 import logging
@@ -23,7 +23,7 @@ async def test_a_request_that_is_too_large_is_refused_before_it_is_read(database
     assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-async def test_a_connection_of_age_is_made_anew_and_no_call_fails(
+async def test_a_connection_that_reaches_its_age_is_replaced_and_no_call_fails(
     database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "sprocket_grpc.access")
@@ -34,11 +34,13 @@ async def test_a_connection_of_age_is_made_anew_and_no_call_fails(
 
 
 def peers(caplog: pytest.LogCaptureFixture) -> set[str]:
-    """Return from where calls came, by the access log."""
+    """Return the peers of calls, from the access log."""
     return {getattr(record, FIELDS)["peer"] for record in caplog.records if record.name == "sprocket_grpc.access"}
 
 
-async def test_a_stream_on_a_connection_of_age_ends_as_unavailable_and_goes_on_elsewhere(database_url: str) -> None:
+async def test_a_stream_on_a_connection_that_reaches_its_age_ends_as_unavailable_and_can_be_resumed(
+    database_url: str,
+) -> None:
     settings = Settings(connection_age_seconds=0.2, connection_age_grace_seconds=0.2, follow_progress_seconds=0.05)
     async with running_service(database_url, settings) as service, asyncio.timeout(60):
         factory = await create_factory(service)
@@ -51,7 +53,7 @@ async def test_a_stream_on_a_connection_of_age_ends_as_unavailable_and_goes_on_e
 
 
 async def read(stream: Any, request: GetFactoryChartRequest, entries: list[int]) -> grpc.StatusCode:
-    """Read a stream to its end, and return how it ended; note in the request where to go on."""
+    """Read a stream to its end, update the resume_token of the request, and return the status code."""
     try:
         async for response in stream:
             entries += response.chart.time_micros

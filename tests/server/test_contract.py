@@ -1,4 +1,4 @@
-"""What the protos promise to every client, and that the code agrees with them."""
+"""The conventions of the contract, and its agreement with the code."""
 
 import inspect
 from importlib import import_module
@@ -36,12 +36,12 @@ def known_errors() -> list[type[errors.SprocketError]]:
     return [each for each in classes if issubclass(each, errors.SprocketError) and hasattr(each, "reason")]
 
 
-def test_the_server_knows_every_proto_and_nothing_else() -> None:
+def test_the_server_knows_exactly_the_protos() -> None:
     assert contract.FILES == FILES
 
 
 @pytest.mark.parametrize("method", methods(), ids=lambda method: method.name)
-def test_reads_and_only_reads_are_marked_as_without_side_effects(method: MethodDescriptor) -> None:
+def test_exactly_the_reads_are_marked_as_without_side_effects(method: MethodDescriptor) -> None:
     marked = method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
     assert marked == method.name.startswith(("Get", "List", "BatchGet", "Follow"))
 
@@ -103,7 +103,7 @@ def test_the_columns_of_a_table_are_the_fields_of_its_message_in_their_order(cas
 
 
 @each_case
-def test_all_own_fields_are_writable_but_the_actual(case: Case) -> None:
+def test_all_own_fields_except_the_actual_are_writable(case: Case) -> None:
     resource = RESOURCES[case.name]
     assert set(resource.own_fields) - set(resource.rules) <= {"sprocket_production_actual"}
     assert set(resource.rules) <= set(resource.own_fields)

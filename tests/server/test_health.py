@@ -1,4 +1,4 @@
-"""The health service: SERVING is said only while the database answers and its schema is what we need."""
+"""The health service: SERVING only while the database answers and has the schema of this version."""
 
 import asyncio
 import contextlib
@@ -33,19 +33,19 @@ def _confirmed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health_module, "CONFIRM_SECONDS", 0)
 
 
-def health(service: Service) -> Any:  # the types know its blocking form only
+def health(service: Service) -> Any:  # typed for blocking calls only
     return HealthStub(service.channel)
 
 
 async def statuses(service: Service, names: list[str] = NAMES) -> set[int]:
-    """Ask for each name, and return the different answers."""
+    """Check every name, and return the distinct statuses."""
     requests = [HealthCheckRequest(service=name) for name in names]
     return {response.status for response in await asyncio.gather(*map(health(service).Check, requests))}
 
 
 @contextlib.asynccontextmanager
 async def watch(service: Service, names: list[str]) -> AsyncIterator[list[Any]]:
-    """Watch several names, until the block ends."""
+    """Watch several names until the block ends."""
     calls = [health(service).Watch(HealthCheckRequest(service=name)) for name in names]
     try:
         yield calls
@@ -55,28 +55,28 @@ async def watch(service: Service, names: list[str]) -> AsyncIterator[list[Any]]:
 
 
 async def next_statuses(calls: list[Any]) -> list[int]:
-    """Wait for the next status of each."""
+    """Return the next status of every watch."""
     return [(await call.read()).status for call in calls]
 
 
 @contextlib.contextmanager
 def closed_database(postgres: str, url: str) -> Iterator[None]:
-    """Let nobody into a database, and those out who are in it, until the block ends."""
+    """Disconnect all clients of a database and refuse new connections until the block ends."""
     name = make_url(url).database
     execute(postgres, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
     try:
         users = f"pg_stat_activity WHERE datname = '{name}'"
-        execute(postgres, f"SELECT pg_terminate_backend(pid) FROM {users}")  # noqa: S608  # our own name
+        execute(postgres, f"SELECT pg_terminate_backend(pid) FROM {users}")  # noqa: S608  # a constant name
         yield
     finally:
         execute(postgres, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
 
 
 def set_revision(url: str, revision: str) -> None:
-    execute(url, f"UPDATE alembic_version SET version_num = '{revision}'")  # noqa: S608  # our own text
+    execute(url, f"UPDATE alembic_version SET version_num = '{revision}'")  # noqa: S608  # a constant
 
 
-# What is asked.
+# Check and Watch.
 
 
 async def test_the_server_and_each_of_its_services_are_serving(service: Service) -> None:
@@ -85,7 +85,7 @@ async def test_the_server_and_each_of_its_services_are_serving(service: Service)
         assert await next_statuses(calls) == [SERVING] * 6
 
 
-async def test_a_service_that_is_not_there_is_unknown(service: Service) -> None:
+async def test_an_unknown_service_is_reported_as_unknown(service: Service) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await health(service).Check(HealthCheckRequest(service="sprocket.v1.NoService"))
     assert raised.value.code() is grpc.StatusCode.NOT_FOUND
@@ -115,14 +115,16 @@ async def test_a_server_waits_for_its_schema_and_serves_without_a_restart(empty_
     ["UPDATE alembic_version SET version_num = '0000'", "DELETE FROM alembic_version", "DROP TABLE alembic_version"],
     ids=["an older revision", "no revision", "no table of revisions"],
 )
-async def test_a_schema_that_is_behind_is_not_serving(service: Service, database_url: str, statement: str) -> None:
+async def test_with_an_outdated_schema_the_server_is_not_serving(
+    service: Service, database_url: str, statement: str
+) -> None:
     execute(database_url, statement)
     await service.monitor.check()
     assert await statuses(service) == {NOT_SERVING}
     assert SCHEMA_REVISION in str(service.monitor.problem)
 
 
-async def test_a_newer_schema_serves_older_servers_too(service: Service, database_url: str) -> None:
+async def test_an_older_server_serves_on_a_newer_schema(service: Service, database_url: str) -> None:
     set_revision(database_url, "9999")
     await service.monitor.check()
     assert await statuses(service) == {SERVING}
@@ -131,30 +133,30 @@ async def test_a_newer_schema_serves_older_servers_too(service: Service, databas
 # The database.
 
 
-async def test_a_database_that_is_gone_is_told_and_one_that_is_back_is_used(
+async def test_an_unavailable_database_is_reported_and_used_again_when_it_is_back(
     service: Service, database_url: str, postgres: str
 ) -> None:
     created = await create_location(service)
     async with watch(service, NAMES) as calls:
         assert await next_statuses(calls) == [SERVING] * 6
         with closed_database(postgres, database_url):
-            for _ in range(2):  # on a connection that broke, and on one that cannot be made
+            for _ in range(2):  # on a broken connection, and on one that is refused
                 with fails(grpc.StatusCode.UNAVAILABLE) as failure:
                     await service.locations.ListLocations(ListLocationsRequest())
                 assert failure.info.reason == "ERROR_REASON_DATABASE_UNAVAILABLE"
             await service.monitor.check()
             assert await next_statuses(calls) == [NOT_SERVING] * 6
             assert await statuses(service) == {NOT_SERVING}
-        assert await statuses(service, ["liveness"]) == {SERVING}  # to restart the process would not help
+        assert await statuses(service, ["liveness"]) == {SERVING}  # a restart would not help
         await service.monitor.check()
         assert await next_statuses(calls) == [SERVING] * 6
         assert list((await service.locations.ListLocations(ListLocationsRequest())).locations) == [created]
 
 
-async def test_of_many_broken_connections_only_the_first_is_noticed(
+async def test_after_one_call_on_a_broken_connection_the_others_of_the_pool_are_replaced(
     service: Service, database_url: str, postgres: str
 ) -> None:
-    request = ListLocationsRequest(filter="city = Berlin")  # reads without one watch their connections
+    request = ListLocationsRequest(filter="city = Berlin")  # with a filter, the read uses the pool
 
     async def use_many_connections() -> None:
         await asyncio.gather(*(service.locations.ListLocations(request) for _ in range(10)))
@@ -162,10 +164,10 @@ async def test_of_many_broken_connections_only_the_first_is_noticed(
     await use_many_connections()
     with closed_database(postgres, database_url), fails(grpc.StatusCode.UNAVAILABLE):
         await service.locations.ListLocations(request)
-    await use_many_connections()  # nobody asked for its health in between
+    await use_many_connections()  # without a health check in between
 
 
-async def test_a_database_that_hangs_is_not_serving(
+async def test_with_a_database_that_hangs_the_server_is_not_serving(
     service: Service, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(health_module, "ANSWER_TIMEOUT_SECONDS", 0.05)
@@ -177,7 +179,7 @@ async def test_a_database_that_hangs_is_not_serving(
     assert await statuses(service) == {SERVING}
 
 
-async def test_the_monitor_asks_at_intervals(service: Service, database_url: str) -> None:
+async def test_the_monitor_checks_at_intervals(service: Service, database_url: str) -> None:
     async with watch(service, [""]) as calls:
         assert await next_statuses(calls) == [SERVING]
         watching = asyncio.create_task(service.monitor.watch(interval_seconds=0.01))
@@ -188,11 +190,11 @@ async def test_the_monitor_asks_at_intervals(service: Service, database_url: str
         watching.cancel()
 
 
-# What flaps.
+# Flapping.
 
 
 def answers(monkeypatch: pytest.MonkeyPatch, service: Service, *problems: str | None) -> None:
-    """Let the database answer so, one time after the other."""
+    """Make the health check return these problems, one after the other."""
     left = iter(problems)
 
     async def answer(_: object) -> str | None:
@@ -202,7 +204,7 @@ def answers(monkeypatch: pytest.MonkeyPatch, service: Service, *problems: str | 
 
 
 @pytest.mark.parametrize("steady", [None, "gone"])
-async def test_what_is_only_found_once_in_a_while_changes_nothing(
+async def test_a_single_different_result_does_not_change_the_status(
     service: Service, monkeypatch: pytest.MonkeyPatch, steady: str | None
 ) -> None:
     other = None if steady else "gone"
@@ -224,35 +226,35 @@ async def ended(call: Any) -> AsyncIterator[Any]:
         while True:
             yield await call.read()
     except grpc.aio.AioRpcError as error:
-        assert error.code() is grpc.StatusCode.UNAVAILABLE  # noqa: PT017  # to be told from an end that is none
+        assert error.code() is grpc.StatusCode.UNAVAILABLE  # noqa: PT017  # to distinguish it from a normal end
 
 
-# The end.
+# Shutdown.
 
 
-async def test_a_shutdown_is_told_to_those_who_watch_and_stays_told(service: Service) -> None:
+async def test_a_shutdown_is_reported_to_watches_and_stays_reported(service: Service) -> None:
     async with watch(service, NAMES) as calls:
         assert await next_statuses(calls) == [SERVING] * 6
         service.monitor.drain()
         assert await next_statuses(calls) == [NOT_SERVING] * 6
-        await service.monitor.check()  # which finds the database well
+        await service.monitor.check()  # the database is available
         assert await statuses(service) == {NOT_SERVING}
 
 
-async def test_a_watch_whose_client_does_not_read_keeps_nobody_from_the_truth(service: Service) -> None:
+async def test_a_watch_whose_client_does_not_read_does_not_block_status_changes(service: Service) -> None:
     with unread_call(service.address, "/grpc.health.v1.Health/Watch"):
-        await asyncio.sleep(0.5)  # until the server waits for it to read
+        await asyncio.sleep(0.5)  # until the server is blocked by the client
         service.monitor.drain()
         assert await statuses(service) == {NOT_SERVING}
 
 
-async def test_an_answer_of_the_database_that_nobody_expects_is_a_problem_and_asked_for_again(
+async def test_an_unexpected_error_of_the_database_is_a_problem_until_the_next_successful_check(
     service: Service, database_url: str
 ) -> None:
     execute(database_url, "ALTER TABLE alembic_version RENAME TO elsewhere")
     execute(database_url, "CREATE VIEW alembic_version AS SELECT (1 / 0)::text AS version_num")
     await service.monitor.check()
-    assert service.monitor.problem == "the database does not let us look: division by zero"
+    assert service.monitor.problem == "the database rejects the health check: division by zero"
     assert await statuses(service) == {NOT_SERVING}
     execute(database_url, "DROP VIEW alembic_version")
     execute(database_url, "ALTER TABLE elsewhere RENAME TO alembic_version")
@@ -260,11 +262,11 @@ async def test_an_answer_of_the_database_that_nobody_expects_is_a_problem_and_as
     assert await statuses(service) == {SERVING}
 
 
-async def test_a_watch_tells_what_was_set_last_before_it_ends(service: Service) -> None:
+async def test_a_watch_sends_the_last_status_before_it_ends(service: Service) -> None:
     async with watch(service, NAMES) as calls:
         assert await next_statuses(calls) == [SERVING] * len(NAMES)
         service.monitor.drain()
-        service.monitor.servicer.end_watches()  # in the same turn of the loop
+        service.monitor.servicer.end_watches()  # in the same iteration of the event loop
         assert await next_statuses(calls) == [NOT_SERVING] * len(NAMES)
         for call in calls:
             with pytest.raises(grpc.aio.AioRpcError) as raised:

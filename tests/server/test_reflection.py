@@ -1,4 +1,4 @@
-"""Reflection: a client that knows nothing of the contract finds all of it, and can call it (here, `buf curl`)."""
+"""Reflection: a client without the contract, here `buf curl`, finds all of it and can call it."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ M = TypeVar("M", bound=Message)
 
 
 class Finished(NamedTuple):
-    """How a run of buf ended; a call's error has the status 8 times its code."""
+    """The result of a run of buf. The exit status of a failed call is 8 times its gRPC code."""
 
     status: int
     output: str
@@ -43,7 +43,7 @@ class Finished(NamedTuple):
         return json.loads(self.output or self.errors)
 
     def detail(self, kind: type[M]) -> M:
-        """Return the detail of a kind."""
+        """Return the detail of a type."""
         [value] = [each["value"] for each in self.message["details"] if each["type"] == kind.DESCRIPTOR.full_name]
         return kind.FromString(b64decode(value + "=="))
 
@@ -53,7 +53,7 @@ Buf = Callable[..., Awaitable[Finished]]
 
 @pytest.fixture
 def buf(service: Service, tmp_path: Path) -> Buf:
-    """Runs `buf curl` where it cannot find our contract, so that all it knows is from reflection."""
+    """Runs `buf curl` in a directory without the contract, so that it depends on reflection."""
 
     async def run(path: str, *options: str) -> Finished:
         command = [BUF, "curl", "--protocol", "grpc", "--http2-prior-knowledge", *options]
@@ -69,17 +69,17 @@ def buf(service: Service, tmp_path: Path) -> Buf:
 
 
 async def reflect(channel: grpc.aio.Channel, request: ServerReflectionRequest) -> ServerReflectionResponse:
-    """Ask the reflection service one thing."""
+    """Return the response of the reflection service to one request."""
 
     async def requests() -> AsyncIterator[ServerReflectionRequest]:
         yield request
 
-    client: Any = ServerReflectionStub(channel)  # type: ignore[arg-type]  # knows the blocking form only
+    client: Any = ServerReflectionStub(channel)  # type: ignore[arg-type]  # typed for blocking calls only
     response: ServerReflectionResponse = await client.ServerReflectionInfo(requests()).read()
     return response
 
 
-# What is found.
+# Discovery.
 
 
 async def test_every_service_is_listed_health_and_reflection_included(buf: Buf) -> None:
@@ -102,7 +102,7 @@ async def test_the_contract_is_served_as_it_was_compiled(service: Service, file:
     assert compiled in files
 
 
-async def test_the_details_of_errors_can_be_decoded_by_what_is_found(database_url: str) -> None:
+async def test_the_details_of_errors_can_be_decoded_with_reflection(database_url: str) -> None:
     kinds = (
         details.ErrorInfo,
         details.BadRequest,
@@ -110,7 +110,7 @@ async def test_the_details_of_errors_can_be_decoded_by_what_is_found(database_ur
         details.ResourceInfo,
         details.RetryInfo,
     )
-    with server_process(database_url) as server:  # where nothing is loaded for the sake of a test
+    with server_process(database_url) as server:  # a process that has not loaded anything for tests
         async with grpc.aio.insecure_channel(server.address) as channel:
             for kind in kinds:
                 request = ServerReflectionRequest(file_containing_symbol=kind.DESCRIPTOR.full_name)
@@ -118,7 +118,7 @@ async def test_the_details_of_errors_can_be_decoded_by_what_is_found(database_ur
                 assert kind.DESCRIPTOR.file.serialized_pb in found
 
 
-# What is called.
+# Calls.
 
 
 async def test_a_resource_is_created_read_and_listed_as_json(service: Service, buf: Buf) -> None:
@@ -141,7 +141,7 @@ async def test_a_resource_is_created_read_and_listed_as_json(service: Service, b
     assert listed.message["nextPageToken"]
 
 
-async def test_an_error_comes_through_with_all_its_details(buf: Buf) -> None:
+async def test_an_error_arrives_with_all_its_details(buf: Buf) -> None:
     request = '{"location": {"displayName": " ", "address": "1 St", "city": "Springfield", "postalCode": "62701"}}'
     refused = await buf("/sprocket.v1.LocationService/CreateLocation", "-d", request)
     assert refused.status == 8 * INVALID_ARGUMENT
@@ -153,7 +153,7 @@ async def test_an_error_comes_through_with_all_its_details(buf: Buf) -> None:
     assert info.metadata["fields"] == ",".join(wrong)
 
 
-async def test_what_is_missing_is_told_with_its_name(buf: Buf) -> None:
+async def test_a_missing_resource_is_named_in_the_error(buf: Buf) -> None:
     missing = await buf("/sprocket.v1.FactoryService/GetFactoryChart", "-d", json.dumps({"factory_id": MISSING_ID}))
     assert missing.status == 8 * NOT_FOUND
     assert missing.detail(details.ResourceInfo).resource_name == MISSING_ID

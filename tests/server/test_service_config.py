@@ -1,4 +1,4 @@
-"""The service config that clients are given: what it says of each method, and that gRPC does what it says."""
+"""The service config for clients: its retry policy and timeouts, and how gRPC applies them."""
 
 import asyncio
 import json
@@ -42,31 +42,31 @@ def path(method: MethodDescriptor) -> str:
     return f"/{method.containing_service.full_name}/{method.name}"
 
 
-# What it says.
+# Content.
 
 
-def test_the_file_is_what_the_contract_makes() -> None:
+def test_the_file_is_generated_from_the_contract() -> None:
     assert service_config() == CONFIG, "run `make generate`"
 
 
 @each_method
-def test_each_method_is_in_it_once_and_only_those_without_side_effects_are_retried(method: MethodDescriptor) -> None:
+def test_every_method_is_in_it_once_and_only_those_without_side_effects_are_retried(method: MethodDescriptor) -> None:
     name = {"service": method.containing_service.full_name, "method": method.name}
     [found] = [each for each in CONFIG["methodConfig"] if name in each["name"]]
     assert ("retryPolicy" in found) is is_read(method)
     assert ("timeout" in found) is not method.server_streaming
 
 
-def test_it_names_no_method_that_there_is_not() -> None:
+def test_it_names_exactly_the_methods_of_the_contract() -> None:
     named = [f"/{name['service']}/{name['method']}" for each in CONFIG["methodConfig"] for name in each["name"]]
     assert sorted(named) == sorted(map(path, METHODS))
 
 
-# What gRPC does with it.
+# Behaviour of gRPC.
 
 
 class AlwaysUnavailable(grpc.GenericRpcHandler):
-    """Answers every call with UNAVAILABLE, and counts the attempts; health is well unless told otherwise."""
+    """Answers every call but health checks with UNAVAILABLE, and counts the attempts."""
 
     def __init__(self) -> None:
         self.attempts: dict[str, int] = {}
@@ -80,7 +80,7 @@ class AlwaysUnavailable(grpc.GenericRpcHandler):
 
 
 async def _refuse(_: bytes, context: "grpc.aio.ServicerContext[bytes, bytes]") -> None:
-    # Clients that retry do so after a millisecond then, instead of the backoff of their policy. (0 makes them hang.)
+    # With this pushback, clients retry after 1 ms instead of the backoff of their policy. (0 makes them hang.)
     await context.abort(grpc.StatusCode.UNAVAILABLE, "not now", (("grpc-retry-pushback-ms", "1"),))
 
 
@@ -116,7 +116,7 @@ async def test_a_client_attempts_a_read_five_times_and_a_write_once() -> None:
     assert handler.attempts == {path(method): 5 if is_read(method) else 1 for method in METHODS}
 
 
-async def test_when_everything_is_down_retries_end_before_they_make_a_storm() -> None:
+async def test_retry_throttling_limits_retries_while_all_calls_fail() -> None:
     calls = 100
     async with (
         unavailable_server() as (address, handler, _),
@@ -140,11 +140,11 @@ async def test_no_call_goes_to_a_server_that_is_not_serving() -> None:
     assert handler.attempts == {}
 
 
-# The same with more patience: on a loaded machine, a server may take longer to start than reads are retried for.
+# With longer timeouts, because on a loaded machine a server may take longer to start than reads are retried.
 PATIENT = FILE.read_text().replace('"10s"', '"60s"').replace('"0.2s"', '"1s"').replace('"5s"', '"30s"')
 
 
-async def test_through_a_restart_of_the_server_a_read_succeeds_and_a_write_fails_at_once(database_url: str) -> None:
+async def test_during_a_restart_of_the_server_a_read_succeeds_and_a_write_fails_immediately(database_url: str) -> None:
     with serving(database_url=database_url) as first:
         async with grpc.aio.insecure_channel(first.address, options=[("grpc.service_config", PATIENT)]) as channel:
             locations = LocationServiceStub(channel)

@@ -1,4 +1,4 @@
-"""The end of a server: SIGTERM and Ctrl-C are told to those who watch, and the calls in flight finish (row 21)."""
+"""Shutdown: SIGTERM and Ctrl-C change the health status, and calls in flight finish (row 21)."""
 
 import signal
 import socket
@@ -44,7 +44,7 @@ def scalar(url: str, query: str) -> Any:
 
 
 def create_sprocket(channel: grpc.Channel, url: str) -> Any:
-    """Begin to create a sprocket for the oldest factory, and return the call."""
+    """Start to create a sprocket for the oldest factory, and return the call."""
     factory_id = scalar(url, "SELECT min(id::text) FROM factory")
     sprocket = Sprocket(factory_id=factory_id, sprocket_type_id=scalar(url, "SELECT min(id::text) FROM sprocket_type"))
     client: Any = SprocketServiceStub(channel)
@@ -53,7 +53,7 @@ def create_sprocket(channel: grpc.Channel, url: str) -> Any:
 
 @contextmanager
 def locked_factories(url: str) -> Iterator[None]:
-    """Let nobody count sprockets, until the block ends."""
+    """Lock all factories until the block ends, so that no sprocket can be created."""
     with create_plain_engine(url).begin() as connection:
         connection.execute(text("SELECT 1 FROM factory FOR UPDATE"))
         yield
@@ -63,7 +63,7 @@ def locked_factories(url: str) -> Iterator[None]:
 def connected(served: ServeProcess) -> Iterator[tuple[grpc.Channel, Any]]:
     """A channel, and a watch of the server's health that has seen it SERVING."""
     with grpc.insecure_channel(served.address) as channel:
-        client: Any = HealthStub(channel)  # its types do not know Watch
+        client: Any = HealthStub(channel)  # its types lack Watch
         watching = client.Watch(HealthCheckRequest())
         assert next(watching).status == SERVING
         yield channel, watching
@@ -79,7 +79,9 @@ def takes_connections(address: str) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
-def test_a_call_in_flight_finishes_after_health_was_told(seeded_database_url: str, number: signal.Signals) -> None:
+def test_a_call_in_flight_finishes_after_the_health_status_has_changed(
+    seeded_database_url: str, number: signal.Signals
+) -> None:
     url = seeded_database_url
     with serving(database_url=url, shutdown_grace_seconds="60") as served, connected(served) as (channel, watching):
         with locked_factories(url):
@@ -94,10 +96,10 @@ def test_a_call_in_flight_finishes_after_health_was_told(seeded_database_url: st
         finished = served.end()
     assert finished.status == 0
     assert "Traceback" not in finished.errors
-    assert scalar(url, f"SELECT count(*) FROM sprocket WHERE id = '{created.id}'") == 1  # noqa: S608  # our own id
+    assert scalar(url, f"SELECT count(*) FROM sprocket WHERE id = '{created.id}'") == 1  # noqa: S608  # an id of the server
 
 
-def test_whoever_watches_health_holds_nothing_up(seeded_database_url: str) -> None:
+def test_an_open_watch_does_not_delay_shutdown(seeded_database_url: str) -> None:
     with (
         serving(database_url=seeded_database_url, shutdown_grace_seconds="3600") as served,
         connected(served) as (_, watching),
@@ -110,7 +112,7 @@ def test_whoever_watches_health_holds_nothing_up(seeded_database_url: str) -> No
     assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
-def test_a_server_that_drains_says_so_and_takes_calls_until_a_second_signal_hurries_it(
+def test_a_draining_server_is_not_serving_and_accepts_calls_until_a_second_signal(
     seeded_database_url: str,
 ) -> None:
     url = seeded_database_url
@@ -143,7 +145,7 @@ def test_after_a_drain_the_server_stops_by_itself(seeded_database_url: str) -> N
         assert served.end().status == 0
 
 
-def test_streams_that_follow_a_chart_end_at_once_with_a_last_token(seeded_database_url: str) -> None:
+def test_streams_that_follow_a_chart_end_immediately_with_a_last_token(seeded_database_url: str) -> None:
     factory_id = scalar(seeded_database_url, "SELECT min(id::text) FROM factory")
     request = GetFactoryChartRequest(factory_id=factory_id, follow=True)
     with (
@@ -164,13 +166,13 @@ def test_streams_that_follow_a_chart_end_at_once_with_a_last_token(seeded_databa
     assert finished.status == 0
 
 
-def test_what_does_not_end_within_the_grace_time_is_cut_off_as_unavailable(seeded_database_url: str) -> None:
+def test_calls_that_exceed_the_grace_period_end_as_unavailable(seeded_database_url: str) -> None:
     url = seeded_database_url
     grace = {"shutdown_grace_seconds": "0.1", "pool_size": "50"}
     with serving(database_url=url, **grace) as served, connected(served) as (channel, watching):
         with locked_factories(url):
             calls = [create_sprocket(channel, url) for _ in range(50)]
-            wait_until_blocked(url, 1)  # the others of the factory wait for it
+            wait_until_blocked(url, 1)  # the other calls wait behind it
             served.signal(signal.SIGTERM)
             assert next(watching).status == NOT_SERVING
             finished = served.end()
@@ -183,31 +185,31 @@ def test_what_does_not_end_within_the_grace_time_is_cut_off_as_unavailable(seede
     assert "Traceback" not in finished.errors
 
 
-def test_a_watch_whose_client_does_not_read_does_not_hold_up_the_end(database_url: str) -> None:
+def test_a_watch_whose_client_does_not_read_does_not_delay_shutdown(database_url: str) -> None:
     with (
         serving(database_url=database_url, shutdown_grace_seconds="1") as served,
         unread_call(served.address, "/grpc.health.v1.Health/Watch"),
     ):
-        time.sleep(0.5)  # until the server waits for it to read
+        time.sleep(0.5)  # until the server is blocked by the client
         served.signal(signal.SIGTERM)
         assert served.process.wait(PATIENCE_SECONDS) == 0
         assert "Traceback" not in log_text(served)
 
 
-def test_a_server_that_reads_from_standbys_waits_for_calls_alone(
+def test_a_server_that_reads_from_standbys_waits_only_for_calls(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     longest = (
-        "from sprocket_grpc import __main__ as it; from sprocket_grpc.server import run; run._CUT_OFF_SECONDS = 3600"
+        "import sprocket_grpc.server.run as r; r._CANCEL_SECONDS = 3600;"
+        " from sprocket_grpc.__main__ import main; main()"
     )
-    longest += "; it.main()"
     monkeypatch.setattr(command_line, "COMMAND", (sys.executable, "-c", longest))
     with serving(database_url=database_url, database_read_url=database_url) as served:
         served.signal(signal.SIGTERM)
         assert served.process.wait(PATIENCE_SECONDS) == 0
 
 
-def test_a_server_that_is_to_stop_before_it_takes_calls_drains_nobody(database_url: str) -> None:
+def test_a_server_that_is_stopped_before_it_accepts_calls_does_not_drain(database_url: str) -> None:
     variables = environment({"listen": free_address(), "database_url": database_url, "drain_seconds": "3600"})
     with create_plain_engine(database_url).begin() as connection:
         connection.execute(text("LOCK TABLE alembic_version"))

@@ -1,4 +1,4 @@
-"""What the supervisor of workers does with processes that behave badly: that fail to start, hang, or do not stop."""
+"""The supervisor handles workers that fail to start, hang, or do not stop."""
 
 import asyncio
 import os
@@ -17,11 +17,11 @@ READY = "print('[1, null, null, null]', flush=True);"
 
 
 def worker_runs(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
-    """Have a program run in the place of each worker."""
+    """Run a program in place of every worker."""
     monkeypatch.setattr(supervisor, "COMMAND", (sys.executable, "-c", program))
 
 
-async def test_a_worker_that_cannot_be_started_just_now_is_started_later(
+async def test_a_worker_that_cannot_be_started_is_started_later(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     worker_runs(monkeypatch, f"import sys; {READY} sys.stdin.read()")
@@ -45,7 +45,7 @@ async def test_a_worker_that_cannot_be_started_just_now_is_started_later(
     worker.kill()
     await worker.wait()
     assert not failures
-    assert "worker 0 cannot be started: [Errno 11] there is no process left" in caplog.text
+    assert "cannot start worker 0: [Errno 11] there is no process left" in caplog.text
 
 
 async def test_a_supervisor_stops_while_a_worker_does_not_get_ready(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +57,7 @@ async def test_a_supervisor_stops_while_a_worker_does_not_get_ready(monkeypatch:
         await supervising
 
 
-async def test_a_worker_that_does_not_stop_is_killed_after_the_longest_time_and_not_twice_that(
+async def test_a_worker_that_does_not_stop_is_killed_after_the_longest_stop_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     worker_runs(monkeypatch, f"import signal, time; signal.signal(15, signal.SIG_IGN); {READY} time.sleep(3600)")

@@ -1,4 +1,4 @@
-"""TLS: renewed certificates, clients with certificates, and health for those who speak none."""
+"""TLS: renewed certificates, client certificates, health checks without TLS, and production."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -26,7 +26,7 @@ TRUSTING = grpc.ssl_channel_credentials(ROOT.pem)
 
 
 def showing(shown: Certificate) -> grpc.ChannelCredentials:
-    """Return what a client with a certificate connects with."""
+    """Return the channel credentials of a client with a certificate."""
     return grpc.ssl_channel_credentials(ROOT.pem, shown.key_pem, shown.pem)
 
 
@@ -40,7 +40,7 @@ async def write(service: Service) -> None:
 
 @asynccontextmanager
 async def connected(service: Service, root: Certificate) -> AsyncIterator[grpc.aio.Channel]:
-    """Connect anew, trusting one root."""
+    """Open a new connection that trusts one root certificate."""
     options = [("grpc.use_local_subchannel_pool", 1)]
     credentials = grpc.ssl_channel_credentials(root.pem)
     async with grpc.aio.secure_channel(service.address, credentials, options) as channel:
@@ -48,7 +48,7 @@ async def connected(service: Service, root: Certificate) -> AsyncIterator[grpc.a
 
 
 async def answers(service: Service, root: Certificate) -> bool:
-    """Whether a new connection finds a certificate from this root."""
+    """Whether a new connection gets a certificate that this root has signed."""
     async with connected(service, root) as channel:
         try:
             await asyncio.wait_for(channel.channel_ready(), 2)
@@ -68,17 +68,17 @@ async def test_a_renewed_certificate_is_shown_without_a_restart_and_a_broken_one
         await read(service)
         server_certificate(OTHER_ROOT).write(tmp_path)
         assert await answers(service, OTHER_ROOT)
-        (tmp_path / "tls.key").write_bytes(server_certificate(ROOT).key_pem)  # of another certificate
+        (tmp_path / "tls.key").write_bytes(server_certificate(ROOT).key_pem)  # for another certificate
         assert await answers(service, OTHER_ROOT)
         (tmp_path / "tls.crt").unlink()
         assert await answers(service, OTHER_ROOT)
         server_certificate(ROOT).write(tmp_path)
         assert await answers(service, ROOT)
-        await read(service)  # on the connection that was there before
+        await read(service)  # on the existing connection
 
 
 @pytest.mark.parametrize("broken", ["tls_certificate", "tls_key", "tls_client_ca"])
-def test_files_that_cannot_be_used_are_told_by_their_setting(tmp_path: Path, broken: str) -> None:
+def test_invalid_files_are_reported_with_their_setting(tmp_path: Path, broken: str) -> None:
     files = server_certificate(ROOT).write(tmp_path) | {"tls_client_ca": tmp_path / "ca.crt"}
     files["tls_client_ca"].write_bytes(ROOT.pem)
     assert load_tls(Settings.model_validate(files))
@@ -97,14 +97,14 @@ def test_a_key_of_another_certificate_is_refused(tmp_path: Path) -> None:
         load_tls(Settings.model_validate(files))
 
 
-# The certificates of clients.
+# Client certificates.
 
 
 @asynccontextmanager
 async def mutual(
     url: str, directory: Path, shown: grpc.ChannelCredentials, **settings: object
 ) -> AsyncIterator[Service]:
-    """A server that wants certificates of its clients, and a client that shows one."""
+    """A server that requires client certificates, and a client that sends one."""
     (directory / "ca.crt").write_bytes(ROOT.pem)
     files = server_certificate(ROOT).write(directory) | {"tls_client_ca": directory / "ca.crt"}
     async with running_service(url, Settings.model_validate(files | settings), shown) as service:
@@ -119,7 +119,7 @@ URI, DNS = UniformResourceIdentifier("spiffe://example/b"), DNSName("b.example")
     [([DNS, URI], "spiffe://example/b"), ([DNS], "b.example"), ([], "The B")],
     ids=["URI", "DNS", "common name"],
 )
-async def test_a_client_is_who_its_certificate_says_and_may_what_the_setting_says(
+async def test_a_client_has_the_identity_of_its_certificate_and_the_permission_of_the_setting(
     database_url: str, tmp_path: Path, names: list[GeneralName], identity: str
 ) -> None:
     shown = showing(certificate("The B", names, ROOT))
@@ -142,7 +142,7 @@ async def test_a_client_with_a_foreign_certificate_or_none_gets_no_connection(
             assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
-async def test_a_key_that_is_sent_counts_instead_of_the_certificate(database_url: str, tmp_path: Path) -> None:
+async def test_an_api_key_takes_precedence_over_the_client_certificate(database_url: str, tmp_path: Path) -> None:
     shown = showing(certificate("b.example", [DNS], ROOT))
     settings: dict[str, object] = {"api_keys": True, "tls_client_rights": "b.example=read"}
     async with mutual(database_url, tmp_path, shown, **settings) as service:
@@ -153,36 +153,35 @@ async def test_a_key_that_is_sent_counts_instead_of_the_certificate(database_url
         await read(service)
 
 
-# Health, and production.
+# Health checks, and production.
 
 
-def assert_has_not(channel: Any, method: str) -> None:  # its types know no calls of bytes
-    """Check that a server does not have a method, not even for a caller that it would know."""
+def assert_has_not(channel: Any, method: str) -> None:  # its types do not allow bytes
+    """Check that a server does not have a method."""
     with pytest.raises(grpc.RpcError) as raised:
         channel.unary_unary(method)(b"")
     assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-def test_a_server_in_production_is_asked_with_and_without_tls(database_url: str, tmp_path: Path) -> None:
+def test_a_server_in_production_answers_health_checks_with_and_without_tls(database_url: str, tmp_path: Path) -> None:
     (tmp_path / "ca.crt").write_bytes(ROOT.pem)
     files = {name: str(path) for name, path in server_certificate(ROOT).write(tmp_path).items()}
     keys = {"api_keys": "true"}  # pragma: allowlist secret
     settings = {"environment": "production", "database_url": database_url, **keys, **files}
     with serving(health_listen="127.0.0.1:0", **settings) as served:
-        [line] = [line for line in served.lines if line.startswith("health alone")]
+        [line] = [line for line in served.lines if line.startswith("health checks without TLS on ")]
         for arguments in (
             ["--server", line.rpartition(" ")[2]],
             ["--server", served.address, "--tls-ca", str(tmp_path / "ca.crt")],
         ):
-            asked = run("health", *arguments)
-            assert (asked.status, asked.output) == (0, "SERVING\n"), asked
+            finished = run("health", *arguments)
+            assert (finished.status, finished.output) == (0, "SERVING\n"), finished
         assert run("health", "--server", served.address).status == 1
         with grpc.insecure_channel(line.rpartition(" ")[2]) as channel:
             assert_has_not(channel, "/sprocket.v1.LocationService/ListLocations")
         with grpc.secure_channel(served.address, TRUSTING) as channel:
             assert_has_not(channel, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
-    told = run("health", **settings)
-    assert "--tls-ca" in told.errors
+    assert "--tls-ca" in run("health", **settings).errors
 
 
 def test_production_refuses_all_that_is_not_safe_at_once(tmp_path: Path) -> None:
@@ -199,7 +198,7 @@ def test_production_refuses_all_that_is_not_safe_at_once(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("command", [["seed"], ["migrate"], ["api-key", "list"]], ids=" ".join)
-def test_production_has_neither_a_private_database_nor_sample_data(tmp_path: Path, command: list[str]) -> None:
+def test_production_has_no_embedded_database(tmp_path: Path, command: list[str]) -> None:
     finished = run(*command, environment="production", embedded_directory=str(tmp_path / "data"))
     finished.assert_refused()
     assert not (tmp_path / "data").exists()
@@ -207,4 +206,6 @@ def test_production_has_neither_a_private_database_nor_sample_data(tmp_path: Pat
 
 def test_seed_is_refused_in_production(database_url: str) -> None:
     finished = run("seed", environment="production", database_url=database_url)
-    assert finished.errors == "Error: SPROCKET_ENVIRONMENT: production gets no sample data\n"
+    assert (
+        finished.errors == "Error: SPROCKET_ENVIRONMENT: expected development; sample data is not added in production\n"
+    )

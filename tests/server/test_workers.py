@@ -1,4 +1,4 @@
-"""Several processes on one port: spread, replaced when one dies, drained together, gone with their supervisor."""
+"""Several workers on one port: connections are distributed, dead workers are replaced, and all stop together."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ from tests.support.resources import location
 from tests.support.waiting import wait_until, wait_until_blocked
 
 pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/task").is_dir(), reason="/proc tells which process has which child"
+    not Path("/proc/self/task").is_dir(), reason="/proc is needed to find the child processes"
 )
 
 
@@ -36,7 +36,7 @@ def children(served: ServeProcess) -> list[int]:
 
 
 def command_line(pid: int) -> str:
-    """Return how a process was called; empty if it is gone."""
+    """Return the command line of a process; empty if the process does not exist."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_text()
     except FileNotFoundError:
@@ -45,7 +45,7 @@ def command_line(pid: int) -> str:
 
 @contextmanager
 def client(served: ServeProcess) -> Iterator[grpc.Channel]:
-    """Connect anew: channels of one process would share a connection, which leads to one worker."""
+    """Open a new connection, because channels would share one, which leads to the same worker."""
     with grpc.insecure_channel(served.address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
         yield channel
 
@@ -56,27 +56,27 @@ def call(served: ServeProcess) -> None:
 
 
 def users(url: str) -> int:
-    """Return how many processes are connected to the database of a test."""
+    """Return the number of connections to the database of a test."""
     with create_plain_engine(url).connect() as connection:
         others = "pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        count: int = connection.scalars(text(f"SELECT count(*) FROM {others}")).one()  # noqa: S608  # our own text
+        count: int = connection.scalars(text(f"SELECT count(*) FROM {others}")).one()  # noqa: S608  # a constant
         return count
 
 
-def test_connections_are_spread_over_workers_that_all_serve(database_url: str) -> None:
+def test_connections_are_distributed_over_all_workers(database_url: str) -> None:
     with serving("--workers", "3", database_url=database_url, pool_size="1") as served:
         assert "in 3 processes" in served.lines
         assert len(children(served)) == 3
-        assert users(database_url) >= 3  # each asks for its health
+        assert users(database_url) >= 3  # one per worker for health checks
         for _ in range(50):
             call(served)
-        assert users(database_url) == 6  # 50 connections led to all: each has its pool of one
+        assert users(database_url) == 6  # 50 connections reached all workers, each with a pool of one
         served.signal(signal.SIGTERM)
         assert served.end().status == 0
-    wait_until(lambda: users(database_url) == 0)  # PostgreSQL notices a little later
+    wait_until(lambda: users(database_url) == 0)  # PostgreSQL notices a moment later
 
 
-def test_a_worker_that_is_killed_is_replaced_and_the_others_go_on(database_url: str) -> None:
+def test_a_killed_worker_is_replaced_and_the_others_keep_running(database_url: str) -> None:
     with serving("--workers", "2", database_url=database_url) as served:
         killed, other = children(served)
         os.kill(killed, signal.SIGKILL)
@@ -87,11 +87,13 @@ def test_a_worker_that_is_killed_is_replaced_and_the_others_go_on(database_url: 
         served.signal(signal.SIGTERM)
         finished = served.end()
     assert finished.status == 0
-    assert "ended with status -9 and is replaced" in finished.errors
+    assert "ended with status -9; replacing it" in finished.errors
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
-def test_all_drain_together_and_a_second_signal_hurries_all(database_url: str, number: signal.Signals) -> None:
+def test_all_workers_drain_together_and_a_second_signal_stops_them_immediately(
+    database_url: str, number: signal.Signals
+) -> None:
     with (
         serving("--workers", "2", database_url=database_url, drain_seconds="3600") as served,
         client(served) as channel,
@@ -116,22 +118,22 @@ def test_workers_do_not_outlive_a_supervisor_that_is_killed(database_url: str) -
         wait_until(lambda: not any(map(command_line, workers)))
 
 
-def test_health_has_a_port_that_all_share(database_url: str) -> None:
+def test_all_workers_share_the_port_for_health_checks(database_url: str) -> None:
     with serving("--workers", "2", database_url=database_url, health_listen="127.0.0.1:0") as served:
-        [line] = [line for line in served.lines if line.startswith("health alone")]
+        [line] = [line for line in served.lines if line.startswith("health checks without TLS on ")]
         with grpc.insecure_channel(line.rpartition(" ")[2]) as channel:
             health: Any = HealthStub(channel)
             assert health.Check(HealthCheckRequest(service="readiness")).status == HealthCheckResponse.SERVING
 
 
-def test_a_port_that_somebody_else_has_is_not_shared(database_url: str) -> None:
+def test_a_port_in_use_by_another_server_is_refused(database_url: str) -> None:
     with serving("--workers", "2", database_url=database_url) as served:
         finished = run("serve", "--workers", "2", database_url=database_url, listen=served.address)
     finished.assert_refused()
     assert "is another server running there?" in finished.errors
 
 
-def test_a_worker_that_cannot_start_ends_all_with_its_reason(database_url: str, tmp_path: Path) -> None:
+def test_a_worker_that_cannot_start_stops_all_and_its_reason_is_reported(database_url: str, tmp_path: Path) -> None:
     missing = {"tls_certificate": str(tmp_path / "tls.crt"), "tls_key": str(tmp_path / "tls.key")}
     finished = run("serve", "--workers", "2", database_url=database_url, listen="127.0.0.1:0", **missing)
     finished.assert_refused()
@@ -140,7 +142,7 @@ def test_a_worker_that_cannot_start_ends_all_with_its_reason(database_url: str, 
 
 
 @pytest.mark.parametrize("order", [1, -1], ids=["supervisor first", "workers first"])
-def test_workers_that_are_told_by_others_too_let_calls_finish(database_url: str, order: int) -> None:
+def test_workers_that_get_an_additional_sigterm_let_calls_finish(database_url: str, order: int) -> None:
     with create_plain_engine(database_url).begin() as connection:
         seed(connection)
     with (
@@ -157,7 +159,7 @@ def test_workers_that_are_told_by_others_too_let_calls_finish(database_url: str,
         assert served.end().status == 0
 
 
-def test_two_signals_in_the_same_moment_hurry_workers(database_url: str) -> None:
+def test_two_simultaneous_signals_stop_workers_immediately(database_url: str) -> None:
     with serving("--workers", "2", database_url=database_url, drain_seconds="3600") as served:
         served.signal(signal.SIGTERM)
         served.signal(signal.SIGINT)

@@ -18,7 +18,7 @@ from sprocket_grpc.server.health import HealthMonitor
 from sprocket_grpc.services.charts.followers import ChartPoller
 from sprocket_grpc.storage.postgres.database import Database
 from sprocket_grpc.storage.postgres.read_router import ReadRouter
-from sprocket_grpc.testing.server import running_server
+from sprocket_grpc.testing.servers import running_server
 
 if TYPE_CHECKING:  # the typed clients are in the stubs only
     from sprocket.v1.audit_pb2_grpc import AuditServiceAsyncStub

@@ -1,4 +1,4 @@
-"""The pytest plugin, as the tests of other projects use it: each of these runs a pytest on such tests."""
+"""The pytest plugin, as other projects use it: each test here runs pytest on tests of such a project."""
 
 import textwrap
 from collections.abc import Sequence
@@ -65,14 +65,14 @@ async def entries_of_first_factory(factories, **fields):
 
 @pytest.fixture
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, postgres: str) -> pytest.Pytester:
-    """A project whose tests use the PostgreSQL of this suite, which is quicker than one of its own."""
+    """A project whose tests use the PostgreSQL of this suite, which is faster than starting another."""
     monkeypatch.setenv("POSTGRES", postgres)
     pytester.makeconftest(POSTGRES)
     return pytester
 
 
 def run(project: pytest.Pytester, tests: str, *options: str) -> pytest.RunResult:
-    """Run tests in their order, with warnings as errors."""
+    """Run tests in the order of the file, with warnings as errors."""
     project.makepyfile(HELPERS + textwrap.dedent(tests))
     return project.runpytest_subprocess(
         "--strict-markers", "-Werror", "-pno:cacheprovider", "-pno:randomly", *(options or WITHOUT_ASYNCIO)
@@ -83,7 +83,7 @@ def test_pytest_finds_the_plugin_by_itself() -> None:
     assert PLUGIN in [each.value for each in entry_points(group="pytest11")]
 
 
-def test_a_project_that_does_not_use_the_fixtures_loads_nothing_of_the_service(pytester: pytest.Pytester) -> None:
+def test_a_project_that_does_not_use_the_fixtures_imports_nothing_of_the_service(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(f"""
         import sys
 
@@ -95,14 +95,14 @@ def test_a_project_that_does_not_use_the_fixtures_loads_nothing_of_the_service(p
 
 
 def test_without_its_extra_a_fixture_says_what_to_install(pytester: pytest.Pytester) -> None:
-    pytester.makeconftest("import sys\nsys.modules['sqlalchemy'] = None  # as if it was not installed")
+    pytester.makeconftest("import sys\nsys.modules['sqlalchemy'] = None  # as if it were not installed")
     pytester.makepyfile("def test_needs_a_server(sprocket_sync_channel): pass")
     result = pytester.runpytest_subprocess("-pno:cacheprovider")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*pip install 'sprocket-grpc[[]testing[]]'*"])
 
 
-def test_the_server_is_real_and_on_a_postgres_of_its_own(pytester: pytest.Pytester) -> None:
+def test_the_server_is_real_and_has_its_own_postgresql(pytester: pytest.Pytester) -> None:
     tests = """
         def test_it_is_served(sprocket_sync_channel):
             create(sprocket_sync_channel)
@@ -111,10 +111,10 @@ def test_the_server_is_real_and_on_a_postgres_of_its_own(pytester: pytest.Pytest
     run(pytester, tests).assert_outcomes(passed=1)
 
 
-def test_each_test_finds_what_it_asked_for_and_nothing_of_the_others(
+def test_every_test_starts_with_the_requested_data_and_nothing_of_other_tests(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # What the environment says is not for this server.
+    # The server ignores the environment.
     monkeypatch.setenv("SPROCKET_API_KEYS", "true")
     monkeypatch.setenv("SPROCKET_PAGE_SIZE_DEFAULT", "1")
     tests = """
@@ -146,7 +146,7 @@ def test_each_test_finds_what_it_asked_for_and_nothing_of_the_others(
     run(project, tests).assert_outcomes(passed=5)
 
 
-def test_what_a_test_leaves_behind_does_not_reach_the_next(project: pytest.Pytester) -> None:
+def test_calls_that_a_test_leaves_open_do_not_affect_the_next_test(project: pytest.Pytester) -> None:
     tests = """
         ended = threading.Event()
         logged = []
