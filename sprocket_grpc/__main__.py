@@ -16,10 +16,8 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if is_own_module(error):
             raise
-        clients = ", or for client commands 'sprocket-grpc[cli]'" if root_package(error) in _CLIENT_LIBRARIES else ""
-        sys.exit(
-            f"Error: {error.name} is not installed: this command needs pip install 'sprocket-grpc[server]'{clients}"
-        )
+        clients = ", or 'sprocket-grpc[cli]' for client commands only" if root_package(error) in _CLIENT_LIBRARIES else ""
+        sys.exit(f"Error: {error.name} is not installed: run pip install 'sprocket-grpc[server]'{clients}")
 
 
 if __name__ == "__main__":

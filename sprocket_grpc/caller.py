@@ -1,21 +1,21 @@
-"""Who makes the call that is being answered, for whatever is done in its name. Imports nothing of ours."""
+"""The caller of the current call, available to all code that runs for it. Imports no other module of the package."""
 
 import json
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 
 ANONYMOUS = "anonymous"
-"""The name of callers while nobody has to say who they are."""
+"""The principal of all callers while authentication is off."""
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls.
+    """The caller of a call.
 
     Attributes:
-        principal: Its name, such as `api-key:dashboards`.
-        request_id: The id under which logs, traces, errors and the audit log speak of the call.
-        method: What it calls, such as `/sprocket.v1.FactoryService/CreateFactory`.
+        principal: The name of the caller, such as `api-key:dashboards`.
+        request_id: The id of the call in logs, traces, errors and the audit log.
+        method: The method, such as `/sprocket.v1.FactoryService/CreateFactory`.
     """
 
     principal: str = ANONYMOUS
@@ -23,7 +23,7 @@ class Caller:
     method: str = ""
 
     def to_json(self) -> str:
-        """Return what the audit log reads: an object with these fields."""
+        """Return the attributes as a JSON object, which the audit log reads."""
         return json.dumps(asdict(self))
 
 
@@ -31,10 +31,10 @@ _CALLER: ContextVar[Caller] = ContextVar("caller", default=Caller())  # noqa: B0
 
 
 def current_caller() -> Caller:
-    """Return who makes the present call."""
+    """Return the caller of the current call."""
     return _CALLER.get()
 
 
 def set_caller(caller: Caller) -> None:
-    """Say who makes the present call; other calls do not see it."""
+    """Set the caller of the current call; other calls are not affected."""
     _CALLER.set(caller)

@@ -1,6 +1,6 @@
-"""What can go wrong, in words of the domain: nothing here knows of gRPC, SQL or messages.
+"""The errors of the service, independent of gRPC, SQL and protobuf.
 
-Callers are told a `SprocketError`, and the person who runs a command an `ExpectedError`.
+A `SprocketError` is returned to the caller. An `ExpectedError` is printed to the user of a command.
 """
 
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ from typing import ClassVar
 
 @dataclass(frozen=True)
 class Violation:
-    """One thing that is wrong with a request.
+    """A violation in a request.
 
     Attributes:
-        field: The path of the field from the request on, such as `location.display_name`.
-        description: What is wrong with it, or what was expected.
-        variable: What the description says of the request, such as an id, so that programs find it in the metadata.
+        field: The path of the field in the request, such as `location.display_name`.
+        description: What is wrong with the field, and what is accepted.
+        variable: A value in the description that is from the request, such as an id. Programs find it in the metadata.
     """
 
     field: str
@@ -26,10 +26,10 @@ class Violation:
         return f"{self.field}: {self.description}"
 
 
-def _some(things: Sequence[object], separator: str = ", ") -> str:
-    """Name some things, and say how many more there are."""
-    named = [str(thing) for thing in things[:_MOST_IN_TEXT]]
-    return separator.join(named + (["and more"] if len(things) > len(named) else []))
+def _join_first(items: Sequence[object], separator: str = ", ") -> str:
+    """Return the first items as text, with "and more" if there are others."""
+    first = [str(item) for item in items[:_MOST_IN_TEXT]]
+    return separator.join(first + (["and more"] if len(items) > len(first) else []))
 
 
 def _metadata(violations: Sequence[Violation]) -> dict[str, str]:
@@ -39,19 +39,19 @@ def _metadata(violations: Sequence[Violation]) -> dict[str, str]:
 
 
 def resource_type(resource: str) -> str:
-    """Return the name by which clients know a kind of resource: `sprocket_type` is `sprocket.v1.SprocketType`."""
+    """Return the type of a resource in the contract: `sprocket.v1.SprocketType` for `sprocket_type`."""
     return "sprocket.v1." + resource.title().replace("_", "")
 
 
 MOST_NAMED = 20
-"""How many of the things that are wrong the details of an error name: they have to fit into 8 kB."""
+"""The largest number of violations or ids in the details of an error, which must fit into 8 kB."""
 
 _MOST_IN_TEXT = 5
-"""How many of them the text names, which travels twice."""
+"""The largest number of violations or ids in the text of an error, which is sent twice."""
 
 
 class SprocketError(Exception):
-    """Anything that a caller is told about.
+    """An error that is returned to the caller.
 
     Attributes:
         reason: The name of a value of `sprocket.v1.ErrorReason`.
@@ -66,76 +66,79 @@ class SprocketError(Exception):
 
 
 class _ViolationsError(SprocketError):
-    """Carries all that is wrong with a request, so that it can be mended in one go."""
+    """Lists all violations of a request, so that the caller can correct them at once."""
 
     def __init__(self, violations: Sequence[Violation]) -> None:
         self.violations = violations[:MOST_NAMED]
-        super().__init__(_some(violations, "; "), _metadata(self.violations))
+        super().__init__(_join_first(violations, "; "), _metadata(self.violations))
 
 
 class InvalidArgumentError(_ViolationsError):
-    """Fields of the request are wrong, whatever is stored."""
+    """Fields of the request are invalid, independent of the stored resources."""
 
     reason = "ERROR_REASON_INVALID_FIELD"
 
 
 class InvalidPageTokenError(InvalidArgumentError):
-    """The page token is not one that the same request was given."""
+    """The page token was not returned for the same request."""
 
     reason = "ERROR_REASON_INVALID_PAGE_TOKEN"
 
 
 class InvalidResumeTokenError(InvalidArgumentError):
-    """The resume token is not one that a stream of the same charts was given."""
+    """The resume token was not returned by a stream of the same charts."""
 
     reason = "ERROR_REASON_INVALID_RESUME_TOKEN"
 
 
 class RequestIdReusedError(InvalidArgumentError):
-    """The request_id was used for another request."""
+    """The request_id has been used for a different request."""
 
     reason = "ERROR_REASON_REQUEST_ID_REUSED"
 
     def __init__(self) -> None:
-        super().__init__([Violation("request_id", "was used for another request: take a new one for each")])
+        super().__init__(
+            [Violation("request_id", "has been used for a different request; use a new UUID for every request")]
+        )
 
 
 class UnauthenticatedError(SprocketError):
-    """The call came without credentials that hold. The text says nothing about them, for it may be a stranger's."""
+    """The call has no valid credentials. The text does not say why, because it would help an attacker."""
 
     reason = "ERROR_REASON_UNAUTHENTICATED"
 
     def __init__(self) -> None:
-        super().__init__("the call has no valid credentials")
+        super().__init__("the call has no valid credentials; send an API key, a token or a client certificate")
 
 
 class PermissionDeniedError(SprocketError):
-    """The caller does not have the right that the method needs."""
+    """The caller lacks the permission that the method requires."""
 
     reason = "ERROR_REASON_PERMISSION_DENIED"
 
-    def __init__(self, right: str) -> None:
-        super().__init__(f"the caller does not have the right {right}", {"right": right})
+    def __init__(self, permission: str) -> None:
+        super().__init__(f"the caller lacks the permission {permission}", {"right": permission})
 
 
 class MalformedRequestError(SprocketError):
-    """The bytes of a request are not the message that its method takes."""
+    """The request cannot be parsed as the request message of its method."""
 
     reason = "ERROR_REASON_MALFORMED_REQUEST"
 
     def __init__(self, method: str) -> None:
-        super().__init__(f"{method}: the request is not the message that this method takes", {"method": method})
+        super().__init__(f"{method}: the request is not a valid request message of this method", {"method": method})
 
 
 class NotFoundError(SprocketError):
-    """Resources that a call is about do not exist."""
+    """Resources that the call names do not exist."""
 
     reason = "ERROR_REASON_RESOURCE_NOT_FOUND"
 
     def __init__(self, resource: str, *identifiers: str) -> None:
         self.identifiers = identifiers[:MOST_NAMED]
         metadata = {"resource_type": resource_type(resource), "id": ",".join(self.identifiers)}
-        super().__init__(f"{resource}: there is none with id {_some(identifiers)}", metadata)
+        which = "the id" if len(identifiers) == 1 else "any of the ids"
+        super().__init__(f"no {resource.replace('_', ' ')} has {which} {_join_first(identifiers)}", metadata)
 
 
 class ReferenceNotFoundError(_ViolationsError):
@@ -145,7 +148,7 @@ class ReferenceNotFoundError(_ViolationsError):
 
 
 class ResourceInUseError(SprocketError):
-    """The resource to be deleted is one that others refer to."""
+    """The resource cannot be deleted, because other resources refer to it."""
 
     reason = "ERROR_REASON_RESOURCE_IN_USE"
 
@@ -155,35 +158,36 @@ class ResourceInUseError(SprocketError):
 
 
 class EtagMismatchError(SprocketError):
-    """The resource is not in the state that the etag names."""
+    """The etag of the request is not the current etag of the resource."""
 
     reason = "ERROR_REASON_ETAG_MISMATCH"
 
     def __init__(self, resource: str, identifier: str) -> None:
         metadata = {"resource_type": resource_type(resource), "id": identifier}
-        super().__init__(f"{resource}: {identifier} is not, or no longer, what the etag says", metadata)
+        advice = "get the resource, check what has changed, and try again"
+        super().__init__(f"{resource}: the etag is not the current one of {identifier}; {advice}", metadata)
 
 
 class AbortedError(SprocketError):
-    """The change got in the way of another one and was undone as a whole."""
+    """The change conflicted with a concurrent change and was rolled back."""
 
     reason = "ERROR_REASON_CONFLICTING_CHANGE"
 
     def __init__(self) -> None:
-        super().__init__("the change got in the way of another one and was undone; try again")
+        super().__init__("the change conflicted with a concurrent change and was rolled back; try again")
 
 
 class UnavailableError(SprocketError):
-    """The database cannot be reached, is too busy, or lacks what this version needs."""
+    """The database cannot be reached, is overloaded, or does not have the schema of this version."""
 
     reason = "ERROR_REASON_DATABASE_UNAVAILABLE"
 
     def __init__(self) -> None:
-        super().__init__("the database is not available; try again later")
+        super().__init__("the database is unavailable; try again later")
 
 
 class ShuttingDownError(SprocketError):
-    """The server shuts down and has ended a stream."""
+    """The server is shutting down and has ended a stream."""
 
     reason = "ERROR_REASON_SHUTTING_DOWN"
 
@@ -192,11 +196,11 @@ class ShuttingDownError(SprocketError):
 
 
 class RateLimitedError(SprocketError):
-    """The caller makes more calls than it may.
+    """The caller exceeds its rate limit.
 
     Attributes:
-        principal: Who calls.
-        retry_seconds: After how long the next call gets through.
+        principal: The caller.
+        retry_seconds: The seconds until the next call is accepted.
     """
 
     reason = "ERROR_REASON_RATE_LIMITED"
@@ -204,29 +208,29 @@ class RateLimitedError(SprocketError):
     def __init__(self, principal: str, limit: str, retry_seconds: float) -> None:
         self.principal = principal
         self.retry_seconds = retry_seconds
-        super().__init__(f"{principal} may make {limit} calls", {"principal": principal, "limit": limit})
+        super().__init__(f"{principal} exceeds the rate limit of {limit}", {"principal": principal, "limit": limit})
 
 
 class OverloadedError(SprocketError):
-    """The server has as many calls in flight as it takes on."""
+    """The server has reached its limit of concurrent calls or streams."""
 
     reason = "ERROR_REASON_OVERLOADED"
 
     def __init__(self, limit: str) -> None:
-        super().__init__(f"the server is busy with {limit}; try again later", {"limit": limit})
+        super().__init__(f"the server has reached its limit of {limit}; try again later", {"limit": limit})
 
 
 class CallTimeoutError(SprocketError):
-    """The call took longer than the server works on any."""
+    """The call took longer than the server allows."""
 
     reason = "ERROR_REASON_CALL_TIMEOUT"
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"the call took longer than {seconds:g} s", {"seconds": f"{seconds:g}"})
+        super().__init__(f"the call took longer than the limit of {seconds:g} s", {"seconds": f"{seconds:g}"})
 
 
 class DeadlineExceededError(SprocketError):
-    """The database stopped a statement that ran for too long."""
+    """The database cancelled a statement that exceeded the statement timeout."""
 
     reason = "ERROR_REASON_STATEMENT_TIMEOUT"
 
@@ -235,13 +239,16 @@ class DeadlineExceededError(SprocketError):
 
 
 class InternalError(SprocketError):
-    """Something in the service itself is wrong; its log says more under the request id."""
+    """An unexpected error of the service. Its log has the details under the request id."""
 
     reason = "ERROR_REASON_INTERNAL"
 
     def __init__(self, request_id: str) -> None:
-        super().__init__(f"an internal error, logged under the request id {request_id}", {"request_id": request_id})
+        super().__init__(
+            f"internal error; the server log has the details under the request id {request_id}",
+            {"request_id": request_id},
+        )
 
 
 class ExpectedError(Exception):
-    """Ends a command with status 1, and its text says what to do."""
+    """Ends a command with status 1. The text is printed and says what to do."""
