@@ -1,4 +1,4 @@
-"""The command line: which commands there are. Each is imported only when it is used."""
+"""The command line: the list of commands, and the import of the one that runs."""
 
 import os
 from importlib import import_module
@@ -11,81 +11,102 @@ from sprocket_grpc import __version__
 from sprocket_grpc.errors import ExpectedError
 
 
-class _Place(NamedTuple):
-    """Where a command is, and what the list of commands says of it.
+class _Entry(NamedTuple):
+    """A command in the list of commands.
 
     Attributes:
         module: Its module in this package.
         name: Its name there.
         help: The first sentence of its help.
+        is_client: Whether it calls a server with gRPC.
     """
 
     module: str
     name: str
     help: str
+    is_client: bool = False
 
 
 COMMANDS = {
-    "api-key": _Place(
+    "api-key": _Entry(
         "api_key.command",
         "api_key_command",
         "Make, list and revoke the keys with which programs may call (SPROCKET_API_KEYS=true).",
     ),
-    "audit": _Place(
-        "audit.command", "audit_command", "Show who changed which resource, when and how, the newest first."
+    "audit": _Entry(
+        "audit.command",
+        "audit_command",
+        "Show who changed which resource, when and how, the newest first.",
+        is_client=True,
     ),
-    "chart": _Place(
+    "chart": _Entry(
         "chart.command",
         "chart_command",
         "Draw the production goal and the actual production of FACTORY over time.",
+        is_client=True,
     ),
-    "completion": _Place(
-        "resources.completion",
+    "completion": _Entry(
+        "completion",
         "completion_command",
-        "Print what makes a shell complete commands, resources and options.",
+        "Print a script that makes a shell complete commands, resources and options.",
     ),
-    "create": _Place("resources.commands", "create_command", "Create a resource from options or JSON."),
-    "delete": _Place("resources.commands", "delete_command", "Delete resources by their ids."),
-    "export": _Place("resources.export_command", "export_command", "Export resources to a CSV or JSON file."),
-    "get": _Place("resources.commands", "get_command", "Get resources by their ids."),
-    "health": _Place("health", "health_command", "Ask a server whether it is SERVING; exit status 0 means yes."),
-    "import": _Place("resources.import_command", "import_command", "Import resources from a CSV or JSON file."),
-    "list": _Place("resources.commands", "list_command", "List resources: those a filter lets through, in an order."),
-    "migrate": _Place("database", "migrate_command", "Bring the schema of the database up to REVISION."),
-    "seed": _Place("database", "seed_command", "Add the sample data, where it is missing."),
-    "serve": _Place("serve", "serve_command", "Serve until Ctrl-C or SIGTERM; a second one waits for nothing."),
-    "update": _Place("resources.commands", "update_command", "Update some fields of a resource."),
+    "create": _Entry("resources.commands", "create_command", "Create a resource from options or JSON.", is_client=True),
+    "delete": _Entry("resources.commands", "delete_command", "Delete resources by id.", is_client=True),
+    "export": _Entry(
+        "resources.export_command", "export_command", "Export resources to a CSV or JSON file.", is_client=True
+    ),
+    "get": _Entry("resources.commands", "get_command", "Get resources by id.", is_client=True),
+    "health": _Entry(
+        "health", "health_command", "Check whether a server is SERVING; exit status 0 means yes.", is_client=True
+    ),
+    "import": _Entry(
+        "resources.import_command", "import_command", "Import resources from a CSV or JSON file.", is_client=True
+    ),
+    "list": _Entry(
+        "resources.commands", "list_command", "List resources, optionally filtered and ordered.", is_client=True
+    ),
+    "migrate": _Entry("database", "migrate_command", "Apply migrations up to REVISION."),
+    "seed": _Entry("database", "seed_command", "Add the sample data that is missing from the database."),
+    "serve": _Entry(
+        "serve", "serve_command", "Serve until Ctrl-C or SIGTERM; a second signal stops the server immediately."
+    ),
+    "update": _Entry("resources.commands", "update_command", "Update some fields of a resource.", is_client=True),
 }
-"""Said here, so that the list of commands need not import them all: a client has no use for a server's libraries."""
+"""The help of every command is repeated here, so that the list of commands imports none of them."""
 
-_HIDDEN = {"worker": _Place("serve", "worker_command", "")}  # which `serve` alone starts
+_HIDDEN = {"worker": _Entry("serve", "worker_command", "")}  # started by `serve`
 
 
 class _Commands(click.Group):
-    """Ends a command with status 1 and a line that says what to do, for all that can be expected to go wrong."""
+    """A group that imports a command when it is used, and reports expected errors in one line with exit status 1."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click passes it
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click passes it
-        place = (COMMANDS | _HIDDEN).get(cmd_name)
-        if place is None:
+        entry = _find(cmd_name)
+        if entry is None:
             return None
-        if place.module != "serve":
-            # Or else gRPC prints what an error says in a line. It reads this when it is imported.
-            os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-        command: click.Command = getattr(import_module(f"sprocket_grpc.cli.{place.module}"), place.name)
+        command: click.Command = getattr(import_module(f"sprocket_grpc.cli.{entry.module}"), entry.name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        entry = _find(args[0]) if args else None
+        if entry and entry.is_client and not ctx.resilient_parsing:  # completion resolves commands too, but runs none
+            _silence_grpc()
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # as above
         with formatter.section("Commands"):
-            formatter.write_dl([(name, place.help) for name, place in COMMANDS.items()])
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         if incomplete.startswith("-"):
             return click.Command.shell_complete(self, ctx, incomplete)
         return [
-            CompletionItem(name, help=place.help) for name, place in COMMANDS.items() if name.startswith(incomplete)
+            CompletionItem(name, help=entry.help) for name, entry in COMMANDS.items() if name.startswith(incomplete)
         ]
 
     def invoke(self, ctx: click.Context) -> object:
@@ -95,11 +116,23 @@ class _Commands(click.Group):
             raise click.ClickException(str(error)) from error
 
 
+def _find(name: str) -> _Entry | None:
+    return (COMMANDS | _HIDDEN).get(name)
+
+
+def _silence_grpc() -> None:
+    """Keep gRPC's own log off standard error: a client command explains a failed connection in one line itself.
+
+    gRPC reads the variable once, when it is imported, which importing the command does. A value set by the user wins.
+    """
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+
 @click.group(cls=_Commands)
 @click.version_option(__version__, prog_name="sprocket-grpc")
 def main() -> None:
     """Locations, sprocket types, factories, sprockets and production charts, as a gRPC service.
 
-    Settings come from SPROCKET_* variables of the environment. Without SPROCKET_DATABASE_URL all commands
-    use a private PostgreSQL that keeps its data between runs.
+    Settings come from SPROCKET_* environment variables. Without SPROCKET_DATABASE_URL, all commands use an embedded
+    PostgreSQL that keeps its data between runs.
     """

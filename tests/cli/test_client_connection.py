@@ -1,7 +1,9 @@
-"""How commands that are clients reach a server: TLS, certificates, keys, variables; and what a shell completes."""
+"""How client commands connect to a server: TLS, certificates, keys, variables; and shell completion."""
 
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,20 +23,20 @@ ROOT, OTHER_ROOT = certificate("root"), certificate("other root")
 
 
 class Guarded(NamedTuple):
-    """A server with TLS that wants API keys, and another that wants certificates too.
+    """A server with TLS that requires API keys, and another that requires client certificates.
 
     Attributes:
-        served: The first.
-        mutual: The second.
-        files: Where certificates and keys are.
+        served: The server that requires API keys.
+        mutual: The server that requires client certificates.
+        files: The directory of certificates and keys.
     """
 
     served: ServeProcess
     mutual: ServeProcess
     files: Path
 
-    def ask(self, *arguments: str, **settings: str) -> Finished:
-        """List factories of the first."""
+    def list_factories(self, *arguments: str, **settings: str) -> Finished:
+        """List the factories of the server that requires API keys."""
         return run("list", "factories", *arguments, **{"client_server": self.served.address} | settings)
 
     def path(self, name: str) -> str:
@@ -65,31 +67,34 @@ def guarded(postgres: str, template: str, tmp_path_factory: pytest.TempPathFacto
 # TLS and credentials.
 
 
-def test_options_name_the_root_and_the_file_of_a_key(guarded: Guarded) -> None:
-    finished = guarded.ask("--tls-ca", guarded.path("ca.crt"), "--api-key-file", guarded.path("read"))
+def test_options_set_the_root_certificate_and_the_file_of_the_key(guarded: Guarded) -> None:
+    finished = guarded.list_factories("--tls-ca", guarded.path("ca.crt"), "--api-key-file", guarded.path("read"))
     assert (finished.status, finished.errors) == (0, "")
 
 
-def test_the_environment_names_them_too_and_may_hold_the_key(guarded: Guarded) -> None:
+def test_environment_variables_set_them_too_or_hold_the_key_itself(guarded: Guarded) -> None:
     root = {"client_tls_ca": guarded.path("ca.crt")}
-    assert guarded.ask(**root, client_api_key_file=guarded.path("read")).status == 0
-    assert guarded.ask(**root, client_api_key=(guarded.files / "read").read_text()).status == 0
+    assert guarded.list_factories(**root, client_api_key_file=guarded.path("read")).status == 0
+    assert guarded.list_factories(**root, client_api_key=(guarded.files / "read").read_text()).status == 0
 
 
-def test_a_certificate_is_shown_to_a_server_that_wants_one(guarded: Guarded) -> None:
+def test_a_client_certificate_is_sent_to_a_server_that_requires_one(guarded: Guarded) -> None:
     shown = ["--tls-certificate", guarded.path("client.crt"), "--tls-key", guarded.path("client.key")]
-    assert guarded.ask("--tls-ca", guarded.path("ca.crt"), *shown, client_server=guarded.mutual.address).status == 0
+    assert (
+        guarded.list_factories("--tls-ca", guarded.path("ca.crt"), *shown, client_server=guarded.mutual.address).status
+        == 0
+    )
 
 
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
         (["audit"], "the caller does not have the right sprocket.admin"),
-        (["chart", "Works"], "there is no factory called 'Works'"),
+        (["chart", "Works"], "no factory has the display name 'Works'"),
         (["health"], "SERVING\n"),
     ],
 )
-def test_all_commands_that_are_clients_connect_this_way(guarded: Guarded, command: list[str], expected: str) -> None:
+def test_all_client_commands_connect_with_these_options(guarded: Guarded, command: list[str], expected: str) -> None:
     options = ["--tls-ca", guarded.path("ca.crt"), "--api-key-file", guarded.path("read")]
     finished = run(*command, *options, client_server=guarded.served.address)
     assert expected in finished.output + finished.errors
@@ -98,41 +103,67 @@ def test_all_commands_that_are_clients_connect_this_way(guarded: Guarded, comman
 @pytest.mark.parametrize(
     ("arguments", "which", "expected"),
     [
-        ([], "served", "closed the connection; it may speak TLS, and want --tls-ca"),
-        (["--tls-ca", "other.crt"], "served", "does not come from any in --tls-ca"),
-        (["--tls-ca", "ca.crt"], "mutual", "closed the connection; it may want --tls-certificate and --tls-key"),
+        ([], "served", "closed the connection; if it requires TLS, pass --tls-ca"),
+        (["--tls-ca", "other.crt"], "served", "is not signed by any certificate in --tls-ca"),
+        (
+            ["--tls-ca", "ca.crt"],
+            "mutual",
+            "closed the connection; if it requires a client certificate, pass --tls-certificate and --tls-key",
+        ),
         (
             ["--tls-ca", "ca.crt"],
             "served",
-            "wants to know who calls: say --api-key-file, or set SPROCKET_CLIENT_API_KEY",
+            "requires credentials: pass --api-key-file, or set SPROCKET_CLIENT_API_KEY",
         ),
-        (["--tls-ca", "ca.crt", "--api-key-file", "wrong"], "served", "does not accept the key or token shown"),
-        (["--tls-ca", "read"], "served", "read is not in PEM"),
-        (["--tls-ca", "ca.crt", "--api-key-file", "ca.crt"], "served", "does not hold an API key or a token: one word"),
+        (["--tls-ca", "ca.crt", "--api-key-file", "wrong"], "served", "does not accept the API key or token"),
+        (["--tls-ca", "read"], "served", "read: expected PEM"),
+        (
+            ["--tls-ca", "ca.crt", "--api-key-file", "ca.crt"],
+            "served",
+            "ca.crt: expected an API key or a token, which has no spaces",
+        ),
     ],
 )
-def test_what_keeps_a_client_out_is_one_line_that_says_what_to_do(
+def test_a_failed_connection_is_explained_in_one_line_that_says_what_to_do(
     guarded: Guarded,
     arguments: list[str],
     which: str,
     expected: str,
 ) -> None:
     paths = [each if each.startswith("--") else guarded.path(each) for each in arguments]
-    finished = guarded.ask(*paths, "--timeout", "2", client_server=getattr(guarded, which).address)
+    finished = guarded.list_factories(*paths, "--timeout", "2", client_server=getattr(guarded, which).address)
     finished.assert_refused()
     assert expected in finished.errors
     assert finished.errors.count("\n") == 1
 
 
-def test_a_missing_right_is_named_and_whom_to_ask(guarded: Guarded) -> None:
+def test_users_may_turn_the_log_of_grpc_on(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRPC_VERBOSITY", "INFO")
+    finished = guarded.list_factories("--tls-ca", guarded.path("other.crt"), "--timeout", "2")
+    assert "CERTIFICATE_VERIFY_FAILED" in finished.errors
+    assert "is not signed by any certificate in --tls-ca" in finished.errors
+
+
+def test_a_server_keeps_the_log_of_grpc(database_url: str, guarded: Guarded) -> None:
+    tls = {"tls_certificate": guarded.path("tls.crt"), "tls_key": guarded.path("tls.key")}
+    with serving(database_url=database_url, **tls) as served:
+        host, _, port = served.address.rpartition(":")
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(b"no TLS")
+            assert connection.recv(1 << 16) == b""
+        served.signal(signal.SIGTERM)
+        assert "Handshake failed" in served.end().errors
+
+
+def test_a_missing_permission_is_named_together_with_whom_to_ask(guarded: Guarded) -> None:
     options = ["--tls-ca", guarded.path("ca.crt"), "--api-key-file", guarded.path("read")]
     finished = run("create", "location", *LOCATION, *options, client_server=guarded.served.address)
     finished.assert_refused()
-    expected = f"the caller does not have the right sprocket.write; ask whoever runs {guarded.served.address} for it"
+    expected = f"the caller lacks the permission sprocket.write; ask the operator of {guarded.served.address} for it"
     assert finished.errors == f"Error: {expected}\n"
 
 
-def test_a_root_for_a_server_without_tls_is_told(guarded: Guarded) -> None:
+def test_tls_with_a_server_that_does_not_speak_it_is_explained(guarded: Guarded) -> None:
     with failing_server() as server:
         options = ["--tls-ca", guarded.path("ca.crt"), "--timeout", "2"]
         finished = run("create", "location", *LOCATION, *options, client_server=server.address)
@@ -140,8 +171,8 @@ def test_a_root_for_a_server_without_tls_is_told(guarded: Guarded) -> None:
     assert finished.errors == f"Error: {server.address} does not speak TLS; leave --tls-ca out\n"
 
 
-def test_a_key_is_sent_with_every_call_and_shown_nowhere() -> None:
-    secret = "sprocket_of_nobody"  # noqa: S105  # as it says  # pragma: allowlist secret
+def test_a_key_is_sent_with_every_call_and_never_printed() -> None:
+    secret = "sprocket_invented"  # noqa: S105  # as it says  # pragma: allowlist secret
     with failing_server(failure(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED")) as server:
         finished = run("create", "location", *LOCATION, client_server=server.address, client_api_key=secret)
     assert server.metadata[0]["authorization"] == f"Bearer {secret}"
@@ -151,7 +182,7 @@ def test_a_key_is_sent_with_every_call_and_shown_nowhere() -> None:
 # The environment.
 
 
-def test_the_address_is_that_of_a_server_with_these_settings_unless_another_is_named() -> None:
+def test_the_address_is_that_of_a_server_with_these_settings_unless_another_is_set() -> None:
     for settings, address in (
         ({"listen": "0.0.0.0:1"}, "127.0.0.1:1"),
         ({"listen": "127.0.0.1:1", "client_server": "127.0.0.1:2"}, "127.0.0.1:2"),
@@ -160,23 +191,23 @@ def test_the_address_is_that_of_a_server_with_these_settings_unless_another_is_n
         assert f"Error: {address} does not answer" in run("list", "factories", "--timeout", "0.1", **settings).errors
 
 
-def test_a_misspelt_variable_is_named_and_others_do_not_matter() -> None:
+def test_a_misspelt_client_variable_is_refused_and_server_variables_are_ignored() -> None:
     finished = run("list", "factories", client_tlsca="x", pool_sise="x")
     expected = "SPROCKET_CLIENT_TLSCA: there is no such setting; did you mean SPROCKET_CLIENT_TLS_CA?"
     assert (finished.status, finished.errors) == (1, f"Error: {expected}\n")
 
 
-def test_half_of_a_certificate_is_a_usage_error(guarded: Guarded) -> None:
+def test_an_incomplete_client_certificate_is_a_usage_error(guarded: Guarded) -> None:
     for arguments in (["--tls-key", "client.key"], ["--tls-certificate", "client.crt", "--tls-key", "client.key"]):
         paths = [each if each.startswith("--") else guarded.path(each) for each in arguments]
-        assert guarded.ask(*paths).status == 2
+        assert guarded.list_factories(*paths).status == 2
 
 
 # Completion.
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_completion_of_a_shell_says_where_to_put_it(shell: str) -> None:
+def test_a_completion_script_says_where_to_put_it(shell: str) -> None:
     finished = run("completion", shell)
     assert finished.status == 0
     assert finished.output.startswith("# ")
@@ -184,7 +215,7 @@ def test_the_completion_of_a_shell_says_where_to_put_it(shell: str) -> None:
     assert f"_SPROCKET_GRPC_COMPLETE={shell}_complete" in finished.output
 
 
-@pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash here")
+@pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")
 @pytest.mark.parametrize(
     ("typed", "completed"),
     [

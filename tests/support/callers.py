@@ -99,7 +99,10 @@ class Certificate(NamedTuple):
 
 
 def certificate(
-    common_name: str, names: list[x509.GeneralName] | None = None, issuer: Certificate | None = None
+    common_name: str,
+    names: list[x509.GeneralName] | None = None,
+    issuer: Certificate | None = None,
+    valid_for: timedelta = timedelta(days=1),
 ) -> Certificate:
     """Create a certificate; without an issuer, a root certificate."""
     private = ec.generate_private_key(ec.SECP256R1())
@@ -112,7 +115,7 @@ def certificate(
         .public_key(private.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_after(now + valid_for)
         .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
     )
     if names:

@@ -1,1 +1,1 @@
-"""What all commands share that are clients of the service like any other: they know no more of it than the contract."""
+"""Shared by all client commands: like any other client of the service, they know only its contract."""

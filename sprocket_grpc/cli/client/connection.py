@@ -1,4 +1,4 @@
-"""How commands reach a server: its address, TLS and credentials, from options or the environment."""
+"""Connects commands to a server: its address, TLS and credentials come from options or the environment."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -19,21 +19,21 @@ _F = TypeVar("_F", bound=Callable[..., object])
 
 _DEFAULT_LISTEN = "127.0.0.1:50051"
 
-# gRPC would wait for up to two minutes before it looks again for a server that was away.
+# By default gRPC waits up to two minutes before it reconnects to a server that was unavailable.
 _CHANNEL_OPTIONS = [("grpc.initial_reconnect_backoff_ms", 200), ("grpc.max_reconnect_backoff_ms", 2_000)]
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 class Connection(NamedTuple):
-    """What the options and the environment say.
+    """The connection options, from the command line or the environment.
 
     Attributes:
-        server: The address, or None for that of a server with the settings of this environment.
-        tls_ca: The roots, in PEM, from one of which the server's certificate must come; without it there is no TLS.
-        tls_certificate: The certificate to show, in PEM.
-        tls_key: Its key.
-        api_key_file: A file with a key or token to show.
+        server: The address. None means the server that has the settings of this environment.
+        tls_ca: The root certificates, in PEM, that the server's certificate is checked against. None means no TLS.
+        tls_certificate: The client certificate, in PEM.
+        tls_key: The private key of the client certificate, in PEM.
+        api_key_file: A file that holds an API key or a bearer token.
     """
 
     server: str | None
@@ -44,12 +44,12 @@ class Connection(NamedTuple):
 
     @property
     def address(self) -> str:
-        """Where to connect to."""
+        """The address to connect to."""
         return self.server or reachable(os.environ.get(f"{PREFIX}LISTEN") or _DEFAULT_LISTEN)
 
     @property
     def is_own_server(self) -> bool:
-        """Whether a server with the settings of this environment is meant, and without TLS."""
+        """Whether the server is the one that has the settings of this environment, without TLS."""
         return not self.server and not self.tls_ca
 
 
@@ -59,30 +59,34 @@ _OPTIONS = [
         envvar=f"{CLIENT_PREFIX}TLS_CA",
         show_envvar=True,
         type=_FILE,
-        help="Ask with TLS, and trust a server whose certificate comes from one of these, in PEM.",
+        help="Root certificates to check the server's certificate against, in PEM. Turns TLS on.",
     ),
     click.option(
         "--tls-certificate",
         envvar=f"{CLIENT_PREFIX}TLS_CERTIFICATE",
         show_envvar=True,
         type=_FILE,
-        help="The certificate to show to a server that wants one, in PEM.",
+        help="The client certificate, in PEM, for a server that requires one.",
     ),
     click.option(
-        "--tls-key", envvar=f"{CLIENT_PREFIX}TLS_KEY", show_envvar=True, type=_FILE, help="The key of that certificate."
+        "--tls-key",
+        envvar=f"{CLIENT_PREFIX}TLS_KEY",
+        show_envvar=True,
+        type=_FILE,
+        help="The private key of the client certificate, in PEM.",
     ),
     click.option(
         "--api-key-file",
         envvar=f"{CLIENT_PREFIX}API_KEY_FILE",
         show_envvar=True,
         type=_FILE,
-        help=f"A file that holds the API key or bearer token to show. {CLIENT_PREFIX}API_KEY holds one itself.",
+        help=f"A file that holds an API key or bearer token. {CLIENT_PREFIX}API_KEY can hold the key itself instead.",
     ),
 ]
 
 
 def connection_options(command: _F) -> _F:
-    """Give a command the options that say how to connect, as one argument: `connection`."""
+    """Add the connection options to a command, which gets them as one argument: `connection`."""
     return connection_options_with_default(f"{PREFIX}LISTEN, or else {_DEFAULT_LISTEN}")(command)
 
 
@@ -95,27 +99,27 @@ def connection_options_with_default(default: str) -> Callable[[_F], _F]:
 
     def decorate(command: _F) -> _F:
         @wraps(command)
-        def connecting(**values: Any) -> object:  # noqa: ANN401  # the command's own arguments
+        def with_connection(**values: Any) -> object:  # noqa: ANN401  # the command's own arguments
             connection = Connection(**{name: values.pop(name) for name in Connection._fields})
             _check(connection)
             return command(connection=connection, **values)
 
         for option in reversed([_server_option(default), *_OPTIONS]):
-            connecting = option(connecting)
-        return connecting  # type: ignore[return-value]  # it takes other arguments, which only click passes
+            with_connection = option(with_connection)
+        return with_connection  # type: ignore[return-value]  # it takes other arguments, which only click passes
 
     return decorate
 
 
 @contextmanager
 def connected(connection: Connection) -> Iterator[Server]:
-    """Give the server.
+    """Yield the server, with a channel that is open until the block ends.
 
     Raises:
-        ClientError: It cannot be connected to like this.
+        ClientError: The options do not fit the server or their files, for example a file is not in PEM.
     """
     if connection.is_own_server and os.environ.get(f"{PREFIX}TLS_CERTIFICATE"):
-        raise ClientError(f"{connection.address} speaks TLS, as {PREFIX}TLS_CERTIFICATE says: say --tls-ca")
+        raise ClientError(f"{connection.address} speaks TLS, because {PREFIX}TLS_CERTIFICATE is set: pass --tls-ca")
     metadata = _metadata(connection)
     with _channel(connection) as channel:
         yield Server(connection.address, channel, metadata, uses_tls=connection.tls_ca is not None)
@@ -127,7 +131,7 @@ def _server_option(default: str) -> Callable[[_F], _F]:
         envvar=f"{CLIENT_PREFIX}SERVER",
         show_envvar=True,
         metavar="ADDRESS",
-        help=f"The address to ask. Default: {default}.",
+        help=f"The address of the server. Default: {default}.",
     )
 
 
@@ -135,9 +139,9 @@ def _check(connection: Connection) -> None:
     if unknown := unknown_variables(CLIENT_PREFIX, CLIENT_VARIABLES):
         raise click.ClickException("\n".join(unknown))
     if (connection.tls_certificate is None) != (connection.tls_key is None):
-        raise click.UsageError("--tls-certificate and --tls-key go together")
+        raise click.UsageError("--tls-certificate and --tls-key require each other")
     if connection.tls_certificate and not connection.tls_ca:
-        raise click.UsageError("--tls-certificate wants --tls-ca beside it")
+        raise click.UsageError("--tls-certificate requires --tls-ca")
 
 
 def _channel(connection: Connection) -> grpc.Channel:
@@ -155,14 +159,14 @@ def _metadata(connection: Connection) -> tuple[tuple[str, str], ...]:
     if not secret and not path:
         return ()
     if not secret or not secret.isascii() or not secret.isprintable() or " " in secret:
-        raise ClientError(f"{path or f'{CLIENT_PREFIX}API_KEY'} does not hold an API key or a token: one word")
+        raise ClientError(f"{path or f'{CLIENT_PREFIX}API_KEY'}: expected an API key or a token, which has no spaces")
     return (("authorization", f"Bearer {secret}"),)
 
 
 def _read_pem(path: Path) -> bytes:
     content = _read(path)
     if b"-----BEGIN " not in content:
-        raise ClientError(f"{path} is not in PEM")
+        raise ClientError(f"{path}: expected PEM, which contains -----BEGIN")
     return content
 
 

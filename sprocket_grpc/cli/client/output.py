@@ -1,25 +1,56 @@
-"""What commands print, and where."""
+"""What commands print and write: text that is safe to show, standard output, and files that are replaced as a whole."""
 
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
-from sprocket_grpc.cli.client.errors import ClientError
+import click
+
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+
+def printable(text: str) -> str:
+    """Return a text without characters that move the cursor, change colours or break the line."""
+    return "".join(character if character.isprintable() else _REPLACEMENT for character in text)
 
 
 @contextmanager
-def full_disks_told() -> Iterator[None]:
-    """Say in a line that the standard output cannot be written; a reader that went away is no error to tell.
+def checked_stdout() -> Iterator[None]:
+    """Report a failed write to standard output, such as on a full disk, in one line.
+
+    A reader that closed its pipe is no error: click ends the command for it.
 
     Raises:
-        ClientError: It cannot be written.
+        click.ClickException: Standard output cannot be written.
     """
     try:
         yield
     except BrokenPipeError:
         raise
     except OSError as error:
-        # Or else Python tries what is left once more at the end, and exits with another status (its manual, "signal").
+        # Python flushes standard output once more at exit, and would fail again with another status.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise ClientError(f"cannot write to the standard output: {error.strerror or error}") from error
+        raise click.ClickException(f"cannot write to standard output: {error.strerror or error}") from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield the path of a temporary file that replaces `path` when the block succeeds, and is deleted otherwise.
+
+    Raises:
+        click.ClickException: The file cannot be written.
+    """
+    target = path.resolve()
+    # In the same directory, because a rename cannot cross file systems. The suffix selects the format.
+    temporary = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
+    try:
+        yield temporary
+        temporary.replace(target)
+    except OSError as error:
+        message = f"cannot write {path}: {error.strerror or error}; `--output` names another file"
+        raise click.ClickException(printable(message)) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

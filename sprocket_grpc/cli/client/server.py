@@ -9,10 +9,10 @@ class Server(NamedTuple):
     """A server that commands call.
 
     Attributes:
-        address: Where it is.
+        address: Its address.
         channel: The channel to it.
-        metadata: What to send with every call: the credentials, if there are any.
-        uses_tls: Whether the channel does.
+        metadata: Sent with every call: the credentials, if any.
+        uses_tls: Whether the channel uses TLS.
     """
 
     address: str

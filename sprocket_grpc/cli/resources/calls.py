@@ -1,4 +1,4 @@
-"""Calls that outlive a server which is away for a moment, and have their effect once."""
+"""Calls that are retried while the server is unavailable; a retried write takes effect once."""
 
 import sys
 import time
@@ -13,20 +13,21 @@ import grpc
 
 from sprocket_grpc.cli.client.errors import detail, explain, status_of
 from sprocket_grpc.cli.client.server import Server
+from sprocket_grpc.cli.client.unavailable import find_cause
 from sprocket_grpc.cli.resources.catalogue import Method, Resource
 from sprocket_grpc.config.environment import CLIENT_PREFIX
 
 _F = TypeVar("_F", bound=Callable[..., object])
 
 MOST_IN_BATCH = 1_000
-"""How many one request may be about, as the contract says."""
+"""How many resources one request may name, by the contract."""
 
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 2.0
 
 
 def timeout_option(seconds: float) -> Callable[[_F], _F]:
-    """Make the option that says how long a call may take in all."""
+    """Return the option that limits the duration of a call, with all its retries."""
     return click.option(
         "--timeout",
         type=click.FloatRange(0, min_open=True, max=86_400),
@@ -35,19 +36,19 @@ def timeout_option(seconds: float) -> Callable[[_F], _F]:
         envvar=f"{CLIENT_PREFIX}TIMEOUT_SECONDS",
         show_envvar=True,
         metavar="SECONDS",
-        help="How long a call may take, with all attempts while the server is away.",
+        help="The deadline of a call, including its retries while the server is unavailable.",
     )
 
 
 class Caller:
-    """Calls the methods of one server."""
+    """Calls methods of one server."""
 
     def __init__(self, server: Server, timeout: float) -> None:
         self.server = server
         self._timeout = timeout
 
-    def call(self, method: Method, request: Any) -> Any:  # noqa: ANN401  # the messages of whichever method
-        """Call a method.
+    def call(self, method: Method, request: Any) -> Any:  # noqa: ANN401  # the messages of any method
+        """Return the response of a method, as `attempt` does.
 
         Raises:
             ClientError: The call failed.
@@ -58,7 +59,9 @@ class Caller:
             raise explain(error, self.server) from error
 
     def attempt(self, method: Method, request: Any) -> Any:  # noqa: ANN401  # as above
-        """Call a method, again and again while the server is away or asks for it; a write takes effect once.
+        """Return the response of a method, retrying while the server is unavailable or asks for a retry.
+
+        All attempts of a write have the same request_id, so that it takes effect once.
 
         Raises:
             grpc.RpcError: The call failed.
@@ -74,19 +77,19 @@ class Caller:
             try:
                 return multicallable(request, timeout=left, metadata=self.server.metadata)
             except grpc.RpcError as error:
-                wait = _worth_waiting(error, pause)
+                wait = _retry_delay(error, pause)
                 if wait is None or time.monotonic() + wait >= deadline:
                     raise
-            self._say_that_it_takes_longer(pause, deadline)
+            self._report_retries(pause, deadline)
             time.sleep(wait)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     def pages(self, resource: Resource, limit: int | None, **fields: Any) -> Iterator[Any]:  # noqa: ANN401  # as above
-        """Yield the responses of a list, page by page.
+        """Yield the responses of a List, page by page.
 
         Args:
-            resource: What to list.
-            limit: How many at most.
+            resource: The kind of resource to list.
+            limit: The largest number of resources to list, or None for all.
             **fields: Fields of the request.
         """
         request = resource.methods["List"].request(**fields)
@@ -100,25 +103,25 @@ class Caller:
             request.page_token = response.next_page_token
             limit = None if limit is None else limit - len(getattr(response, resource.items))
 
-    def _say_that_it_takes_longer(self, pause: float, deadline: float) -> None:
+    def _report_retries(self, pause: float, deadline: float) -> None:
         if pause == _FIRST_PAUSE_SECONDS and sys.stderr.isatty():
             left = deadline - time.monotonic()
-            click.echo(f"{self.server.address} cannot answer now; trying again for {left:.0f} s", err=True)
+            click.echo(f"{self.server.address} is unavailable; retrying for {left:.0f} s", err=True)
 
 
 def in_batches(names: tuple[str, ...]) -> Iterator[list[str]]:
-    """Cut ids into as many as one request may have."""
+    """Yield the ids in batches of at most `MOST_IN_BATCH`."""
     rest = iter(names)
     while batch := list(islice(rest, MOST_IN_BATCH)):
         yield batch
 
 
-def _worth_waiting(error: grpc.RpcError, pause: float) -> float | None:
-    """Return how many seconds to wait before another attempt, or None if it would end like this one."""
+def _retry_delay(error: grpc.RpcError, pause: float) -> float | None:
+    """Return the seconds to wait before a retry, or None if a retry would fail in the same way."""
     status = status_of(error)
     if status is None:
-        is_away = error.code() is grpc.StatusCode.UNAVAILABLE and "andshake" not in (error.details() or "")
-        return pause if is_away else None
+        is_unavailable = error.code() is grpc.StatusCode.UNAVAILABLE
+        return pause if is_unavailable and not find_cause(error.details() or "").is_permanent else None
     retry = detail(status, details.RetryInfo)
     if error.code() is grpc.StatusCode.UNAVAILABLE or retry.HasField("retry_delay"):
         return max(pause, retry.retry_delay.ToMilliseconds() / 1000)

@@ -1,4 +1,4 @@
-"""Times in microseconds since 1970, which is what charts have, and in what people and programs read."""
+"""Converts times between microseconds since 1970, as in charts, and text for people and programs."""
 
 import re
 import time
@@ -14,30 +14,30 @@ _RFC_3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz
 
 
 def now_micros() -> int:
-    """Return the present time."""
+    """Return the present time in microseconds since 1970."""
     return time.time_ns() // 1000
 
 
 def to_datetime(micros: int) -> datetime:
-    """Return a time in UTC. Unlike `fromtimestamp`, exact and good for the years 1 to 9999."""
+    """Return a time in UTC. Unlike `fromtimestamp`, this is exact and works for the years 1 to 9999."""
     return EPOCH + timedelta(microseconds=micros)
 
 
 def to_micros(moment: datetime) -> int:
-    """Return a time that knows its zone in microseconds since 1970."""
+    """Return a time that has a time zone in microseconds since 1970."""
     return (moment - EPOCH) // timedelta(microseconds=1)
 
 
 def rfc_3339(micros: int) -> str:
-    """Write a time for programs, always with six digits of a second and in UTC, so that texts sort as times do."""
+    """Return a time for programs: in UTC and with six fractional digits, so that the texts sort like the times."""
     return f"{to_datetime(micros).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def parse_rfc_3339(text: str) -> int:
-    """Read a time.
+    """Return a time in microseconds since 1970.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The text is not a time as in RFC 3339.
     """
     if not _RFC_3339.fullmatch(text):
         raise ValueError(text)
@@ -45,5 +45,5 @@ def parse_rfc_3339(text: str) -> int:
 
 
 def for_people(micros: int) -> str:
-    """Write a time for people, to the second."""
+    """Return a time for people, to the second."""
     return f"{to_datetime(micros):%Y-%m-%d %H:%M:%S} UTC"
