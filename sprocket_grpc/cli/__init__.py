@@ -1,1 +1,1 @@
-"""The command line: one module per command. Commands that are clients know the contract alone."""
+"""The command line: one module per command. Client commands know only the contract."""

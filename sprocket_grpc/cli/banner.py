@@ -1,4 +1,4 @@
-"""What a person is told once a server is ready: where it listens, and what to type next."""
+"""The lines that `serve` prints once the server is ready: where it listens, and what to type next."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -13,34 +13,34 @@ from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.server.run import Started
 
 
-def announcement(settings: Settings, url: str, workers: int = 1) -> Callable[[Started], None]:
-    """Make what tells it."""
+def banner(settings: Settings, url: str, workers: int = 1) -> Callable[[Started], None]:
+    """Return a function that prints the lines."""
 
-    def announce(started: Started) -> None:
+    def print_banner(started: Started) -> None:
         for line in _lines(settings, url, workers, started):
             click.echo(line)
 
-    return announce
+    return print_banner
 
 
 def _lines(settings: Settings, url: str, workers: int, started: Started) -> Iterator[str]:
-    database = describe(url) if settings.database_url else "the private PostgreSQL"
-    listens = _with_port(settings.listen, started.port)
-    target = reachable(listens)
-    yield f"sprocket-grpc {__version__} listens on {listens}, with {database}"
+    database = describe(url) if settings.database_url else "the embedded PostgreSQL"
+    address = _with_port(settings.listen, started.port)
+    target = reachable(address)
+    yield f"sprocket-grpc {__version__} listens on {address}, with {database}"
     if workers > 1:
         yield f"in {workers} processes"
     if settings.health_listen and started.health_port:
-        yield f"health alone, without TLS, on {_with_port(settings.health_listen, started.health_port)}"
+        yield f"health checks without TLS on {_with_port(settings.health_listen, started.health_port)}"
     if settings.metrics_listen and started.metrics_port:
-        others = f", and on the {workers - 1} ports after it" if workers > 1 else ""
+        others = f", and on the next {workers - 1} ports" if workers > 1 else ""
         yield f"metrics on http://{_with_port(settings.metrics_listen, started.metrics_port)}/metrics{others}"
     if started.problem:
-        yield f"It is NOT_SERVING yet: {started.problem}"
+        yield f"The server is NOT_SERVING: {started.problem}"
     yield "Next, in another terminal:"
     yield f"  {_program()} health --server {target}{' --tls-ca CA' if settings.tls_certificate else ''}"
     yield f"  grpcurl {_options(settings)} {target} sprocket.v1.FactoryService/ListFactories"
-    yield "Ctrl-C stops it."
+    yield "Press Ctrl-C to stop."
 
 
 def _with_port(listen: str, port: int) -> str:
@@ -48,7 +48,7 @@ def _with_port(listen: str, port: int) -> str:
 
 
 def _options(settings: Settings) -> str:
-    """Say how grpcurl calls: what is in capitals is for the reader to fill in."""
+    """Return the options of grpcurl. Words in capitals are placeholders."""
     transport = ["-cacert CA"] if settings.tls_certificate else ["-plaintext"]
     client = ["-cert CERTIFICATE -key KEY"] if settings.tls_client_ca else []
     bearer = ["-H 'authorization: Bearer KEY'"] if settings.api_keys or settings.jwt_jwks else []
@@ -57,6 +57,6 @@ def _options(settings: Settings) -> str:
 
 
 def _program() -> str:
-    """Name this program as it was typed, which may be the path into an environment that is not active."""
+    """Return this program as it was typed, which may be a path into a virtual environment that is not active."""
     typed = sys.argv[0]
     return typed if Path(typed).name == "sprocket-grpc" else "sprocket-grpc"

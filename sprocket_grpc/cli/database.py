@@ -1,4 +1,4 @@
-"""`sprocket-grpc migrate` and `sprocket-grpc seed`: what is done to the database itself."""
+"""`sprocket-grpc migrate` and `sprocket-grpc seed`: change the schema and add the sample data."""
 
 import click
 
@@ -12,20 +12,24 @@ from sprocket_grpc.storage.seed import seed
 
 @click.command("migrate")
 @click.argument("revision", default="head")
-@click.option("--down", is_flag=True, help="Undo migrations down to REVISION; `base` undoes all, and their data.")
 @click.option(
-    "--check", is_flag=True, help="Change nothing; fail unless tables, columns and indexes are what this version makes."
+    "--down", is_flag=True, help="Revert migrations down to REVISION; `base` reverts all of them and deletes all data."
+)
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Change nothing; fail unless the schema has the tables, columns and indexes of this version.",
 )
 def migrate_command(revision: str, *, down: bool, check: bool) -> None:
-    """Bring the schema of the database up to REVISION, by default the newest."""
-    from sprocket_grpc.storage import migrate  # noqa: PLC0415  # Alembic takes long to import, and a server needs none of it
+    """Apply migrations up to REVISION, by default the newest."""
+    from sprocket_grpc.storage import migrate  # noqa: PLC0415  # Alembic is slow to import, and `serve` with a database of its own does not need it
 
     with open_database(load_settings_and_log()) as url:
         if check:
             migrate.check(url)
         elif down:
             if revision == "head":
-                raise click.UsageError("--down wants the REVISION to go down to, such as 0001 or base")
+                raise click.UsageError("--down requires the REVISION to revert to, such as 0001 or base")
             migrate.downgrade(url, revision)
         else:
             migrate.upgrade(url, revision)
@@ -34,23 +38,23 @@ def migrate_command(revision: str, *, down: bool, check: bool) -> None:
 
 @click.command("seed")
 def seed_command() -> None:
-    """Add the sample data, where it is missing."""
+    """Add the sample data that is missing from the database."""
     settings = load_settings_and_log()
     check_sample_data(settings)
     with open_database(settings) as url:
         _seed(url)
-        click.echo(f"the sample data is in {describe(url)}")
+        click.echo(f"{describe(url)} has the sample data")
 
 
 def prepare(url: str) -> None:
-    """Migrate a private database, and give it the sample data if it is new."""
+    """Migrate an embedded database, and add the sample data if the database is new."""
     from sprocket_grpc.storage import migrate  # noqa: PLC0415  # as above
 
     is_new = _revision(url) is None
     migrate.upgrade(url)
     if is_new:
         _seed(url)
-        click.echo("made its tables and added the sample data")
+        click.echo("created the tables and added the sample data")
 
 
 def _seed(url: str) -> None:

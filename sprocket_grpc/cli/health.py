@@ -1,4 +1,4 @@
-"""`sprocket-grpc health`: whether a server is SERVING, for the health checks of containers."""
+"""`sprocket-grpc health`: checks whether a server is SERVING, for the health checks of containers."""
 
 import os
 
@@ -19,23 +19,25 @@ TIMEOUT_SECONDS = 5
 @click.option("--service", default="", help="The full name of a service, such as sprocket.v1.FactoryService.")
 @connection_options
 def health_command(service: str, *, connection: Connection) -> None:
-    """Ask a server whether it is SERVING; exit status 0 means yes. For the health checks of containers.
+    """Check whether a server is SERVING; exit status 0 means yes. For the health checks of containers.
 
-    Without an address and --tls-ca, the server is asked at its SPROCKET_HEALTH_LISTEN if it has one. A server that
-    wants certificates of its clients can be asked there too.
+    Without --server and --tls-ca, the check uses SPROCKET_HEALTH_LISTEN if it is set. That address needs no TLS, even
+    if the server requires client certificates.
     """
-    with connected(_where_health_is(connection)) as server:
-        status = _ask(server, service)
+    with connected(_with_health_address(connection)) as server:
+        status = _check(server, service)
     click.echo(status)
     raise SystemExit(0 if status == "SERVING" else 1)
 
 
-def _where_health_is(connection: Connection) -> Connection:
-    plain = os.environ.get(f"{PREFIX}HEALTH_LISTEN")
-    return connection._replace(server=reachable(plain)) if plain and connection.is_own_server else connection
+def _with_health_address(connection: Connection) -> Connection:
+    health_listen = os.environ.get(f"{PREFIX}HEALTH_LISTEN")
+    if not health_listen or not connection.is_own_server:
+        return connection
+    return connection._replace(server=reachable(health_listen))
 
 
-def _ask(server: Server, service: str) -> str:
+def _check(server: Server, service: str) -> str:
     check = server.channel.unary_unary(
         "/grpc.health.v1.Health/Check",
         request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
@@ -45,6 +47,6 @@ def _ask(server: Server, service: str) -> str:
         response = check(health_pb2.HealthCheckRequest(service=service), timeout=TIMEOUT_SECONDS)
     except grpc.RpcError as error:
         if error.code() is grpc.StatusCode.NOT_FOUND:
-            raise click.ClickException(f"{server.address} has no service called {service}") from error
+            raise click.ClickException(f"{server.address} has no service {service!r}") from error
         raise explain(error, server) from error
     return health_pb2.HealthCheckResponse.ServingStatus.Name(response.status)

@@ -1,4 +1,4 @@
-"""`sprocket-grpc serve`: one server process, or several on the same port."""
+"""`sprocket-grpc serve`: runs one server process, or several on the same port."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from contextlib import ExitStack
 import click
 import uvloop
 
-from sprocket_grpc.cli.banner import announcement
+from sprocket_grpc.cli.banner import banner
 from sprocket_grpc.cli.database import prepare
 from sprocket_grpc.cli.setup import load_settings_and_log, open_database
 from sprocket_grpc.config.addresses import split
@@ -21,35 +21,35 @@ from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.server.run import Started, serve
 from sprocket_grpc.server.supervisor import shared_port, supervise
 
-# What a worker may take beside what it is given to drain and to finish: to cut off calls, and to close the pool.
+# For what a worker does after draining and the grace period: cancel calls, and close the connection pool.
 _LAST_SECONDS = 15
 
 
 @click.command("serve")
 @click.option(
-    "--workers", type=click.IntRange(1, 256), default=1, help="How many processes share the port. Default: 1."
+    "--workers", type=click.IntRange(1, 256), default=1, help="The number of processes that share the port. Default: 1."
 )
 def serve_command(workers: int) -> None:
-    """Serve until Ctrl-C or SIGTERM; a second one waits for nothing.
+    """Serve until Ctrl-C or SIGTERM; a second signal stops the server immediately.
 
-    A private database is migrated first, and gets the sample data when it is new.
+    An embedded PostgreSQL is migrated first, and gets the sample data when it is new.
     """
     settings = load_settings_and_log()
     check_serving(settings)
     with open_database(settings) as url:
         if settings.database_url is None:
             prepare(url)
-        announce = announcement(settings, url, workers)
+        print_banner = banner(settings, url, workers)
         if workers == 1:
-            _run(serve(settings, url, announce))
+            _run(serve(settings, url, print_banner))
         else:
-            _run_workers(settings, url, announce, workers)
+            _run_workers(settings, url, print_banner, workers)
     click.echo("stopped")
 
 
 @click.command("worker", hidden=True)
 def worker_command() -> None:
-    """Serve as one of several; only `serve` starts this. Ends when its standard input does."""
+    """Serve as one of several processes, until standard input is closed. Only `serve` starts this command."""
     settings = load_settings_and_log()
     check_serving(settings)
     with open_database(settings) as url:
@@ -60,15 +60,15 @@ async def _work(settings: Settings, url: str) -> None:
     loop, standard_input = asyncio.get_running_loop(), sys.stdin.fileno()
 
     def stop() -> None:
-        loop.remove_reader(standard_input)  # or else it would be told so again and again
+        loop.remove_reader(standard_input)  # else it stays readable, and this is called repeatedly
         os.kill(os.getpid(), signal.SIGTERM)
 
     loop.add_reader(standard_input, stop)
     await serve(settings, url, lambda started: click.echo(json.dumps(started)), shares_port=True)
 
 
-def _run_workers(settings: Settings, url: str, announce: Callable[[Started], None], count: int) -> None:
-    longest = settings.drains_seconds + settings.shutdown_grace_seconds + _LAST_SECONDS
+def _run_workers(settings: Settings, url: str, print_banner: Callable[[Started], None], count: int) -> None:
+    longest_stop_seconds = settings.drains_seconds + settings.shutdown_grace_seconds + _LAST_SECONDS
     with ExitStack() as until_the_end:
         variables = dict(os.environ)
         if settings.database_url is None:
@@ -77,11 +77,11 @@ def _run_workers(settings: Settings, url: str, announce: Callable[[Started], Non
             if address := getattr(settings, name):
                 variables[PREFIX + name.upper()] = until_the_end.enter_context(shared_port(address))
         environments = [variables | _metrics_variable(settings, number) for number in range(count)]
-        asyncio.run(supervise(environments, longest, announce))
+        asyncio.run(supervise(environments, longest_stop_seconds, print_banner))
 
 
 def _metrics_variable(settings: Settings, number: int) -> dict[str, str]:
-    """Give each worker a port of its own for metrics, the next one: Prometheus has to see them all."""
+    """Return the metrics port of a worker. Prometheus has to scrape every worker, so the ports are consecutive."""
     if settings.metrics_listen is None:
         return {}
     host, port = split(settings.metrics_listen)

@@ -1,4 +1,4 @@
-"""What commands begin with: the settings, and the database that they name or the private one."""
+"""Prepares commands that use the database: settings, logging, and the configured or the embedded database."""
 
 import logging
 from collections.abc import Iterator
@@ -17,14 +17,14 @@ from sprocket_grpc.telemetry.logs import configure_logging
 
 
 def load_settings_and_log() -> Settings:
-    """Read the settings, and log as they say.
+    """Return the settings, and configure logging.
 
     Raises:
-        SettingsError: One of them is wrong, or is not known.
+        SettingsError: A setting is invalid or unknown.
     """
     settings = load_settings()
     configure_logging(settings.log_level, settings.log_format)
-    # Of what alembic says, only which migration runs tells a person anything.
+    # Alembic's other messages are of no use here: log only which migration runs.
     logging.getLogger("alembic.runtime.migration").addFilter(lambda record: str(record.msg).startswith("Running"))
     logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
     return settings
@@ -32,16 +32,16 @@ def load_settings_and_log() -> Settings:
 
 @contextmanager
 def open_database(settings: Settings, *, say_to_errors: bool = False) -> Iterator[str]:
-    """Give the URL of the database that the settings name, or of the private one.
+    """Yield the URL of the database in the settings, or of an embedded PostgreSQL that runs until the block ends.
 
     Args:
         settings: The settings.
-        say_to_errors: Whether standard output is for programs, so that people are told on standard error.
+        say_to_errors: Whether to print messages to standard error, because standard output is for programs.
 
     Raises:
-        SettingsError: It would be the private one, and this is production.
-        DatabaseNotReachableError: It does not answer.
-        EmbeddedDatabaseError: The private one cannot be had.
+        SettingsError: In production, no database is configured.
+        DatabaseNotReachableError: The database does not answer.
+        EmbeddedDatabaseError: The embedded PostgreSQL does not start.
     """
     check_database(settings)
     if settings.database_url:
@@ -50,7 +50,7 @@ def open_database(settings: Settings, *, say_to_errors: bool = False) -> Iterato
         yield url
         return
     directory = settings.embedded_directory or default_directory()
-    click.echo(f"SPROCKET_DATABASE_URL is not set: using a private PostgreSQL in {directory}", err=say_to_errors)
+    click.echo(f"SPROCKET_DATABASE_URL is not set: using an embedded PostgreSQL in {directory}", err=say_to_errors)
     with embedded_postgres(directory, binaries=settings.embedded_binaries) as url:
         yield url
 

@@ -1,4 +1,4 @@
-"""The commands: what they do, what they say, and how they exit."""
+"""The commands of the server: what they do, what they print, and how they exit."""
 
 import signal
 import sys
@@ -27,24 +27,24 @@ from sprocket_grpc.testing.postgres import new_database
 from tests.support.command_line import Finished, ServeProcess, run, run_program, serving
 from tests.support.resources import location
 
-SECRET = "correct-horse"  # noqa: S105  # nobody's; it is looked for where it must not be  # pragma: allowlist secret
+SECRET = "correct-horse"  # noqa: S105  # invented, to search the output for it  # pragma: allowlist secret
 SCRIPT = str(Path(sys.executable).with_name("sprocket-grpc"))
-NOBODY = "127.0.0.1:1 does not answer; is it running? `--server` names another address"
+UNAVAILABLE = "127.0.0.1:1 does not answer; is it running? `--server` names another address"
 NOWHERE = f"postgresql://someone:{SECRET}@127.0.0.1:1/sprockets"
 
 
 def count(url: str, table: str) -> int:
     with create_plain_engine(url).connect() as connection:
-        return int(connection.scalar(text(f"SELECT count(*) FROM {table}")))  # noqa: S608  # our own name
+        return int(connection.scalar(text(f"SELECT count(*) FROM {table}")))  # noqa: S608  # a constant name
 
 
 def with_password(url: str) -> str:
-    """Add a password that PostgreSQL does not ask for."""
+    """Add a password, which PostgreSQL ignores here."""
     return make_url(url).set(password=SECRET).render_as_string(hide_password=False)
 
 
 def health(*arguments: str, **settings: str) -> tuple[int, str]:
-    """Ask for the health, and return the exit status and what was said."""
+    """Return the exit status and the output of a health check."""
     finished = run("health", *arguments, **settings)
     return finished.status, (finished.output + finished.errors).strip()
 
@@ -63,7 +63,7 @@ def test_the_version_is_that_of_the_package() -> None:
     assert run_program(SCRIPT, "--version") == (0, f"sprocket-grpc, version {__version__}\n", "")
 
 
-def test_wrong_and_unknown_settings_are_named_and_nothing_is_started() -> None:
+def test_invalid_and_unknown_settings_are_named_and_nothing_is_started() -> None:
     finished = run("serve", pool_size=SECRET, pool_sise=SECRET, database_url=NOWHERE)
     assert (finished.status, finished.output) == (1, "")
     assert finished.errors.splitlines() == [
@@ -77,7 +77,7 @@ def test_wrong_and_unknown_settings_are_named_and_nothing_is_started() -> None:
     [(NOWHERE, "did not answer within 1 s: "), (f"{NOWHERE}?nonsense=1", 'option "nonsense"')],
     ids=["no server", "an unknown option"],
 )
-def test_a_database_that_cannot_be_reached_is_one_clear_line(url: str, reason: str) -> None:
+def test_an_unreachable_database_is_reported_in_one_line(url: str, reason: str) -> None:
     finished = run("serve", database_url=url, database_wait_seconds="1", listen="127.0.0.1:0")
     finished.assert_refused()
     assert len(finished.errors.splitlines()) == 1
@@ -105,10 +105,10 @@ def test_migrate_goes_up_and_down_and_checks(empty_database_url: str) -> None:
     assert "'0099'" in unknown.errors
 
 
-def test_migrate_down_wants_to_know_how_far(database_url: str) -> None:
+def test_migrate_down_requires_a_revision(database_url: str) -> None:
     finished = run("migrate", "--down", database_url=database_url)
     assert finished.status == 2
-    assert "--down wants the REVISION" in finished.errors
+    assert "--down requires the REVISION" in finished.errors
     migrate.check(database_url)
 
 
@@ -120,7 +120,7 @@ def test_seed_can_be_repeated(database_url: str) -> None:
         assert [count(database_url, table) for table in ("factory", "sprocket", "chart_entry")] == [3, 93, 60]
 
 
-def test_seed_before_migrate_is_told_what_to_do(empty_database_url: str) -> None:
+def test_seed_before_migrate_says_what_to_do(empty_database_url: str) -> None:
     finished = run("seed", database_url=empty_database_url)
     finished.assert_refused()
     assert "sprocket-grpc migrate" in finished.errors
@@ -131,12 +131,12 @@ def test_seed_before_migrate_is_told_what_to_do(empty_database_url: str) -> None
 
 @pytest.fixture(scope="module")
 def served(postgres: str, template: str) -> Iterator[ServeProcess]:
-    """A server that is only asked."""
+    """A server whose data no test changes."""
     with new_database(postgres, template) as url, serving(database_url=with_password(url)) as served:
         yield served
 
 
-def test_serve_says_where_it_listens_and_what_to_type_next(served: ServeProcess) -> None:
+def test_serve_prints_where_it_listens_and_what_to_type_next(served: ServeProcess) -> None:
     assert served.address.startswith("127.0.0.1:")
     assert not served.address.endswith(":0")
     assert any(line.split()[:3] == ["grpcurl", "-plaintext", served.address] for line in served.lines)
@@ -151,26 +151,26 @@ def test_health_succeeds_if_the_server_or_the_service_asked_for_is_serving(serve
     assert health(listen=everywhere) == (0, "SERVING")
 
 
-def test_health_fails_if_there_is_no_such_service_or_server(served: ServeProcess) -> None:
-    told = f"Error: {served.address} has no service called sprocket.v1.NoService"
-    assert health("--service", "sprocket.v1.NoService", "--server", served.address) == (1, told)
-    assert health("--server", "127.0.0.1:1") == (1, f"Error: {NOBODY}")
+def test_health_fails_for_an_unknown_service_or_an_unavailable_server(served: ServeProcess) -> None:
+    unknown = f"Error: {served.address} has no service 'sprocket.v1.NoService'"
+    assert health("--service", "sprocket.v1.NoService", "--server", served.address) == (1, unknown)
+    assert health("--server", "127.0.0.1:1") == (1, f"Error: {UNAVAILABLE}")
 
 
-def test_an_address_in_use_is_told_with_the_setting_to_change(served: ServeProcess, database_url: str) -> None:
+def test_an_address_in_use_is_reported_with_the_setting_to_change(served: ServeProcess, database_url: str) -> None:
     second = run("serve", database_url=database_url, listen=served.address)
     second.assert_refused()
     assert f"cannot listen on {served.address}" in second.errors
     assert "SPROCKET_LISTEN" in second.errors
 
 
-def test_serve_on_a_schema_that_is_behind_waits_for_migrate(empty_database_url: str) -> None:
+def test_serve_on_an_outdated_schema_waits_for_migrate(empty_database_url: str) -> None:
     with serving(database_url=empty_database_url, health_interval_seconds="0.1") as served:
         [line] = [line for line in served.lines if "NOT_SERVING" in line]
         assert "`sprocket-grpc migrate`" in line
         assert health("--server", served.address) == (1, "NOT_SERVING")
         with grpc.insecure_channel(served.address) as channel:
-            client: Any = HealthStub(channel)  # its types do not know Watch
+            client: Any = HealthStub(channel)  # its types lack Watch
             statuses = (each.status for each in client.Watch(HealthCheckRequest()))
             assert next(statuses) == HealthCheckResponse.NOT_SERVING
             assert run("migrate", database_url=empty_database_url).status == 0
@@ -178,12 +178,12 @@ def test_serve_on_a_schema_that_is_behind_waits_for_migrate(empty_database_url: 
             assert not FactoryServiceStub(channel).ListFactories(ListFactoriesRequest()).factories
 
 
-# The database of our own.
+# The embedded PostgreSQL.
 
 
 @pytest.fixture
 def directory() -> Iterator[Path]:
-    """Where no data is yet, and PostgreSQL's account can enter, unlike pytest's own directories."""
+    """A data directory that does not exist yet, in a directory that the user of PostgreSQL can enter."""
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         yield Path(name) / "data"
@@ -198,18 +198,18 @@ def delete_first_factory(channel: grpc.Channel) -> None:
     factories.DeleteFactory(DeleteFactoryRequest(id=first))
 
 
-def test_the_first_command_works_and_what_was_done_is_kept(directory: Path) -> None:
+def test_serve_works_without_settings_and_keeps_its_data(directory: Path) -> None:
     with serving(embedded_directory=str(directory)) as served, grpc.insecure_channel(served.address) as channel:
         assert str(directory) in served.lines[0]
-        assert "made its tables and added the sample data" in served.lines
+        assert "created the tables and added the sample data" in served.lines
         assert len(FactoryServiceStub(channel).ListFactories(ListFactoriesRequest()).factories) == 3
-        assert run("seed", embedded_directory=str(directory)).status == 0  # beside it, on the same server
+        assert run("seed", embedded_directory=str(directory)).status == 0  # at the same time, on the same PostgreSQL
         delete_first_factory(channel)
         made = LocationServiceStub(channel).CreateLocation(CreateLocationRequest(location=location())).location
         served.signal(signal.SIGINT)
         assert served.end().status == 0
     with serving(embedded_directory=str(directory)) as served, grpc.insecure_channel(served.address) as channel:
-        assert "made its tables and added the sample data" not in served.lines
+        assert "created the tables and added the sample data" not in served.lines
         assert LocationServiceStub(channel).GetLocation(GetLocationRequest(id=made.id)).location == made
         assert len(FactoryServiceStub(channel).ListFactories(ListFactoriesRequest()).factories) == 2
         served.signal(signal.SIGTERM)

@@ -14,7 +14,7 @@ from tests.support.ports import free_address
 
 PATIENCE_SECONDS = 60
 COMMAND = (sys.executable, "-m", "sprocket_grpc")
-_END_OF_ANNOUNCEMENT = "Ctrl-C stops it."
+_END_OF_ANNOUNCEMENT = "Press Ctrl-C to stop."
 
 
 class Finished(NamedTuple):

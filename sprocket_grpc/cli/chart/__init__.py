@@ -1,1 +1,1 @@
-"""The command `chart`: a client of the service like any other, which knows no more of it than the contract says."""
+"""The command `chart`: a client that knows only the contract of the service."""

@@ -1,4 +1,4 @@
-"""A factory's chart in memory: what is drawn, and what it says."""
+"""A factory's chart in memory, and the part of it that is drawn."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
@@ -7,17 +7,17 @@ from itertools import groupby
 from typing import NamedTuple
 
 from sprocket.v1.factory_pb2 import FactoryChart
-from sprocket_grpc.cli.chart.times import SECOND, for_people, to_datetime
+from sprocket_grpc.cli.times import SECOND, for_people, to_datetime
 
-# A curve that ended at its last entry would not show what came in force then.
-_TAIL = 20
+# The time axis extends beyond the last entry by 1/20 of the chart, so that the values of that entry are visible.
+_TAIL_FRACTION = 20
 
 
 class Entry(NamedTuple):
-    """What holds from a time on.
+    """An entry of a chart. Its values hold until the next entry.
 
     Attributes:
-        time_micros: The time, in microseconds since 1970.
+        time_micros: Since when, in microseconds since 1970.
         goal: The production goal, in sprockets.
         actual: The number of sprockets recorded.
     """
@@ -28,7 +28,7 @@ class Entry(NamedTuple):
 
     @property
     def gap(self) -> str:
-        """How far the actual is from the goal, in words."""
+        """The difference between actual and goal, in words."""
         difference = self.actual - self.goal
         if not difference:
             return "on goal"
@@ -36,23 +36,23 @@ class Entry(NamedTuple):
 
     @property
     def summary(self) -> str:
-        """All that holds, in words."""
+        """The values, in words."""
         return f"actual {self.actual:,} of goal {self.goal:,}: {self.gap}"
 
     @property
     def headline(self) -> str:
-        """All that holds, and since when, in words."""
+        """The values and their time, in words."""
         return f"{self.summary}, last changed {for_people(self.time_micros)}"
 
 
 @dataclass
 class Chart:
-    """Entries in columns of equal length, oldest first; a value holds until the next entry.
+    """Entries in columns of equal length, oldest first.
 
     Attributes:
-        time_micros: When each was added, in microseconds since 1970.
-        goal: The production goal from then on, in sprockets.
-        actual: The number of sprockets recorded from then on.
+        time_micros: The times of the entries, in microseconds since 1970.
+        goal: The production goals, in sprockets.
+        actual: The numbers of sprockets recorded.
     """
 
     time_micros: list[int] = field(default_factory=list)
@@ -69,40 +69,40 @@ class Chart:
 
     @property
     def last(self) -> Entry:
-        """The entry that is in force."""
+        """The latest entry, which is in force."""
         return Entry(self.time_micros[-1], self.goal[-1], self.actual[-1])
 
-    def extend(self, stretch: FactoryChart) -> None:
-        """Add the next entries."""
-        self.time_micros.extend(stretch.time_micros)
-        self.goal.extend(stretch.sprocket_production_goal)
-        self.actual.extend(stretch.sprocket_production_actual)
+    def extend(self, chunk: FactoryChart) -> None:
+        """Append the entries of the next chunk."""
+        self.time_micros.extend(chunk.time_micros)
+        self.goal.extend(chunk.sprocket_production_goal)
+        self.actual.extend(chunk.sprocket_production_actual)
 
     def in_force_from(self, start: int) -> "Chart":
-        """Return the entries that are in force at a time or later; the first of them may be older."""
+        """Return the entry that is in force at `start`, which may be older, and all entries after it."""
         first = max(bisect_right(self.time_micros, start) - 1, 0)
         return Chart(*(column[first:] for column in self.columns)) if first else self
 
     def clamped(self, start: int) -> "Chart":
-        """Return entries that begin no earlier than a time."""
+        """Return the same entries, with times before `start` replaced by `start`."""
         return Chart([max(each, start) for each in self.time_micros], self.goal, self.actual)
 
-    def thinned(self, parts: int) -> "Chart":
-        """Return a selection that looks the same.
+    def downsampled(self, intervals: int) -> "Chart":
+        """Return a selection of entries that looks the same when it is drawn.
 
-        Of each of so many equally long parts of the time it has the first and the last entry and those with the least
-        and the greatest values: six entries at most.
+        The time is divided into `intervals` of equal length. Each keeps its first and last entry and those with the
+        least and the greatest goal and actual: at most six entries.
         """
-        if len(self) <= 6 * parts:
+        if len(self) <= 6 * intervals:
             return self
         start = self.time_micros[0]
-        length = (self.time_micros[-1] - start) // parts + 1
+        length = (self.time_micros[-1] - start) // intervals + 1
         kept: set[int] = set()
         for _, group in groupby(range(len(self)), lambda index: (self.time_micros[index] - start) // length):
-            kept.update(self._telling(list(group)))
+            kept.update(self._ends_and_extremes(list(group)))
         return self._selected(sorted(kept))
 
-    def _telling(self, indices: Sequence[int]) -> Iterable[int]:
+    def _ends_and_extremes(self, indices: Sequence[int]) -> Iterable[int]:
         yield from (indices[0], indices[-1])
         for values in (self.goal, self.actual):
             yield from (min(indices, key=values.__getitem__), max(indices, key=values.__getitem__))
@@ -112,14 +112,14 @@ class Chart:
 
 
 class Drawing(NamedTuple):
-    """What is to be drawn.
+    """The part of a chart that is drawn, with its title and time axis.
 
     Attributes:
         title: The display name of the factory.
-        headline: What holds now, in words.
-        chart: At least one entry; the first is not before the start.
-        start: Where the time axis begins, in microseconds since 1970.
-        end: Where it ends.
+        headline: The latest values, in words.
+        chart: At least one entry, none of them before `start`.
+        start: The start of the time axis, in microseconds since 1970.
+        end: The end of the time axis, in microseconds since 1970.
     """
 
     title: str
@@ -130,29 +130,29 @@ class Drawing(NamedTuple):
 
     @property
     def corners(self) -> tuple[list[int], list[int], list[int]]:
-        """The corners of the curves, which go up and down only at entries: times, goals and actuals of equal length."""
+        """The corners of the curves, which are step functions: times, goals and actuals of equal length."""
         times, goal, actual = ([each for each in column for _ in range(2)] for column in self.chart.columns)
         return [*times[1:], self.end], goal, actual
 
     @property
     def time_label(self) -> str:
-        """What the time axis shows, in words."""
+        """The label of the time axis."""
         first, last = (f"{to_datetime(each):%Y-%m-%d}" for each in (self.start, self.end))
         return f"time (UTC), {first}" + (f" to {last}" if last != first else "")
 
-    def thinned(self, parts: int) -> "Drawing":
-        """Return one that looks the same, with at most six entries in each of so many parts."""
-        return self._replace(chart=self.chart.thinned(parts))
+    def downsampled(self, intervals: int) -> "Drawing":
+        """Return a drawing that looks the same, with at most six entries in each of `intervals`."""
+        return self._replace(chart=self.chart.downsampled(intervals))
 
 
 def drawing(title: str, chart: Chart, start: int | None, now: int) -> Drawing:
-    """Cut out what is to be drawn.
+    """Return the drawing of a chart.
 
     Args:
         title: The display name of the factory.
         chart: Its chart.
-        start: Where to begin, in microseconds since 1970, and then up to now. All of the chart if None.
-        now: The present time. Entries after it, by another clock, are drawn all the same.
+        start: The start of the time axis, in microseconds since 1970; the axis ends now. None means the whole chart.
+        now: The present time, in microseconds since 1970. Later entries, by the server's clock, are drawn too.
     """
     if start is None:
         first = chart.time_micros[0]
@@ -162,7 +162,7 @@ def drawing(title: str, chart: Chart, start: int | None, now: int) -> Drawing:
 
 
 def _end(first: int, last: int, now: int) -> int:
-    """Return where to end after all entries: a little later, so that the last can be seen, but not in the future."""
+    """Return the end of the time axis: a little after the last entry, so that it is visible, but not in the future."""
     if first == last:
         return max(now, last + SECOND)
-    return max(last + 1, min(now, last + (last - first) // _TAIL))
+    return max(last + 1, min(now, last + (last - first) // _TAIL_FRACTION))

@@ -1,4 +1,4 @@
-"""Asks the server: which factory is meant, and what its chart is."""
+"""Calls the server: finds a factory and reads its chart."""
 
 import difflib
 import uuid
@@ -22,35 +22,35 @@ from sprocket_grpc.cli.client.server import Server
 
 CALL_SECONDS = 10
 HISTORY_SECONDS = 600
-"""How long a history may take to arrive: a chart of millions of entries that is written to a file."""
+"""The deadline for reading a history, which may be millions of entries that are written to a file."""
 
-_HOW_TO_LIST = "`sprocket-grpc list factories` shows all"
+_HOW_TO_LIST = "`sprocket-grpc list factories` shows all factories"
 _SHOWN_FACTORIES = 10
-_NAMES_ASKED_FOR = 1_000
+_MOST_NAMES = 1_000
 
 
 class ChartCall(Protocol):
-    """A stream of a chart that goes on."""
+    """The call of a stream that follows a chart."""
 
     def __iter__(self) -> Iterator[GetFactoryChartResponse]:
-        """Read it."""
+        """Yield the responses."""
 
     def cancel(self) -> object:
-        """End it."""
+        """Cancel the call."""
 
 
 class Client:
-    """A client of one server. Every error of a call is a ClientError, but for those of `call_chart`."""
+    """A client of one server. Failed calls raise ClientError, except in `call_chart`."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
         self._stub = FactoryServiceStub(server.channel)
 
     def find(self, name: str) -> Factory:
-        """Return the factory that has this id or, if it is none, this display name.
+        """Return the factory that has this id or, if `name` is not an id, this display name.
 
         Raises:
-            ClientError: There is none, or several; or the server cannot be asked.
+            ClientError: No factory or more than one has this name, or the call failed.
         """
         if identifier := _identifier(name):
             return self._get(identifier)
@@ -63,16 +63,16 @@ class Client:
         return found[0]
 
     def history(self, request: GetFactoryChartRequest) -> Iterator[GetFactoryChartResponse]:
-        """Read a history, stretch by stretch.
+        """Yield a history, chunk by chunk.
 
         Raises:
-            ClientError: It cannot be had, or not any more.
+            ClientError: The call failed.
         """
         with self._explained():
             yield from self._stub.GetFactoryChart(request, timeout=HISTORY_SECONDS, metadata=self.server.metadata)
 
     def call_chart(self, request: GetFactoryChartRequest) -> ChartCall:
-        """Begin to read a chart, with gRPC's own errors."""
+        """Start to follow a chart. The call raises gRPC's own errors."""
         return self._stub.GetFactoryChart(request, metadata=self.server.metadata)
 
     def _get(self, identifier: str) -> Factory:
@@ -81,7 +81,7 @@ class Client:
             return self._stub.GetFactory(request, timeout=CALL_SECONDS, metadata=metadata).factory
         except grpc.RpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
-                raise ClientError(f"there is no factory with the id {identifier}; {_HOW_TO_LIST}") from error
+                raise ClientError(f"no factory has the id {identifier}; {_HOW_TO_LIST}") from error
             raise explain(error, self.server) from error
 
     def _list(self, request: ListFactoriesRequest) -> list[Factory]:
@@ -90,10 +90,10 @@ class Client:
             return list(response.factories)
 
     def _unknown(self, name: str) -> ClientError:
-        names = {each.display_name for each in self._list(ListFactoriesRequest(page_size=_NAMES_ASKED_FOR))}
-        near = _near(name, names)
-        suggestion = f"did you mean {' or '.join(map(repr, near))}? Or " if near else ""
-        return ClientError(f"there is no factory called {name!r}; {suggestion}{_HOW_TO_LIST}")
+        names = {each.display_name for each in self._list(ListFactoriesRequest(page_size=_MOST_NAMES))}
+        similar = _similar(name, names)
+        suggestion = f"did you mean {' or '.join(map(repr, similar))}? " if similar else ""
+        return ClientError(f"no factory has the display name {name!r}; {suggestion}{_HOW_TO_LIST}")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -111,7 +111,7 @@ def _identifier(name: str) -> str | None:
     return identifier if identifier == name.lower() else None
 
 
-def _near(name: str, names: set[str]) -> list[str]:
+def _similar(name: str, names: set[str]) -> list[str]:
     folded: dict[str, str] = {each.casefold(): each for each in sorted(names)}
     return [folded[each] for each in difflib.get_close_matches(name.casefold(), folded)]
 
@@ -119,4 +119,4 @@ def _near(name: str, names: set[str]) -> list[str]:
 def _ambiguous(name: str, found: list[Factory]) -> ClientError:
     shown = ", ".join(f"{each.id} ({each.display_name})" for each in found[:_SHOWN_FACTORIES])
     more = ", and more" if len(found) > _SHOWN_FACTORIES else ""
-    return ClientError(f"several factories are called {name!r}; say which by its id: {shown}{more}")
+    return ClientError(f"several factories have the display name {name!r}; pass the id instead: {shown}{more}")

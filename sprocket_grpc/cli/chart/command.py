@@ -1,4 +1,4 @@
-"""`sprocket-grpc chart`: which way a chart is shown."""
+"""`sprocket-grpc chart`: draws a chart, follows it, or writes it to a file."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,29 +11,28 @@ from sprocket_grpc.cli.chart.chart import Chart, Drawing, drawing
 from sprocket_grpc.cli.chart.client import Client
 from sprocket_grpc.cli.chart.live import follow_in_lines, follow_in_terminal
 from sprocket_grpc.cli.chart.picture import SUFFIXES, check_matplotlib, write_picture
-from sprocket_grpc.cli.chart.since import Since, SinceType
 from sprocket_grpc.cli.chart.table import WRITERS
 from sprocket_grpc.cli.chart.terminal import draw, load_plotext
-from sprocket_grpc.cli.chart.times import now_micros, to_datetime
 from sprocket_grpc.cli.client.connection import Connection, connected, connection_options
-from sprocket_grpc.cli.client.files import replacing
-from sprocket_grpc.cli.client.output import full_disks_told
+from sprocket_grpc.cli.client.output import checked_stdout, replacing
+from sprocket_grpc.cli.since import Since, SinceType
+from sprocket_grpc.cli.times import now_micros, to_datetime
 
-# More than a screen has columns or a picture dots, so that nothing is lost to the eye.
+# More than a screen has columns or a picture has dots, so that downsampling is invisible.
 DRAWN_POINTS = 2_000
 
-# The least that a server thins out to, when only the last entry is wanted.
-_FEWEST_POINTS = 6
+# The smallest max_points that the server accepts, for when only the last entry is needed.
+_LEAST_POINTS = 6
 
 
 @click.command("chart")
 @click.argument("factory_name", metavar="FACTORY")
-@click.option("--since", type=SinceType(), help="How long ago to begin (90s, 30m, 12h, 7d, 4w), or a time (RFC 3339).")
-@click.option("--follow", is_flag=True, help="Go on with what is new until Ctrl-C.")
+@click.option("--since", type=SinceType(), help="Start this long ago (90s, 30m, 12h, 7d, 4w) or at a time (RFC 3339).")
+@click.option("--follow", is_flag=True, help="Show new entries as they are added, until Ctrl-C.")
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write a picture (.svg, .png) or all entries (.csv, .json) instead of drawing here.",
+    help="Write a picture (.svg, .png) or all entries (.csv, .json) to this file instead.",
 )
 @connection_options
 def chart_command(
@@ -41,12 +40,12 @@ def chart_command(
 ) -> None:
     """Draw the production goal and the actual production of FACTORY over time.
 
-    FACTORY is an id, or a display name that only one factory has. In a pipe, --follow prints a line for each new
-    entry, after those since --since or the one that is in force.
+    FACTORY is an id, or the display name of exactly one factory. In a pipe, --follow prints a line for every entry:
+    first the entries since --since, or else the entry that is in force, then each new one.
     """
     suffix = _suffix(output, follow=follow)
     _check_libraries(suffix, follow=follow)
-    with connected(connection) as server, full_disks_told():
+    with connected(connection) as server, checked_stdout():
         client = Client(server)
         factory = client.find(factory_name)
         request = _request(factory, since, follow=follow)
@@ -67,12 +66,12 @@ def _suffix(output: Path | None, *, follow: bool) -> str | None:
     suffix = output.suffix.lower()
     known = [*SUFFIXES, *WRITERS]
     if suffix not in known:
-        raise click.UsageError(f"--output wants a name that ends with one of {', '.join(known)}")
+        raise click.UsageError(f"--output: expected a name that ends with one of {', '.join(known)}")
     return suffix
 
 
 def _check_libraries(suffix: str | None, *, follow: bool) -> None:
-    """Complain before anything is asked."""
+    """Check that the libraries are installed, before the server is called."""
     if suffix in SUFFIXES:
         check_matplotlib()
     if suffix is None and (not follow or screen.is_terminal()):
@@ -91,15 +90,15 @@ def _follow(client: Client, factory: Factory, request: GetFactoryChartRequest, s
         request.max_points = DRAWN_POINTS
         follow_in_terminal(client, factory, request, since)
     else:
-        request.max_points = 0 if since else _FEWEST_POINTS
+        request.max_points = 0 if since else _LEAST_POINTS
         follow_in_lines(client, request, with_history=since is not None)
 
 
 def _drawing(client: Client, factory: Factory, request: GetFactoryChartRequest, since: Since | None) -> Drawing:
     request.max_points = DRAWN_POINTS
     chart = Chart()
-    for stretch in _stretches(client, request):
-        chart.extend(stretch)
+    for chunk in _chunks(client, request):
+        chart.extend(chunk)
     now = now_micros()
     return drawing(factory.display_name, chart, since.start(now) if since else None, now)
 
@@ -109,10 +108,10 @@ def _write(
 ) -> None:
     with replacing(output) as path:
         if write := WRITERS.get(output.suffix.lower()):
-            write(path, factory, _stretches(client, request))
+            write(path, factory, _chunks(client, request))
         else:
             write_picture(path, _drawing(client, factory, request, since))
 
 
-def _stretches(client: Client, request: GetFactoryChartRequest) -> Iterable[FactoryChart]:
+def _chunks(client: Client, request: GetFactoryChartRequest) -> Iterable[FactoryChart]:
     return (response.chart for response in client.history(request))

@@ -1,4 +1,4 @@
-"""Follows a chart: goes on where it was when the server comes back."""
+"""Follows a chart, and resumes where it stopped when the connection breaks."""
 
 import time
 from collections.abc import Iterator
@@ -12,23 +12,23 @@ from sprocket.v1.factory_pb2 import GetFactoryChartRequest, GetFactoryChartRespo
 from sprocket_grpc.cli.chart.client import ChartCall, Client
 from sprocket_grpc.cli.client.errors import ClientError, explain
 
-TICK_SECONDS = 0.25
-"""How long nothing is said while nothing happens."""
+UPDATE_SECONDS = 0.25
+"""The interval between updates while no response arrives."""
 
-# Four times as long as a stream may be silent. A server set up with longer times only costs a new call.
+# Four times as long as a stream may be silent by contract. With a longer interval on the server, a new call is made.
 SILENCE_SECONDS = 60
 
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 5.0
-_WORTH_ANOTHER_TRY = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+_RETRYABLE = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
 
 
 class Update(NamedTuple):
-    """What happened within a tick, if anything.
+    """What happened since the last update.
 
     Attributes:
-        response: The next stretch.
-        problem: Why nothing comes for now, for a person, or empty.
+        response: The next response, or None.
+        problem: Why no response can arrive at present, for a person; empty while connected.
     """
 
     response: GetFactoryChartResponse | None
@@ -36,14 +36,14 @@ class Update(NamedTuple):
 
 
 def follow(client: Client, request: GetFactoryChartRequest) -> Iterator[Update]:
-    """Follow a chart without end, with an update at least every `TICK_SECONDS`.
+    """Yield updates of a chart without end, at least one every `UPDATE_SECONDS`.
 
     Args:
         client: The client of its server.
-        request: Where to begin. Its resume_token is moved on.
+        request: Where to start. Its resume_token is updated with every response.
 
     Raises:
-        ClientError: It cannot be followed, or not any more.
+        ClientError: The call failed with an error that a new call does not solve.
     """
     pause, problem = _FIRST_PAUSE_SECONDS, ""
     while True:
@@ -53,24 +53,24 @@ def follow(client: Client, request: GetFactoryChartRequest) -> Iterator[Update]:
                     pause, problem = _FIRST_PAUSE_SECONDS, ""
                 yield Update(response, problem)
         except grpc.RpcError as error:
-            if error.code() not in _WORTH_ANOTHER_TRY:
+            if error.code() not in _RETRYABLE:
                 raise explain(error, client.server) from error
-        problem = f"{client.server.address} has gone away; trying again every few seconds"
+        problem = f"{client.server.address} is unavailable; retrying every few seconds"
         yield from _paused(pause, problem)
         pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
 
 def _one_stream(client: Client, request: GetFactoryChartRequest) -> Iterator[GetFactoryChartResponse | None]:
-    """Read one stream until it is silent for too long, or broken."""
+    """Yield the responses of one stream, and None while no response arrives, until it breaks or is silent too long."""
     call = client.call_chart(request)
-    arrived: SimpleQueue[GetFactoryChartResponse | grpc.RpcError | None] = SimpleQueue()
-    Thread(target=_pump, args=(call, arrived), daemon=True).start()
-    heard = time.monotonic()
+    items: SimpleQueue[GetFactoryChartResponse | grpc.RpcError | None] = SimpleQueue()
+    Thread(target=_read_into, args=(call, items), daemon=True).start()
+    last_response_at = time.monotonic()
     try:
-        while time.monotonic() < heard + SILENCE_SECONDS:
-            response = _next(arrived, client)
+        while time.monotonic() < last_response_at + SILENCE_SECONDS:
+            response = _next(items, client)
             if response:
-                heard = time.monotonic()
+                last_response_at = time.monotonic()
                 request.resume_token = response.resume_token
             yield response
     finally:
@@ -78,34 +78,34 @@ def _one_stream(client: Client, request: GetFactoryChartRequest) -> Iterator[Get
 
 
 def _next(
-    arrived: "SimpleQueue[GetFactoryChartResponse | grpc.RpcError | None]", client: Client
+    items: "SimpleQueue[GetFactoryChartResponse | grpc.RpcError | None]", client: Client
 ) -> GetFactoryChartResponse | None:
     try:
-        item = arrived.get(timeout=TICK_SECONDS)
+        item = items.get(timeout=UPDATE_SECONDS)
     except Empty:
         return None
     if item is None:
-        raise ClientError(f"{client.server.address} ended the stream; it is too old a version to follow charts")
+        raise ClientError(f"{client.server.address} ended the stream; its version is too old to follow charts")
     if isinstance(item, grpc.RpcError):
         raise item
     return item
 
 
-def _pump(
+def _read_into(
     call: ChartCall,
-    arrived: "SimpleQueue[GetFactoryChartResponse | grpc.RpcError | None]",
+    items: "SimpleQueue[GetFactoryChartResponse | grpc.RpcError | None]",
 ) -> None:
-    # Only a queue can be waited on for a while: a call blocks until something arrives.
+    # A thread and a queue, because reading from the call itself has no timeout.
     try:
         for response in call:
-            arrived.put(response)
-        arrived.put(None)
+            items.put(response)
+        items.put(None)
     except grpc.RpcError as error:
-        arrived.put(error)
+        items.put(error)
 
 
 def _paused(seconds: float, problem: str) -> Iterator[Update]:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         yield Update(None, problem)
-        time.sleep(min(TICK_SECONDS, seconds))
+        time.sleep(min(UPDATE_SECONDS, seconds))

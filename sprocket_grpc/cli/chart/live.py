@@ -1,4 +1,4 @@
-"""Shows a chart as it goes on: redrawn in a terminal, line by line in a pipe."""
+"""Shows a chart that is followed: redrawn in a terminal, line by line in a pipe."""
 
 import time
 from collections.abc import Iterator
@@ -10,21 +10,21 @@ from sprocket.v1.factory_pb2 import Factory, FactoryChart, GetFactoryChartReques
 from sprocket_grpc.cli.chart import screen
 from sprocket_grpc.cli.chart.chart import Chart, Entry, drawing
 from sprocket_grpc.cli.chart.client import Client
-from sprocket_grpc.cli.chart.following import TICK_SECONDS, follow
-from sprocket_grpc.cli.chart.since import Since
+from sprocket_grpc.cli.chart.following import UPDATE_SECONDS, follow
 from sprocket_grpc.cli.chart.terminal import draw
-from sprocket_grpc.cli.chart.times import now_micros, rfc_3339
+from sprocket_grpc.cli.since import Since
+from sprocket_grpc.cli.times import now_micros, rfc_3339
 
-# What has been followed for days is thinned out here, as the server thins out a history.
+# A chart that is followed for days is downsampled here, as the server downsamples a history.
 _MOST_ENTRIES = 24_000
-_PARTS_KEPT = 1_000
+_INTERVALS_KEPT = 1_000
 
-# The time axis moves on, and the window may be resized, also while there is nothing new.
+# Without new entries, the drawing is still refreshed: time passes, and the window may be resized.
 _IDLE_SECONDS = 1.0
 
 
 class LiveDrawing:
-    """A drawing that is kept up to date."""
+    """A drawing that is updated with every chunk."""
 
     def __init__(self, title: str, since: Since | None) -> None:
         self._title = title
@@ -33,22 +33,22 @@ class LiveDrawing:
         self._drawn = 0.0
         self._stale = False
 
-    def add(self, stretch: FactoryChart) -> None:
-        """Add the next entries."""
-        self._chart.extend(stretch)
+    def add(self, chunk: FactoryChart) -> None:
+        """Append the entries of the next chunk."""
+        self._chart.extend(chunk)
         if self._since and self._since.ago and len(self._chart):
             self._chart = self._chart.in_force_from(self._since.start(now_micros()))
         if len(self._chart) > _MOST_ENTRIES:
-            self._chart = self._chart.thinned(_PARTS_KEPT)
+            self._chart = self._chart.downsampled(_INTERVALS_KEPT)
         self._stale = True
 
     def is_due(self) -> bool:
-        """Whether it is time to draw: with something new not more often than every tick."""
+        """Whether it is time to redraw: every `UPDATE_SECONDS` while entries arrive, else every `_IDLE_SECONDS`."""
         passed = time.monotonic() - self._drawn
-        return bool(len(self._chart)) and passed >= (TICK_SECONDS if self._stale else _IDLE_SECONDS)
+        return bool(len(self._chart)) and passed >= (UPDATE_SECONDS if self._stale else _IDLE_SECONDS)
 
     def lines(self) -> list[str]:
-        """Draw it as it is now; nothing as long as nothing has arrived."""
+        """Return the lines of the drawing; an empty list before the first entry arrives."""
         if not len(self._chart):
             return []
         self._drawn, self._stale = time.monotonic(), False
@@ -61,11 +61,11 @@ def follow_in_terminal(client: Client, factory: Factory, request: GetFactoryChar
     """Redraw a chart until Ctrl-C, and leave the last drawing on the screen.
 
     Raises:
-        ClientError: It cannot be followed, or not any more.
+        ClientError: The call failed with an error that a new call does not solve.
     """
     live = LiveDrawing(factory.display_name, since)
     try:
-        with suppress(KeyboardInterrupt), screen.drawn_over():
+        with suppress(KeyboardInterrupt), screen.alternate_screen():
             _redraw(live, client, request)
     finally:
         screen.show(live.lines())
@@ -78,7 +78,7 @@ def _redraw(live: LiveDrawing, client: Client, request: GetFactoryChartRequest) 
             live.add(update.response.chart)
         if live.is_due() or update.problem != shown_problem:
             shown_problem = update.problem
-            screen.redraw([*live.lines(), shown_problem or "following; Ctrl-C ends"])
+            screen.redraw([*live.lines(), shown_problem or "following; press Ctrl-C to stop"])
 
 
 def follow_in_lines(client: Client, request: GetFactoryChartRequest, *, with_history: bool) -> None:
@@ -86,11 +86,11 @@ def follow_in_lines(client: Client, request: GetFactoryChartRequest, *, with_his
 
     Args:
         client: The client of its server.
-        request: Where to begin.
-        with_history: Whether to print all of the history before; else only the entry that is in force.
+        request: Where to start.
+        with_history: Whether to print the whole history first, or only the entry that is in force.
 
     Raises:
-        ClientError: It cannot be followed, or not any more.
+        ClientError: The call failed with an error that a new call does not solve.
     """
     with suppress(KeyboardInterrupt):
         _print(client, request, with_history=with_history)
@@ -109,12 +109,12 @@ def _print(client: Client, request: GetFactoryChartRequest, *, with_history: boo
         if is_history:
             unprinted = unprinted[-1:]
             is_history = not update.response.end_of_history
-            request.max_points = request.max_points if is_history else 0  # after a break, all that was missed
+            request.max_points = request.max_points if is_history else 0  # after a break, resume with all entries
         if not is_history:
             click.echo("".join(f"{rfc_3339(each.time_micros)}  {each.summary}\n" for each in unprinted), nl=False)
             unprinted.clear()
 
 
-def _entries(stretch: FactoryChart) -> Iterator[Entry]:
-    columns = (stretch.time_micros, stretch.sprocket_production_goal, stretch.sprocket_production_actual)
+def _entries(chunk: FactoryChart) -> Iterator[Entry]:
+    columns = (chunk.time_micros, chunk.sprocket_production_goal, chunk.sprocket_production_actual)
     return map(Entry, *columns)

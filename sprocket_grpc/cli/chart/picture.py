@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 from sprocket_grpc.cli.chart.chart import Drawing
 from sprocket_grpc.cli.chart.ticks import time_ticks
 from sprocket_grpc.cli.client.errors import missing_library
-from sprocket_grpc.cli.client.text import printable
+from sprocket_grpc.cli.client.output import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Neither the date nor the version of matplotlib: the same chart is the same file.
+# Without date and version of matplotlib, so that the same chart always makes the same file.
 _METADATA: dict[str, dict[str, str | None]] = {
     ".svg": {"Date": None, "Creator": "sprocket-grpc"},
     ".png": {"Software": None},
 }
 SUFFIXES = tuple(_METADATA)
 
-# Of the palette by Okabe and Ito, which people see apart whatever colours they see; and one is dashed.
+# From the palette by Okabe and Ito, which people with any colour vision can tell apart; the goal is dashed as well.
 _ACTUAL_COLOUR, _GOAL_COLOUR = "#0072B2", "#D55E00"
 _INK, _PALE_INK, _GRID = "#1f2328", "#59636e", "#e4e7eb"
 
@@ -29,7 +29,7 @@ _LONG_TITLE = 40
 _MOST_TIMES = 9
 
 _STYLE: dict[Any, object] = {
-    # A background of its own, so that it can be read on a dark page as well.
+    # An opaque background, so that the picture is readable on a dark page too.
     "savefig.facecolor": "white",
     "savefig.dpi": _DOTS_PER_INCH,
     "figure.constrained_layout.w_pad": 0.15,
@@ -43,7 +43,7 @@ _STYLE: dict[Any, object] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "grid.color": _GRID,
-    # Text stays text: it can be searched and read aloud. The ids are the same every time.
+    # Text stays text, which can be searched and read aloud. A fixed salt makes the ids reproducible.
     "svg.fonttype": "none",
     "svg.hashsalt": "sprocket-grpc",
     "timezone": "UTC",
@@ -51,19 +51,19 @@ _STYLE: dict[Any, object] = {
 
 
 def check_matplotlib() -> None:
-    """Make sure that pictures can be drawn.
+    """Check that matplotlib is installed.
 
     Raises:
         ClientError: It is not installed.
     """
     try:
-        import matplotlib as mpl  # noqa: F401, PLC0415  # an extra, and only pictures need it
+        import matplotlib as mpl  # noqa: F401, PLC0415  # an extra, needed only for pictures
     except ImportError as error:
         raise missing_library("matplotlib") from error
 
 
 def write_picture(path: Path, drawing: Drawing) -> None:
-    """Draw into a file, in the format that its suffix says.
+    """Write a drawing to a file, in the format of its suffix.
 
     Raises:
         OSError: The file cannot be written.
@@ -72,22 +72,22 @@ def write_picture(path: Path, drawing: Drawing) -> None:
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     with mpl.rc_context(), warnings.catch_warnings():
-        # A display name may have characters that are not in the font; the rest of it can still be read.
+        # Characters of a display name that the font lacks are drawn as boxes, without a warning.
         warnings.filterwarnings("ignore", "Glyph", UserWarning)
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)
         figure = Figure(figsize=_SIZE_INCHES, layout="constrained")
         axes = figure.add_subplot()
-        _curves(axes, drawing)
-        _words(axes, drawing)
-        _rule(axes, drawing)
+        _draw_curves(axes, drawing)
+        _add_texts(axes, drawing)
+        _set_axes(axes, drawing)
         figure.legend(loc="outside lower center", ncols=4, frameon=False)
         figure.savefig(path, metadata=_METADATA[path.suffix.lower()])
 
 
-def _curves(axes: "Axes", drawing: Drawing) -> None:
+def _draw_curves(axes: "Axes", drawing: Drawing) -> None:
     times, goal, actual = drawing.corners
-    # Small numbers stay exact: matplotlib reckons in floats.
+    # Relative times, because matplotlib calculates in floats, which are exact only for small numbers.
     positions = [time - drawing.start for time in times]
     axes.plot(positions, actual, color=_ACTUAL_COLOUR, linewidth=2, label="actual")
     axes.plot(positions, goal, color=_GOAL_COLOUR, linewidth=1.6, linestyle=(0, (4, 2)), label="goal")
@@ -98,11 +98,11 @@ def _curves(axes: "Axes", drawing: Drawing) -> None:
         axes.fill_between(positions, goal, actual, where=chosen, color=colour, alpha=0.13, linewidth=0, label=name)
 
 
-def _words(axes: "Axes", drawing: Drawing) -> None:
+def _add_texts(axes: "Axes", drawing: Drawing) -> None:
     title = printable(drawing.title)
     size = 14 if len(title) <= _LONG_TITLE else 10
     text = axes.set_title(title, loc="left", fontsize=size, fontweight="bold", pad=28)
-    text.set_parse_math(False)  # a name may have dollars in it
+    text.set_parse_math(False)  # a name may contain dollar signs
     axes.annotate(
         drawing.headline, (0, 1), (0, 10), xycoords="axes fraction", textcoords="offset points", color=_PALE_INK
     )
@@ -110,7 +110,7 @@ def _words(axes: "Axes", drawing: Drawing) -> None:
     axes.set_ylabel("sprockets")
 
 
-def _rule(axes: "Axes", drawing: Drawing) -> None:
+def _set_axes(axes: "Axes", drawing: Drawing) -> None:
     from matplotlib.ticker import MaxNLocator, StrMethodFormatter  # noqa: PLC0415  # as above
 
     ticks = time_ticks(drawing.start, drawing.end, _MOST_TIMES)

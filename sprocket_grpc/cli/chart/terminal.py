@@ -1,4 +1,4 @@
-"""Draws a chart in characters, with plotext: maintained, needs nothing beside itself, and draws without colours too."""
+"""Draws a chart in characters, with plotext, which is maintained, has no dependencies, and can draw without colours."""
 
 from dataclasses import dataclass
 from types import ModuleType
@@ -8,7 +8,7 @@ import click
 from sprocket_grpc.cli.chart.chart import Chart, Drawing
 from sprocket_grpc.cli.chart.ticks import number_ticks, time_ticks
 from sprocket_grpc.cli.client.errors import missing_library
-from sprocket_grpc.cli.client.text import printable
+from sprocket_grpc.cli.client.output import printable
 
 SMALLEST_COLUMNS, SMALLEST_LINES = 40, 12
 
@@ -16,19 +16,19 @@ _LINES_AROUND = 4
 _COLUMNS_OF_A_LABEL = 14
 _LINES_OF_A_LABEL = 3
 
-# Frame, ticks and quarter blocks, for terminals and files that only take ASCII.
+# Replaces the frame and the ticks, for terminals and files that support only ASCII.
 _ASCII = str.maketrans("│─┌┐└┘┤┬├┴┼·…", "|-+++++++++..")
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """What can be drawn on.
+    """The size and the abilities of the output.
 
     Attributes:
-        columns: Its width.
-        lines: Its height.
-        colour: Whether it shows colours.
-        ascii_only: Whether it shows ASCII only.
+        columns: The width.
+        lines: The height.
+        colour: Whether colours are shown.
+        ascii_only: Whether only ASCII is shown.
     """
 
     columns: int = 80
@@ -47,8 +47,8 @@ class _Curve:
     colour: int
 
 
-# Told apart by what they are made of; the colours are dark yellow and cyan, by their numbers in the terminal's palette.
-# The actual comes last and lies on top.
+# The markers tell the curves apart without colours. 3 and 6 are dark yellow and cyan in the terminal's palette.
+# The actual is drawn last and lies on top.
 _GOAL = _Curve("goal", "·", ".", "····", "....", 3)
 _ACTUAL = _Curve("actual", "hd", "#", "▄▄▄▄", "####", 6)
 
@@ -60,7 +60,7 @@ def load_plotext() -> ModuleType:
         ClientError: It is not installed.
     """
     try:
-        import plotext  # noqa: PLC0415  # an extra, and only some need it
+        import plotext  # noqa: PLC0415  # an extra, needed only for drawings
     except ImportError as error:
         raise missing_library("plotext") from error
     module: ModuleType = plotext
@@ -68,7 +68,7 @@ def load_plotext() -> ModuleType:
 
 
 def draw(drawing: Drawing, canvas: Canvas) -> list[str]:
-    """Return the lines of a picture, with the numbers of now above it."""
+    """Return the lines of a drawing, with the latest values above it."""
     lines = [
         _styled(printable(drawing.title), canvas, bold=True),
         drawing.headline,
@@ -85,12 +85,12 @@ def _plot(drawing: Drawing, canvas: Canvas) -> list[str]:
     figure.clear()
     figure.theme("colorless")
     figure.plot_size(canvas.columns, canvas.lines - _LINES_AROUND)
-    figure.legend(active=False)  # it would lie on the curves
-    # plotext's time and memory grow with the length of all lines, so it gets no more than can be seen.
-    times, goal, actual = drawing.thinned(canvas.columns).corners
+    figure.legend(active=False)  # it would cover the curves
+    # plotext's time and memory grow with the length of all lines, so it gets no more than is visible.
+    times, goal, actual = drawing.downsampled(canvas.columns).corners
     _add(plotext, _GOAL, (times, goal), canvas)
     _add(plotext, _ACTUAL, (times, actual), canvas)
-    _rule(plotext, drawing, canvas)
+    _set_axes(plotext, drawing, canvas)
     return [line.rstrip() for line in figure.build().string(colorless=not canvas.colour).splitlines() if line.strip()]
 
 
@@ -102,7 +102,7 @@ def _add(plotext: ModuleType, curve: _Curve, points: tuple[list[int], list[int]]
     plotext.figure.draw(signal)
 
 
-def _rule(plotext: ModuleType, drawing: Drawing, canvas: Canvas) -> None:
+def _set_axes(plotext: ModuleType, drawing: Drawing, canvas: Canvas) -> None:
     low, high = _bounds(drawing.chart)
     numbers = number_ticks(low, high, max(2, canvas.lines // _LINES_OF_A_LABEL))
     margin = max(0.5, (high - low) / 20)

@@ -1,8 +1,8 @@
-"""Round numbers and times at which an axis is marked."""
+"""Finds round numbers and times for the ticks of an axis."""
 
 from datetime import UTC, datetime
 
-from sprocket_grpc.cli.chart.times import DAY, HOUR, MINUTE, SECOND, to_datetime, to_micros
+from sprocket_grpc.cli.times import DAY, HOUR, MINUTE, SECOND, to_datetime, to_micros
 
 _FACTORS = (1, 2, 5)
 _BELOW_A_SECOND = [factor * 10**power for power in range(6) for factor in _FACTORS]
@@ -15,7 +15,7 @@ _MONDAY = 4 * DAY
 
 
 def number_ticks(low: int, high: int, count: int) -> list[int]:
-    """Return at most so many whole numbers from `low` to `high`, at equal distances."""
+    """Return at most `count` round numbers from `low` to `high`, at equal distances."""
     power = 1
     while True:
         for factor in _FACTORS:
@@ -27,7 +27,7 @@ def number_ticks(low: int, high: int, count: int) -> list[int]:
 
 
 def time_ticks(start: int, end: int, count: int) -> list[tuple[int, str]]:
-    """Return at most so many times from `start` to `end`, in microseconds since 1970, each with a label in UTC."""
+    """Return at most `count` round times from `start` to `end`, in microseconds since 1970, with labels in UTC."""
     for step in _STEPS:
         offset = _MONDAY if step % (7 * DAY) == 0 else 0
         first = -(-(start - offset) // step)

@@ -1,4 +1,4 @@
-"""What the contract has: its resources, their fields and their methods."""
+"""The resources of the contract, with their fields and methods."""
 
 import ast
 import re
@@ -19,13 +19,13 @@ _OUTPUT_ONLY = "Output only."
 
 
 class Method(NamedTuple):
-    """A method, as it is called.
+    """A method of the contract.
 
     Attributes:
-        path: Its name on the wire.
+        path: Its path on the wire, such as `/sprocket.v1.FactoryService/GetFactory`.
         request: The class of its requests.
         response: The class of its responses.
-        is_write: Whether it may change something.
+        is_write: Whether it may have side effects.
     """
 
     path: str
@@ -36,13 +36,13 @@ class Method(NamedTuple):
 
 @dataclass(frozen=True)
 class Resource:
-    """A kind of thing that the contract can list.
+    """A kind of resource, which has a List method.
 
     Attributes:
-        descriptor: Its message.
+        descriptor: The descriptor of its message.
         field: The field that holds one in requests and responses, such as `sprocket_type`.
-        items: The field that holds several, such as `sprocket_types`.
-        methods: Its standard methods by their verbs, such as `Create` or `BatchGet`.
+        items: The repeated field that holds several, such as `sprocket_types`.
+        methods: Its standard methods by verb, such as `Create` or `BatchGet`.
     """
 
     descriptor: Descriptor
@@ -52,22 +52,22 @@ class Resource:
 
     @property
     def name(self) -> str:
-        """What people call one."""
+        """The singular on the command line, such as `sprocket-type`."""
         return self.field.replace("_", "-")
 
     @property
     def names(self) -> str:
-        """What people call several."""
+        """The plural on the command line, such as `sprocket-types`."""
         return self.items.replace("_", "-")
 
     @property
     def title(self) -> str:
-        """What texts call one."""
+        """The singular in texts, such as `sprocket type`."""
         return self.field.replace("_", " ")
 
     @property
     def titles(self) -> str:
-        """What texts call several."""
+        """The plural in texts, such as `sprocket types`."""
         return self.items.replace("_", " ")
 
     @property
@@ -77,7 +77,7 @@ class Resource:
 
     @cached_property
     def comments(self) -> dict[str, str]:
-        """What the contract says of each field."""
+        """The comment of each field in the contract, by the name of the field."""
         return _comments(self.descriptor.file.name)[self.descriptor.name]
 
     @cached_property
@@ -87,19 +87,19 @@ class Resource:
 
     @property
     def transferred(self) -> list[FieldDescriptor]:
-        """The fields that make up a resource, whenever and wherever it was written: its id, and those."""
+        """The fields that export and import transfer: the id and the writable fields."""
         return [each for each in self.descriptor.fields if each.name == "id" or each in self.writable]
 
 
 @cache
 def catalogue() -> dict[str, Resource]:
-    """Return all resources by their names, in the order of the contract's files."""
+    """Return all resources by name, in the order of the contract's files."""
     found = (each for file in _files() for service in file.services_by_name.values() for each in _resources(service))
     return {each.name: each for each in found}
 
 
 def find(name: str, verb: str) -> Resource | None:
-    """Return the resource that is called so, in singular or plural, if it has a method."""
+    """Return the resource that has this name, in singular or plural, and a method for this verb; else None."""
     plain = name.casefold().replace("_", "-")
     found = (each for each in catalogue().values() if plain in (each.name, each.names) and verb in each.methods)
     return next(found, None)
@@ -134,7 +134,7 @@ def _method(service: ServiceDescriptor, method: MethodDescriptor) -> Method:
 
 @cache
 def _comments(proto: str) -> dict[str, dict[str, str]]:
-    """Read what the contract says of the fields of all messages of a file.
+    """Return the comments of all fields in a file of the contract, by message and field.
 
     Descriptors have no comments at run time. The type stubs that are generated beside them do.
     """
@@ -144,7 +144,7 @@ def _comments(proto: str) -> dict[str, dict[str, str]]:
 
 
 def _field_comments(message: ast.ClassDef) -> dict[str, str]:
-    """Return the comments in a class: behind the attributes of plain fields, and in the properties of others."""
+    """Return the comments in a class: after the attributes of plain fields, and in the properties of other fields."""
     comments = {}
     for before, each in zip(message.body, message.body[1:], strict=False):
         if isinstance(before, ast.AnnAssign) and isinstance(before.target, ast.Name) and isinstance(each, ast.Expr):

@@ -1,4 +1,4 @@
-"""The files of the coding challenge that the service began with, whose shapes are their own."""
+"""Converts lines of the coding challenge's files, from which the service grew, into resources of the contract."""
 
 from typing import Any
 
@@ -9,32 +9,32 @@ _MEASURES = {"pitch": "pitch_mm", "pitch_diameter": "pitch_diameter_mm", "outsid
 _SPROCKET = {"teeth", *_MEASURES}
 
 HISTORY_IS_LEFT_OUT = (
-    "the history of the factories is left out, but for the last goal: the service records charts itself; "
-    "`sprocket-grpc seed` loads the challenge's"
+    "only the last goal of each factory is imported, not its history, because the service records charts itself; "
+    "`sprocket-grpc seed` loads the history of the challenge"
 )
 
 
 def wrappers(resource: Resource) -> set[str]:
-    """Return the fields that may hold all of a resource: what the challenge calls sprockets are types of them."""
+    """Return the fields that may hold all resources of a file. The challenge's sprockets are sprocket types here."""
     return {resource.items, "sprockets"} if resource.field == "sprocket_type" else {resource.items}
 
 
 def has_history(line: Line) -> bool:
-    """Whether a line is a factory as the challenge has it."""
+    """Whether a line is a factory in the challenge's format, which includes its history."""
     return line.values.keys() == {"factory"}
 
 
 def adapted(resource: Resource, position: int, line: Line) -> Line:
-    """Return a line as the contract has it. The challenge gives no names, so these have their position.
+    """Return a line with the fields of the contract. The challenge has no names, so names are made from the position.
 
     Args:
-        resource: What it is to be.
-        position: Which in the file it is, from 1 on.
-        line: Any line; one that is of no shape of the challenge's is left alone.
+        resource: The kind of resource to import.
+        position: The position in the file, from 1 on.
+        line: Any line. A line that is not in the challenge's format is returned as it is.
     """
     if line.values.keys() == _SPROCKET:
         if resource.field == "sprocket":
-            return Line(line.number, {}, "this is a type of sprockets; say `sprocket-grpc import sprocket-types`")
+            return Line(line.number, {}, "this is a sprocket type: run `sprocket-grpc import sprocket-types`")
         values = {_MEASURES.get(name, name): value for name, value in line.values.items()}
         return line._replace(values={"display_name": f"Sprocket type {position}"} | values)
     if resource.field == "factory" and has_history(line):
@@ -42,8 +42,8 @@ def adapted(resource: Resource, position: int, line: Line) -> Line:
     return line
 
 
-def _last_goal(factory: Any) -> dict[str, Any]:  # noqa: ANN401  # whatever the file has
+def _last_goal(factory: Any) -> dict[str, Any]:  # noqa: ANN401  # any JSON value
     try:
         return {"sprocket_production_goal": factory["chart_data"]["sprocket_production_goal"][-1]}
     except (KeyError, IndexError, TypeError):
-        return {"factory": factory}  # which is refused as an unknown field
+        return {"factory": factory}  # rejected as an unknown field

@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from sprocket_grpc.cli.client.connection import Connection, connected, connection_options
 from sprocket_grpc.cli.client.errors import ClientError
-from sprocket_grpc.cli.client.output import full_disks_told
+from sprocket_grpc.cli.client.output import checked_stdout
 from sprocket_grpc.cli.resources import tables
 from sprocket_grpc.cli.resources.calls import Caller, in_batches, timeout_option
 from sprocket_grpc.cli.resources.catalogue import Resource
@@ -32,11 +32,13 @@ TIMEOUT_SECONDS = 10
 LISTED = 50
 
 _NOT_IN_TABLES = {"etag", "create_time", "update_time"}
-_FILE = click.option("--file", "-f", type=click.File("rb"), help="A JSON object with fields; - is standard input.")
+_FILE = click.option(
+    "--file", "-f", type=click.File("rb"), help="Read fields from a JSON object in this file; - means standard input."
+)
 
 
 def _make_get(resource: Resource) -> click.Command:
-    @click.command(resource.name, help=f"Get {resource.titles} by their ids, in this order.")
+    @click.command(resource.name, help=f"Get {resource.titles} by id, in the order of the ids.")
     @click.argument("ids", nargs=-1, required=True, metavar="ID...")
     @output_option()
     @columns_option(resource, "all")
@@ -56,17 +58,17 @@ def _make_get(resource: Resource) -> click.Command:
 
 
 def _make_list(resource: Resource) -> click.Command:
-    @click.command(resource.names, help=f"List {resource.titles}, by default in the order of their ids.")
-    @click.option("--filter", default="", help="Which of them (AIP-160), such as 'display_name = \"A*\"'.")
-    @click.option("--order-by", default="", help="In which order (AIP-132), such as 'display_name, create_time desc'.")
-    @click.option("--limit", type=click.IntRange(0), default=LISTED, show_default=True, help="How many at most.")
-    @click.option("--all", "lists_all", is_flag=True, help="As many as there are.")
-    @click.option("--page-size", type=click.IntRange(1), help="How many to ask for at once.")
+    @click.command(resource.names, help=f"List {resource.titles}, by default ordered by id.")
+    @click.option("--filter", default="", help="A filter expression (AIP-160), such as 'display_name = \"A*\"'.")
+    @click.option("--order-by", default="", help="The order (AIP-132), such as 'display_name, create_time desc'.")
+    @click.option("--limit", type=click.IntRange(0), default=LISTED, show_default=True, help="List at most this many.")
+    @click.option("--all", "lists_all", is_flag=True, help="List all; --limit is ignored.")
+    @click.option("--page-size", type=click.IntRange(1), help="The number of resources per request.")
     @output_option()
-    @columns_option(resource, f"all in JSON and CSV; in tables not {', '.join(sorted(_NOT_IN_TABLES))}")
+    @columns_option(resource, f"all; tables leave out {', '.join(sorted(_NOT_IN_TABLES))}")
     @timeout_option(TIMEOUT_SECONDS)
     @connection_options
-    def command(  # so many options
+    def command(  # one argument per option
         *,
         filter: str,  # noqa: A002  # the contract's name
         order_by: str,
@@ -82,13 +84,13 @@ def _make_list(resource: Resource) -> click.Command:
             pages = caller.pages(
                 resource, None if lists_all else limit, filter=filter, order_by=order_by, page_size=page_size or 0
             )
-            _print(_telling_the_rest(pages, resource), output, columns or _columns(resource, output))
+            _print(_items(pages, resource), output, columns or _columns(resource, output))
 
     return command
 
 
 def _make_create(resource: Resource) -> click.Command:
-    @click.command(resource.name, help=f"Create a {resource.title}. Options count more than what --file says.")
+    @click.command(resource.name, help=f"Create a {resource.title}. Options override the fields in --file.")
     @field_options(resource)
     @_FILE
     @request_id_option
@@ -120,20 +122,22 @@ def _make_create(resource: Resource) -> click.Command:
 def _make_update(resource: Resource) -> click.Command:
     @click.command(
         resource.name,
-        help=f"Update the fields of a {resource.title} that options or --file name, and no others. An empty option "
-        "clears its field. If --file says an etag, as what `get` prints does, it must be the present one.",
+        help=f"Update only the fields of a {resource.title} that are given as options or in --file. An empty option "
+        "clears its field. If --file contains an etag, as the output of `get` does, it must be the current one.",
     )
     @click.argument("id")
     @field_options(resource)
     @_FILE
-    @click.option("--etag", help=f"Only if the {resource.title} still has this etag.")
-    @click.option("--allow-missing", is_flag=True, help="Create it with this id if there is none.")
+    @click.option("--etag", help=f"Fail unless the {resource.title} still has this etag.")
+    @click.option(
+        "--allow-missing", is_flag=True, help=f"Create the {resource.title} if no {resource.title} has this id."
+    )
     @request_id_option
     @validate_only_option
     @output_option()
     @timeout_option(TIMEOUT_SECONDS)
     @connection_options
-    def command(  # so many options
+    def command(  # one argument per option
         *,
         id: str,  # noqa: A002  # the contract's name
         file: IO[bytes] | None,
@@ -148,7 +152,7 @@ def _make_update(resource: Resource) -> click.Command:
     ) -> None:
         values = _from_file(file) | given(options)
         if values.get("id", id) != id:
-            raise click.UsageError(f"--file is about {values['id']}")
+            raise click.UsageError(f"--file: expected the id {id}, not {values['id']}")
         values |= {"id": id} | ({} if etag is None else {"etag": etag})
         method = resource.methods["Update"]
         request = method.request(allow_missing=allow_missing, request_id=request_id, validate_only=validate_only)
@@ -161,17 +165,17 @@ def _make_update(resource: Resource) -> click.Command:
 
 
 def _make_delete(resource: Resource) -> click.Command:
-    @click.command(resource.name, help=f"Delete {resource.titles} by their ids, one after the other.")
+    @click.command(resource.name, help=f"Delete {resource.titles} by id, one after the other.")
     @click.argument("ids", nargs=-1, required=True, metavar="ID...")
-    @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+    @click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
     @force_option(resource)
-    @click.option("--allow-missing", is_flag=True, help="It is all right if there is none with this id.")
-    @click.option("--etag", default="", help=f"Only if the {resource.title} still has this etag.")
+    @click.option("--allow-missing", is_flag=True, help=f"Succeed even if no {resource.title} has this id.")
+    @click.option("--etag", default="", help=f"Fail unless the {resource.title} still has this etag.")
     @request_id_option
     @validate_only_option
     @timeout_option(TIMEOUT_SECONDS)
     @connection_options
-    def command(  # so many options
+    def command(  # one argument per option
         *,
         ids: tuple[str, ...],
         yes: bool,
@@ -182,27 +186,27 @@ def _make_delete(resource: Resource) -> click.Command:
         **flags: bool,
     ) -> None:
         if len(ids) > 1 and (etag or request_id):
-            raise click.UsageError("--etag and --request-id are about one deletion; say one ID")
+            raise click.UsageError("--etag and --request-id apply to a single ID")
         _confirm(resource, ids, force=flags.get("force", False), yes=yes or flags["validate_only"])
         method = resource.methods["Delete"]
         with _caller(connection, timeout) as caller:
             for each in ids:
                 caller.call(method, method.request(id=each, etag=etag, request_id=request_id, **flags))
-                click.echo(f"{'could delete' if flags['validate_only'] else 'deleted'} {resource.title} {each}")
+                click.echo(f"{'would delete' if flags['validate_only'] else 'deleted'} {resource.title} {each}")
 
     return command
 
 
-get_command = ResourceGroup("get", "Get", _make_get, "Get resources by their ids.")
-list_command = ResourceGroup("list", "List", _make_list, "List resources: those a filter lets through, in an order.")
+get_command = ResourceGroup("get", "Get", _make_get, "Get resources by id.")
+list_command = ResourceGroup("list", "List", _make_list, "List resources, optionally filtered and ordered.")
 create_command = ResourceGroup("create", "Create", _make_create, "Create a resource from options or JSON.")
 update_command = ResourceGroup("update", "Update", _make_update, "Update some fields of a resource.")
-delete_command = ResourceGroup("delete", "Delete", _make_delete, "Delete resources by their ids.")
+delete_command = ResourceGroup("delete", "Delete", _make_delete, "Delete resources by id.")
 
 
 @contextmanager
 def _caller(connection: Connection, timeout: float) -> Iterator[Caller]:
-    with connected(connection) as server, full_disks_told():
+    with connected(connection) as server, checked_stdout():
         yield Caller(server, timeout)
 
 
@@ -212,13 +216,14 @@ def _batch_get(caller: Caller, resource: Resource, ids: tuple[str, ...]) -> Page
         yield getattr(caller.call(method, method.request(ids=batch)), resource.items)
 
 
-def _telling_the_rest(responses: Iterator[Any], resource: Resource) -> Pages:
+def _items(responses: Iterator[Any], resource: Resource) -> Pages:
+    """Yield the resources of every page, and say at the end if the server has more."""
     more = ""
     for response in responses:
         yield getattr(response, resource.items)
         more = response.next_page_token
     if more:
-        click.echo(f"there are more {resource.titles}: --limit or --all shows them", err=True)
+        click.echo(f"there are more {resource.titles}: pass --limit or --all to list them", err=True)
 
 
 def _columns(resource: Resource, output: str) -> Columns:
@@ -254,26 +259,26 @@ def _from_file(file: IO[bytes] | None) -> dict[str, Any]:
     try:
         values = json.load(file)
     except ValueError as error:  # UnicodeDecodeError is one
-        raise ClientError(f"{file.name}: this is no JSON: {error}") from error
+        raise ClientError(f"{file.name}: not valid JSON: {error}") from error
     if not isinstance(values, dict):
         raise ClientError(f"{file.name}: expected a JSON object with fields")
     return values
 
 
 def _fill(message: Message, values: dict[str, Any]) -> None:
-    if wrong := fill(message, values):
-        raise ClientError("; ".join(map(str, wrong)))
+    if problems := fill(message, values):
+        raise ClientError("; ".join(map(str, problems)))
     message.SetInParent()
 
 
 def _mask(resource: Resource, values: Mapping[str, Any]) -> list[str]:
-    """Return the fields to write. A field that nobody can write is no reason to refuse what `get` has printed."""
+    """Return the paths of the writable fields in `values`. Others are ignored, because the output of `get` has them."""
     names = {each.json_name: each.name for each in resource.writable} | {
         each.name: each.name for each in resource.writable
     }
     paths = [names[name] for name in values if name in names]
     if not paths:
-        raise click.UsageError("nothing to update: say which fields, as options or in --file")
+        raise click.UsageError("nothing to update: pass fields as options or in --file")
     return paths
 
 
@@ -281,6 +286,6 @@ def _confirm(resource: Resource, ids: tuple[str, ...], *, force: bool, yes: bool
     if yes:
         return
     if not sys.stdin.isatty():
-        raise click.UsageError("nobody can be asked here: say --yes")
+        raise click.UsageError("not a terminal: pass --yes to confirm")
     what = f"{resource.title} {ids[0]}" if len(ids) == 1 else f"{len(ids)} {resource.titles}"
-    click.confirm(f"Delete {what}{' and all that refers to it' if force else ''}?", abort=True)
+    click.confirm(f"Delete {what}{' and all resources that refer to it' if force else ''}?", abort=True)

@@ -1,4 +1,4 @@
-"""`sprocket-grpc import`: resources from a file."""
+"""`sprocket-grpc import`: writes the resources of a file to a server."""
 
 import hashlib
 import json
@@ -11,39 +11,40 @@ import click
 
 from sprocket_grpc.cli.client.connection import Connection, connected, connection_options
 from sprocket_grpc.cli.client.errors import ClientError
-from sprocket_grpc.cli.client.output import full_disks_told
+from sprocket_grpc.cli.client.output import checked_stdout
 from sprocket_grpc.cli.resources.calls import Caller, timeout_option
 from sprocket_grpc.cli.resources.catalogue import Resource
 from sprocket_grpc.cli.resources.challenge import HISTORY_IS_LEFT_OUT, adapted, has_history, wrappers
 from sprocket_grpc.cli.resources.importing import Importer, Plan
 from sprocket_grpc.cli.resources.options import ResourceGroup, field_options, given, validate_only_option
 from sprocket_grpc.cli.resources.reading import SUFFIXES, Line, read
-from sprocket_grpc.cli.resources.report import Report, kept_file
+from sprocket_grpc.cli.resources.report import Report, open_refused_file
 
 TIMEOUT_SECONDS = 60
-"""So long that a server may be replaced meanwhile."""
+"""Long enough for the server to be replaced during a call."""
 
 _PIECE = 1 << 20
 
 _HELP = """Import {titles} from FILE.csv, FILE.json or FILE.jsonl, as `export` writes them.
 
-    CSV has the names of fields in its first line; an empty cell is no value. JSON is an array of objects, objects
-    one after the other, or the response of a list; a .jsonl has an object on each line. Options give the fields that a
-    line does not have. What only the server sets is not read, and neither are ids but with --keep-ids.
+    CSV has the names of the fields in its first line; an empty cell leaves a field unset. JSON is an array of objects,
+    consecutive objects, or the response of a List; .jsonl has one object per line. Options set the fields that are
+    missing from a line. Fields that only the server sets are ignored, and so are ids without --keep-ids.
 
-    A file that was imported in part, as when the command or the server was killed, can be imported once more with the
-    same options: what was written is found again and not written twice, for as long as the server remembers requests
-    (24 hours). That holds for the same file: one that was changed is another.{challenge}
+    If an import is interrupted, repeat it with the same file and options: resources that are already written are not
+    written again, as long as the server keeps request_ids (24 hours by default). A file that has changed counts as
+    another file.{challenge}
     """
 _CHALLENGE = {
     "factory": """
 
     The factories of the coding challenge ({"factories": [{"factory": {"chart_data": ...}}]}) get the last goal of their
-    chart, and --location-id says where they stand. Their history cannot be imported: the service records it itself.
+    chart; --location-id sets their location. Their history cannot be imported, because the service records charts
+    itself.
     """,
     "sprocket_type": """
 
-    The sprockets of the coding challenge ({"sprockets": [{"teeth": 5, "pitch": 1, ...}]}) are sprocket types.
+    The sprockets of the coding challenge ({"sprockets": [{"teeth": 5, "pitch": 1, ...}]}) are sprocket types here.
     """,
 }
 
@@ -52,9 +53,9 @@ class _File(NamedTuple):
     """A file to import.
 
     Attributes:
-        path: Where it is.
+        path: Its path.
         digest: The SHA-256 of its content.
-        lines: How many it has.
+        lines: The number of its lines.
     """
 
     path: Path
@@ -72,21 +73,27 @@ def _make_import(resource: Resource) -> click.Command:
         type=click.Choice(["stop", "continue"]),
         default="stop",
         show_default=True,
-        help="Whether a bad line stops the import, or is left out. With continue, several are written at once.",
+        help="Stop at the first refused line, or skip refused lines. With continue, lines may be written in parallel.",
     )
-    @click.option("--skip", type=click.IntRange(0), default=0, help="How many at the beginning of FILE to leave out.")
+    @click.option(
+        "--skip", type=click.IntRange(0), default=0, help="Skip this many resources at the beginning of FILE."
+    )
     @click.option(
         "--refused",
         type=click.Path(dir_okay=False, path_type=Path),
         metavar="FILE.jsonl",
-        help="Write what is refused there, to be corrected and imported by itself.",
+        help="Write the refused lines to this file, to be corrected and imported separately.",
     )
-    @click.option("--keep-ids", is_flag=True, help="Take the ids of the file, one by one; overwrite what has them.")
+    @click.option(
+        "--keep-ids",
+        is_flag=True,
+        help="Keep the ids of the file, and overwrite resources that have them. One request per resource.",
+    )
     @field_options(resource)
     @validate_only_option
     @timeout_option(TIMEOUT_SECONDS)
     @connection_options
-    def command(  # so many options
+    def command(  # one argument per option
         *,
         path: Path,
         on_error: str,
@@ -99,12 +106,12 @@ def _make_import(resource: Resource) -> click.Command:
         **options: Any,  # noqa: ANN401  # values of fields
     ) -> None:
         if path.suffix.lower() not in SUFFIXES:
-            raise click.UsageError(f"FILE has to end with one of {', '.join(SUFFIXES)}")
+            raise click.UsageError(f"FILE: expected a name that ends with one of {', '.join(SUFFIXES)}")
         file, defaults = _inspected(path), given(options)
         key = json.dumps([file.digest, resource.field, keep_ids, skip, defaults], sort_keys=True)
         plan = Plan(resource, key, keep_ids, on_error == "stop", validate_only)
-        with connected(connection) as server, full_disks_told(), kept_file(refused) as kept:
-            report = Report(path, kept, skip)
+        with connected(connection) as server, checked_stdout(), open_refused_file(refused) as refused_file:
+            report = Report(path, refused_file, skip)
             importer = Importer(Caller(server, timeout), plan)
             _import(importer, plan, file, _lines(resource, path, skip, defaults), report)
         if not report.is_good:
@@ -129,15 +136,15 @@ def _inspected(path: Path) -> _File:
 
 
 def _lines(resource: Resource, path: Path, skip: int, defaults: Mapping[str, Any]) -> Iterator[Line]:
-    told = False
+    has_warned = False
     for position, line in enumerate(read(path, resource, wrappers(resource)), start=1):
         if position <= skip:
             continue
-        if has_history(line) and not told:
+        if has_history(line) and not has_warned:
             click.echo(HISTORY_IS_LEFT_OUT, err=True)
-            told = True
-        shaped = adapted(resource, position, line)
-        yield shaped if shaped.problem else shaped._replace(values={**defaults, **shaped.values})
+            has_warned = True
+        converted = adapted(resource, position, line)
+        yield converted if converted.problem else converted._replace(values={**defaults, **converted.values})
 
 
 def _import(importer: Importer, plan: Plan, file: _File, lines: Iterator[Line], report: Report) -> None:

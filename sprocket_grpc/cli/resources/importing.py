@@ -1,4 +1,4 @@
-"""Writes what was read from a file, so that it can be done again without writing anything twice."""
+"""Writes the lines of a file so that a repeated import writes nothing twice."""
 
 import re
 import uuid
@@ -18,7 +18,7 @@ from sprocket_grpc.cli.resources.catalogue import Method, Resource
 from sprocket_grpc.cli.resources.reading import Line
 from sprocket_grpc.cli.resources.values import fill
 
-# Not to be changed lightly, nor to be chosen: with other batches, a file that is imported once more is imported twice.
+# Part of the request_ids: with another batch size, a repeated import would write everything a second time.
 _BATCH = 500
 
 _IN_FLIGHT = 8
@@ -36,15 +36,15 @@ _Item: TypeAlias = tuple[Line, Message]
 
 
 class _ReusedError(Exception):
-    """A request_id was used for another request."""
+    """The request_id has been used for a different request."""
 
 
 class Refusal(NamedTuple):
-    """A line that was not written.
+    """A line that was refused, here or by the server.
 
     Attributes:
         line: The line.
-        texts: What is wrong with it, each with its field.
+        texts: Its violations, as `field: description`.
     """
 
     line: Line
@@ -53,15 +53,15 @@ class Refusal(NamedTuple):
 
 @dataclass
 class Outcome:
-    """What became of lines.
+    """The outcome of a batch of lines.
 
     Attributes:
-        last_line: The last of them.
-        first_line: The first of them.
-        created: How many were created.
-        found: How many were there already.
-        unclear: How many are in batches that an earlier import wrote without the lines it refused.
-        refusals: The others.
+        first_line: The number of the first line.
+        last_line: The number of the last line.
+        created: The number of resources that were created.
+        found: The number of resources that existed already.
+        unclear: The number of lines in a batch that an earlier import wrote without the lines it refused.
+        refusals: The refused lines.
     """
 
     first_line: int
@@ -76,11 +76,11 @@ class Plan(NamedTuple):
     """How a file is imported.
 
     Attributes:
-        resource: What it holds.
-        key: What tells this import from all others, and is the same when it is done again.
-        keeps_ids: Whether ids are those of the file, and what is there already is overwritten.
-        stops: Whether nothing is written from the first bad line on.
-        validate_only: Whether it is only tried.
+        resource: The kind of resource in the file.
+        key: Identifies this import. A repeated import has the same key, and so the same request_ids.
+        keeps_ids: Whether ids are taken from the file, and existing resources are overwritten.
+        stops: Whether the import stops at the first refused line.
+        validate_only: Whether it is a dry run.
     """
 
     resource: Resource
@@ -91,29 +91,29 @@ class Plan(NamedTuple):
 
     @property
     def method(self) -> Method:
-        """What writes."""
+        """The method that writes a batch."""
         methods = self.resource.methods
         return methods["Update"] if self.keeps_ids else methods.get("BatchCreate", methods["Create"])
 
     @property
     def is_batched(self) -> bool:
-        """Whether it writes several at once."""
+        """Whether the method writes several resources at once."""
         return self.method is self.resource.methods.get("BatchCreate")
 
 
 class Importer:
-    """Imports into one server."""
+    """Imports lines into one server."""
 
     def __init__(self, caller: Caller, plan: Plan) -> None:
         self._caller = caller
         self._plan = plan
-        self._began = self._newest()
+        self._newest_before = self._latest_create_time()
 
     def run(self, lines: Iterable[Line]) -> Iterator[Outcome]:
-        """Write lines, and yield what became of them, in their order.
+        """Write lines, and yield the outcomes of their batches in order.
 
         Raises:
-            ClientError: The server cannot be written to, whatever the line.
+            ClientError: A call failed for a reason that is not in the lines.
         """
         at_once = _IN_FLIGHT if not self._plan.is_batched and not self._plan.stops else 1
         ahead = 0 if self._plan.stops else at_once
@@ -127,7 +127,7 @@ class Importer:
             while waiting:
                 yield waiting.popleft().result()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # the end of the channel ends what is in flight
+            pool.shutdown(wait=False, cancel_futures=True)  # closing the channel cancels the calls in flight
 
     def _batches(self, lines: Iterable[Line]) -> Iterator[tuple[int, list[Line]]]:
         size = _BATCH if self._plan.is_batched else 1
@@ -137,19 +137,19 @@ class Importer:
             position += len(batch)
 
     def _write(self, position: int, lines: list[Line]) -> Outcome:
-        """Write what can be written of a batch: one request, which is the same in every import of the file."""
+        """Write the valid lines of a batch in one request, which is the same in every import of the file."""
         outcome = Outcome(lines[0].number, lines[-1].number)
-        read = [(line, *self._message(line)) for line in lines]
-        outcome.refusals = [Refusal(line, wrong) for line, _, wrong in read if wrong]
-        items = [(line, message) for line, message, wrong in read if not wrong]
+        converted = [(line, *self._message(line)) for line in lines]
+        outcome.refusals = [Refusal(line, problems) for line, _, problems in converted if problems]
+        items = [(line, message) for line, message, problems in converted if not problems]
         request_id = str(uuid.uuid5(_NAMESPACE, f"{self._plan.key}/{position}-{position + len(lines)}"))
         if outcome.refusals and self._plan.stops:
             return outcome
         try:
             self._write_good(outcome, request_id, items)
         except _ReusedError:
-            # What refers to something that does not exist is only found when the id is new, or not used at all.
-            items = self._good(outcome, items)
+            # The earlier import left refused lines out. Dry runs without the request_id find those lines again.
+            items = self._valid(outcome, items)
             try:
                 self._write_good(outcome, request_id, items)
             except _ReusedError:
@@ -158,10 +158,10 @@ class Importer:
         return outcome
 
     def _write_good(self, outcome: Outcome, request_id: str, items: list[_Item]) -> None:
-        """Write items in one request, without those that the server refuses.
+        """Write items in one request, leaving out those that the server refuses.
 
         Raises:
-            _ReusedError: The id was used for others.
+            _ReusedError: The request_id has been used for other items.
         """
         while items:
             refused = self._try(outcome, items, request_id, validate_only=self._plan.validate_only)
@@ -169,10 +169,10 @@ class Importer:
                 return
             items = _without(items, refused)
 
-    def _good(self, outcome: Outcome, items: list[_Item]) -> list[_Item]:
-        """Return the items that the server would not refuse."""
-        tried = Outcome(0, 0)
-        while items and (refused := self._try(tried, items, "", validate_only=True)):
+    def _valid(self, outcome: Outcome, items: list[_Item]) -> list[_Item]:
+        """Return the items that the server accepts in a dry run, and add the others to the refusals."""
+        dry_run = Outcome(0, 0)
+        while items and (refused := self._try(dry_run, items, "", validate_only=True)):
             outcome.refusals += refused
             items = _without(items, refused)
         return items
@@ -191,12 +191,12 @@ class Importer:
         message: Any = self._plan.resource.message()
         if line.problem:
             return message, [line.problem]
-        wrong = [str(each) for each in fill(message, line.values)]
+        problems = [str(each) for each in fill(message, line.values)]
         if self._plan.keeps_ids:
-            message.ClearField("etag")  # of another database, or of a state that is gone
-            if not message.id and not wrong:
-                wrong = ["id: required with --keep-ids"]
-        return message, wrong
+            message.ClearField("etag")  # the etag of another database, or of an older state
+            if not message.id and not problems:
+                problems = ["id: required with --keep-ids"]
+        return message, problems
 
     def _send(self, request_id: str, messages: list[Message], *, validate_only: bool) -> list[Any]:
         resource, method = self._plan.resource, self._plan.method
@@ -211,37 +211,37 @@ class Importer:
         return [getattr(self._caller.attempt(method, request), resource.field)]
 
     def _refused(self, error: grpc.RpcError, items: list[_Item]) -> list[Refusal]:
-        """Say which items an error is about.
+        """Return the items that an error is about.
 
         Raises:
-            ClientError: It is about none of them.
-            _ReusedError: The request_id was used for others.
+            ClientError: The error is not about any item.
+            _ReusedError: The request_id has been used for other items.
         """
         status = status_of(error)
         if status is None or error.code() not in _ABOUT_THE_ITEM:
             raise explain(error, self._caller.server) from error
-        wrong = violations(status)
-        if any(name == "request_id" for name, _ in wrong):
+        found = violations(status)
+        if any(path == "request_id" for path, _ in found):
             raise _ReusedError
         if not self._plan.is_batched:
-            return [Refusal(items[0][0], [_without_root(*each) for each in wrong] or [status.message])]
+            return [Refusal(items[0][0], [_without_root(*each) for each in found] or [status.message])]
         texts = defaultdict(list)
-        for name, text in wrong:
-            if match := _INDEXED.fullmatch(name):
+        for path, text in found:
+            if match := _INDEXED.fullmatch(path):
                 texts[int(match[1])].append(f"{match[2]}: {text}")
         if not texts:
             raise explain(error, self._caller.server) from error
-        return [Refusal(items[index][0], found) for index, found in sorted(texts.items())]
+        return [Refusal(items[index][0], of_item) for index, of_item in sorted(texts.items())]
 
     def _count(self, outcome: Outcome, written: list[Any]) -> None:
         for each in written:
-            if (each.create_time.seconds, each.create_time.nanos) > self._began:
+            if (each.create_time.seconds, each.create_time.nanos) > self._newest_before:
                 outcome.created += 1
             else:
                 outcome.found += 1
 
-    def _newest(self) -> tuple[int, int]:
-        """Return when the newest was created that is there before: by the server's clock, unlike any time of ours."""
+    def _latest_create_time(self) -> tuple[int, int]:
+        """Return the latest create_time before the import. It is by the server's clock, which may differ from ours."""
         resource = self._plan.resource
         for response in self._caller.pages(resource, 1, order_by="create_time desc"):
             for newest in getattr(response, resource.items):
@@ -250,10 +250,10 @@ class Importer:
 
 
 def _without(items: list[_Item], refused: list[Refusal]) -> list[_Item]:
-    bad = {id(each.line) for each in refused}
-    return [each for each in items if id(each[0]) not in bad]
+    lines = {id(each.line) for each in refused}
+    return [each for each in items if id(each[0]) not in lines]
 
 
 def _without_root(path: str, text: str) -> str:
-    """Name a field as the file does: `location.city` is `city`."""
+    """Return a violation with the field name of the file: `city` for `location.city`."""
     return f"{path.partition('.')[2] or path}: {text}"

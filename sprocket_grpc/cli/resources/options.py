@@ -1,4 +1,4 @@
-"""The options that the commands share, and the fields of a resource as options."""
+"""The options that several commands share, and an option for every field of a resource."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -14,11 +14,11 @@ from sprocket_grpc.cli.resources.values import columns_of, expected, from_text
 _F = TypeVar("_F", bound=Callable[..., object])
 
 _FIELD = "field_"
-"""What the parameters of fields begin with, so that they are none of the others."""
+"""The prefix of the parameters for fields, which keeps them apart from other parameters."""
 
 
 class ResourceGroup(click.Group):
-    """A command with a subcommand for each resource that has a method."""
+    """A command with a subcommand for every resource that has the method of a verb."""
 
     def __init__(self, name: str, verb: str, make: Callable[[Resource], click.Command], help: str) -> None:  # noqa: A002  # click's name
         super().__init__(name, help=help, subcommand_metavar="RESOURCE ...", no_args_is_help=True)
@@ -26,28 +26,26 @@ class ResourceGroup(click.Group):
         self._make = make
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click passes it
-        """Name the resources."""
+        """Return the names of the resources."""
         resources = [each for each in catalogue().values() if self._verb in each.methods]
         return sorted(each.names if self._verb == "List" else each.name for each in resources)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click passes it
-        """Make the subcommand of a resource, which may be named in singular or plural."""
+        """Return the subcommand of a resource, whose name may be in singular or plural."""
         resource = find(cmd_name, self._verb)
         return self._make(resource) if resource else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Say which resources there are, if there is none of that name."""
+        """Resolve a resource; an unknown name is a usage error that lists the known ones."""
         if args and not args[0].startswith("-") and not find(args[0], self._verb):
-            raise click.UsageError(
-                f"there is no resource {args[0]!r} here; say {_either(self.list_commands(ctx))}", ctx
-            )
+            raise click.UsageError(f"unknown resource {args[0]!r}: expected {_either(self.list_commands(ctx))}", ctx)
         return super().resolve_command(ctx, args)
 
 
 class _FieldType(click.ParamType[object]):
-    """Reads the value of a field."""
+    """Parses the value of a field."""
 
     def __init__(self, resource: Resource, field: FieldDescriptor) -> None:
         self.name = {"text": "text", "a number": "number"}.get(expected(field), expected(field).split()[-1])
@@ -68,7 +66,7 @@ class _FieldType(click.ParamType[object]):
 
 
 class ColumnsType(click.ParamType[Columns]):
-    """Reads names of fields with commas between."""
+    """Parses names of fields, separated by commas."""
 
     name = "names"
 
@@ -76,7 +74,7 @@ class ColumnsType(click.ParamType[Columns]):
         self._resource = resource
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> Columns:
-        """Read a value, or say what is expected."""
+        """Parse a value, or fail with what is expected."""
         try:
             return columns_of(self._resource, [each.strip() for each in value.split(",")])
         except ValueError as error:
@@ -90,7 +88,7 @@ class ColumnsType(click.ParamType[Columns]):
 
 
 def field_options(resource: Resource) -> Callable[[_F], _F]:
-    """Make an option of each field that a caller can write; `given` returns what they say."""
+    """Return a decorator that adds an option for every writable field; `given` returns their values."""
 
     def add(command: _F) -> _F:
         for field in reversed(resource.writable):
@@ -105,41 +103,42 @@ def field_options(resource: Resource) -> Callable[[_F], _F]:
 
 
 def given(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields that were given as options, by their names, as in JSON."""
+    """Return the values of the fields that were given as options, by name, as in JSON."""
     found = {name.removeprefix(_FIELD): value for name, value in options.items() if name.startswith(_FIELD)}
     return {name: value for name, value in found.items() if value is not None}
 
 
 def columns_option(resource: Resource, default: str) -> Callable[[_F], _F]:
-    """Make the option that chooses fields."""
-    text = f"Which fields, in this order, with commas between. Default: {default}."
+    """Return the option that selects the fields to print."""
+    text = f"The fields to print, in this order, separated by commas. Default: {default}."
     return click.option("--columns", type=ColumnsType(resource), help=text)
 
 
 def output_option(default: str = "table") -> Callable[[_F], _F]:
-    """Make the option that chooses how resources are printed."""
+    """Return the option that selects the output format."""
     kinds = click.Choice(["table", "json", "csv"])
-    return click.option(
-        "--output", "-o", type=kinds, default=default, show_default=True, help="For people, or for programs."
-    )
+    text = "The output format: a table for people, JSON or CSV for programs."
+    return click.option("--output", "-o", type=kinds, default=default, show_default=True, help=text)
 
 
 def request_id_option(command: _F) -> _F:
-    """Add the option that names a request."""
-    text = "A UUID that names this write, to repeat one whose answer was lost. Default: a new one."
+    """Add the option that sets the request_id."""
+    text = "A UUID that identifies this write, so that it can be retried safely. Default: a new UUID."
     return click.option("--request-id", default="", metavar="UUID", help=text)(command)
 
 
 def validate_only_option(command: _F) -> _F:
-    """Add the option that only tries a write."""
-    return click.option("--validate-only", is_flag=True, help="Only try it out, and change nothing.")(command)
+    """Add the option for a dry run."""
+    return click.option("--validate-only", is_flag=True, help="Dry run: validate the request and change nothing.")(
+        command
+    )
 
 
 def force_option(resource: Resource) -> Callable[[_F], _F]:
-    """Make the option that deletes what refers to a resource, where anything can."""
+    """Return the option that also deletes referring resources, if the resource can be referred to."""
     if "force" not in resource.methods["Delete"].request.DESCRIPTOR.fields_by_name:
         return lambda command: command
-    return click.option("--force", is_flag=True, help="Delete what refers to it too.")
+    return click.option("--force", is_flag=True, help="Also delete the resources that refer to it.")
 
 
 def _either(names: list[str]) -> str:

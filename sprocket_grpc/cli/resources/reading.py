@@ -1,4 +1,4 @@
-"""Files of resources, read line by line and never all in memory."""
+"""Reads files of resources line by line, so that a file of any size fits into memory."""
 
 import csv
 import json
@@ -15,16 +15,16 @@ SUFFIXES = (".csv", ".json", ".jsonl")
 
 _PIECE = 1 << 16
 _LONGEST = 1 << 26
-"""How many characters one JSON value may have: no more than a file that holds all in one object may well have."""
+"""The largest JSON value in characters. A file that wraps all its resources in one object is one value."""
 
 
 class Line(NamedTuple):
-    """What a file says of one resource.
+    """One resource of a file.
 
     Attributes:
         number: The line where it begins, from 1 on.
-        values: Its fields, as in JSON.
-        problem: Why it cannot be read, or nothing.
+        values: Its fields, as JSON values.
+        problem: Why it cannot be read; empty if it can.
     """
 
     number: int
@@ -33,18 +33,18 @@ class Line(NamedTuple):
 
 
 def read(path: Path, resource: Resource, wrappers: set[str]) -> Iterator[Line]:
-    """Read a file by its suffix.
+    """Yield the resources of a file, in the format of its suffix.
 
     Args:
         path: The file.
-        resource: What it holds.
-        wrappers: Fields of an object that may hold all of them, as in the response of a list.
+        resource: The kind of resource that it holds.
+        wrappers: Fields that may hold all resources, as in the response of a List.
 
     Raises:
-        ClientError: It cannot be read at all.
+        ClientError: The file cannot be read, or its first line is not valid.
     """
     try:
-        # What is not UTF-8 is found where it stands: a text with these surrogates is refused as a value.
+        # Invalid UTF-8 becomes surrogates, which are rejected later as the value of a field, with its line number.
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             match path.suffix.lower():
                 case ".csv":
@@ -65,13 +65,13 @@ def _read_csv(file: IO[str], path: Path, resource: Resource) -> Iterator[Line]:
     except (ValueError, csv.Error) as error:
         raise ClientError(f"{path}:1: {error}") from error
     if not names or len({*names}) < len(names):
-        raise ClientError(f"{path}:1: expected the names of fields, each once")
+        raise ClientError(f"{path}:1: expected the names of fields, without duplicates")
     while True:
         number = rows.line_num + 1
         try:
             row = next(rows, None)
         except csv.Error as error:
-            yield Line(number, {}, f"this is no CSV: {error}")
+            yield Line(number, {}, f"not valid CSV: {error}")
             continue
         if row is None:
             return
@@ -95,17 +95,17 @@ def _read_json_lines(file: IO[str]) -> Iterator[Line]:
             try:
                 yield _line(number, json.loads(text))
             except (ValueError, RecursionError) as error:
-                yield Line(number, {}, f"this is no JSON: {error}")
+                yield Line(number, {}, f"not valid JSON: {error}")
 
 
 def _read_json(file: IO[str], wrappers: set[str]) -> Iterator[Line]:
-    """Read an array, or values one after the other. What is broken ends it: nobody knows where the next begins."""
+    """Yield the elements of an array, or consecutive values. The rest of a file after a syntax error is not read."""
     scanner = _Scanner(file)
     try:
         for number, value in scanner.elements() if scanner.next_character() == "[" else scanner.values():
             yield from _unwrapped(number, value, wrappers)
     except (ValueError, RecursionError) as error:
-        yield Line(scanner.line, {}, f"this is no JSON, and the rest cannot be read: {error}")
+        yield Line(scanner.line, {}, f"not valid JSON, and the rest cannot be read: {error}")
 
 
 def _unwrapped(number: int, value: object, wrappers: set[str]) -> Iterator[Line]:
@@ -122,7 +122,7 @@ def _line(number: int, value: object) -> Line:
 
 
 class _Scanner:
-    """Decodes JSON values one after the other. The standard library's decoder knows whole texts only."""
+    """Decodes consecutive JSON values from a file. The decoder of the standard library needs the whole text."""
 
     def __init__(self, file: IO[str]) -> None:
         self.line = 1
@@ -132,7 +132,7 @@ class _Scanner:
         self._decode = json.JSONDecoder().raw_decode
 
     def next_character(self) -> str:
-        """Skip white space, and return what comes then, or nothing at the end."""
+        """Skip white space, and return the next character, or an empty string at the end."""
         while True:
             while self._at < len(self._text):
                 if not self._text[self._at].isspace():
@@ -142,19 +142,19 @@ class _Scanner:
                 return ""
 
     def values(self) -> Iterator[tuple[int, object]]:
-        """Yield values, each with its line, up to the end.
+        """Yield the remaining values with their line numbers.
 
         Raises:
-            ValueError: What comes is no JSON.
+            ValueError: The text is not valid JSON.
         """
         while self.next_character():
             yield self.line, self._value()
 
     def elements(self) -> Iterator[tuple[int, object]]:
-        """Yield the elements of the array that begins here, each with its line.
+        """Yield the elements of the array that begins here, with their line numbers.
 
         Raises:
-            ValueError: It is no JSON.
+            ValueError: The text is not valid JSON.
         """
         self._move(self._at + 1)
         if self.next_character() != "]":
@@ -168,14 +168,14 @@ class _Scanner:
 
     def _expect(self, expected: str) -> None:
         if (found := self.next_character()) != expected:
-            raise ValueError(f"expected {expected or 'the end'}, not {found or 'the end'}")
+            raise ValueError(f"expected {expected or 'the end of the file'}, not {found or 'the end of the file'}")
         self._move(self._at + 1)
 
     def _value(self) -> object:
-        """Decode what begins here.
+        """Return the value that begins here.
 
         Raises:
-            ValueError: It is no JSON, or too long.
+            ValueError: The text is not valid JSON, or the value is too long.
         """
         while True:
             try:
@@ -184,7 +184,7 @@ class _Scanner:
                 if not self._read_more():
                     raise
                 continue
-            if end < len(self._text) or not self._read_more():  # or else a number may go on
+            if end < len(self._text) or not self._read_more():  # else a number may continue
                 self._move(end)
                 return value
 
@@ -193,10 +193,10 @@ class _Scanner:
         self._at = end
 
     def _read_more(self) -> bool:
-        """Read as much again as is there, so that a long value is not decoded too often."""
+        """Read at least as much as is buffered, so that a long value is decoded only a few times."""
         rest = self._text[self._at :]
         if len(rest) > _LONGEST:
-            raise ValueError("a value does not end")
+            raise ValueError(f"a value is longer than {_LONGEST} characters")
         more = self._file.read(max(_PIECE, len(rest)))
         self._text, self._at = rest + more, 0
         return bool(more)

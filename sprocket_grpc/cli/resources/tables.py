@@ -1,4 +1,4 @@
-"""Resources as people and programs read them: tables, CSV and JSON, written as they arrive."""
+"""Formats resources as tables, CSV and JSON, page by page as they arrive."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from sprocket_grpc.cli.client.text import printable
+from sprocket_grpc.cli.client.output import printable
 from sprocket_grpc.cli.resources.values import as_json, as_text
 
 Columns: TypeAlias = Sequence[FieldDescriptor]
@@ -24,7 +24,7 @@ _NARROWEST = 12
 
 
 def table(pages: Pages, columns: Columns) -> Iterator[str]:
-    """Write lines with a head, aligned to the width of the terminal if there is one."""
+    """Yield a header and a line per resource, in aligned columns that fit the terminal, if there is one."""
     widths: list[int] = []
     for page in pages:
         rows = [[printable(each) for each in row] for row in _rows(page, columns)]
@@ -36,7 +36,7 @@ def table(pages: Pages, columns: Columns) -> Iterator[str]:
 
 
 def record(message: Message, columns: Columns) -> Iterator[str]:
-    """Write one resource with a line for each field."""
+    """Yield a line for every field of one resource."""
     [row] = _rows([message], columns)
     width = max(len(each.name) for each in columns)
     for column, cell in zip(columns, row, strict=True):
@@ -44,7 +44,7 @@ def record(message: Message, columns: Columns) -> Iterator[str]:
 
 
 def csv_lines(pages: Pages, columns: Columns) -> Iterator[str]:
-    """Write CSV (RFC 4180), with the names of the fields first, but with plain line feeds."""
+    """Yield CSV (RFC 4180, but with plain line feeds), with the names of the fields in the first line."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow([each.name for each in columns])
@@ -57,7 +57,7 @@ def csv_lines(pages: Pages, columns: Columns) -> Iterator[str]:
 
 
 def json_array(pages: Pages, columns: Columns) -> Iterator[str]:
-    """Write a JSON array with an object on each line, so that it can be read by lines and compared by them."""
+    """Yield a JSON array with one object per line, so that line-based tools can read and compare it."""
     before = "[\n"
     for line in _objects(pages, columns):
         yield before + line
@@ -66,12 +66,12 @@ def json_array(pages: Pages, columns: Columns) -> Iterator[str]:
 
 
 def json_lines(pages: Pages, columns: Columns) -> Iterator[str]:
-    """Write a JSON object on each line."""
+    """Yield a JSON object per line."""
     return (f"{line}\n" for line in _objects(pages, columns))
 
 
 def json_object(message: Message, columns: Columns) -> str:
-    """Write one resource as JSON."""
+    """Return one resource as JSON."""
     return json.dumps(_selected(message, columns), ensure_ascii=False, indent=2) + "\n"
 
 
@@ -96,7 +96,7 @@ def _widths(rows: Sequence[Sequence[str]], columns: Columns) -> list[int]:
         return widths
     over = sum(widths) + len(_GAP) * (len(widths) - 1) - shutil.get_terminal_size().columns
     while over > 0:
-        # The widest column gives way, but ids stay whole: they are what people copy.
+        # The widest column is shortened, but never an id, because people copy ids.
         texts = [index for index, each in enumerate(columns) if not each.name.endswith("id")]
         widest = max(texts, key=widths.__getitem__, default=None)
         if widest is None or widths[widest] <= _NARROWEST:
@@ -107,10 +107,10 @@ def _widths(rows: Sequence[Sequence[str]], columns: Columns) -> list[int]:
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    return _GAP.join(map(_fitted, cells, widths)).rstrip() + "\n"
+    return _GAP.join(map(_fit, cells, widths)).rstrip() + "\n"
 
 
-def _fitted(cell: str, width: int) -> str:
+def _fit(cell: str, width: int) -> str:
     if _width(cell) > width and width >= _NARROWEST and sys.stdout.isatty():
         while _width(cell) >= width:
             cell = cell[:-1]
@@ -119,7 +119,7 @@ def _fitted(cell: str, width: int) -> str:
 
 
 def _width(text: str) -> int:
-    """Return how many columns of a terminal a text takes, as far as Unicode's own tables tell."""
+    """Return the width of a text in columns of a terminal, according to the tables of Unicode."""
     return sum(
         0 if unicodedata.combining(each) else 2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text
     )

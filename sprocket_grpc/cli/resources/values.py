@@ -1,4 +1,4 @@
-"""Values of fields: read from texts and JSON, and shown."""
+"""Converts values of fields between text, JSON and messages."""
 
 import difflib
 import json
@@ -25,11 +25,11 @@ _TIMESTAMP = "google.protobuf.Timestamp"
 
 
 class Problem(NamedTuple):
-    """What is wrong with a field.
+    """A violation found before a request is sent.
 
     Attributes:
-        field: Its name, or nothing if all of a line is wrong.
-        text: What is wrong with it.
+        field: The name of the field, or empty if the whole line is wrong.
+        text: What is wrong.
     """
 
     field: str
@@ -40,7 +40,7 @@ class Problem(NamedTuple):
 
 
 def expected(field: FieldDescriptor) -> str:
-    """Say what a field takes."""
+    """Return a description of the values that a field accepts."""
     if field.is_repeated or field.message_type:
         is_time = field.message_type and field.message_type.full_name == _TIMESTAMP and not field.is_repeated
         return "a time as in RFC 3339" if is_time else "JSON"
@@ -50,22 +50,22 @@ def expected(field: FieldDescriptor) -> str:
 
 
 def from_text(resource: Resource, field: FieldDescriptor, text: str) -> object:
-    """Turn the text of an option into what stands for it in JSON.
+    """Return the JSON value for the text of an option.
 
     Raises:
-        ValueError: It is no value of the field; the text says what was expected.
+        ValueError: The field does not accept the text; the error says what is expected.
     """
     value = unchecked(field, text)
-    if wrong := fill(resource.message(), {field.name: value}):
-        raise ValueError(wrong[0].text)
+    if problems := fill(resource.message(), {field.name: value}):
+        raise ValueError(problems[0].text)
     return value
 
 
 def unchecked(field: FieldDescriptor, text: str) -> object:
-    """Turn a text into what stands for it in JSON, where numbers may be texts too, and leave the rest to `fill`.
+    """Return the JSON value for a text. The JSON mapping accepts numbers as text, and `fill` checks them.
 
     Raises:
-        ValueError: It should be JSON, and is none.
+        ValueError: The field expects JSON, and the text is not valid JSON.
     """
     if expected(field) not in ("true or false", "JSON"):
         return text
@@ -76,7 +76,7 @@ def unchecked(field: FieldDescriptor, text: str) -> object:
 
 
 def fill(message: Message, values: dict[str, Any]) -> list[Problem]:
-    """Set fields from values as in the JSON mapping of protobuf, and return what is wrong with them."""
+    """Set fields from values in the JSON mapping of protobuf, and return the violations."""
     try:
         ParseDict(values, message)
     except (ParseError, ValueError, TypeError):
@@ -86,9 +86,9 @@ def fill(message: Message, values: dict[str, Any]) -> list[Problem]:
 
 
 def _fill_one_by_one(message: Message, values: dict[str, Any]) -> list[Problem]:
-    """Do the same in ten times the time, and find all that is wrong."""
+    """Set fields one by one, which takes ten times as long, and finds every violation."""
     problems = []
-    descriptor: Any = message.DESCRIPTOR  # its type is one of two that mean the same
+    descriptor: Any = message.DESCRIPTOR  # typed as a union of two equivalent classes
     fields = {name: each for each in descriptor.fields for name in (each.name, each.json_name)}
     for name, value in values.items():
         field = fields.get(name)
@@ -100,12 +100,12 @@ def _fill_one_by_one(message: Message, values: dict[str, Any]) -> list[Problem]:
 
 
 def as_json(message: Message) -> dict[str, Any]:
-    """Return a message in the JSON mapping of protobuf, with the names of the contract and all fields."""
+    """Return all fields of a message in the JSON mapping of protobuf, with the field names of the contract."""
     return MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
 
 
 def as_text(value: object) -> str:
-    """Return a value, as it is in JSON, as a text that `from_text` reads."""
+    """Return a JSON value as a text that `from_text` accepts."""
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -115,26 +115,26 @@ def columns_of(resource: Resource, names: Iterable[str]) -> list[FieldDescriptor
     """Return the fields that have these names.
 
     Raises:
-        ValueError: There is none; the text says what there is.
+        ValueError: A name is unknown; the error lists the known ones.
     """
     fields = resource.descriptor.fields_by_name
     for name in names:
         if name not in fields:
-            raise ValueError(f"{name}: {_no_such_field(name, resource.descriptor)}; there are {', '.join(fields)}")
+            raise ValueError(f"{name}: {_no_such_field(name, resource.descriptor)}; the fields are {', '.join(fields)}")
     return [fields[name] for name in names]
 
 
 def _parses(message: Message, field: FieldDescriptor, value: object) -> bool:
     try:
         ParseDict({field.name: value}, message)
-    except (ParseError, ValueError, TypeError, UnicodeError):  # a lone surrogate is one of these
+    except (ParseError, ValueError, TypeError, UnicodeError):  # UnicodeError for a lone surrogate
         return False
     return True
 
 
 def _no_such_field(name: str, descriptor: Descriptor) -> str:
-    near = difflib.get_close_matches(name, descriptor.fields_by_name, n=1)
-    return "there is no such field" + (f"; did you mean {near[0]}?" if near else "")
+    similar = difflib.get_close_matches(name, descriptor.fields_by_name, n=1)
+    return "there is no such field" + (f"; did you mean {similar[0]}?" if similar else "")
 
 
 def _shortened(value: object) -> str:

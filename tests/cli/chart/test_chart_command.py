@@ -1,4 +1,4 @@
-"""`sprocket-grpc chart`: what a person sees, what programs get, and what is said when something is wrong."""
+"""`sprocket-grpc chart`: drawings for people, files for programs, and errors."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ from tests.support.command_line import COMMAND, ServeProcess, environment, run, 
 
 @pytest.fixture(scope="module")
 def served(postgres: str, template: str) -> Iterator[ServeProcess]:
-    """A server with the sample data, which is only added to."""
+    """A server with the sample data. Tests only add to it."""
     with new_database(postgres, template) as url:
         with create_plain_engine(url).begin() as connection:
             seed(connection)
@@ -52,7 +52,7 @@ def test_a_pipe_gets_both_curves_in_80_columns_without_colours(served: ServeProc
     assert ESCAPE not in finished.output
 
 
-def test_what_only_takes_ascii_gets_ascii(served: ServeProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_output_that_supports_only_ascii_gets_ascii(served: ServeProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     finished = chart(served, LIVELY)
     assert finished.status == 0
@@ -60,13 +60,13 @@ def test_what_only_takes_ascii_gets_ascii(served: ServeProcess, monkeypatch: pyt
     assert "#### actual   .... goal" in finished.output
 
 
-def test_a_display_name_cannot_take_over_the_terminal() -> None:
+def test_control_characters_in_a_display_name_do_not_reach_the_terminal() -> None:
     with chart_server(([stretch("t", (1, 5, 6), end_of_history=True)], grpc.StatusCode.OK)) as server:
         finished = run("chart", IDENTIFIER, "--server", server.address)
     assert finished.output.startswith("Works \N{REPLACEMENT CHARACTER}[31m$1\nactual 6 of goal 5: 1 ahead")
 
 
-def test_what_was_in_force_at_the_beginning_is_drawn_from_there(served: ServeProcess) -> None:
+def test_the_entry_in_force_at_the_start_is_drawn_from_the_start(served: ServeProcess) -> None:
     finished = chart(served, LIVELY, "--since", "1h")
     assert "30 of goal 32: 2 behind, last changed 2021-01-21 05:12:38 UTC" in finished.output
     [goal, actual] = [line for line in finished.output.splitlines() if "·······" in line or "▄▄▄▄▄▄▄" in line]
@@ -76,9 +76,7 @@ def test_what_was_in_force_at_the_beginning_is_drawn_from_there(served: ServePro
 # Pictures.
 
 
-def test_svg_is_well_formed_and_says_what_it_shows_and_is_the_same_every_time(
-    served: ServeProcess, tmp_path: Path
-) -> None:
+def test_svg_is_well_formed_and_labelled_and_reproducible(served: ServeProcess, tmp_path: Path) -> None:
     paths = [tmp_path / "one.svg", tmp_path / "two.SVG"]
     for path in paths:
         assert chart(served, LIVELY, "--output", str(path)).output == f"wrote {path}\n"
@@ -87,7 +85,7 @@ def test_svg_is_well_formed_and_says_what_it_shows_and_is_the_same_every_time(
     assert {LIVELY, "goal", "actual", "sprockets", "time (UTC), 2021-01-21", "05:00"} <= texts
 
 
-def test_png_is_one_whatever_the_name_of_the_factory(tmp_path: Path) -> None:
+def test_a_png_is_written_for_any_name_of_the_factory(tmp_path: Path) -> None:
     path = tmp_path / "chart.png"
     with chart_server(([stretch("t", (1, 5, 6), (2, 7, 6), end_of_history=True)], grpc.StatusCode.OK)) as server:
         finished = run("chart", IDENTIFIER, "--output", str(path), "--server", server.address)
@@ -113,7 +111,7 @@ def test_csv_and_json_hold_exactly_the_stored_entries(
     assert json.loads(as_json.read_text()) == names | dict(zip(headers, map(list, columns), strict=True))
 
 
-def test_stretches_are_put_together(tmp_path: Path) -> None:
+def test_chunks_are_joined(tmp_path: Path) -> None:
     stretches = [stretch("a", (1, 2, 3), (4, 5, 6)), stretch("b"), stretch("c", (7, 8, 9), end_of_history=True)]
     path = tmp_path / "chart.json"
     with chart_server((stretches, grpc.StatusCode.OK)) as server:
@@ -122,7 +120,7 @@ def test_stretches_are_put_together(tmp_path: Path) -> None:
     assert server.requests[0].max_points == 0
 
 
-def test_since_begins_with_the_entry_that_was_in_force(
+def test_since_starts_with_the_entry_that_was_in_force(
     served: ServeProcess, factories: FactoryServiceStub, tmp_path: Path
 ) -> None:
     path = tmp_path / "chart.csv"
@@ -132,7 +130,7 @@ def test_since_begins_with_the_entry_that_was_in_force(
     assert read_csv(path) == rows
 
 
-# Which factory.
+# Finding the factory.
 
 
 def test_a_factory_is_found_by_its_id_and_by_any_name(served: ServeProcess, factories: FactoryServiceStub) -> None:
@@ -150,20 +148,20 @@ def test_an_ambiguous_name_is_refused_with_all_ids(served: ServeProcess, factori
     assert all(f"{each.id} (Twin)" in finished.errors for each in twins)
 
 
-def test_an_unknown_name_or_id_is_refused_with_what_is_near_and_how_to_list(served: ServeProcess) -> None:
+def test_an_unknown_name_or_id_is_refused_with_similar_names_and_how_to_list(served: ServeProcess) -> None:
     finished = chart(served, "factory_2")
     finished.assert_refused()
-    assert "did you mean 'Factory 2' or " in finished.errors
+    assert "did you mean 'Factory 2'" in finished.errors
     for unknown in (finished, chart(served, IDENTIFIER)):
         unknown.assert_refused()
         assert "`sprocket-grpc list factories`" in unknown.errors
         assert len(unknown.errors.splitlines()) == 1
 
 
-# What else is refused.
+# Other errors.
 
 
-def test_a_server_that_does_not_answer_is_one_clear_line() -> None:
+def test_an_unavailable_server_is_reported_in_one_line() -> None:
     finished = run("chart", LIVELY, listen="127.0.0.1:1")
     finished.assert_refused()
     assert finished.errors == ("Error: 127.0.0.1:1 does not answer; is it running? `--server` names another address\n")
@@ -177,17 +175,17 @@ def test_a_server_that_does_not_answer_is_one_clear_line() -> None:
         (["--since", "7q"], "90s, 30m, 12h, 7d or 4w"),
         (["--since", "2999-01-01T00:00:00Z"], "not in the past"),
         (["--since", "9999w"], None),
-        (["--since", "999999999w"], "too far in it"),
+        (["--since", "999999999w"], "before the year 1"),
         (["--since", "2026-02-30T00:00:00Z"], "2026-01-31T12:00:00Z"),
     ],
 )
-def test_what_cannot_be_meant_is_a_usage_error(arguments: list[str], expected: str | None) -> None:
+def test_invalid_options_are_usage_errors(arguments: list[str], expected: str | None) -> None:
     finished = run("chart", LIVELY, *arguments, "--server", "127.0.0.1:1")
     assert finished.status == (2 if expected else 1)
     assert (expected or "does not answer") in finished.errors
 
 
-def test_a_file_that_cannot_be_written_is_told_and_nothing_is_left(served: ServeProcess, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_reported_and_nothing_is_left(served: ServeProcess, tmp_path: Path) -> None:
     for path in (tmp_path / "nowhere" / "chart.svg", Path("/dev/null/chart.csv")):
         finished = chart(served, LIVELY, "--output", str(path))
         finished.assert_refused()
@@ -195,13 +193,13 @@ def test_a_file_that_cannot_be_written_is_told_and_nothing_is_left(served: Serve
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
-def test_a_full_disk_is_told_behind_a_redirection_too(served: ServeProcess) -> None:
+def test_a_full_disk_behind_a_redirection_is_reported(served: ServeProcess) -> None:
     with Path("/dev/full").open("w") as full:
         command = [*COMMAND, "chart", LIVELY, "--server", served.address]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False, env=environment({}), text=True)
     assert (done.returncode, done.stderr) == (
         1,
-        "Error: cannot write to the standard output: No space left on device\n",
+        "Error: cannot write to standard output: No space left on device\n",
     )
 
 
@@ -215,11 +213,11 @@ def test_a_history_that_breaks_leaves_the_file_as_it_was(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("library", "arguments"), [("plotext", []), ("matplotlib", ["--output", "chart.png"])])
-def test_a_missing_library_is_told_with_how_to_install_it(
+def test_a_missing_library_is_reported_with_how_to_install_it(
     library: str, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / f"{library}.py").write_text("raise ImportError")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     finished = run("chart", LIVELY, *arguments, "--server", "127.0.0.1:1")
     finished.assert_refused()
-    assert finished.errors == f"Error: {library} is not installed; `pip install 'sprocket-grpc[chart]'` brings it\n"
+    assert finished.errors == f"Error: {library} is not installed; run `pip install 'sprocket-grpc[chart]'`\n"

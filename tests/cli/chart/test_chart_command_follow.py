@@ -1,4 +1,4 @@
-"""`sprocket-grpc chart --follow`: what is new, line by line or redrawn, through breaks."""
+"""`sprocket-grpc chart --follow`: new entries, printed or redrawn, even if the connection breaks."""
 
 import os
 import pty
@@ -20,7 +20,7 @@ from tests.support.command_line import COMMAND, Finished, interruptible_environm
 
 @contextmanager
 def following(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Run `chart --follow` with pipes, and let nothing be left of it."""
+    """Run `chart --follow` with pipes until the block ends."""
     command = [*COMMAND, "chart", "--follow", *arguments]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, env=interruptible_environment(), text=True, **pipes) as process:  # type: ignore[call-overload]
@@ -41,7 +41,7 @@ def next_line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline()
 
 
-def test_a_pipe_gets_a_line_for_each_new_entry_also_after_a_restart_of_the_server(database_url: str) -> None:
+def test_a_pipe_gets_a_line_for_every_new_entry_even_after_a_restart_of_the_server(database_url: str) -> None:
     with create_plain_engine(database_url).begin() as connection:
         seed(connection)
     with serving(database_url=database_url) as first, grpc.insecure_channel(first.address) as channel:
@@ -58,10 +58,10 @@ def test_a_pipe_gets_a_line_for_each_new_entry_also_after_a_restart_of_the_serve
                 assert next_line(process).endswith("Z  actual 30 of goal 30: on goal\n")
                 status, output, errors = interrupted(process)
     assert (status, output) == (0, "")
-    assert errors == f"{first.address} has gone away; trying again every few seconds\n"
+    assert errors == f"{first.address} is unavailable; retrying every few seconds\n"
 
 
-def test_a_broken_stream_is_continued_where_it_was_and_nothing_comes_twice() -> None:
+def test_a_broken_stream_is_resumed_without_duplicates() -> None:
     streams = [
         (
             [stretch("one", (1, 5, 6), (2, 5, 7)), stretch("two", (3, 5, 4), end_of_history=True)],
@@ -79,7 +79,7 @@ def test_a_broken_stream_is_continued_where_it_was_and_nothing_comes_twice() -> 
     assert all(each.follow for each in server.requests)
 
 
-def test_with_since_the_lines_begin_with_the_history() -> None:
+def test_with_since_the_history_is_printed_first() -> None:
     history = [stretch("a", (1, 5, 6)), stretch("b", (2, 5, 7), end_of_history=True)]
     arguments = (IDENTIFIER, "--since", "1970-01-01T00:00:01Z")
     with chart_server((history, None)) as server, following(*arguments, "--server", server.address) as process:
@@ -91,9 +91,9 @@ def test_with_since_the_lines_begin_with_the_history() -> None:
 
 @pytest.mark.parametrize(
     ("end", "expected"),
-    [(grpc.StatusCode.OK, "too old a version to follow charts"), (grpc.StatusCode.NOT_FOUND, "NOT_FOUND")],
+    [(grpc.StatusCode.OK, "its version is too old to follow charts"), (grpc.StatusCode.NOT_FOUND, "NOT_FOUND")],
 )
-def test_a_stream_that_ends_for_good_is_told(end: grpc.StatusCode, expected: str) -> None:
+def test_a_stream_that_cannot_be_resumed_is_reported(end: grpc.StatusCode, expected: str) -> None:
     with chart_server(([], end)) as server:
         finished = run("chart", "--follow", IDENTIFIER, "--server", server.address)
     finished.assert_refused()
@@ -110,8 +110,8 @@ def test_a_terminal_is_redrawn_and_keeps_the_last_drawing_after_ctrl_c(monkeypat
     during, _, after = shown.partition("\x1b[?1049l")
     assert during.startswith("\x1b[?1049h")
     assert "actual 6 of goal 5: 1 ahead" in during
-    assert "has gone away; trying again" in during
-    assert "following; Ctrl-C ends" in during
+    assert "is unavailable; retrying" in during
+    assert "following; press Ctrl-C to stop" in during
     assert "actual 9 of goal 5: 4 ahead" in after
     assert ESCAPE not in after
     assert max(map(len, after.splitlines())) == 72
@@ -123,11 +123,11 @@ def open_terminal() -> tuple[int, int]:
     try:
         return pty.openpty()
     except OSError as error:
-        pytest.skip(f"this machine has no pseudo-terminals, as minimal containers may not: {error}")
+        pytest.skip(f"this machine has no pseudo-terminals, like some minimal containers: {error}")
 
 
 def watch(address: str, until: str) -> str:
-    """Follow in a terminal until a text is shown, then press Ctrl-C, and return all that the terminal got."""
+    """Follow in a terminal until a text is shown, press Ctrl-C, and return everything that was shown."""
     ours, theirs = open_terminal()
     command = [*COMMAND, "chart", "--follow", IDENTIFIER, "--server", address]
     with subprocess.Popen(command, env=interruptible_environment(), stdout=theirs) as process:
@@ -147,6 +147,6 @@ def rest(terminal: int) -> bytes:
     try:
         while some := os.read(terminal, 4096):
             read += some
-    except OSError:  # how Linux says that the other side is closed
+    except OSError:  # on Linux: the other end is closed
         pass
     return read

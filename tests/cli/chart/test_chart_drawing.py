@@ -1,27 +1,27 @@
-"""The parts of a drawing: what is kept when it is thinned, and what its axes say."""
+"""The parts of a drawing: downsampling, the time axis, and ticks."""
 
 import pytest
 
 from sprocket_grpc.cli.chart.chart import Chart, Entry, drawing
-from sprocket_grpc.cli.chart.since import SinceType
 from sprocket_grpc.cli.chart.terminal import Canvas, draw
 from sprocket_grpc.cli.chart.ticks import number_ticks, time_ticks
-from sprocket_grpc.cli.chart.times import DAY, HOUR, SECOND, parse_rfc_3339
+from sprocket_grpc.cli.since import SinceType
+from sprocket_grpc.cli.times import DAY, HOUR, SECOND, parse_rfc_3339
 from tests.support.charting import ESCAPE
 
 
-def test_thinning_keeps_the_ends_and_every_spike() -> None:
+def test_downsampling_keeps_the_ends_and_every_spike() -> None:
     spiky = Chart(list(range(10_000)), [50] * 10_000, [50] * 10_000)
     spiky.goal[1_234], spiky.actual[4_321], spiky.actual[7_777] = 99, 1, 80
-    thin = spiky.thinned(20)
-    assert len(thin) <= 120
-    assert (thin.time_micros[0], thin.time_micros[-1]) == (0, 9_999)
-    entries = set(zip(*thin.columns, strict=True))
+    downsampled = spiky.downsampled(20)
+    assert len(downsampled) <= 120
+    assert (downsampled.time_micros[0], downsampled.time_micros[-1]) == (0, 9_999)
+    entries = set(zip(*downsampled.columns, strict=True))
     assert {(1_234, 99, 50), (4_321, 50, 1), (7_777, 50, 80)} <= entries
-    assert spiky.thinned(2_000) is spiky
+    assert spiky.downsampled(2_000) is spiky
 
 
-def test_a_drawing_begins_where_it_should_and_ends_now() -> None:
+def test_a_drawing_starts_at_the_start_time_and_ends_now() -> None:
     entries = Chart([10, 20, 20, 30], [1, 2, 3, 4], [5, 6, 7, 8])
     later = drawing("", entries, 25, 100)
     assert (later.chart.time_micros, later.chart.goal, later.chart.actual) == ([25, 30], [3, 4], [7, 8])
@@ -38,7 +38,7 @@ def test_a_drawing_begins_where_it_should_and_ends_now() -> None:
     ("low", "high", "count", "expected"),
     [(28, 33, 7, [28, 29, 30, 31, 32, 33]), (0, 1000, 5, [0, 500, 1000]), (7, 7, 5, [7]), (-3, 12, 4, [0, 5, 10])],
 )
-def test_numbers_are_marked_where_they_are_round(low: int, high: int, count: int, expected: list[int]) -> None:
+def test_number_ticks_are_round(low: int, high: int, count: int, expected: list[int]) -> None:
     assert number_ticks(low, high, count) == expected
 
 
@@ -54,7 +54,7 @@ def test_numbers_are_marked_where_they_are_round(low: int, high: int, count: int
         (3000 * DAY, ["2028", "2030", "2032", "2034"]),
     ],
 )
-def test_times_are_marked_where_they_are_round(length: int, labels: list[str]) -> None:
+def test_time_ticks_are_round(length: int, labels: list[str]) -> None:
     start = parse_rfc_3339("2026-01-30T10:00:00Z")
     assert [label for _, label in time_ticks(start, start + length, 4)] == labels
 
@@ -65,11 +65,11 @@ def test_since_is_a_duration(text: str, micros: int) -> None:
     assert since.start(10 * micros) == 9 * micros
 
 
-def test_a_gap_is_said_in_words() -> None:
+def test_the_gap_between_actual_and_goal_is_described_in_words() -> None:
     assert [Entry(0, 30, actual).gap for actual in (32, 30, 25)] == ["2 ahead", "on goal", "5 behind"]
 
 
-def test_colours_are_only_used_where_they_are_wanted() -> None:
+def test_colours_are_used_only_if_the_canvas_has_them() -> None:
     entries = Chart([0, SECOND], [1, 2], [2, 1])
     lines = {
         colour: "\n".join(draw(drawing("x", entries, None, SECOND), Canvas(colour=colour))) for colour in (True, False)

@@ -1,1 +1,1 @@
-"""`sprocket-grpc import` and `export`: all of a file is written once, however often it is imported."""
+"""`sprocket-grpc import` and `export`: a repeated import writes nothing twice."""

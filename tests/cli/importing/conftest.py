@@ -1,4 +1,4 @@
-"""Servers that tests of import and export have in common."""
+"""Servers for the tests of import and export."""
 
 from collections.abc import Iterator
 
@@ -23,6 +23,6 @@ def world(seeded: tuple[ServeProcess, str]) -> World:
 
 @pytest.fixture
 def own_world(database_url: str) -> Iterator[World]:
-    """One whose server a test kills, or whose data it takes all of."""
+    """A world for one test alone, which kills its server or exports all its data."""
     with seeded_server(database_url) as served:
         yield world_of(served, database_url)

@@ -1,4 +1,4 @@
-"""All of a file is written once, however often it is imported, and whatever is killed meanwhile."""
+"""A repeated import writes nothing twice, even if the command or the server was killed."""
 
 import signal
 import subprocess
@@ -19,7 +19,7 @@ from tests.support.resources import MISSING_ID
 
 @contextmanager
 def importing(world: World, path: Path, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
-    """Begin to import sprockets, and go on when some are written and others are not."""
+    """Start to import sprockets, and yield the process when the first batch is written."""
     command = [*COMMAND, "import", "sprockets", str(path), *arguments]
     variables = environment({"client_server": world.served.address})
     with subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -33,7 +33,7 @@ def importing(world: World, path: Path, *arguments: str) -> Iterator["subprocess
             process.kill()
 
 
-def test_a_file_is_written_once_however_often_it_is_imported(world: World, tmp_path: Path) -> None:
+def test_a_repeated_import_writes_nothing_twice(world: World, tmp_path: Path) -> None:
     path = world.sprockets(tmp_path / "s.csv", 1200, {7: MISSING_ID})
     for created, found in ((1199, 0), (0, 1199), (0, 1199)):
         finished = world.run("sprockets", path, "--on-error", "continue")
@@ -41,9 +41,7 @@ def test_a_file_is_written_once_however_often_it_is_imported(world: World, tmp_p
     assert world.written() == 1199
 
 
-def test_what_was_refused_and_would_not_be_any_more_does_not_bring_the_others_in_twice(
-    world: World, tmp_path: Path
-) -> None:
+def test_a_batch_whose_refused_line_has_become_valid_is_not_written_twice(world: World, tmp_path: Path) -> None:
     missing = str(uuid.uuid4())
     path = world.sprockets(tmp_path / "s.csv", 600, {7: missing})
     world.run("sprockets", path, "--on-error", "continue")
@@ -52,11 +50,11 @@ def test_what_was_refused_and_would_not_be_any_more_does_not_bring_the_others_in
     finished = world.run("sprockets", path, "--on-error", "continue")
     assert finished.status == 1
     assert finished.output == f"{path}: 0 created, 100 already there, 0 refused, 500 unclear\n"
-    assert f"{path}:2: an earlier import wrote the lines up to 501, but not those it refused" in finished.errors
+    assert f"{path}:2: an earlier import wrote the lines from here to 501, except those it refused" in finished.errors
     assert world.written() == 599
 
 
-def test_another_file_that_begins_alike_is_written(world: World, tmp_path: Path) -> None:
+def test_another_file_with_the_same_beginning_is_imported(world: World, tmp_path: Path) -> None:
     for count in (600, 601):
         path = world.sprockets(tmp_path / "s.csv", count)
         assert world.run("sprockets", path).output == f"{path}: {count} created, 0 already there, 0 refused\n"
@@ -79,7 +77,7 @@ def test_an_import_that_was_killed_is_completed_without_duplicates(world: World,
     assert names == 6000 + 93
 
 
-def test_an_import_outlives_a_server_that_is_killed_and_started_again(own_world: World, tmp_path: Path) -> None:
+def test_an_import_survives_a_restart_of_the_server(own_world: World, tmp_path: Path) -> None:
     path = own_world.sprockets(tmp_path / "s.csv", 6000)
     with importing(own_world, path) as process:
         own_world.served.signal(signal.SIGKILL)
@@ -91,14 +89,14 @@ def test_an_import_outlives_a_server_that_is_killed_and_started_again(own_world:
     assert own_world.written() == 6000
 
 
-def test_an_import_that_is_only_tried_writes_nothing(world: World, tmp_path: Path) -> None:
+def test_a_dry_run_of_an_import_writes_nothing(world: World, tmp_path: Path) -> None:
     path = world.sprockets(tmp_path / "s.csv", 600)
     finished = world.run("sprockets", path, "--validate-only")
     assert finished.output == f"{path}: 600 could be created, 0 already there, 0 refused\n"
     assert world.written() == 0
 
 
-def test_an_import_without_a_server_is_one_clear_line(world: World, tmp_path: Path) -> None:
+def test_an_import_without_a_server_fails_with_one_line(world: World, tmp_path: Path) -> None:
     path = world.sprockets(tmp_path / "s.csv", 6)
     finished = call(world.served, "import", "sprockets", str(path), "--server", "127.0.0.1:1", "--timeout", "0.5")
     finished.assert_refused()

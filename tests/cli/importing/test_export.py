@@ -1,4 +1,4 @@
-"""What is exported can be imported, and is complete or not there."""
+"""An exported file can be imported, and is either complete or missing."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from tests.support.client_commands import answer, call
 from tests.support.command_line import ServeProcess, serving
 
 
-def test_all_that_is_exported_can_be_imported_into_an_empty_system_and_is_the_same(
+def test_all_exported_resources_can_be_imported_into_an_empty_system_unchanged(
     own_world: World, postgres: str, template: str, tmp_path: Path
 ) -> None:
     awkward = ["--display-name", 'a "b", c\n\N{GRINNING FACE}']
@@ -36,7 +36,7 @@ def exported(served: ServeProcess, directory: Path, names: list[str]) -> None:
         assert (finished.status, finished.output) == (0, f"wrote {directory / name}\n"), finished
 
 
-def test_an_export_has_every_page_and_what_was_asked_for(world: World, tmp_path: Path) -> None:
+def test_an_export_has_all_pages_and_only_the_selected_columns(world: World, tmp_path: Path) -> None:
     world.run("sprockets", world.sprockets(tmp_path / "s.csv", 2500))
     path = tmp_path / "out.csv"
     chosen = f"factory_id = {world.factory_id}"

@@ -1,4 +1,4 @@
-"""What files may look like that are imported, and what is told of those that are wrong."""
+"""The formats of files that can be imported, and the errors of invalid files."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.support.resources import MISSING_ID
 CHALLENGE_SPROCKET = {"teeth": 5, "pitch_diameter": 5, "outside_diameter": 6, "pitch": 1}
 
 
-# What files may look like.
+# Formats.
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ CHALLENGE_SPROCKET = {"teeth": 5, "pitch_diameter": 5, "outside_diameter": 6, "p
     ],
     ids=lambda value: value if "." in value and len(value) < 30 else "",
 )
-def test_every_shape_of_file_is_read_and_options_give_what_it_does_not_say(
+def test_every_format_is_read_and_options_set_the_missing_fields(
     world: World, tmp_path: Path, name: str, content: str
 ) -> None:
     path = tmp_path / name
@@ -40,7 +40,7 @@ def test_every_shape_of_file_is_read_and_options_give_what_it_does_not_say(
     assert [{name: each[name] for name in LOCATIONS[0]} for each in made] == LOCATIONS
 
 
-def test_an_array_longer_than_what_is_read_at_once_is_read_in_whole(world: World, tmp_path: Path) -> None:
+def test_an_array_longer_than_the_read_buffer_is_read_completely(world: World, tmp_path: Path) -> None:
     path = tmp_path / "types.json"
     measures = {"teeth": 5, "pitch_mm": 1, "pitch_diameter_mm": 5, "outside_diameter_mm": 6.25}
     path.write_text(json.dumps([{"display_name": f"T{n} {'é' * 40}", **measures} for n in range(700)], indent=1))
@@ -50,7 +50,7 @@ def test_an_array_longer_than_what_is_read_at_once_is_read_in_whole(world: World
     assert [each["display_name"] for each in made] == [f"T699 {'é' * 40}"]
 
 
-# What is wrong with lines.
+# Invalid lines.
 
 BAD = ["A,1 St,X,1,US", "B,,X,1,US", "C,1 St,X", 'D,"1\nSt",X,1,us', "E\udcff,1 St,X,1,US", "F,1 St,X,1,US"]
 
@@ -60,13 +60,13 @@ def bad_file(path: Path) -> Path:
     return path
 
 
-def test_the_first_bad_line_stops_the_import_and_tells_how_to_go_on(world: World, tmp_path: Path) -> None:
+def test_the_first_invalid_line_stops_the_import_and_says_how_to_continue(world: World, tmp_path: Path) -> None:
     path = bad_file(tmp_path / "bad.csv")
     finished = world.run("locations", path, "--address-2", world.location_id)
     finished.assert_refused()
     assert finished.output == f"{path}: 1 created, 0 already there, 1 refused\n"
     assert f"{path}:3: address: required, and more than white space\n" in finished.errors
-    assert "the first 1 are in. Correct the file, and go on with --skip 1" in finished.errors
+    assert "the first 1 resources are imported. Correct the file and continue with --skip 1" in finished.errors
     csv_file(path, BAD[0], "B,1 St,X,1,US", BAD[-1])
     finished = world.run("locations", path, "--skip", "1", "--address-2", world.location_id)
     assert finished.output.endswith("2 created, 0 already there, 0 refused\n")
@@ -74,7 +74,9 @@ def test_the_first_bad_line_stops_the_import_and_tells_how_to_go_on(world: World
     assert [each["display_name"] for each in made] == ["A", "B", "F"]
 
 
-def test_bad_lines_are_told_with_number_and_field_and_left_out_by_choice(world: World, tmp_path: Path) -> None:
+def test_with_on_error_continue_invalid_lines_are_reported_with_number_and_field_and_skipped(
+    world: World, tmp_path: Path
+) -> None:
     path, refused = bad_file(tmp_path / "bad.csv"), tmp_path / "refused.jsonl"
     arguments = ["--on-error", "continue", "--refused", str(refused), "--address-2", world.location_id]
     finished = world.run("locations", path, *arguments)
@@ -94,19 +96,19 @@ def test_bad_lines_are_told_with_number_and_field_and_left_out_by_choice(world: 
     ("name", "content", "expected"),
     [
         ("head.csv", "display_name,colour\nA,red\n", "head.csv:1: colour: there is no such field"),
-        ("twice.csv", "city,city\nA,B\n", "twice.csv:1: expected the names of fields, each once"),
+        ("twice.csv", "city,city\nA,B\n", "twice.csv:1: expected the names of fields, without duplicates"),
         ("empty.csv", "", "empty.csv:1: expected the names of fields"),
-        ("quote.csv", f'{HEAD}\nA,"1" St,X,1,US\n', "quote.csv:2: this is no CSV: "),
-        ("broken.json", '[{"city": "X"},\n{"city" "X"}]', "broken.json:2: this is no JSON, and the rest"),
-        ("cut.json", '[{"city": "X"},\n{"city": "X"}', "cut.json:2: this is no JSON, and the rest"),
-        ("more.json", "[]\n]", "more.json:2: this is no JSON, and the rest"),
-        ("broken.jsonl", '{"city": "X"}\n{"city"\n', "broken.jsonl:2: this is no JSON: "),
+        ("quote.csv", f'{HEAD}\nA,"1" St,X,1,US\n', "quote.csv:2: not valid CSV: "),
+        ("broken.json", '[{"city": "X"},\n{"city" "X"}]', "broken.json:2: not valid JSON, and the rest"),
+        ("cut.json", '[{"city": "X"},\n{"city": "X"}', "cut.json:2: not valid JSON, and the rest"),
+        ("more.json", "[]\n]", "more.json:2: not valid JSON, and the rest"),
+        ("broken.jsonl", '{"city": "X"}\n{"city"\n', "broken.jsonl:2: not valid JSON: "),
         ("number.json", "[1]", "number.json:1: expected a JSON object with fields"),
         ("unknown.json", '[{"colour": 1}]', "unknown.json:1: colour: there is no such field"),
         ("type.json", '[{"city": 1, "address": 2}]', "type.json:1: address: expected text, not 2"),
     ],
 )
-def test_what_is_no_file_of_resources_is_told_where(
+def test_an_invalid_file_is_reported_with_the_line(
     world: World, tmp_path: Path, name: str, content: str, expected: str
 ) -> None:
     path = tmp_path / name
@@ -117,7 +119,7 @@ def test_what_is_no_file_of_resources_is_told_where(
     assert f"{tmp_path}/{expected}" in finished.errors
 
 
-def test_a_batch_is_written_without_what_the_server_refuses(world: World, tmp_path: Path) -> None:
+def test_a_batch_is_written_without_the_lines_that_the_server_refuses(world: World, tmp_path: Path) -> None:
     path = world.sprockets(tmp_path / "s.csv", 1200, {7: MISSING_ID, 700: MISSING_ID, 701: "x"})
     finished = world.run("sprockets", path, "--on-error", "continue")
     assert finished.output == f"{path}: 1197 created, 0 already there, 3 refused\n"
@@ -131,7 +133,7 @@ def test_a_batch_is_written_without_what_the_server_refuses(world: World, tmp_pa
 # The files of the coding challenge.
 
 
-def test_the_sprockets_of_the_challenge_are_types(world: World, tmp_path: Path) -> None:
+def test_the_sprockets_of_the_challenge_are_sprocket_types(world: World, tmp_path: Path) -> None:
     path = tmp_path / "sprockets.json"
     path.write_text(json.dumps({"sprockets": [CHALLENGE_SPROCKET] * 3}))
     assert world.run("sprocket-types", path).output == f"{path}: 3 created, 0 already there, 0 refused\n"
@@ -139,11 +141,11 @@ def test_the_sprockets_of_the_challenge_are_types(world: World, tmp_path: Path) 
     assert [each["display_name"] for each in made] == [f"Sprocket type {n}" for n in (1, 2, 3)]
     measures = ("teeth", "pitch_mm", "pitch_diameter_mm", "outside_diameter_mm")
     assert [made[0][name] for name in measures] == [5, 1.0, 5.0, 6.0]
-    told = world.run("sprockets", path)
-    assert "say `sprocket-grpc import sprocket-types`" in told.errors
+    finished = world.run("sprockets", path)
+    assert "run `sprocket-grpc import sprocket-types`" in finished.errors
 
 
-def test_the_factories_of_the_challenge_get_their_last_goal_and_their_history_is_said_to_be_left_out(
+def test_the_factories_of_the_challenge_get_their_last_goal_and_a_note_about_their_history(
     world: World, tmp_path: Path
 ) -> None:
     path = tmp_path / "factories.json"
@@ -154,13 +156,13 @@ def test_the_factories_of_the_challenge_get_their_last_goal_and_their_history_is
     path.write_text(json.dumps({"factories": [{"factory": {"chart_data": each}} for each in [*charts, {}]]}))
     finished = world.run("factories", path, "--location-id", world.location_id, "--on-error", "continue")
     assert finished.output == f"{path}: 2 created, 0 already there, 1 refused\n"
-    assert finished.errors.count("the history of the factories is left out") == 1
+    assert finished.errors.count("only the last goal of each factory is imported, not its history") == 1
     made = answer(world.served, "list", "factories", "--filter", f"location_id = {world.location_id}")
     goals = {each["display_name"]: each["sprocket_production_goal"] for each in made[1:]}
     assert goals == {"Factory 1": "30", "Factory 2": "0"}
 
 
-def test_what_a_list_prints_is_read_too_without_its_etags_and_times(world: World, tmp_path: Path) -> None:
+def test_the_output_of_list_can_be_imported_and_its_etags_and_times_are_ignored(world: World, tmp_path: Path) -> None:
     path = tmp_path / "locations.json"
     listed = answer(world.served, "list", "locations", "--filter", f"id = {world.location_id}")
     path.write_text(json.dumps([each | {"city": "Bern", "etag": '"gone"'} for each in listed]))

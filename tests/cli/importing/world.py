@@ -1,4 +1,4 @@
-"""A server to import into, and files to import."""
+"""Servers to import into, and files to import."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -25,14 +25,14 @@ HEAD = "display_name,address,city,postal_code,country_code"
 
 
 class World(NamedTuple):
-    """A server, and a factory and a type on it that only one test makes sprockets of.
+    """A server with a location, a factory and a sprocket type that only one test uses.
 
     Attributes:
         served: The server.
-        url: Its database.
-        location_id: Where the factory stands.
+        url: The URL of its database.
+        location_id: The location of the factory.
         factory_id: The factory.
-        sprocket_type_id: The type.
+        sprocket_type_id: The sprocket type.
     """
 
     served: ServeProcess
@@ -46,15 +46,15 @@ class World(NamedTuple):
         return call(self.served, "import", plural, str(path), *arguments)
 
     def written(self) -> int:
-        """Count the sprockets that are stored."""
+        """Return the number of stored sprockets of the factory."""
         with create_plain_engine(self.url).connect() as connection:
             statement = text("SELECT count(*) FROM sprocket WHERE factory_id = :id")
             return int(connection.scalar(statement, {"id": self.factory_id}) or 0)
 
-    def sprockets(self, path: Path, count: int, wrong: dict[int, str] | None = None) -> Path:
-        """Write a file of sprockets, some of them of a type that is not there."""
-        types = (wrong or {}).get
-        lines = [f"S{n},{self.factory_id},{types(n, self.sprocket_type_id)}\n" for n in range(count)]
+    def sprockets(self, path: Path, count: int, types: dict[int, str] | None = None) -> Path:
+        """Write a file of sprockets, some of them with another sprocket_type_id."""
+        type_of = (types or {}).get
+        lines = [f"S{n},{self.factory_id},{type_of(n, self.sprocket_type_id)}\n" for n in range(count)]
         path.write_text("display_name,factory_id,sprocket_type_id\n" + "".join(lines))
         return path
 

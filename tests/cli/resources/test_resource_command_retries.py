@@ -1,4 +1,4 @@
-"""`sprocket-grpc create` and the like at a server that is away for a moment: what is tried again, and what is not."""
+"""Which failed calls client commands retry, shown for `sprocket-grpc create`."""
 
 import grpc
 import pytest
@@ -17,9 +17,9 @@ UNAVAILABLE = failure(grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE", 0)
         [failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED", 1)],
         [failure(grpc.StatusCode.ABORTED, "CONFLICTING_CHANGE", 0)],
     ],
-    ids=["unavailable", "rate limited", "in the way"],
+    ids=["unavailable", "rate limited", "conflicting change"],
 )
-def test_a_write_is_tried_again_with_the_same_request_id(failures: list[Status]) -> None:
+def test_a_write_is_retried_with_the_same_request_id(failures: list[Status]) -> None:
     with failing_server(*failures) as server:
         finished = run("create", "location", *LOCATION, client_server=server.address)
     assert finished.status == 0, finished
@@ -28,15 +28,15 @@ def test_a_write_is_tried_again_with_the_same_request_id(failures: list[Status])
     assert server.requests[0].request_id
 
 
-def test_what_would_fail_again_is_not_tried_again() -> None:
+def test_an_error_that_a_retry_does_not_solve_is_not_retried() -> None:
     with failing_server(failure(grpc.StatusCode.ABORTED, "ETAG_MISMATCH")) as server:
         run("create", "location", *LOCATION, client_server=server.address).assert_refused()
     assert len(server.requests) == 1
 
 
-def test_no_more_is_tried_than_there_is_time_for() -> None:
+def test_retries_end_at_the_timeout() -> None:
     with failing_server(*[UNAVAILABLE] * 100) as server:
         finished = run("create", "location", *LOCATION, "--timeout", "1", client_server=server.address)
     finished.assert_refused()
     assert 1 < len(server.requests) < 10
-    assert finished.errors == f"Error: {server.address} says UNAVAILABLE: scripted\n"
+    assert finished.errors == f"Error: {server.address} failed with UNAVAILABLE: scripted\n"

@@ -1,4 +1,4 @@
-"""`sprocket-grpc get|list|create|update|delete`: what people and programs get, and what they are told."""
+"""`sprocket-grpc get|list|create|update|delete`: output for people and programs, and errors."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ PLURALS = [each.plural.replace("_", "-") for each in CASES]
 
 @pytest.fixture(scope="module")
 def served(postgres: str, template: str) -> Iterator[ServeProcess]:
-    """A server with the sample data, which is only added to."""
+    """A server with the sample data. Tests only add to it."""
     with new_database(postgres, template) as url, seeded_server(url) as served:
         yield served
 
@@ -30,11 +30,11 @@ def ids(served: ServeProcess, plural: str) -> list[str]:
     return [each["id"] for each in listed]
 
 
-# What the contract has.
+# The contract.
 
 
 @pytest.mark.parametrize("case", CASES, ids=NAMES)
-def test_every_resource_is_there_with_every_method_and_field_that_a_caller_can_write(case: Case) -> None:
+def test_every_resource_has_all_its_methods_and_writable_fields(case: Case) -> None:
     resource = catalogue()[case.name.replace("_", "-")]
     assert {"Create", "Get", "List", "Update", "Delete", "BatchGet"} <= {*resource.methods}
     written = {each.name for each in resource.writable}
@@ -42,7 +42,7 @@ def test_every_resource_is_there_with_every_method_and_field_that_a_caller_can_w
     assert not written & {"id", "create_time", "update_time", "etag", "sprocket_production_actual"}
 
 
-def test_the_options_of_a_resource_are_its_fields_with_what_the_contract_says_of_them() -> None:
+def test_the_options_of_a_resource_are_its_fields_with_the_comments_of_the_contract() -> None:
     output = " ".join(run("create", "sprocket-type", "--help").output.split())
     assert "--teeth INTEGER The number of teeth. Required. 1 to 10,000." in output
     assert "--pitch-mm NUMBER" in output
@@ -55,7 +55,7 @@ def test_a_resource_is_known_by_its_singular_and_plural(served: ServeProcess, na
     assert "Sprocket type 1\n" in finished.output
 
 
-def test_an_unknown_resource_is_told_with_those_there_are() -> None:
+def test_an_unknown_resource_is_refused_with_the_known_ones() -> None:
     finished = run("list", "cogs")
     assert finished.status == 2
     assert "'cogs'" in finished.errors
@@ -67,14 +67,16 @@ def test_an_unknown_resource_is_told_with_those_there_are() -> None:
 
 
 @pytest.mark.parametrize(("name", "plural"), [*zip(NAMES, PLURALS, strict=True)])
-def test_one_or_several_are_got_in_the_order_of_their_ids(served: ServeProcess, name: str, plural: str) -> None:
+def test_get_returns_one_or_several_resources_in_the_order_of_the_ids(
+    served: ServeProcess, name: str, plural: str
+) -> None:
     listed = answer(served, "list", plural, "--all")[:3]
     assert answer(served, "get", name, listed[0]["id"]) == listed[0]
     backwards = [each["id"] for each in reversed(listed)]
     assert [each["id"] for each in answer(served, "get", name, *backwards)] == backwards
 
 
-def test_json_has_all_fields_of_the_contract_by_their_names(served: ServeProcess) -> None:
+def test_json_has_all_fields_with_the_names_of_the_contract(served: ServeProcess) -> None:
     [factory] = answer(served, "get", "factory", *ids(served, "factories")[:1] * 2)[:1]
     assert factory | {"etag": ""} == {
         "id": "017722b1-ddd0-7003-8000-000000000001",
@@ -88,7 +90,7 @@ def test_json_has_all_fields_of_the_contract_by_their_names(served: ServeProcess
     }
 
 
-def test_a_table_in_a_pipe_is_aligned_and_nothing_is_cut_off(served: ServeProcess) -> None:
+def test_a_table_in_a_pipe_is_aligned_and_not_shortened(served: ServeProcess) -> None:
     finished = call(served, "list", "factories", "--columns", "display_name,id,location_id", "--limit", "3")
     assert (finished.status, finished.errors) == (0, "")
     assert finished.output.splitlines() == [
@@ -99,7 +101,7 @@ def test_a_table_in_a_pipe_is_aligned_and_nothing_is_cut_off(served: ServeProces
     ]
 
 
-def test_one_resource_is_a_table_of_its_fields(served: ServeProcess) -> None:
+def test_one_resource_is_printed_as_a_table_of_its_fields(served: ServeProcess) -> None:
     finished = call(served, "get", "factory", ids(served, "factories")[0], "--columns", "display_name,location_id")
     assert finished.output == "display_name  Factory 1\nlocation_id   017722b1-ddd0-7001-8000-000000000001\n"
 
@@ -110,15 +112,15 @@ def test_a_list_is_filtered_and_ordered_by_the_server(served: ServeProcess) -> N
     assert finished.output == "display_name\nSprocket 3-3\nSprocket 2-3\nSprocket 1-3\n"
 
 
-def test_a_list_goes_on_over_pages_up_to_its_limit_and_says_that_there_are_more(served: ServeProcess) -> None:
+def test_a_list_reads_pages_up_to_its_limit_and_says_if_there_are_more(served: ServeProcess) -> None:
     everything = answer(served, "list", "sprockets", "--all", "--page-size", "7")
     assert len({each["id"] for each in everything}) == len(everything) == 93
     some = call(served, "list", "sprockets", "--limit", "10", "--page-size", "4", "--output", "csv", "--columns", "id")
     assert [each["id"] for each in rows(some.output)] == [each["id"] for each in everything[:10]]
-    assert some.errors == "there are more sprockets: --limit or --all shows them\n"
+    assert some.errors == "there are more sprockets: pass --limit or --all to list them\n"
 
 
-def test_text_of_others_cannot_take_over_the_terminal(served: ServeProcess) -> None:
+def test_control_characters_in_a_field_do_not_reach_the_terminal(served: ServeProcess) -> None:
     made = answer(served, "create", "location", *LOCATION, "--display-name", "a\x1b[2Jb\nc")
     for arguments in (["get", "location", made["id"]], ["list", "locations", "--filter", f"id = {made['id']}"]):
         finished = call(served, *arguments)
@@ -129,7 +131,7 @@ def test_text_of_others_cannot_take_over_the_terminal(served: ServeProcess) -> N
 # create, update and delete.
 
 
-def test_a_resource_is_created_from_options_over_what_a_file_says(served: ServeProcess, tmp_path: Path) -> None:
+def test_options_override_the_fields_of_a_file(served: ServeProcess, tmp_path: Path) -> None:
     path = tmp_path / "location.json"
     path.write_text(json.dumps({"displayName": "Old", "city": "Berlin", "country_code": "DE"}))
     made = answer(served, "create", "location", *LOCATION, "--file", str(path))
@@ -153,7 +155,7 @@ def test_a_file_may_be_standard_input(served: ServeProcess) -> None:
     assert [(each["teeth"], each["outside_diameter_mm"]) for each in rows(done.stdout)] == [("5", "6.5")]
 
 
-def test_an_update_changes_what_is_named_and_clears_what_is_empty(served: ServeProcess) -> None:
+def test_an_update_changes_only_the_named_fields_and_clears_empty_ones(served: ServeProcess) -> None:
     made = answer(served, "create", "location", *LOCATION, "--address-2", "Floor 2")
     changed = answer(served, "update", "location", made["id"], "--city", "Shelbyville", "--address-2", "")
     times = {name: changed[name] for name in ("etag", "update_time")}
@@ -161,7 +163,7 @@ def test_an_update_changes_what_is_named_and_clears_what_is_empty(served: ServeP
     assert changed["etag"] != made["etag"]
 
 
-def test_what_get_prints_can_be_changed_and_written_back_if_nobody_else_did(
+def test_the_output_of_get_can_be_edited_and_written_back_unless_the_resource_has_changed(
     served: ServeProcess, tmp_path: Path
 ) -> None:
     made = answer(served, "create", "location", *LOCATION)
@@ -170,66 +172,69 @@ def test_what_get_prints_can_be_changed_and_written_back_if_nobody_else_did(
     assert answer(served, "update", "location", made["id"], "--file", str(path))["city"] == "Bern"
     again = call(served, "update", "location", made["id"], "--file", str(path))
     again.assert_refused()
-    assert "what the etag says; get it, look at what has changed, and decide again" in again.errors
+    assert "get the resource, check what has changed, and try again" in again.errors
 
 
-def test_an_update_can_create_what_is_missing(served: ServeProcess) -> None:
+def test_an_update_can_create_a_missing_resource(served: ServeProcess) -> None:
     identifier = "01937f2e-7d1c-7a40-8a53-0c7f5b1b9d66"
     call(served, "update", "location", identifier, *LOCATION).assert_refused()
     assert answer(served, "update", "location", identifier, *LOCATION, "--allow-missing")["id"] == identifier
 
 
-def test_a_deletion_asks_for_force_and_wants_to_be_confirmed(served: ServeProcess) -> None:
+def test_a_deletion_requires_confirmation_and_force_for_referring_resources(served: ServeProcess) -> None:
     location = answer(served, "create", "location", *LOCATION)["id"]
     answer(served, "create", "factory", "--display-name", "Works", "--location-id", location)
-    unasked = call(served, "delete", "location", location)
-    assert (unasked.status, "--yes" in unasked.errors) == (2, True)
+    unconfirmed = call(served, "delete", "location", location)
+    assert (unconfirmed.status, "not a terminal: pass --yes to confirm" in unconfirmed.errors) == (2, True)
     used = call(served, "delete", "location", location, "--yes")
     used.assert_refused()
-    assert "still used by at least one factory; delete that first, or say --force" in used.errors
-    tried = call(served, "delete", "location", location, "--force", "--validate-only")
-    assert tried.output == f"could delete location {location}\n"
+    assert (
+        "still used by at least one factory; delete the resources that refer to it first, or pass --force"
+        in used.errors
+    )
+    dry_run = call(served, "delete", "location", location, "--force", "--validate-only")
+    assert dry_run.output == f"would delete location {location}\n"
     gone = call(served, "delete", "location", location, "--force", "--yes")
     assert gone.output == f"deleted location {location}\n"
     call(served, "delete", "location", location, "--yes").assert_refused()
     assert call(served, "delete", "location", location, "--yes", "--allow-missing").status == 0
 
 
-def test_a_write_that_is_only_tried_changes_nothing(served: ServeProcess) -> None:
+def test_a_dry_run_changes_nothing(served: ServeProcess) -> None:
     before = answer(served, "list", "locations", "--all")
     assert answer(served, "create", "location", *LOCATION, "--validate-only")["city"] == "Springfield"
     assert answer(served, "list", "locations", "--all") == before
 
 
-def test_a_write_with_the_same_request_id_is_answered_once_more(served: ServeProcess) -> None:
+def test_a_write_with_the_same_request_id_gets_the_same_response(served: ServeProcess) -> None:
     request_id = ("--request-id", "01937f2e-7d1c-7a40-8a53-0c7f5b1b9d77")
     first, second = (answer(served, "create", "location", *LOCATION, *request_id) for _ in range(2))
     assert first == second
 
 
-# What is refused.
+# Errors.
 
 
-def test_every_wrong_field_is_named_with_what_is_wrong(served: ServeProcess) -> None:
+def test_every_invalid_field_is_named_with_its_violation(served: ServeProcess) -> None:
     finished = call(served, "create", "location", "--display-name", " ", "--country-code", "usa")
     finished.assert_refused()
     assert finished.errors.count("\n") == 1
     for field in ("display_name", "address", "city", "postal_code", "country_code"):
         assert f"location.{field}: " in finished.errors
-    assert "create location --help` says what each may be" in finished.errors
+    assert "create location --help` describes every field" in finished.errors
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["get", "factory", MISSING_ID], f"there is none with id {MISSING_ID}; `sprocket-grpc list` shows"),
+        (["get", "factory", MISSING_ID], f"no factory has the id {MISSING_ID}; `sprocket-grpc list` shows"),
         (["get", "factory", "one"], "id: must be a UUID"),
         (["list", "factories", "--filter", "nope = 1"], "filter: "),
         (["create", "factory", "--display-name", "W", "--location-id", MISSING_ID], "factory.location_id: there is no"),
         (["create", "location", "--request-id", "x", *LOCATION], "request_id: must be a UUID"),
     ],
 )
-def test_what_the_server_refuses_is_one_line_with_the_field_or_id(
+def test_an_error_of_the_server_is_one_line_with_the_field_or_id(
     served: ServeProcess, arguments: list[str], expected: str
 ) -> None:
     finished = call(served, *arguments)
@@ -247,11 +252,11 @@ def test_what_the_server_refuses_is_one_line_with_the_field_or_id(
         (["list", "factories", "--columns", "id,nmae"], "there is no such field"),
         (["list", "factories", "--columns", "display_nam"], "did you mean display_name?"),
         (["update", "location", MISSING_ID], "nothing to update"),
-        (["delete", "location", "1", "2", "--etag", "x"], "--etag and --request-id are about one deletion"),
+        (["delete", "location", "1", "2", "--etag", "x"], "--etag and --request-id apply to a single ID"),
         (["list", "factories", "--timeout", "0"], "--timeout"),
     ],
 )
-def test_what_cannot_be_meant_is_a_usage_error(arguments: list[str], expected: str) -> None:
+def test_invalid_options_are_usage_errors(arguments: list[str], expected: str) -> None:
     finished = run(*arguments, client_server="127.0.0.1:1")
     assert finished.status == 2
     assert expected in finished.errors
@@ -260,14 +265,14 @@ def test_what_cannot_be_meant_is_a_usage_error(arguments: list[str], expected: s
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("{", "this is no JSON: "),
+        ("{", "not valid JSON: "),
         ("[]", "expected a JSON object"),
         ('{"colour": 1}', "colour: there is no such field"),
         ('{"city": 1}', "city: expected text, not 1"),
         ('{"city": "\\ud800"}', "city: expected text, not "),
     ],
 )
-def test_a_file_that_is_no_resource_is_told(tmp_path: Path, content: str, expected: str) -> None:
+def test_an_invalid_file_is_reported(tmp_path: Path, content: str, expected: str) -> None:
     path = tmp_path / "location.json"
     path.write_text(content)
     finished = run("create", "location", "--file", str(path), client_server="127.0.0.1:1")
