@@ -16,7 +16,9 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if is_own_module(error):
             raise
-        clients = ", or 'sprocket-grpc[cli]' for client commands only" if root_package(error) in _CLIENT_LIBRARIES else ""
+        clients = (
+            ", or 'sprocket-grpc[cli]' for client commands only" if root_package(error) in _CLIENT_LIBRARIES else ""
+        )
         sys.exit(f"Error: {error.name} is not installed: run pip install 'sprocket-grpc[server]'{clients}")
 
 

@@ -23,6 +23,8 @@ from tests.support.command_line import run
 from tests.support.resources import location
 from tests.support.service import Service, running_service
 
+pytestmark = pytest.mark.slow
+
 UNAUTHENTICATED = (grpc.StatusCode.UNAUTHENTICATED, "ERROR_REASON_UNAUTHENTICATED")
 
 

@@ -27,6 +27,8 @@ from tests.support.command_line import Finished, run
 from tests.support.resources import CASES, MISSING_ID, create_factory, create_location
 from tests.support.service import Service, running_service
 
+pytestmark = pytest.mark.slow
+
 LOCATION = CASES[0]
 
 

@@ -27,6 +27,8 @@ from sprocket_grpc.testing.postgres import new_database
 from tests.support.command_line import Finished, ServeProcess, run, run_program, serving
 from tests.support.resources import location
 
+pytestmark = pytest.mark.slow
+
 SECRET = "correct-horse"  # noqa: S105  # invented, to search the output for it  # pragma: allowlist secret
 SCRIPT = str(Path(sys.executable).with_name("sprocket-grpc"))
 UNAVAILABLE = "127.0.0.1:1 does not answer; is it running? `--server` names another address"

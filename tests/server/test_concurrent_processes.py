@@ -3,11 +3,15 @@
 import asyncio
 import multiprocessing
 
+import pytest
+
 from tests.support.books import assert_books_agree, query, read_chart
 from tests.support.processes import PATIENCE_SECONDS, connected_to, create_sprockets, server_process
 from tests.support.production import get_factory
 from tests.support.resources import create_factory, create_sprocket, create_sprocket_type
 from tests.support.service import Service
+
+pytestmark = pytest.mark.slow
 
 
 async def test_servers_that_share_a_database_count_together(service: Service, database_url: str) -> None:

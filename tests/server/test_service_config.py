@@ -24,6 +24,8 @@ from tests.support.command_line import serving
 from tests.support.resources import location
 from tools.service_config import service_config
 
+pytestmark = pytest.mark.slow
+
 FILE = resources.files("sprocket.v1") / "service_config.json"
 CONFIG: dict[str, Any] = json.loads(FILE.read_text())
 OPTIONS = [("grpc.service_config", FILE.read_text())]

@@ -28,6 +28,8 @@ from tests.support.ports import free_address
 from tests.support.unread import unread_call
 from tests.support.waiting import wait_until, wait_until_blocked
 
+pytestmark = pytest.mark.slow
+
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
 
 

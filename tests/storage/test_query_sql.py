@@ -15,8 +15,8 @@ from sqlalchemy import Connection, Table, select, text
 
 from sprocket_grpc.query.filter import MAXIMUM_LENGTH, parse_filter
 from sprocket_grpc.query.order import parse_order_by
-from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.query.values import Kind
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.query_sql import after, condition, order_columns, sort_key
 from sprocket_grpc.storage.resource import ResourceStore
 from sprocket_grpc.storage.tables import location, sprocket_type

@@ -27,6 +27,8 @@ from tests.support.scraping import metrics_url, scrape
 from tests.support.service import running_service
 from tests.support.waiting import wait_until, wait_until_blocked
 
+pytestmark = pytest.mark.slow
+
 README = (ROOT / "README.md").read_text()
 ROW = re.compile(r"^\| `([a-z][\w.]+)` \| (counter|gauge|histogram)(?:, (s|bytes))? \|", re.MULTILINE)
 UNITS = {"s": "_seconds", "bytes": "_bytes", "": ""}

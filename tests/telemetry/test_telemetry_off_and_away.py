@@ -15,6 +15,8 @@ from tests.support.log_lines import log_lines, log_text
 from tests.support.ports import free_address
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 COLLECTOR = "sprocket_grpc.telemetry.otlp"
 ANY_PORT = "127.0.0.1:0"
 

@@ -6,6 +6,8 @@ from importlib.metadata import entry_points
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 pytest_plugins = ["pytester"]
 
 WITHOUT_ASYNCIO = ("-pno:asyncio", "-pno:anyio")

@@ -11,12 +11,12 @@ from sprocket.v1.audit_pb2 import AuditEntry
 from sprocket_grpc.cli.audit import service
 from sprocket_grpc.cli.audit.output import as_json, as_text
 from sprocket_grpc.cli.audit.selection import Selection
-from sprocket_grpc.cli.chart.since import Since, SinceType
-from sprocket_grpc.cli.chart.times import now_micros
 from sprocket_grpc.cli.client.connection import Connection, connection_options_with_default
-from sprocket_grpc.cli.client.output import full_disks_told
+from sprocket_grpc.cli.client.output import checked_stdout
 from sprocket_grpc.cli.libraries import server_libraries
 from sprocket_grpc.cli.resources.calls import timeout_option
+from sprocket_grpc.cli.since import Since, SinceType
+from sprocket_grpc.cli.times import now_micros
 
 TIMEOUT_SECONDS = 10
 
@@ -64,7 +64,7 @@ def audit_command(
     entries = service.read_entries(connection, timeout, selection) if connection.server else _from_database(selection)
     with closing(entries):
         for entry in entries:
-            with full_disks_told():
+            with checked_stdout():
                 click.echo(as_json(entry) if as_lines else as_text(entry))
 
 

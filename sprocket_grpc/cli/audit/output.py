@@ -7,7 +7,7 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 
 from sprocket.v1.audit_pb2 import AuditEntry
-from sprocket_grpc.cli.client.text import printable
+from sprocket_grpc.cli.client.output import printable
 
 _WHOLE_NUMBER = re.compile(r"-?[0-9]+")
 _IN_FIRST_LINE = {"id", "create_time", "update_time"}

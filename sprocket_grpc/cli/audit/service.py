@@ -4,11 +4,11 @@ from collections.abc import Generator
 
 from sprocket.v1.audit_pb2 import AuditEntry
 from sprocket_grpc.cli.audit.selection import Selection
-from sprocket_grpc.cli.chart.times import rfc_3339
 from sprocket_grpc.cli.client.connection import Connection, connected
 from sprocket_grpc.cli.client.filters import quoted
 from sprocket_grpc.cli.resources.calls import Caller
 from sprocket_grpc.cli.resources.catalogue import catalogue
+from sprocket_grpc.cli.times import rfc_3339
 
 
 def read_entries(connection: Connection, timeout: float, selection: Selection) -> Generator[AuditEntry, None, None]:

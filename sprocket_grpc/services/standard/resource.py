@@ -7,8 +7,8 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sprocket_grpc.errors import Violation
-from sprocket_grpc.services.standard.requests import Serializable
 from sprocket_grpc.query.values import Kind
+from sprocket_grpc.services.standard.requests import Serializable
 from sprocket_grpc.services.standard.validation import Rule, violations
 from sprocket_grpc.storage.listing import OWN_FIELDS, UPDATE_TIME
 

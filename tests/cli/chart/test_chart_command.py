@@ -17,6 +17,8 @@ from tests.support.chart_server import IDENTIFIER, chart_server, stretch
 from tests.support.charting import ESCAPE, LIVELY, chart, create, find, read_csv, stored
 from tests.support.command_line import COMMAND, ServeProcess, environment, run, serving
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def served(postgres: str, template: str) -> Iterator[ServeProcess]:

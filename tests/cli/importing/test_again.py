@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from sqlalchemy import text
 
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
@@ -15,6 +16,8 @@ from tests.cli.importing.world import World
 from tests.support.client_commands import answer, call
 from tests.support.command_line import COMMAND, PATIENCE_SECONDS, environment, serving
 from tests.support.resources import MISSING_ID
+
+pytestmark = pytest.mark.slow
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from tests.cli.importing.world import HEAD, LOCATIONS, TABLE, World, csv_file
 from tests.support.client_commands import answer
 from tests.support.resources import MISSING_ID
 
+pytestmark = pytest.mark.slow
+
 CHALLENGE_SPROCKET = {"teeth": 5, "pitch_diameter": 5, "outside_diameter": 6, "pitch": 1}
 
 
