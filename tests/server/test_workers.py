@@ -23,9 +23,10 @@ from tests.support.command_line import PATIENCE_SECONDS, ServeProcess, run, serv
 from tests.support.resources import location
 from tests.support.waiting import wait_until, wait_until_blocked
 
-pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/task").is_dir(), reason="/proc is needed to find the child processes"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="/proc is needed to find the child processes"),
+]
 
 
 def children(served: ServeProcess) -> list[int]:
