@@ -78,7 +78,7 @@ def test_the_command_without_server_packages_says_what_to_install(python: Path) 
         assert done.returncode == 1
         [line] = done.stderr.splitlines()
         assert line.startswith("Error: ")
-        assert "pip install 'sprocket-grpc[server]', or for client commands 'sprocket-grpc[cli]'" in line
+        assert "pip install 'sprocket-grpc[server]', or 'sprocket-grpc[cli]' for client commands only" in line
 
 
 # The extra `cli`.
