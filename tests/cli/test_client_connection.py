@@ -89,7 +89,7 @@ def test_a_client_certificate_is_sent_to_a_server_that_requires_one(guarded: Gua
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        (["audit"], "the caller does not have the right sprocket.admin"),
+        (["audit"], "the caller lacks the permission sprocket.admin"),
         (["chart", "Works"], "no factory has the display name 'Works'"),
         (["health"], "SERVING\n"),
     ],

@@ -26,7 +26,7 @@ from tests.support.resources import create_factory, create_sprocket
 from tests.support.service import Service, running_service
 
 TICK_SECONDS = 0.02
-PROGRESS_SECONDS = 0.5
+PROGRESS_SECONDS = 2  # a poll reads 20,000 entries at most, which takes long on a loaded machine
 
 # Without bandwidth probing, the flow-control window is 64 kB, less than a chunk: the server waits for the client.
 SMALL_WINDOW = [("grpc.http2.bdp_probe", 0)]
