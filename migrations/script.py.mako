@@ -10,7 +10,10 @@ Rules of a migration:
   behind it. Run it again.
 - Constraints get their names from the naming convention in tables.py.
 - `downgrade` reverts it, and a comment says which data it cannot restore.
-- Set SCHEMA_REVISION in tables.py to this revision once the service requires it.
+- `required_by_server` is True if this version of the server needs the migration, as it needs a new column.
+  Set SCHEMA_REVISION in tables.py to the newest such migration: new pods become ready when it is applied.
+  With False, as for a VALIDATE or an index, SCHEMA_REVISION stays, and pods do not wait.
+Replace this text with what the migration does.
 """
 
 import sqlalchemy as sa
@@ -21,6 +24,7 @@ revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = ${repr(branch_labels)}
 depends_on = ${repr(depends_on)}
+required_by_server = None  # True or False: see above
 
 
 def upgrade() -> None:

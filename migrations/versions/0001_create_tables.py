@@ -11,6 +11,7 @@ revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
+required_by_server = True
 
 
 def _resource_columns() -> list[sa.Column[Any]]:

@@ -21,6 +21,7 @@ revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
+required_by_server = True
 
 # Updates that add an entry: all that change a column, also with SQL. The exception is the counting of sprockets in a
 # factory, which changes its chart_sequence and not its update_time; it costs only this comparison. The conditions name

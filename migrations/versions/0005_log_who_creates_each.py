@@ -11,6 +11,7 @@ revision = "0005"
 down_revision = "0004"
 branch_labels = None
 depends_on = None
+required_by_server = True
 
 # The function of 0003 plus the callers. CREATE OR REPLACE keeps its triggers, which may be in use.
 _CREATE = """

@@ -13,6 +13,7 @@ revision = "0006"
 down_revision = "0005"
 branch_labels = None
 depends_on = None
+required_by_server = True  # without these indexes, lists of sprockets read the whole table
 
 _COLUMNS = {
     "ix_sprocket_sprocket_type_id_id": sa.column("sprocket_type_id"),

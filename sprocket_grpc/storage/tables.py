@@ -23,7 +23,10 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sprocket_grpc.storage.postgres.types import Identifier, Instant
 
 SCHEMA_REVISION = "0006"
-"""The migration that this version needs at least. Revisions are numbers, so later ones compare greater."""
+"""The newest migration with `required_by_server = True`: the server is ready from this revision on.
+
+A later one, such as a VALIDATE, does not make new pods wait. Revisions are numbers, so later ones compare greater.
+"""
 
 INTERNAL = {"internal": True}
 """Marks a column that is no field of the resource."""

@@ -22,9 +22,9 @@ from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
 from sprocket_grpc import __version__
 from sprocket_grpc.storage import migrate
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
-from sprocket_grpc.storage.tables import SCHEMA_REVISION
 from sprocket_grpc.testing.postgres import new_database
 from tests.support.command_line import Finished, ServeProcess, run, run_program, serving
+from tests.support.migrations import NEWEST_REVISION
 from tests.support.resources import location
 
 pytestmark = pytest.mark.slow
@@ -96,7 +96,7 @@ def test_migrate_goes_up_and_down_and_checks(empty_database_url: str) -> None:
         return run("migrate", *arguments, database_url=with_password(empty_database_url))
 
     migrated("--check").assert_refused()
-    steps = [([SCHEMA_REVISION], SCHEMA_REVISION), (["--check"], SCHEMA_REVISION), (["--down", "base"], "base")]
+    steps = [([NEWEST_REVISION], NEWEST_REVISION), (["--check"], NEWEST_REVISION), (["--down", "base"], "base")]
     for arguments, revision in steps:
         finished = migrated(*arguments)
         assert finished.status == 0

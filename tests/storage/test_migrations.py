@@ -16,6 +16,7 @@ from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.tables import SCHEMA_REVISION, metadata
 from sprocket_grpc.testing.postgres import execute
 from tests import ROOT
+from tests.support.migrations import NEWEST_REVISION, SCRIPTS
 from tests.support.waiting import wait_until_blocked
 
 pytestmark = pytest.mark.slow
@@ -74,6 +75,11 @@ def catalogue(url: str) -> set[tuple[str, ...]]:
     return {row for row in rows if "alembic_version" not in "".join(row)}
 
 
+def columns(url: str) -> set[tuple[str, str]]:
+    """Return the table and the name of every column."""
+    return {(table, name) for kind, table, name, _ in catalogue(url) if kind == "column"}
+
+
 def programs(url: str) -> set[tuple[str, ...]]:
     """Describe all triggers and functions."""
     with connected(url) as connection:
@@ -103,7 +109,7 @@ def test_migrating_again_changes_nothing(database_url: str) -> None:
     with connected(database_url) as connection:
         key = connection.scalar(text("SELECT key FROM page_token_key"))
     migrate.upgrade(database_url)
-    migrate.downgrade(database_url, SCHEMA_REVISION)
+    migrate.downgrade(database_url, NEWEST_REVISION)
     with connected(database_url) as connection:
         assert connection.scalars(text("SELECT key FROM page_token_key")).all() == [key]
 
@@ -129,9 +135,26 @@ def test_each_database_gets_its_own_page_token_key(database_url: str, empty_data
 # Revisions.
 
 
-def test_the_schema_revision_is_the_newest_script(database_url: str) -> None:
-    assert max(path.name for path in VERSIONS.glob("*.py"))[:4] == SCHEMA_REVISION
-    assert revision(database_url) == SCHEMA_REVISION
+def test_every_migration_says_whether_the_server_requires_it() -> None:
+    undecided = [
+        script.path for script in SCRIPTS if getattr(script.module, "required_by_server", None) not in (True, False)
+    ]
+    assert undecided == [], "set required_by_server to True or False: CONTRIBUTING.md says when"
+
+
+def test_the_schema_revision_is_the_newest_migration_that_the_server_requires() -> None:
+    required = max(script.revision for script in SCRIPTS if script.module.required_by_server)
+    assert required == SCHEMA_REVISION, "SCHEMA_REVISION in storage/tables.py is what readiness waits for"
+
+
+def test_the_schema_revision_has_every_column_that_the_server_uses(database_url: str, empty_database_url: str) -> None:
+    migrate.upgrade(empty_database_url, SCHEMA_REVISION)
+    missing = columns(database_url) - columns(empty_database_url)
+    assert missing == set(), "the migration that adds these is required_by_server"
+
+
+def test_migrating_brings_the_schema_to_the_newest_migration(database_url: str) -> None:
+    assert revision(database_url) == NEWEST_REVISION
 
 
 def test_revisions_are_numbered_without_gaps_and_have_descriptive_file_names() -> None:
@@ -176,7 +199,7 @@ def test_of_two_concurrent_migrations_one_does_the_work_and_both_succeed(empty_d
             wait_until_blocked(empty_database_url, 1)  # the other process waits without a lock of PostgreSQL
         for each in both:
             each.result()
-    assert revision(empty_database_url) == SCHEMA_REVISION
+    assert revision(empty_database_url) == NEWEST_REVISION
     migrate.check(empty_database_url)
 
 
@@ -186,7 +209,7 @@ def test_a_migration_fails_on_a_locked_table_and_changes_nothing(database_url: s
         reader.execute(text("LOCK TABLE location IN ACCESS SHARE MODE"))
         with pytest.raises(migrate.MigrationError, match="lock timeout"):
             migrate.downgrade(database_url, "base")
-    assert (catalogue(database_url), revision(database_url)) == (before, SCHEMA_REVISION)
+    assert (catalogue(database_url), revision(database_url)) == (before, NEWEST_REVISION)
 
 
 def test_a_role_that_may_not_create_tables_gets_permission_denied(empty_database_url: str) -> None:

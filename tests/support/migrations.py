@@ -1,0 +1,11 @@
+"""The migrations, as alembic reads them."""
+
+from alembic.script import ScriptDirectory
+
+from tests import ROOT
+
+SCRIPTS = [*ScriptDirectory(str(ROOT / "migrations")).walk_revisions()][::-1]
+"""The oldest first."""
+
+NEWEST_REVISION = SCRIPTS[-1].revision
+"""To which `sprocket-grpc migrate` brings the schema. `SCHEMA_REVISION` is the newest one that the server requires."""
