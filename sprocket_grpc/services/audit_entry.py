@@ -1,22 +1,27 @@
 """Entries of the audit log, on their way from rows to messages."""
 
 from collections.abc import Mapping
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from sprocket import v1
 from sprocket.v1.audit_pb2 import AuditEntry
 from sprocket_grpc.query.values import Kind
-from sprocket_grpc.services.factory import FACTORY
-from sprocket_grpc.services.location import LOCATION
-from sprocket_grpc.services.sprocket import SPROCKET
-from sprocket_grpc.services.sprocket_type import SPROCKET_TYPE
 from sprocket_grpc.storage.listing import Row
 
-_DESCRIPTORS: Mapping[str, Descriptor] = {
-    each.descriptor.full_name: each.descriptor for each in (LOCATION, SPROCKET_TYPE, FACTORY, SPROCKET)
-}
+
+def _descriptors() -> dict[str, Descriptor]:
+    """Return the messages of the contract by their full names. The command `audit` has imported no service."""
+    modules = [each.name for each in iter_modules(v1.__path__, f"{v1.__name__}.") if each.name.endswith("_pb2")]
+    messages = [import_module(name).DESCRIPTOR.message_types_by_name.values() for name in modules]
+    return {message.full_name: message for each in messages for message in each}
+
+
+_DESCRIPTORS = _descriptors()
 
 
 class AuditEntries:

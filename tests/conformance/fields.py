@@ -1,10 +1,19 @@
-"""Valid and invalid values of every writable field, from the comments of the protos."""
+"""Valid and invalid values of every writable field, from the comments of the protos.
+
+The one place for the fields of a resource: the conformance suite, the model and the tests of the schema use it.
+"""
 
 import math
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.support.resources import MISSING_ID
+
+Rule: TypeAlias = Callable[[Any], bool]
 
 MEGABYTE = "x" * 1_000_000
 EMOJI = "\N{GRINNING FACE}"
@@ -47,6 +56,8 @@ _BLANK_TEXTS = {
     "tab and line ends": "\t\r\n",
     "Unicode spaces": "\u00a0\u2003\u3000\u2028",
 }
+_NO_TEXTS = ["", " ", "   "]
+"""What PostgreSQL takes for blank."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +70,8 @@ class Field:
         required: Whether the field must not be empty.
         valid: Valid values, by a description.
         invalid: Invalid values, by a description. They include protobuf's default value for a required field only.
+        rule: Whether a value is valid.
+        unstorable: Values that the constraint of the column refuses. It accepts some values that the service refuses.
     """
 
     resource: str
@@ -66,6 +79,8 @@ class Field:
     required: bool = True
     valid: dict[str, Any]
     invalid: dict[str, Any]
+    rule: Rule
+    unstorable: list[Any]
 
     @property
     def path(self) -> str:
@@ -81,6 +96,19 @@ class Field:
     def invalid_value(self) -> Any:
         """An invalid value that is not protobuf's default."""
         return next(value for value in self.invalid.values() if value)
+
+
+def is_identifier(value: str) -> bool:
+    """Whether a value is a UUID in lower case."""
+    return re.fullmatch("[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}", value) is not None
+
+
+def _is_measure(value: float) -> bool:
+    return value > 0 and math.isfinite(value)
+
+
+def _text_rule(limit: int, *, required: bool) -> Rule:
+    return lambda value: len(value) <= limit and "\0" not in value and (bool(value.strip()) or not required)
 
 
 def _text(resource: str, name: str, limit: int, *, required: bool = True) -> Field:
@@ -105,7 +133,10 @@ def _text(resource: str, name: str, limit: int, *, required: bool = True) -> Fie
         invalid |= _BLANK_TEXTS
     else:
         valid |= _BLANK_TEXTS
-    return Field(resource=resource, name=name, required=required, valid=valid, invalid=invalid)
+    rule, unstorable = _text_rule(limit, required=required), ["x" * (limit + 1), *(_NO_TEXTS if required else [])]
+    return Field(
+        resource=resource, name=name, required=required, valid=valid, invalid=invalid, rule=rule, unstorable=unstorable
+    )
 
 
 def _country_code() -> Field:
@@ -117,8 +148,14 @@ def _country_code() -> Field:
         "NUL": "U\0",
         "a megabyte": MEGABYTE,
     }
-    valid = {"assigned": "DE", "not assigned": "ZZ"}
-    return Field(resource="location", name="country_code", valid=valid, invalid=invalid | _BLANK_TEXTS)
+    return Field(
+        resource="location",
+        name="country_code",
+        valid={"assigned": "DE", "not assigned": "ZZ"},
+        invalid=invalid | _BLANK_TEXTS,
+        rule=lambda value: re.fullmatch("[A-Z]{2}", value) is not None,
+        unstorable=["", "U", "us", "Us", "USA", "U1", " US", "US ", "US\n", "ÄÖ"],
+    )
 
 
 def _measure(name: str) -> Field:
@@ -126,23 +163,41 @@ def _measure(name: str) -> Field:
     valid |= {"largest": 1.7976931348623157e308, "no short decimal": 0.1 + 0.2}
     invalid = {"zero": 0.0, "minus zero": -0.0, "negative": -1.0, "negative subnormal": -5e-324}
     invalid |= {"NaN": math.nan, "infinity": math.inf, "minus infinity": -math.inf}
-    return Field(resource="sprocket_type", name=name, valid=valid, invalid=invalid)
+    unstorable = [0, -1, math.inf, -math.inf, math.nan]
+    return Field(
+        resource="sprocket_type", name=name, valid=valid, invalid=invalid, rule=_is_measure, unstorable=unstorable
+    )
 
 
 def _teeth() -> Field:
     invalid = {"zero": 0, "negative": -1, "the limit + 1": 10_001}
     invalid |= {"largest int32": 2**31 - 1, "smallest int32": -(2**31)}
-    return Field(resource="sprocket_type", name="teeth", valid={"one": 1, "the limit": 10_000}, invalid=invalid)
+    return Field(
+        resource="sprocket_type",
+        name="teeth",
+        valid={"one": 1, "the limit": 10_000},
+        invalid=invalid,
+        rule=lambda value: 1 <= value <= 10_000,
+        unstorable=[0, -1, 10_001],
+    )
 
 
 def _goal() -> Field:
     valid = {"zero": 0, "one": 1, "over 32 bits": 2**32, "not exact as a double": 2**53 + 1, "largest": 2**63 - 1}
     invalid = {"negative": -1, "smallest int32": -(2**31), "smallest int64": -(2**63)}
-    return Field(resource="factory", name="sprocket_production_goal", required=False, valid=valid, invalid=invalid)
+    return Field(
+        resource="factory",
+        name="sprocket_production_goal",
+        required=False,
+        valid=valid,
+        invalid=invalid,
+        rule=lambda value: value >= 0,
+        unstorable=[-1],
+    )
 
 
 def _reference(resource: str, name: str) -> Field:
-    return Field(resource=resource, name=name, valid={}, invalid=MALFORMED_IDS)
+    return Field(resource=resource, name=name, valid={}, invalid=MALFORMED_IDS, rule=is_identifier, unstorable=[])
 
 
 FIELDS = [
@@ -166,17 +221,18 @@ FIELDS = [
     _reference("sprocket", "factory_id"),
 ]
 
-_COMMON = ["create_time", "update_time", "etag"]
+_SET_BY_SERVER: dict[str, dict[str, Any]] = {"factory": {"sprocket_production_actual": 77}}
+"""The fields that clients cannot set, of those that not all resources have, with a value that they may send."""
 
-OUTPUT_ONLY = {
-    "location": _COMMON,
-    "sprocket_type": _COMMON,
-    "factory": [*_COMMON, "sprocket_production_actual"],
-    "sprocket": _COMMON,
-}
-"""The fields of each resource that clients cannot set, except the id."""
+
+def output_only(resource: str) -> dict[str, Any]:
+    """Return the fields of a resource that clients cannot set, except the id, each with a value that they may send."""
+    common = {"create_time": Timestamp(seconds=1), "update_time": Timestamp(seconds=2), "etag": '"mine"'}
+    return common | _SET_BY_SERVER.get(resource, {})
 
 
 def fields_of(resource: str) -> list[Field]:
     """Return the writable fields of a resource."""
-    return [field for field in FIELDS if field.resource == resource]
+    found = [field for field in FIELDS if field.resource == resource]
+    assert found, f"FIELDS in tests/conformance/fields.py has no field of {resource}: add a line for each"
+    return found

@@ -5,18 +5,13 @@ from typing import Any
 
 from tests.conformance.fields import fields_of
 from tests.support.books import query
-from tests.support.resources import Case, create_factory, create_location, create_sprocket_type
+from tests.support.resources import Case, references_of
 from tests.support.service import Service
 
 
 async def references(service: Service, case: Case) -> dict[str, str]:
     """Create the resources that a resource refers to, and return its reference fields."""
-    if case.name == "factory":
-        return {"location_id": (await create_location(service)).id}
-    if case.name == "sprocket":
-        kind, factory = await create_sprocket_type(service), await create_factory(service)
-        return {"sprocket_type_id": kind.id, "factory_id": factory.id}
-    return {}
+    return {each.field: (await each.target.create(service)).id for each in references_of(case)}
 
 
 async def create_several(service: Service, case: Case, count: int) -> list[Any]:

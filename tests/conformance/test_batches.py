@@ -16,12 +16,11 @@ from tests.conformance.rows import create_several
 from tests.conformance.writes import dump
 from tests.support.books import assert_books_agree, numbers_of
 from tests.support.errors import Failure
-from tests.support.resources import CASES, MISSING_ID, Case, create_factory, create_sprocket_type
+from tests.support.resources import CASES, MISSING_ID, SPROCKET, Case, create_factory, create_sprocket_type
 from tests.support.service import Service
 from tests.support.statements import statements_of
 
 MOST_STATEMENTS = 10
-SPROCKET = CASES[3]
 
 every_resource = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 

@@ -15,14 +15,28 @@ from tests.conformance.promises import refusal
 from tests.conformance.writes import dump
 from tests.support.books import assert_books_agree, numbers_of, query
 from tests.support.production import get_factory
-from tests.support.resources import CASES, Case, create_factory, create_location, create_sprocket, create_sprocket_type
+from tests.support.resources import (
+    CASES,
+    FACTORY,
+    LOCATION,
+    REFERENCES,
+    SPROCKET,
+    SPROCKET_TYPE,
+    Case,
+    create_factory,
+    create_location,
+    create_sprocket,
+    create_sprocket_type,
+)
 from tests.support.service import Service
 
-LOCATION, SPROCKET_TYPE, FACTORY, SPROCKET = CASES
 IN_USE = "ERROR_REASON_RESOURCE_IN_USE"
-USED_BY = {"location": "Factory", "sprocket_type": "Sprocket", "factory": "Sprocket"}
+COMPANY = [LOCATION, SPROCKET_TYPE, FACTORY, SPROCKET]
+"""The resources that `found` creates."""
 
-every_used_resource = pytest.mark.parametrize("case", CASES[:3], ids=lambda case: case.name)
+USED_BY = {reference.target.name: reference.case for reference in REFERENCES}
+
+every_used_resource = pytest.mark.parametrize("case", COMPANY[:3], ids=lambda case: case.name)
 
 
 @dataclass(frozen=True)
@@ -58,7 +72,12 @@ def delete(service: Service, case: Case, identifier: str, **fields: Any) -> Awai
 
 async def counts(service: Service) -> dict[str, int]:
     """Return the number of resources of each kind."""
-    return {case.name: len((await case.page(service))[0]) for case in CASES}
+    return {case.name: len((await case.page(service))[0]) for case in COMPANY}
+
+
+def test_every_resource_that_others_refer_to_has_force_and_is_tested_here() -> None:
+    assert [case.name for case in CASES if case.has_force] == [case.name for case in CASES if case.name in USED_BY]
+    assert USED_BY.keys() <= {case.name for case in COMPANY}, f"add what refers to it to the company in {__file__}"
 
 
 @every_used_resource
@@ -69,8 +88,8 @@ async def test_a_resource_in_use_is_not_deleted_without_force(service: Service, 
         call = delete(service, case, identifier, **more)
         failure = await refusal(call, grpc.StatusCode.FAILED_PRECONDITION, IN_USE)
         (violation,) = failure.detail(PreconditionFailure).violations
-        assert USED_BY[case.name].lower() in violation.description
-        used_by = f"sprocket.v1.{USED_BY[case.name]}"
+        assert USED_BY[case.name].name in violation.description
+        used_by = f"sprocket.v1.{USED_BY[case.name].kind}"
         expected = {"resource_type": f"sprocket.v1.{case.kind}", "id": identifier, "used_by": used_by}
         assert failure.info.metadata == expected
     assert await dump(service) == before

@@ -7,24 +7,16 @@ from itertools import pairwise
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from tests.conformance.fields import MEGABYTE, OUTPUT_ONLY
+from tests.conformance.fields import MEGABYTE, output_only
 from tests.conformance.messages import without
 from tests.conformance.rows import create_several, references
-from tests.support.resources import CASES, MISSING_ID, Case, create_sprocket
+from tests.support.resources import CASES, FACTORY, MISSING_ID, Case, create_sprocket
 from tests.support.service import Service
 
 every_resource = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]+"')
-
-OUTPUTS = {
-    "id": MISSING_ID,
-    "create_time": Timestamp(seconds=1),
-    "update_time": Timestamp(seconds=2),
-    "etag": '"mine"',
-    "sprocket_production_actual": 77,
-}
 
 
 def unix_milliseconds(identifier: str) -> int:
@@ -82,7 +74,7 @@ async def test_every_update_changes_the_update_time_and_the_etag_but_not_the_cre
 
 @every_resource
 async def test_create_ignores_output_only_fields(service: Service, case: Case) -> None:
-    sent = {name: OUTPUTS[name] for name in ["id", *OUTPUT_ONLY[case.name]]}
+    sent = {"id": MISSING_ID} | output_only(case.name)
     created = await case.create(service, **sent)
     stored = await case.get(service, created.id)
     assert stored == created
@@ -93,15 +85,16 @@ async def test_create_ignores_output_only_fields(service: Service, case: Case) -
 @every_resource
 async def test_update_ignores_output_only_fields(service: Service, case: Case) -> None:
     created = await case.create(service)
-    names = [name for name in OUTPUT_ONLY[case.name] if name != "etag"]  # which must be current or empty
-    sent = type(created)(**{name: OUTPUTS[name] for name in names})
-    sent.MergeFrom(without(created, [*names, "etag"]))
-    for mask in (None, ["*"], ["display_name", "id", "etag", *names]):
+    outputs = output_only(case.name)
+    del outputs["etag"]  # which must be current or empty
+    sent = type(created)(**outputs)
+    sent.MergeFrom(without(created, [*outputs, "etag"]))
+    for mask in (None, ["*"], ["display_name", "id", "etag", *outputs]):
         sent.display_name = "other" if mask is None else mask[0]
         updated = await case.update(service, sent, mask)
         assert updated.display_name == sent.display_name
         assert updated.create_time == created.create_time
-        assert [name for name in names if getattr(updated, name) == OUTPUTS[name]] == []
+        assert [name for name, value in outputs.items() if getattr(updated, name) == value] == []
 
 
 @every_resource
@@ -114,11 +107,10 @@ async def test_output_only_fields_of_a_request_may_have_any_value(service: Servi
 
 async def test_clients_cannot_set_the_actual_production(service: Service) -> None:
     factory_id = (await create_sprocket(service)).factory_id
-    case = next(case for case in CASES if case.name == "factory")
-    stored = await case.get(service, factory_id)
+    stored = await FACTORY.get(service, factory_id)
     stored.ClearField("etag")
     stored.sprocket_production_actual = 77
     for paths in (None, ["*"], ["sprocket_production_actual"]):
-        assert (await case.update(service, stored, paths)).sprocket_production_actual == 1
+        assert (await FACTORY.update(service, stored, paths)).sprocket_production_actual == 1
     stored.ClearField("sprocket_production_actual")
-    assert (await case.update(service, stored, ["sprocket_production_actual"])).sprocket_production_actual == 1
+    assert (await FACTORY.update(service, stored, ["sprocket_production_actual"])).sprocket_production_actual == 1

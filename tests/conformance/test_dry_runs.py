@@ -9,8 +9,18 @@ from google.rpc.status_pb2 import Status
 
 from sprocket.v1.sprocket_pb2 import Sprocket
 from tests.conformance.promises import invalid
-from tests.conformance.writes import MAKERS, SPROCKET, Maker, Write, creation, dump, every_write, growth, write
-from tests.support.resources import CASES, MISSING_ID, Case, create_sprocket
+from tests.conformance.writes import MAKERS, Maker, Write, creation, dump, every_write, growth, write
+from tests.support.resources import (
+    CASES,
+    FACTORY,
+    LOCATION,
+    MISSING_ID,
+    REFERENCES,
+    SPROCKET,
+    SPROCKET_TYPE,
+    Case,
+    create_sprocket,
+)
 from tests.support.service import Service
 
 SERVER_SET = ("id", "create_time", "update_time", "etag")
@@ -83,10 +93,10 @@ async def test_a_dry_run_supports_allow_missing(service: Service, case: Case) ->
     assert await assert_dry_run_predicts(service, write(case, f"Update{case.kind}", creating, {})) == expected
 
 
-@pytest.mark.parametrize("case", CASES[:3], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [LOCATION, SPROCKET_TYPE, FACTORY], ids=lambda case: case.name)
 async def test_a_dry_run_supports_force(service: Service, case: Case) -> None:
     sprocket = await create_sprocket(service)
-    factory = await CASES[2].get(service, sprocket.factory_id)
+    factory = await FACTORY.get(service, sprocket.factory_id)
     ids = {"location": factory.location_id, "sprocket_type": sprocket.sprocket_type_id, "factory": factory.id}
     await create_sprocket(service, factory_id=factory.id)
     request = case.request("Delete", id=ids[case.name], force=True)
@@ -120,8 +130,10 @@ async def invalid_requests(service: Service, case: Case) -> AsyncIterator[Write]
         yield write(case, f"Create{case.kind}", case.request("Create", **{case.name: refused}), {})
     for fields in ({"id": "5"}, {"id": MISSING_ID}, {"id": stale.id, "etag": stale.etag}):
         yield write(case, f"Delete{case.kind}", case.request("Delete", **fields), {})
-    if case.name != "sprocket":
-        yield write(case, f"Delete{case.kind}", case.request("Delete", id=await used(service, case)), {})
+    for reference in REFERENCES:
+        if reference.target is case:
+            used = getattr(await reference.case.create(service), reference.field)
+            yield write(case, f"Delete{case.kind}", case.request("Delete", id=used), {})
 
 
 def with_missing_references(message: Any) -> list[Any]:
@@ -132,18 +144,6 @@ def with_missing_references(message: Any) -> list[Any]:
             copies.append(type(message).FromString(message.SerializeToString()))
             setattr(copies[-1], name, MISSING_ID)
     return copies
-
-
-async def used(service: Service, case: Case) -> str:
-    """Create a resource that others refer to, and return its id."""
-    sprocket = await create_sprocket(service)
-    factory = await CASES[2].get(service, sprocket.factory_id)
-    used: dict[str, str] = {
-        "location": factory.location_id,
-        "sprocket_type": sprocket.sprocket_type_id,
-        "factory": factory.id,
-    }
-    return used[case.name]
 
 
 async def test_a_dry_run_returns_the_error_of_the_batch(service: Service) -> None:

@@ -11,7 +11,7 @@ from sprocket.v1.error_reason_pb2 import ErrorReason
 from sprocket.v1.location_pb2 import Location
 from tests.conformance.fields import MEGABYTE, fields_of
 from tests.conformance.promises import INVALID_FIELD, REASONS, REFERENCE_NOT_FOUND, RESOURCE_NOT_FOUND, invalid, refusal
-from tests.support.resources import CASES, MISSING_ID, Case
+from tests.support.resources import CASES, LOCATION, MISSING_ID, SPROCKET, Case
 from tests.support.service import Service
 
 OTHER_ID = MISSING_ID.replace("5", "6")
@@ -59,23 +59,23 @@ Pair: TypeAlias = "list[Coroutine[Any, Any, object]]"
 
 
 def _unknown_id(service: Service) -> Pair:
-    return [CASES[0].get(service, identifier) for identifier in (MISSING_ID, OTHER_ID)]
+    return [LOCATION.get(service, identifier) for identifier in (MISSING_ID, OTHER_ID)]
 
 
 def _unknown_reference(service: Service) -> Pair:
-    return [CASES[-1].create(service, factory_id=identifier) for identifier in (MISSING_ID, OTHER_ID)]
+    return [SPROCKET.create(service, factory_id=identifier) for identifier in (MISSING_ID, OTHER_ID)]
 
 
 def _long_text(service: Service) -> Pair:
-    return [CASES[0].create(service, city="x" * length) for length in (101, 102)]
+    return [LOCATION.create(service, city="x" * length) for length in (101, 102)]
 
 
 def _unknown_path(service: Service) -> Pair:
-    return [CASES[0].update(service, Location(id=MISSING_ID), [path]) for path in ("unknown_path", "another_path")]
+    return [LOCATION.update(service, Location(id=MISSING_ID), [path]) for path in ("unknown_path", "another_path")]
 
 
 def _many_unknown_paths(service: Service) -> Pair:
-    return [CASES[0].update(service, Location(id=MISSING_ID), ["x"] * count) for count in (98, 99)]
+    return [LOCATION.update(service, Location(id=MISSING_ID), ["x"] * count) for count in (98, 99)]
 
 
 NOT_FOUND = (grpc.StatusCode.NOT_FOUND, RESOURCE_NOT_FOUND)

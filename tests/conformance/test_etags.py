@@ -8,7 +8,15 @@ import pytest
 
 from tests.conformance.promises import invalid, refusal, refuses
 from tests.support.production import get_factory
-from tests.support.resources import CASES, Case, create_factory, create_sprocket, create_sprocket_type
+from tests.support.resources import (
+    CASES,
+    FACTORY,
+    SPROCKET,
+    Case,
+    create_factory,
+    create_sprocket,
+    create_sprocket_type,
+)
 from tests.support.service import Service
 
 ABORTED = grpc.StatusCode.ABORTED
@@ -59,7 +67,7 @@ async def test_a_stale_etag_aborts_an_update_that_would_change_nothing(service: 
 @every_resource
 async def test_a_stale_etag_aborts_a_delete_with_and_without_force(service: Service, case: Case) -> None:
     old = await stale(service, case)
-    for more in [{}, {"allow_missing": True}] + [{"force": True}] * (case.name != "sprocket"):
+    for more in [{}, {"allow_missing": True}] + [{"force": True}] * case.has_force:
         with refuses(ABORTED, MISMATCH) as failure:
             await delete(service, case, id=old.id, etag=old.etag, **more)
         assert failure.info.metadata == {"resource_type": f"sprocket.v1.{case.kind}", "id": old.id}
@@ -166,8 +174,8 @@ async def test_the_etag_from_before_a_delete_is_refused_after_the_resource_is_cr
 async def test_creating_and_deleting_sprockets_does_not_change_the_etag_of_their_factory(service: Service) -> None:
     factory, kind = await create_factory(service), await create_sprocket_type(service)
     made = [await create_sprocket(service, factory_id=factory.id, sprocket_type_id=kind.id) for _ in range(2)]
-    await CASES[3].delete(service, made[0].id)
+    await SPROCKET.delete(service, made[0].id)
     busy = await get_factory(service, factory.id)
     assert (busy.sprocket_production_actual, busy.etag) == (1, factory.etag)
     assert busy.update_time == factory.update_time
-    assert (await CASES[2].update(service, renamed(factory))).display_name == renamed(factory).display_name
+    assert (await FACTORY.update(service, renamed(factory))).display_name == renamed(factory).display_name

@@ -26,14 +26,22 @@ from tests.support.model import requests
 from tests.support.model.lists import Filter, invalid_list_fields, page
 from tests.support.model.remote import Ended, Remote, remote
 from tests.support.model.state import READS, ChartEntry, Model, RefusedError, refuse
-from tests.support.resources import CASES, Case, location, sprocket_type
+from tests.support.resources import (
+    CASES,
+    FACTORY,
+    LOCATION,
+    SPROCKET,
+    SPROCKET_TYPE,
+    Case,
+    location,
+    sprocket_type,
+)
 from tests.support.service import Service
 
 pytestmark = pytest.mark.slow
 
 T = TypeVar("T")
 
-LOCATION, SPROCKET_TYPE, FACTORY, SPROCKET = CASES
 CASE = st.sampled_from(CASES)
 
 CODES = {
@@ -46,7 +54,7 @@ CODES = {
     "ETAG_MISMATCH": grpc.StatusCode.ABORTED,
 }
 
-_CLEAR = "TRUNCATE location, sprocket_type, factory, sprocket, chart_entry, recorded_request"
+_CLEAR = f"TRUNCATE {', '.join(case.name for case in CASES)}, chart_entry, recorded_request"
 _IDS = " UNION ALL ".join(f"SELECT '{case.name}', CAST(id AS text) FROM {case.name}" for case in CASES)  # noqa: S608  # our own names
 _CHARTS = """
     SELECT CAST(factory_id AS text), sprocket_production_goal, sprocket_production_actual
@@ -111,7 +119,7 @@ class Comparison(RuleBasedStateMachine):
     def delete(self, data: st.DataObject, case: Case) -> None:
         self.compare(case, "Delete", self.draw(data, requests.delete, case))
 
-    @rule(data=st.data(), case=st.sampled_from([LOCATION, SPROCKET_TYPE, FACTORY]))
+    @rule(data=st.data(), case=st.sampled_from([case for case in CASES if case.has_force]))
     def delete_with_force(self, data: st.DataObject, case: Case) -> None:
         key = self.draw(data, requests.identifier, case.name)
         self.compare(case, "Delete", case.request("Delete", id=key, force=True))

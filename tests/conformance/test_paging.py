@@ -9,7 +9,7 @@ import pytest
 from sprocket_grpc.config.settings import Settings
 from tests.conformance.promises import invalid
 from tests.conformance.rows import copy_rows, create_several, references
-from tests.support.resources import CASES, Case, create_location
+from tests.support.resources import CASES, LOCATION, Case, create_location
 from tests.support.service import Service, running_service
 
 every_resource = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -122,10 +122,9 @@ async def test_the_page_size_may_change_between_pages(service: Service, case: Ca
 async def test_the_largest_page_fits_into_the_message_limit_of_clients(service: Service) -> None:
     limits = {"display_name": 63, "address": 200, "address_2": 200, "city": 100, "administrative_area": 100}
     fullest = {name: "\N{GRINNING FACE}" * limit for name, limit in limits.items()}
-    location = next(case for case in CASES if case.name == "location")
     await create_location(service, **fullest, postal_code="\N{GRINNING FACE}" * 20)
-    await copy_rows(service, location, 1000)
-    messages, token = await location.page(service, page_size=1_000_000)
+    await copy_rows(service, LOCATION, 1000)
+    messages, token = await LOCATION.page(service, page_size=1_000_000)
     assert len(messages) == 1000
     assert token
     assert sum(message.ByteSize() for message in messages) > 2_700_000

@@ -1,7 +1,6 @@
 """References to missing resources, and deletes of referenced resources."""
 
 import asyncio
-from typing import NamedTuple
 
 import grpc
 import pytest
@@ -11,27 +10,10 @@ from tests.conformance.messages import with_values
 from tests.conformance.promises import REFERENCE_NOT_FOUND, refuses
 from tests.support.books import assert_books_agree
 from tests.support.errors import Failure
-from tests.support.resources import CASES, MISSING_ID, Case
+from tests.support.resources import LOCATION, MISSING_ID, REFERENCES, SPROCKET, SPROCKET_TYPE, Reference
 from tests.support.service import Service
 
-LOCATION, SPROCKET_TYPE, FACTORY, SPROCKET = CASES
-
 IN_USE = "ERROR_REASON_RESOURCE_IN_USE"
-
-
-class Reference(NamedTuple):
-    """A field that refers to another resource."""
-
-    case: Case
-    field: str
-    target: Case
-
-
-REFERENCES = [
-    Reference(FACTORY, "location_id", LOCATION),
-    Reference(SPROCKET, "sprocket_type_id", SPROCKET_TYPE),
-    Reference(SPROCKET, "factory_id", FACTORY),
-]
 
 every_reference = pytest.mark.parametrize("reference", REFERENCES, ids=lambda it: f"{it.case.name}.{it.field}")
 

@@ -16,7 +16,7 @@ from tests.conformance.fields import MALFORMED_IDS
 from tests.conformance.promises import invalid, refusal
 from tests.conformance.writes import MAKERS, Maker, change, dump, every_write, growth, send
 from tests.support.books import assert_books_agree, query
-from tests.support.resources import CASES, MISSING_ID, Case
+from tests.support.resources import CASES, FACTORY, LOCATION, MISSING_ID, SPROCKET, SPROCKET_TYPE, Case
 from tests.support.service import Service, running_service
 
 REUSED = "ERROR_REASON_REQUEST_ID_REUSED"
@@ -99,7 +99,7 @@ async def test_a_different_method_with_the_same_request_id_is_refused(service: S
 
 async def test_a_different_method_is_refused_even_if_its_request_has_the_same_bytes(service: Service) -> None:
     fields = {"id": MISSING_ID, "allow_missing": True, "request_id": new_id()}
-    first, second = CASES[:2]
+    first, second = LOCATION, SPROCKET_TYPE
     await first.method(service, "Delete")(first.request("Delete", **fields))
     again = second.method(service, "Delete")(second.request("Delete", **fields))
     assert await invalid(again, REUSED) == ["request_id"]
@@ -162,15 +162,15 @@ async def test_a_failed_request_can_be_retried_with_its_request_id(service: Serv
 async def test_a_failed_create_can_be_retried_once_its_factory_exists(service: Service, name: str) -> None:
     write, request_id = await MAKERS[name](service), new_id()
     sprockets = [write.request.sprocket] if name == "CreateSprocket" else write.request.sprockets
-    factory = await CASES[2].get(service, sprockets[0].factory_id)
-    await CASES[2].delete(service, factory.id)
+    factory = await FACTORY.get(service, sprockets[0].factory_id)
+    await FACTORY.delete(service, factory.id)
     missed = write.send(service, request_id=request_id)
     await refusal(missed, grpc.StatusCode.FAILED_PRECONDITION, "ERROR_REASON_REFERENCE_NOT_FOUND")
     factory.ClearField("etag")
-    await CASES[2].method(service, "Update")(CASES[2].request("Update", factory=factory, allow_missing=True))
+    await FACTORY.method(service, "Update")(FACTORY.request("Update", factory=factory, allow_missing=True))
     first = await write.send(service, request_id=request_id)
     assert await write.send(service, request_id=request_id) == first
-    assert len((await CASES[3].page(service))[0]) == len(sprockets)
+    assert len((await SPROCKET.page(service))[0]) == len(sprockets)
 
 
 @every_resource
@@ -190,7 +190,7 @@ async def test_a_different_request_may_use_an_expired_request_id(service: Servic
     request_id = new_id()
     await (await MAKERS["CreateLocation"](service)).send(service, request_id=request_id)
     await make_older(service, "24 hours 1 minute")
-    update = await change(CASES[1])(service)
+    update = await change(SPROCKET_TYPE)(service)
     first = await update.send(service, request_id=request_id)
     assert await update.send(service, request_id=request_id) == first
 

@@ -14,7 +14,7 @@ from tests.conformance.promises import refuses
 from tests.conformance.rpcs import valid_requests
 from tests.support.errors import Failure
 from tests.support.locks import open_transaction, waiting_for
-from tests.support.resources import CASES, Case
+from tests.support.resources import CASES, LOCATION, Case
 from tests.support.service import Service, running_service
 
 UNAVAILABLE = (grpc.StatusCode.UNAVAILABLE, "ERROR_REASON_DATABASE_UNAVAILABLE")
@@ -64,9 +64,9 @@ async def test_every_rpc_is_unavailable_without_a_schema(empty_database_url: str
 async def test_every_rpc_is_unavailable_while_no_connection_is_free(database_url: str) -> None:
     async with running_service(database_url, BUSY) as service:
         requests = await valid_requests(service)
-        stored = (await CASES[0].page(service))[0][0]
+        stored = (await LOCATION.page(service))[0][0]
         async with open_transaction(database_url, "SELECT FROM location FOR UPDATE") as holder:
-            update = asyncio.create_task(CASES[0].update(service, stored))
+            update = asyncio.create_task(LOCATION.update(service, stored))
             await waiting_for(holder)
             assert_retry_is_advised(await failures(service, requests, *UNAVAILABLE))
             await holder.rollback()

@@ -9,10 +9,8 @@ import pytest
 from sprocket.v1 import sprocket_pb2
 from tests.conformance.rows import references
 from tests.support.books import query
-from tests.support.resources import CASES, Case, create_factory
+from tests.support.resources import CASES, SPROCKET, Case, create_factory
 from tests.support.service import Service
-
-SPROCKET = CASES[3]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import inspect
 from importlib import import_module
+from typing import Any
 
 import pytest
 from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
@@ -11,16 +12,15 @@ from sprocket.v1.error_reason_pb2 import ErrorReason
 from sprocket_grpc import errors
 from sprocket_grpc.interceptors import status
 from sprocket_grpc.server import contract
-from sprocket_grpc.services.factory import FACTORY
-from sprocket_grpc.services.location import LOCATION
-from sprocket_grpc.services.sprocket import SPROCKET
-from sprocket_grpc.services.sprocket_type import SPROCKET_TYPE
+from sprocket_grpc.services.standard.resource import Resource
 from sprocket_grpc.storage.resource import ResourceStore
 from sprocket_grpc.storage.tables import metadata
 from tests import ROOT
 from tests.support.resources import CASES, Case
 
-RESOURCES = {resource.name: resource for resource in (LOCATION, SPROCKET_TYPE, FACTORY, SPROCKET)}
+RESOURCES: dict[str, Resource[Any]] = {
+    case.name: getattr(import_module(f"sprocket_grpc.services.{case.name}"), case.name.upper()) for case in CASES
+}
 PROTOS = sorted(ROOT.joinpath("protos/sprocket/v1").glob("*.proto"))
 FILES: list[FileDescriptor] = [import_module(f"sprocket.v1.{each.stem}_pb2").DESCRIPTOR for each in PROTOS]
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -18,11 +18,11 @@ from sprocket_grpc.storage.tables import SCHEMA_REVISION
 from sprocket_grpc.testing.postgres import execute
 from tests.support.errors import fails
 from tests.support.locks import open_transaction
-from tests.support.resources import create_location
+from tests.support.resources import CASES, create_location
 from tests.support.service import Service, running_service
 from tests.support.unread import unread_call
 
-SERVICES = [f"sprocket.v1.{kind}Service" for kind in ("Location", "SprocketType", "Factory", "Sprocket")]
+SERVICES = [f"sprocket.v1.{case.kind}Service" for case in CASES]
 NAMES = ["", "readiness", *SERVICES]
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
 SERVICE_UNKNOWN = HealthCheckResponse.SERVICE_UNKNOWN
@@ -82,7 +82,7 @@ def set_revision(url: str, revision: str) -> None:
 async def test_the_server_and_each_of_its_services_are_serving(service: Service) -> None:
     assert await statuses(service) == {SERVING}
     async with watch(service, NAMES) as calls:
-        assert await next_statuses(calls) == [SERVING] * 6
+        assert await next_statuses(calls) == [SERVING] * len(NAMES)
 
 
 async def test_an_unknown_service_is_reported_as_unknown(service: Service) -> None:
@@ -98,13 +98,13 @@ async def test_an_unknown_service_is_reported_as_unknown(service: Service) -> No
 
 async def test_a_server_waits_for_its_schema_and_serves_without_a_restart(empty_database_url: str) -> None:
     async with running_service(empty_database_url) as service, watch(service, NAMES) as calls:
-        assert await next_statuses(calls) == [NOT_SERVING] * 6
+        assert await next_statuses(calls) == [NOT_SERVING] * len(NAMES)
         assert "`sprocket-grpc migrate`" in str(service.monitor.problem)
         with fails(grpc.StatusCode.UNAVAILABLE):
             await service.locations.ListLocations(ListLocationsRequest())
         await asyncio.to_thread(migrate.upgrade, empty_database_url)
         await service.monitor.check()
-        assert await next_statuses(calls) == [SERVING] * 6
+        assert await next_statuses(calls) == [SERVING] * len(NAMES)
         assert await statuses(service) == {SERVING}
         assert service.monitor.problem is None
         await create_location(service)
@@ -138,18 +138,18 @@ async def test_an_unavailable_database_is_reported_and_used_again_when_it_is_bac
 ) -> None:
     created = await create_location(service)
     async with watch(service, NAMES) as calls:
-        assert await next_statuses(calls) == [SERVING] * 6
+        assert await next_statuses(calls) == [SERVING] * len(NAMES)
         with closed_database(postgres, database_url):
             for _ in range(2):  # on a broken connection, and on one that is refused
                 with fails(grpc.StatusCode.UNAVAILABLE) as failure:
                     await service.locations.ListLocations(ListLocationsRequest())
                 assert failure.info.reason == "ERROR_REASON_DATABASE_UNAVAILABLE"
             await service.monitor.check()
-            assert await next_statuses(calls) == [NOT_SERVING] * 6
+            assert await next_statuses(calls) == [NOT_SERVING] * len(NAMES)
             assert await statuses(service) == {NOT_SERVING}
         assert await statuses(service, ["liveness"]) == {SERVING}  # a restart would not help
         await service.monitor.check()
-        assert await next_statuses(calls) == [SERVING] * 6
+        assert await next_statuses(calls) == [SERVING] * len(NAMES)
         assert list((await service.locations.ListLocations(ListLocationsRequest())).locations) == [created]
 
 
@@ -234,9 +234,9 @@ async def ended(call: Any) -> AsyncIterator[Any]:
 
 async def test_a_shutdown_is_reported_to_watches_and_stays_reported(service: Service) -> None:
     async with watch(service, NAMES) as calls:
-        assert await next_statuses(calls) == [SERVING] * 6
+        assert await next_statuses(calls) == [SERVING] * len(NAMES)
         service.monitor.drain()
-        assert await next_statuses(calls) == [NOT_SERVING] * 6
+        assert await next_statuses(calls) == [NOT_SERVING] * len(NAMES)
         await service.monitor.check()  # the database is available
         assert await statuses(service) == {NOT_SERVING}
 

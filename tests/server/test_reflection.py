@@ -19,12 +19,12 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from tests.server.test_contract import FILES
 from tests.support.processes import server_process
-from tests.support.resources import MISSING_ID, create_location
+from tests.support.resources import CASES, MISSING_ID, create_location
 from tests.support.service import Service
 
 BUF = Path(sys.executable).with_name("buf")
 INVALID_ARGUMENT, NOT_FOUND = 3, 5
-KINDS = ["Location", "SprocketType", "Factory", "Sprocket", "Audit"]
+KINDS = [*(case.kind for case in CASES), "Audit"]
 OTHERS = ["grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"]
 
 M = TypeVar("M", bound=Message)

@@ -18,12 +18,20 @@ from tests.support.errors import fails
 from tests.support.locks import open_transaction, waiting_for
 from tests.support.processes import connected_to, server_process
 from tests.support.production import delete_sprocket, get_factory, update_sprocket
-from tests.support.resources import CASES, MISSING_ID, Case, create_factory, create_location, create_sprocket
+from tests.support.resources import (
+    FACTORY,
+    LOCATION,
+    MISSING_ID,
+    SPROCKET,
+    SPROCKET_TYPE,
+    Case,
+    create_factory,
+    create_location,
+    create_sprocket,
+)
 from tests.support.service import Service, running_service
 
 pytestmark = pytest.mark.slow
-
-LOCATIONS, _, _, SPROCKETS = CASES
 
 # Blocks updates of the counter, but not rows that only refer to the factory.
 LOCK_FACTORY = "SELECT FROM factory WHERE id = :id FOR NO KEY UPDATE"
@@ -139,7 +147,7 @@ async def test_3_an_unknown_reference_is_a_failed_precondition(
 
 
 async def test_3_a_missing_sprocket_is_not_found(service: Service) -> None:
-    for call in (SPROCKETS.get(service, MISSING_ID), delete_sprocket(service, MISSING_ID)):
+    for call in (SPROCKET.get(service, MISSING_ID), delete_sprocket(service, MISSING_ID)):
         with fails(grpc.StatusCode.NOT_FOUND):
             await call
     with fails(grpc.StatusCode.NOT_FOUND):
@@ -153,7 +161,7 @@ async def rows_read(service: Service, table: str) -> int:
     return int(rows)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [LOCATION, SPROCKET_TYPE, FACTORY, SPROCKET], ids=lambda case: case.name)
 async def test_4_a_page_at_any_depth_reads_only_its_own_rows(database_url: str, case: Case) -> None:
     async with running_service(database_url, Settings(pool_size=1)) as service:
         for statement in THOUSANDS_OF_ROWS:
@@ -169,7 +177,7 @@ async def test_4_a_page_at_any_depth_reads_only_its_own_rows(database_url: str, 
 
 async def test_5_two_locations_can_have_the_same_postal_code(service: Service) -> None:
     made = [await create_location(service, postal_code="62701") for _ in range(2)]
-    locations, _ = await LOCATIONS.page(service)
+    locations, _ = await LOCATION.page(service)
     assert locations == made
 
 
@@ -204,7 +212,7 @@ async def test_8_tests_do_not_touch_the_database_in_the_environment(
         env=environment | {"SPROCKET_DATABASE_URL": database_url},
     )
     assert await tests.wait() == 0
-    assert await LOCATIONS.page(service) == ([existing], "")
+    assert await LOCATION.page(service) == ([existing], "")
 
 
 async def test_8_tests_do_not_use_the_data_directory_of_the_service(service: Service) -> None:

@@ -17,11 +17,9 @@ from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.seed import seed
 from tests.support.books import Chart, query, read_chart
 from tests.support.production import delete_sprocket, update_factory
-from tests.support.resources import CASES, create_location, create_sprocket
+from tests.support.resources import FACTORY, LOCATION, SPROCKET, SPROCKET_TYPE, create_location, create_sprocket
 from tests.support.service import Service
 from tests.support.waiting import wait_until_blocked
-
-LOCATIONS, TYPES, FACTORIES, SPROCKETS = CASES
 
 # The specification of the sample charts: Unix time of the start, actual values, goal values.
 HISTORIES = {
@@ -88,19 +86,19 @@ def chart_of(name: str) -> Chart:
 
 
 async def locations(service: Service) -> list[Location]:
-    return (await LOCATIONS.page(service))[0]
+    return (await LOCATION.page(service))[0]
 
 
 async def types(service: Service) -> list[SprocketType]:
-    return (await TYPES.page(service))[0]
+    return (await SPROCKET_TYPE.page(service))[0]
 
 
 async def factories(service: Service) -> list[Factory]:
-    return (await FACTORIES.page(service))[0]
+    return (await FACTORY.page(service))[0]
 
 
 async def sprockets(service: Service) -> list[Sprocket]:
-    return (await SPROCKETS.page(service, page_size=1000))[0]
+    return (await SPROCKET.page(service, page_size=1000))[0]
 
 
 async def charts(service: Service) -> list[Chart]:
@@ -153,7 +151,7 @@ async def test_the_three_types_have_the_same_dimensions(seeded: Service) -> None
 
 
 async def test_samples_are_valid_resources_with_uuids_of_version_7(seeded: Service) -> None:
-    for case in CASES:
+    for case in (LOCATION, SPROCKET_TYPE, FACTORY, SPROCKET):
         rows = (await case.page(seeded, page_size=1000))[0]
         for each in rows:
             assert uuid.UUID(each.id).version == 7
@@ -212,8 +210,8 @@ async def test_seeding_keeps_the_changes_of_users_and_restores_missing_resources
 ) -> None:
     first = (await factories(seeded))[0]
     place, kind = (await locations(seeded))[1], (await types(seeded))[1]
-    await LOCATIONS.update(seeded, Location(id=place.id, display_name="Renamed", address="1 Other St"))
-    await TYPES.update(seeded, SprocketType(id=kind.id, teeth=6))
+    await LOCATION.update(seeded, Location(id=place.id, display_name="Renamed", address="1 Other St"))
+    await SPROCKET_TYPE.update(seeded, SprocketType(id=kind.id, teeth=6))
     elsewhere = (await create_location(seeded)).id
     await update_factory(seeded, first.id, sprocket_production_goal=99, location_id=elsewhere)
     await delete_sprocket(seeded, (await sprockets(seeded))[0].id)

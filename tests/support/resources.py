@@ -1,8 +1,11 @@
-"""The four resources, each described by a `Case`, so that one suite tests the same behaviour of all of them."""
+"""Every resource, described by a `Case`, so that one suite tests the same behaviour of all of them."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from google.protobuf.descriptor import Descriptor
 
 from sprocket.v1 import factory_pb2, location_pb2, sprocket_pb2, sprocket_type_pb2
 from sprocket.v1.factory_pb2 import Factory
@@ -86,10 +89,22 @@ class Case:
     kinds: str
     message: Callable[..., Awaitable[Any]]
 
+    @property
+    def descriptor(self) -> Descriptor:
+        """The descriptor of its message."""
+        descriptor: Descriptor = self.pb.DESCRIPTOR.message_types_by_name[self.kind]
+        return descriptor
+
+    @property
+    def has_force(self) -> bool:
+        """Whether its Delete has `force`, because other resources can refer to it."""
+        return "force" in self.pb.DESCRIPTOR.message_types_by_name[f"Delete{self.kind}Request"].fields_by_name
+
     def method(self, service: Service, verb: str) -> Callable[[Any], Awaitable[Any]]:
         """Return the client method of a verb, such as `Create`."""
         noun = self.kinds if verb in ("List", "BatchGet") else self.kind
-        method: Callable[[Any], Awaitable[Any]] = getattr(getattr(service, self.plural), verb + noun)
+        stub = getattr(import_module(f"{self.pb.__name__}_grpc"), f"{self.kind}ServiceStub")
+        method: Callable[[Any], Awaitable[Any]] = getattr(stub(service.channel), verb + noun)
         return method
 
     def request(self, verb: str, **fields: Any) -> Any:
@@ -130,9 +145,34 @@ async def _sprocket_type(_: Service, **fields: Any) -> SprocketType:
     return sprocket_type(**fields)
 
 
-CASES = [
-    Case("location", "locations", location_pb2, "Location", "Locations", _location),
-    Case("sprocket_type", "sprocket_types", sprocket_type_pb2, "SprocketType", "SprocketTypes", _sprocket_type),
-    Case("factory", "factories", factory_pb2, "Factory", "Factories", factory),
-    Case("sprocket", "sprockets", sprocket_pb2, "Sprocket", "Sprockets", sprocket),
-]
+LOCATION = Case("location", "locations", location_pb2, "Location", "Locations", _location)
+SPROCKET_TYPE = Case(
+    "sprocket_type", "sprocket_types", sprocket_type_pb2, "SprocketType", "SprocketTypes", _sprocket_type
+)
+FACTORY = Case("factory", "factories", factory_pb2, "Factory", "Factories", factory)
+SPROCKET = Case("sprocket", "sprockets", sprocket_pb2, "Sprocket", "Sprockets", sprocket)
+
+CASES = [LOCATION, SPROCKET_TYPE, FACTORY, SPROCKET]
+"""All resources; each comes after the ones that it refers to."""
+
+CASE_OF = {case.name: case for case in CASES}
+"""The same by their names."""
+
+
+class Reference(NamedTuple):
+    """A field that holds the id of another resource."""
+
+    case: Case
+    field: str
+    target: Case
+
+
+def references_of(case: Case) -> list[Reference]:
+    """Return the references of a resource: its fields that are called `<resource>_id`."""
+    names = {f"{target.name}_id": target for target in CASES}
+    fields = [field.name for field in case.descriptor.fields]
+    return [Reference(case, field, names[field]) for field in fields if field in names]
+
+
+REFERENCES = [reference for case in CASES for reference in references_of(case)]
+"""The references of all resources."""

@@ -1,43 +1,36 @@
-"""Rows of every table, and values that the constraints of each column reject."""
+"""Rows of every table, and values that the constraints of each column reject.
+
+For the table of a resource they follow from tests/conformance/fields.py, except for columns that are no field.
+"""
 
 from typing import Any
 
-A_LOCATION, A_TYPE, A_FACTORY, A_SPROCKET, A_REQUEST, AN_ENTRY, A_KEY = (
-    f"01937f2e-7d1c-7a40-8a53-00000000000{n}" for n in range(1, 8)
-)
+from tests.conformance.fields import FIELDS
+from tests.support.resources import CASES
+from tests.support.resources import REFERENCES as RESOURCE_REFERENCES
 
 Row = dict[str, Any]
+
+RESOURCES = [case.name for case in CASES]
+IDS = {name: f"01937f2e-7d1c-7a40-8a53-{number:012}" for number, name in enumerate(RESOURCES, start=1)}
+A_REQUEST, AN_ENTRY, A_KEY = (f"01937f2e-7d1c-7a40-8a53-{number:012}" for number in range(101, 104))
+
+_NO_FIELDS: dict[str, Row] = {
+    "factory": {"sprocket_production_actual": 0, "chart_sequence": 1, "chart_time_micros": 0},
+}
+"""The columns of resources that no client can set, but for the id and the times."""
+
+
+def _row(resource: str) -> Row:
+    values = {field.name: field.valid_value for field in FIELDS if field.resource == resource and field.valid}
+    references = {each.field: IDS[each.target.name] for each in RESOURCE_REFERENCES if each.case.name == resource}
+    return {"id": IDS[resource]} | values | references | _NO_FIELDS.get(resource, {})
+
+
 ROWS: dict[str, Row] = {
-    "location": {
-        "id": A_LOCATION,
-        "display_name": "Springfield",
-        "address": "123 Main St",
-        "address_2": "",
-        "city": "Springfield",
-        "administrative_area": "",
-        "postal_code": "62701",
-        "country_code": "US",
-    },
-    "sprocket_type": {
-        "id": A_TYPE,
-        "display_name": "Five",
-        "teeth": 5,
-        "pitch_mm": 1.0,
-        "pitch_diameter_mm": 5.0,
-        "outside_diameter_mm": 6.0,
-    },
-    "factory": {
-        "id": A_FACTORY,
-        "display_name": "Works",
-        "location_id": A_LOCATION,
-        "sprocket_production_goal": 0,
-        "sprocket_production_actual": 0,
-        "chart_sequence": 1,
-        "chart_time_micros": 0,
-    },
-    "sprocket": {"id": A_SPROCKET, "display_name": "", "sprocket_type_id": A_TYPE, "factory_id": A_FACTORY},
+    **{name: _row(name) for name in RESOURCES},
     "chart_entry": {
-        "factory_id": A_FACTORY,
+        "factory_id": IDS["factory"],
         "sequence": 1,
         "time_micros": 0,
         "sprocket_production_goal": 0,
@@ -52,7 +45,7 @@ ROWS: dict[str, Row] = {
         "request_id": "",
         "method": "",
         "resource_type": "sprocket.v1.Location",
-        "resource_id": A_LOCATION,
+        "resource_id": IDS["location"],
     },
     "api_key": {
         "id": A_KEY,
@@ -70,69 +63,31 @@ OPTIONAL = {
     ("api_key", "last_use_time"),
 }
 TIMES = {"create_time": "2026-01-01", "update_time": "2026-01-01"}
-RESOURCES = ["location", "sprocket_type", "factory", "sprocket"]
 
 # The length of text is in characters; numbers may use the whole range of their types.
-EXTREMES: dict[str, Row] = {
-    "location": {
-        "display_name": "🏭" * 63,
-        "address": "ä" * 200,
-        "address_2": "€" * 200,
-        "city": "x" * 100,
-        "administrative_area": "x" * 100,
-        "postal_code": "6" * 20,
-        "country_code": "ZZ",
+EXTREMES: dict[str, list[Row]] = {
+    **{
+        name: [{field.name: value} for field in FIELDS if field.resource == name for value in field.valid.values()]
+        for name in RESOURCES
     },
-    "sprocket_type": {
-        "display_name": "x",
-        "teeth": 10_000,
-        "pitch_mm": 5e-324,
-        "pitch_diameter_mm": 1.7976931348623157e308,
-        "outside_diameter_mm": 1e-300,
-    },
-    "factory": {"display_name": "\u0301" * 63, "sprocket_production_goal": 2**63 - 1},
-    "sprocket": {"display_name": "⚙" * 63},
-    "chart_entry": {"sequence": 2**63 - 1, "sprocket_production_goal": 2**63 - 1},
+    "chart_entry": [{"sequence": 2**63 - 1, "sprocket_production_goal": 2**63 - 1}],
 }
 
-NOT_TEXT = ["", " ", "   "]
-NOT_A_LENGTH = [0, -1, float("inf"), float("-inf"), float("nan")]
+_FORBIDDEN_ACTUAL = {"sprocket_production_actual": [-1]}
 FORBIDDEN: dict[str, dict[str, list[Any]]] = {
-    "location": {
-        "display_name": [*NOT_TEXT, "x" * 64],
-        "address": [*NOT_TEXT, "x" * 201],
-        "address_2": ["x" * 201],
-        "city": [*NOT_TEXT, "x" * 101],
-        "administrative_area": ["x" * 101],
-        "postal_code": [*NOT_TEXT, "x" * 21],
-        "country_code": ["", "U", "us", "Us", "USA", "U1", " US", "US ", "US\n", "ÄÖ"],
-    },
-    "sprocket_type": {
-        "display_name": [*NOT_TEXT, "x" * 64],
-        "teeth": [0, -1, 10_001],
-        "pitch_mm": NOT_A_LENGTH,
-        "pitch_diameter_mm": NOT_A_LENGTH,
-        "outside_diameter_mm": NOT_A_LENGTH,
-    },
-    "factory": {
-        "display_name": [*NOT_TEXT, "x" * 64],
-        "sprocket_production_goal": [-1],
-        "sprocket_production_actual": [-1],
-    },
-    "sprocket": {"display_name": ["x" * 64]},
-    "chart_entry": {"sequence": [0, -1], "sprocket_production_goal": [-1], "sprocket_production_actual": [-1]},
+    **{name: {field.name: field.unstorable for field in FIELDS if field.resource == name} for name in RESOURCES},
+    "chart_entry": {"sequence": [0, -1], "sprocket_production_goal": [-1]} | _FORBIDDEN_ACTUAL,
     "page_token_key": {"key": [b"", bytes(31), bytes(33)]},
     "api_key": {
-        "name": [*NOT_TEXT, "x" * 64],
+        "name": ["", " ", "   ", "x" * 64],
         "rights": [[], ["own"], ["read", "sprocket.read"], [None]],
         "secret_hash": [b"", bytes(31), bytes(33)],
     },
 }
-REFERENCES = [
-    ("factory", "location_id", "location"),
-    ("sprocket", "sprocket_type_id", "sprocket_type"),
-    ("sprocket", "factory_id", "factory"),
-    ("chart_entry", "factory_id", "factory"),
-]
-UNIQUE = ["location", "sprocket_type", "factory", "sprocket", "chart_entry", "audit_entry", "api_key"]
+FORBIDDEN["factory"] |= _FORBIDDEN_ACTUAL
+
+CASCADING = [("chart_entry", "factory_id", "factory")]
+RESTRICTING = [(each.case.name, each.field, each.target.name) for each in RESOURCE_REFERENCES]
+REFERENCES = [*RESTRICTING, *CASCADING]
+UNIQUE = [*RESOURCES, "chart_entry", "audit_entry", "api_key"]
 COLUMNS = [(table, name) for table in ROWS for name in ROWS[table] | (TIMES if table in RESOURCES else {})]

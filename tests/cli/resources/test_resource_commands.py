@@ -15,6 +15,12 @@ from tests.support.resources import CASES, MISSING_ID, Case
 
 NAMES = [each.name.replace("_", "-") for each in CASES]
 PLURALS = [each.plural.replace("_", "-") for each in CASES]
+SAMPLES = [
+    ("location", "locations"),
+    ("sprocket-type", "sprocket-types"),
+    ("factory", "factories"),
+    ("sprocket", "sprockets"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +72,7 @@ def test_an_unknown_resource_is_refused_with_the_known_ones() -> None:
 # get and list.
 
 
-@pytest.mark.parametrize(("name", "plural"), [*zip(NAMES, PLURALS, strict=True)])
+@pytest.mark.parametrize(("name", "plural"), SAMPLES)
 def test_get_returns_one_or_several_resources_in_the_order_of_the_ids(
     served: ServeProcess, name: str, plural: str
 ) -> None:

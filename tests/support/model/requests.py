@@ -5,10 +5,11 @@ from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
 
+from tests.conformance.fields import fields_of
 from tests.support.model.lists import ALL_PASS, COMPARISONS, Filter, value
 from tests.support.model.rules import REFERENCES, RULES
 from tests.support.model.state import Model
-from tests.support.resources import CASES, Case
+from tests.support.resources import SPROCKET, Case
 
 Draw: TypeAlias = Callable[[st.SearchStrategy[Any]], Any]
 
@@ -32,7 +33,7 @@ VALUES: dict[str, tuple[list[Any], list[Any]]] = {
     "outside_diameter_mm": ([6.0, 7.5], [float("inf")]),
     "sprocket_production_goal": ([0, 1, 2], [-1]),
 }
-"""Valid and invalid values of each field."""
+"""Valid and invalid values of fields of these names. Other fields have those of tests/conformance/fields.py."""
 
 ORDERS = ["", "id", "id desc", "display_name", "display_name desc", "create_time desc, display_name"]
 ORDERS += ["display_name desc, update_time", "update_time desc", "nothing", "display_name up"]
@@ -70,8 +71,14 @@ def message(draw: Draw, model: Model, case: Case) -> Any:
 def _value(draw: Draw, model: Model, case: Case, name: str) -> Any:
     if name in REFERENCES[case.name]:
         return identifier(draw, model, REFERENCES[case.name][name])
-    valid, invalid = VALUES[name]
+    valid, invalid = VALUES.get(name) or _few_values(case, name)
     return draw(st.sampled_from(invalid if sometimes(draw, 40) else valid))
+
+
+def _few_values(case: Case, name: str) -> tuple[list[Any], list[Any]]:
+    """Return a few valid values of a field, and an invalid one."""
+    [field] = [field for field in fields_of(case.name) if field.name == name]
+    return list(field.valid.values())[:2], [field.invalid_value]
 
 
 def write(draw: Draw, case: Case, verb: str, **fields: Any) -> Any:
@@ -128,7 +135,7 @@ def delete(draw: Draw, model: Model, case: Case) -> Any:
     request = write(draw, case, "Delete", id=key, allow_missing=sometimes(draw, 2))
     if sometimes(draw, 2):
         request.etag = etag(draw, model, case, key)
-    if case.name != "sprocket":
+    if case.has_force:
         request.force = sometimes(draw, 2)
     return request
 
@@ -140,14 +147,14 @@ def batch_get(draw: Draw, model: Model, case: Case) -> Any:
 
 def batch_create(draw: Draw, model: Model) -> Any:
     """Draw a BatchCreateSprockets request."""
-    sprockets = [message(draw, model, CASES[3]) for _ in range(_size(draw))]
-    return write(draw, CASES[3], "BatchCreate", sprockets=sprockets)
+    sprockets = [message(draw, model, SPROCKET) for _ in range(_size(draw))]
+    return write(draw, SPROCKET, "BatchCreate", sprockets=sprockets)
 
 
 def batch_delete(draw: Draw, model: Model) -> Any:
     """Draw a BatchDeleteSprockets request."""
     ids = _identifiers(draw, model, "sprocket")
-    return write(draw, CASES[3], "BatchDelete", ids=ids if sometimes(draw, 5) else list(dict.fromkeys(ids)))
+    return write(draw, SPROCKET, "BatchDelete", ids=ids if sometimes(draw, 5) else list(dict.fromkeys(ids)))
 
 
 def _identifiers(draw: Draw, model: Model, kind: str) -> list[str]:

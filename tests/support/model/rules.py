@@ -1,26 +1,14 @@
 """Rules for requests that do not depend on stored data, and the fields of an update, as the protos document them."""
 
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
-from tests.support.resources import Case
-
-Rule: TypeAlias = Callable[[Any], bool]
+from tests.conformance.fields import FIELDS, Rule, is_identifier
+from tests.support.resources import CASES, Case, references_of
 
 ALL = ["*"]
 MOST_IN_BATCH = 1000
-
-
-def text(maximum: int, *, required: bool = True) -> Rule:
-    """Return a rule for text."""
-    return lambda value: len(value) <= maximum and "\0" not in value and (bool(value.strip()) or not required)
-
-
-def is_identifier(value: str) -> bool:
-    """Whether a value is a UUID in lower case."""
-    return re.fullmatch("[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}", value) is not None
 
 
 def is_etag(value: str) -> bool:
@@ -28,46 +16,13 @@ def is_etag(value: str) -> bool:
     return value == "" or re.fullmatch('"[^"]*"', value) is not None
 
 
-def is_measure(value: float) -> bool:
-    """Whether a value is a valid length."""
-    return value > 0 and math.isfinite(value)
-
-
 RULES: Mapping[str, Mapping[str, Rule]] = {
-    "location": {
-        "display_name": text(63),
-        "address": text(200),
-        "address_2": text(200, required=False),
-        "city": text(100),
-        "administrative_area": text(100, required=False),
-        "postal_code": text(20),
-        "country_code": lambda value: re.fullmatch("[A-Z]{2}", value) is not None,
-    },
-    "sprocket_type": {
-        "display_name": text(63),
-        "teeth": lambda value: 1 <= value <= 10_000,
-        "pitch_mm": is_measure,
-        "pitch_diameter_mm": is_measure,
-        "outside_diameter_mm": is_measure,
-    },
-    "factory": {
-        "display_name": text(63),
-        "location_id": is_identifier,
-        "sprocket_production_goal": lambda value: value >= 0,
-    },
-    "sprocket": {
-        "display_name": text(63, required=False),
-        "sprocket_type_id": is_identifier,
-        "factory_id": is_identifier,
-    },
+    case.name: {field.name: field.rule for field in FIELDS if field.resource == case.name} for case in CASES
 }
 """The fields of each resource that callers set, with their rules. All other fields are output only."""
 
 REFERENCES: Mapping[str, Mapping[str, str]] = {
-    "location": {},
-    "sprocket_type": {},
-    "factory": {"location_id": "location"},
-    "sprocket": {"sprocket_type_id": "sprocket_type", "factory_id": "factory"},
+    case.name: {each.field: each.target.name for each in references_of(case)} for case in CASES
 }
 """The fields that refer to other resources, and the kind of these."""
 

@@ -14,9 +14,8 @@ ChartEntry: TypeAlias = tuple[int, int]
 
 READS = {"Get", "BatchGet", "Chart"}
 USERS = {
-    "location": ("factory", "location_id"),
-    "sprocket_type": ("sprocket", "sprocket_type_id"),
-    "factory": ("sprocket", "factory_id"),
+    case.name: [(user, name) for user, names in REFERENCES.items() for name, kind in names.items() if kind == case.name]
+    for case in CASES
 }
 """The kind of resource that refers to a resource, and its field."""
 
@@ -201,15 +200,17 @@ class Model:
         row.etag = made.etag
         row.update_time.CopyFrom(made.update_time)
 
-    def _users(self, kind: str, identifiers: Iterable[str]) -> list[str]:
-        if kind not in USERS:
-            return []
-        user, name = USERS[kind]
-        return [row.id for row in self.stored[user].values() if getattr(row, name) in identifiers]
+    def _users(self, kind: str, identifiers: Iterable[str]) -> dict[str, list[str]]:
+        """Return the ids of what refers to some resources, by kind."""
+        users = {
+            user: [row.id for row in self.stored[user].values() if getattr(row, name) in identifiers]
+            for user, name in USERS[kind]
+        }
+        return {user: found for user, found in users.items() if found}
 
     def _remove(self, kind: str, identifiers: Sequence[str]) -> None:
-        if users := self._users(kind, identifiers):
-            self._remove(USERS[kind][0], users)
+        for user, users in self._users(kind, identifiers).items():
+            self._remove(user, users)
         rows = [self.stored[kind].pop(each) for each in identifiers]
         if kind == "sprocket":
             self._count({key: -number for key, number in Counter(row.factory_id for row in rows).items()})
