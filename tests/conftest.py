@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import make_url
 
 from sprocket_grpc.config.environment import PREFIX
-from sprocket_grpc.testing.postgres import migrated_database, new_database, throw_away_postgres
+from sprocket_grpc.testing.postgres import migrated_database, new_database, temporary_postgres
 from tests.support.service import Service, running_service
 
 # Background jobs of a script ignore SIGINT, and their child processes inherit this. Tests send SIGINT to servers.
@@ -42,7 +42,7 @@ def postgres() -> Iterator[str]:
     if url := os.environ.get("TEST_DATABASE_URL"):
         yield make_url(url).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
         return
-    with throw_away_postgres() as url:
+    with temporary_postgres() as url:
         yield url
 
 
@@ -81,7 +81,7 @@ async def service(database_url: str) -> AsyncIterator[Service]:
 
 
 @pytest.fixture
-def nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove all SPROCKET_* settings from the environment, for one test."""
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         monkeypatch.delenv(name)

@@ -26,11 +26,11 @@ class Identity:
 
     Attributes:
         principal: Its name, such as `api-key:dashboards`.
-        rights: Its permissions, including those that are included in others.
+        permissions: Its permissions, including those that are included in others.
     """
 
     principal: str
-    rights: frozenset[Permission]
+    permissions: frozenset[Permission]
 
 
 def with_included(names: Iterable[str]) -> frozenset[Permission]:

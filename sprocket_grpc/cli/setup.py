@@ -31,12 +31,12 @@ def load_settings_and_log() -> Settings:
 
 
 @contextmanager
-def open_database(settings: Settings, *, say_to_errors: bool = False) -> Iterator[str]:
+def open_database(settings: Settings, *, announce_on_stderr: bool = False) -> Iterator[str]:
     """Yield the URL of the database in the settings, or of an embedded PostgreSQL that runs until the block ends.
 
     Args:
         settings: The settings.
-        say_to_errors: Whether to print messages to standard error, because standard output is for programs.
+        announce_on_stderr: Whether to print messages to standard error, because standard output is for programs.
 
     Raises:
         SettingsError: In production, no database is configured.
@@ -50,7 +50,7 @@ def open_database(settings: Settings, *, say_to_errors: bool = False) -> Iterato
         yield url
         return
     directory = settings.embedded_directory or default_directory()
-    click.echo(f"SPROCKET_DATABASE_URL is not set: using an embedded PostgreSQL in {directory}", err=say_to_errors)
+    click.echo(f"SPROCKET_DATABASE_URL is not set: using an embedded PostgreSQL in {directory}", err=announce_on_stderr)
     with embedded_postgres(directory, binaries=settings.embedded_binaries) as url:
         yield url
 
@@ -63,7 +63,7 @@ def open_connection() -> Iterator[Connection]:
         ExpectedError: The database cannot be used, or its schema needs a migration.
     """
     with (
-        open_database(load_settings_and_log(), say_to_errors=True) as url,
+        open_database(load_settings_and_log(), announce_on_stderr=True) as url,
         create_plain_engine(url).begin() as connection,
     ):
         if problem := find_problem(connection):

@@ -21,11 +21,11 @@ class Authorization:
 
     async def intercept(self, call: Call, call_next: CallNext) -> Any:  # noqa: ANN401  # any message
         """Authenticate the caller, and refuse the call without the permission of its method."""
-        shown = call.context.auth_context()
-        identity = await self._authentication.identify(call.metadata.get(AUTHORIZATION_KEY), shown)
+        certificate = call.context.auth_context()
+        identity = await self._authentication.identify(call.metadata.get(AUTHORIZATION_KEY), certificate)
         call.principal = identity.principal
         set_caller(replace(current_caller(), principal=identity.principal))
-        right = required_permission(call.method)
-        if right not in identity.rights:
-            raise PermissionDeniedError(right.value)
+        required = required_permission(call.method)
+        if required not in identity.permissions:
+            raise PermissionDeniedError(required.value)
         return await call_next(call)

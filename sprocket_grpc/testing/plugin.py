@@ -29,9 +29,9 @@ def sprocket_postgres() -> Iterator[str]:
     To use another PostgreSQL, override this fixture in your conftest.py.
     """
     with _extra_required():
-        from sprocket_grpc.testing.postgres import throw_away_postgres  # noqa: PLC0415  # see above
+        from sprocket_grpc.testing.postgres import temporary_postgres  # noqa: PLC0415  # see above
 
-    with throw_away_postgres() as url:
+    with temporary_postgres() as url:
         yield url
 
 

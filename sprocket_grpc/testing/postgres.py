@@ -19,7 +19,7 @@ _REQUIRED_BYTES = 4 << 30
 
 
 @contextmanager
-def throw_away_postgres() -> Iterator[str]:
+def temporary_postgres() -> Iterator[str]:
     """Run a PostgreSQL until the block ends, and yield its URL. Its data is not durable, and in memory if it fits.
 
     Raises:

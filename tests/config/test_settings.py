@@ -10,7 +10,7 @@ from sprocket_grpc.config.environment import CLIENT_VARIABLES
 from sprocket_grpc.config.settings import SettingsError, load_settings
 from tests.support.setting_values import ACCEPTED, BESIDE, DEFAULTS, REFUSED, SECRET, URL, refusal
 
-pytestmark = pytest.mark.usefixtures("nothing_is_set")
+pytestmark = pytest.mark.usefixtures("no_settings")
 
 # The variables that Kubernetes sets for a Service in the namespace (kubernetes.io, "Service").
 SERVICE_LINKS = {

@@ -10,7 +10,7 @@ from sprocket_grpc.config.database_url import describe
 from sprocket_grpc.config.settings import SECRETS, Settings, SettingsError, load_settings
 from tests.support.setting_values import SECRET, URL, refusal, set_beside
 
-pytestmark = pytest.mark.usefixtures("nothing_is_set")
+pytestmark = pytest.mark.usefixtures("no_settings")
 
 # A valid and unique value for each secret.
 SECRET_VALUES = {

@@ -27,7 +27,7 @@ from tests.support.manifests import (
     variables,
 )
 
-pytestmark = pytest.mark.usefixtures("nothing_is_set")
+pytestmark = pytest.mark.usefixtures("no_settings")
 
 # Example contents of the mounted files.
 CONTENTS = {

@@ -16,7 +16,7 @@ from tests.conformance.promises import refuses
 from tests.conformance.rpcs import METHODS, call, path, valid_requests
 from tests.support.auditing import call_as, entries
 from tests.support.books import assert_books_agree, numbers_of
-from tests.support.following import OneFollowing
+from tests.support.following import ChartFollower
 from tests.support.load import assert_nothing_was_lost, load_on, prepare
 from tests.support.pooler import Pooler, needs_pgbouncer, new_pooler
 from tests.support.postgresql import PATIENCE_SECONDS, PostgresServer, new_postgres
@@ -69,7 +69,7 @@ async def test_concurrent_writes_are_logged_with_their_own_request_ids(service: 
 async def test_charts_can_be_followed(service: Service) -> None:
     first = await create_sprocket(service)
     keys = {"factory_id": first.factory_id, "sprocket_type_id": first.sprocket_type_id}
-    async with OneFollowing(service.channel, first.factory_id) as stream:
+    async with ChartFollower(service.channel, first.factory_id) as stream:
         await stream.until_entries(2)
         await asyncio.gather(*(create_sprocket(service, **keys) for _ in range(30)))
         await stream.until_entries(32)

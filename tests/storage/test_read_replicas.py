@@ -20,7 +20,7 @@ from sprocket_grpc.storage.postgres.reads import Read
 from tests.conformance.rpcs import METHODS, call, path, valid_requests
 from tests.support.books import numbers_of
 from tests.support.cable import cable_to, only_on_linux
-from tests.support.following import OneFollowing
+from tests.support.following import ChartFollower
 from tests.support.postgresql import PostgresServer, new_postgres, new_standby
 from tests.support.resources import create_factory, create_location, create_sprocket
 from tests.support.service import Service, running_service
@@ -203,13 +203,13 @@ async def test_a_stream_continues_a_stale_history_from_the_primary_without_a_gap
             for _ in range(3):
                 await create_sprocket(service, **keys)
             assert await numbers_of(service, first.factory_id) == [(10, 0), (10, 1)]
-            async with OneFollowing(service.channel, first.factory_id) as stream:
+            async with ChartFollower(service.channel, first.factory_id) as stream:
                 await stream.until_entries(5)
                 await create_sprocket(service, **keys)
                 await stream.until_entries(6)
             assert stream.numbers == [(10, n) for n in range(6)]
             token = stream.responses[-1].resume_token
-            async with OneFollowing(service.channel, first.factory_id, resume_token=token) as stream:
+            async with ChartFollower(service.channel, first.factory_id, resume_token=token) as stream:
                 await create_sprocket(service, **keys)  # the standby has not reached the position of the token
                 await stream.until_entries(1)
             assert stream.numbers == [(10, 6)]

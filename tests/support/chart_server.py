@@ -79,7 +79,7 @@ def chart_server(*streams: tuple[list[GetFactoryChartResponse], grpc.StatusCode 
         server.stop(None).wait()
 
 
-def stretch(token: str, *entries: tuple[int, int, int], end_of_history: bool = False) -> GetFactoryChartResponse:
+def chart_response(token: str, *entries: tuple[int, int, int], end_of_history: bool = False) -> GetFactoryChartResponse:
     """Make a response with entries: for each the Unix time in seconds, the goal and the actual."""
     times, goals, actuals = zip(*entries, strict=True) if entries else ((), (), ())
     chart = FactoryChart(

@@ -76,7 +76,7 @@ class FollowedStream(Generic[_R]):
             self._arrived.set()
 
 
-class OneFollowing(FollowedStream[GetFactoryChartResponse]):
+class ChartFollower(FollowedStream[GetFactoryChartResponse]):
     """A stream of GetFactoryChart with follow."""
 
     def __init__(self, channel: grpc.aio.Channel, factory_id: str, **fields: Any) -> None:
@@ -93,7 +93,7 @@ class OneFollowing(FollowedStream[GetFactoryChartResponse]):
         await self.until(lambda: len(self.numbers) >= count)
 
 
-class ManyFollowing(FollowedStream[FollowFactoryChartsResponse]):
+class ChartsFollower(FollowedStream[FollowFactoryChartsResponse]):
     """A stream of FollowFactoryCharts."""
 
     def __init__(self, channel: grpc.aio.Channel, factory_ids: list[str], **fields: Any) -> None:

@@ -20,7 +20,7 @@ from tests.conformance.promises import invalid
 from tests.support.collector import Collector, Span, collecting
 from tests.support.command_line import run, serving
 from tests.support.errors import fails
-from tests.support.following import OneFollowing
+from tests.support.following import ChartFollower
 from tests.support.locks import open_transaction, waiting_for
 from tests.support.log_lines import access_line, until_ended
 from tests.support.production import update_factory
@@ -204,7 +204,7 @@ async def test_a_cancelled_stream_ends_its_span_and_polling_creates_no_span(
 ) -> None:
     async with running_service(database_url, collector.settings(follow_tick_seconds=0.01)) as service:
         factory = await create_factory(service)
-        async with OneFollowing(service.channel, factory.id) as follower:
+        async with ChartFollower(service.channel, factory.id) as follower:
             await follower.until_entries(1)
             await update_factory(service, factory.id, sprocket_production_goal=7)
             await follower.until_entries(2)

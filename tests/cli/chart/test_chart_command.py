@@ -13,7 +13,7 @@ from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.seed import seed
 from sprocket_grpc.testing.postgres import new_database
-from tests.support.chart_server import IDENTIFIER, chart_server, stretch
+from tests.support.chart_server import IDENTIFIER, chart_response, chart_server
 from tests.support.charting import ESCAPE, LIVELY, chart, create, find, read_csv, stored
 from tests.support.command_line import COMMAND, ServeProcess, environment, run, serving
 
@@ -63,7 +63,7 @@ def test_an_output_that_supports_only_ascii_gets_ascii(served: ServeProcess, mon
 
 
 def test_control_characters_in_a_display_name_do_not_reach_the_terminal() -> None:
-    with chart_server(([stretch("t", (1, 5, 6), end_of_history=True)], grpc.StatusCode.OK)) as server:
+    with chart_server(([chart_response("t", (1, 5, 6), end_of_history=True)], grpc.StatusCode.OK)) as server:
         finished = run("chart", IDENTIFIER, "--server", server.address)
     assert finished.output.startswith("Works \N{REPLACEMENT CHARACTER}[31m$1\nactual 6 of goal 5: 1 ahead")
 
@@ -89,7 +89,7 @@ def test_svg_is_well_formed_and_labelled_and_reproducible(served: ServeProcess, 
 
 def test_a_png_is_written_for_any_name_of_the_factory(tmp_path: Path) -> None:
     path = tmp_path / "chart.png"
-    with chart_server(([stretch("t", (1, 5, 6), (2, 7, 6), end_of_history=True)], grpc.StatusCode.OK)) as server:
+    with chart_server(([chart_response("t", (1, 5, 6), (2, 7, 6), end_of_history=True)], grpc.StatusCode.OK)) as server:
         finished = run("chart", IDENTIFIER, "--output", str(path), "--server", server.address)
     assert (finished.status, finished.errors) == (0, "")
     assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
@@ -114,7 +114,11 @@ def test_csv_and_json_hold_exactly_the_stored_entries(
 
 
 def test_chunks_are_joined(tmp_path: Path) -> None:
-    stretches = [stretch("a", (1, 2, 3), (4, 5, 6)), stretch("b"), stretch("c", (7, 8, 9), end_of_history=True)]
+    stretches = [
+        chart_response("a", (1, 2, 3), (4, 5, 6)),
+        chart_response("b"),
+        chart_response("c", (7, 8, 9), end_of_history=True),
+    ]
     path = tmp_path / "chart.json"
     with chart_server((stretches, grpc.StatusCode.OK)) as server:
         assert run("chart", IDENTIFIER, "--output", str(path), "--server", server.address).status == 0
@@ -208,7 +212,7 @@ def test_a_full_disk_behind_a_redirection_is_reported(served: ServeProcess) -> N
 def test_a_history_that_breaks_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "chart.csv"
     path.write_text("before")
-    with chart_server(([stretch("t", (1, 5, 6))], grpc.StatusCode.NOT_FOUND)) as server:
+    with chart_server(([chart_response("t", (1, 5, 6))], grpc.StatusCode.NOT_FOUND)) as server:
         finished = run("chart", IDENTIFIER, "--output", str(path), "--server", server.address)
     finished.assert_refused()
     assert [each.read_text() for each in tmp_path.iterdir()] == ["before"]

@@ -13,7 +13,7 @@ import pytest
 from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.seed import seed
-from tests.support.chart_server import IDENTIFIER, chart_server, stretch
+from tests.support.chart_server import IDENTIFIER, chart_response, chart_server
 from tests.support.charting import ESCAPE, LIVELY, find, set_goal
 from tests.support.command_line import COMMAND, Finished, interruptible_environment, run, serving
 
@@ -64,11 +64,11 @@ def test_a_pipe_gets_a_line_for_every_new_entry_even_after_a_restart_of_the_serv
 def test_a_broken_stream_is_resumed_without_duplicates() -> None:
     streams = [
         (
-            [stretch("one", (1, 5, 6), (2, 5, 7)), stretch("two", (3, 5, 4), end_of_history=True)],
+            [chart_response("one", (1, 5, 6), (2, 5, 7)), chart_response("two", (3, 5, 4), end_of_history=True)],
             grpc.StatusCode.UNAVAILABLE,
         ),
         ([], grpc.StatusCode.UNAVAILABLE),
-        ([stretch("three", (4, 5, 5), (5, 5, 9)), stretch("four", end_of_history=True)], None),
+        ([chart_response("three", (4, 5, 5), (5, 5, 9)), chart_response("four", end_of_history=True)], None),
     ]
     with chart_server(*streams) as server, following(IDENTIFIER, "--server", server.address) as process:
         lines = [next_line(process).split("  ")[1] for _ in range(3)]
@@ -80,7 +80,7 @@ def test_a_broken_stream_is_resumed_without_duplicates() -> None:
 
 
 def test_with_since_the_history_is_printed_first() -> None:
-    history = [stretch("a", (1, 5, 6)), stretch("b", (2, 5, 7), end_of_history=True)]
+    history = [chart_response("a", (1, 5, 6)), chart_response("b", (2, 5, 7), end_of_history=True)]
     arguments = (IDENTIFIER, "--since", "1970-01-01T00:00:01Z")
     with chart_server((history, None)) as server, following(*arguments, "--server", server.address) as process:
         assert [next_line(process)[18:20] for _ in range(2)] == ["1.", "2."]
@@ -103,8 +103,8 @@ def test_a_stream_that_cannot_be_resumed_is_reported(end: grpc.StatusCode, expec
 def test_a_terminal_is_redrawn_and_keeps_the_last_drawing_after_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"TERM": "xterm", "COLUMNS": "72", "LINES": "20", "NO_COLOR": "1"}.items():
         monkeypatch.setenv(name, value)
-    first = ([stretch("one", (1, 5, 6), end_of_history=True)], grpc.StatusCode.UNAVAILABLE)
-    second = ([stretch("two", (5, 5, 9), end_of_history=True)], None)
+    first = ([chart_response("one", (1, 5, 6), end_of_history=True)], grpc.StatusCode.UNAVAILABLE)
+    second = ([chart_response("two", (5, 5, 9), end_of_history=True)], None)
     with chart_server(first, second) as server:
         shown = watch(server.address, until="actual 9 of goal 5")
     during, _, after = shown.partition("\x1b[?1049l")

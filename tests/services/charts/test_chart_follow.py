@@ -10,7 +10,7 @@ from sprocket.v1.factory_pb2 import Factory, UpdateFactoryRequest
 from sprocket_grpc.config.settings import Settings
 from tests.support.books import numbers_of, query
 from tests.support.errors import fails
-from tests.support.following import ManyFollowing, OneFollowing
+from tests.support.following import ChartFollower, ChartsFollower
 from tests.support.production import delete_factory, delete_sprocket, update_factory
 from tests.support.resources import create_factory, create_sprocket
 from tests.support.service import Service, running_service
@@ -52,7 +52,7 @@ async def create_sprockets(service: Service, factory_id: str, count: int) -> Non
 async def test_new_entries_arrive_once_each_after_the_history(service: Service) -> None:
     factory_id = (await create_factory(service)).id
     await create_sprockets(service, factory_id, 2)
-    async with OneFollowing(service.channel, factory_id) as follower:
+    async with ChartFollower(service.channel, factory_id) as follower:
         await follower.until_entries(3)
         assert [response.end_of_history for response in follower.responses] == [True]
         await create_sprockets(service, factory_id, 3)
@@ -64,7 +64,7 @@ async def test_new_entries_arrive_once_each_after_the_history(service: Service) 
 
 async def test_another_stream_can_resume_after_any_response(service: Service) -> None:
     factory_id = (await create_factory(service)).id
-    async with OneFollowing(service.channel, factory_id) as follower:
+    async with ChartFollower(service.channel, factory_id) as follower:
         await follower.until_entries(1)
         for _ in range(3):
             await create_sprockets(service, factory_id, 1)
@@ -73,14 +73,14 @@ async def test_another_stream_can_resume_after_any_response(service: Service) ->
     seen = 0
     for response in follower.responses:
         seen += len(response.chart.time_micros)
-        async with OneFollowing(service.channel, factory_id, resume_token=response.resume_token) as another:
+        async with ChartFollower(service.channel, factory_id, resume_token=response.resume_token) as another:
             await another.until(lambda: any(each.end_of_history for each in another.responses))
         assert another.numbers == chart[seen:]
 
 
 async def test_an_idle_stream_sends_heartbeats(service: Service) -> None:
     factory_id = (await create_factory(service)).id
-    async with OneFollowing(service.channel, factory_id) as follower:
+    async with ChartFollower(service.channel, factory_id) as follower:
         await follower.until_responses(4)
         assert [len(response.chart.time_micros) for response in follower.responses] == [1, 0, 0, 0]
         assert all(response.resume_token for response in follower.responses)
@@ -88,7 +88,7 @@ async def test_an_idle_stream_sends_heartbeats(service: Service) -> None:
 
 async def test_dry_runs_and_refused_updates_send_no_entries(service: Service) -> None:
     made = await create_factory(service)
-    async with OneFollowing(service.channel, made.id) as follower:
+    async with ChartFollower(service.channel, made.id) as follower:
         await follower.until_responses(1)
         dry_run = UpdateFactoryRequest(factory=Factory(id=made.id, sprocket_production_goal=99), validate_only=True)
         await service.factories.UpdateFactory(dry_run)
@@ -100,7 +100,7 @@ async def test_dry_runs_and_refused_updates_send_no_entries(service: Service) ->
 
 async def test_a_follower_receives_the_entry_of_a_deleted_sprocket(service: Service) -> None:
     sprocket = await create_sprocket(service)
-    async with OneFollowing(service.channel, sprocket.factory_id) as follower:
+    async with ChartFollower(service.channel, sprocket.factory_id) as follower:
         await follower.until_entries(2)
         await delete_sprocket(service, sprocket.id)
         await follower.until_entries(3)
@@ -109,7 +109,7 @@ async def test_a_follower_receives_the_entry_of_a_deleted_sprocket(service: Serv
 
 async def test_a_follower_receives_entries_of_its_own_chart_only(service: Service) -> None:
     busy, idle = (await create_factory(service)).id, (await create_factory(service)).id
-    async with OneFollowing(service.channel, busy) as first, OneFollowing(service.channel, idle) as second:
+    async with ChartFollower(service.channel, busy) as first, ChartFollower(service.channel, idle) as second:
         await second.until_responses(1)
         await create_sprockets(service, busy, 3)
         await first.until_entries(4)
@@ -118,7 +118,7 @@ async def test_a_follower_receives_entries_of_its_own_chart_only(service: Servic
 
 async def test_many_charts_are_followed_in_one_stream_with_one_token(service: Service) -> None:
     ids = [(await create_factory(service, sprocket_production_goal=n)).id for n in range(3)]
-    async with ManyFollowing(service.channel, ids) as follower:
+    async with ChartsFollower(service.channel, ids) as follower:
         await follower.until_entries(3)
         for factory_id in (ids[2], ids[0]):
             await create_sprockets(service, factory_id, 2)
@@ -127,7 +127,7 @@ async def test_many_charts_are_followed_in_one_stream_with_one_token(service: Se
     assert follower.charts == {each: await numbers_of(service, each) for each in ids}
     assert [response.end_of_history for response in follower.responses].count(True) == 1
     await create_sprockets(service, ids[1], 1)
-    async with ManyFollowing(service.channel, ids, resume_token=token) as another:
+    async with ChartsFollower(service.channel, ids, resume_token=token) as another:
         await another.until_entries(1)
         assert another.charts == {ids[1]: [(1, 1)]}
 
@@ -135,9 +135,9 @@ async def test_many_charts_are_followed_in_one_stream_with_one_token(service: Se
 async def test_deleting_a_factory_ends_its_streams_with_not_found(service: Service) -> None:
     gone, left = (await create_factory(service)).id, (await create_factory(service)).id
     async with (
-        OneFollowing(service.channel, gone) as first,
-        OneFollowing(service.channel, left) as second,
-        ManyFollowing(service.channel, [left, gone]) as third,
+        ChartFollower(service.channel, gone) as first,
+        ChartFollower(service.channel, left) as second,
+        ChartsFollower(service.channel, [left, gone]) as third,
     ):
         for follower in (first, second, third):
             await follower.until_responses(1)
@@ -148,14 +148,14 @@ async def test_deleting_a_factory_ends_its_streams_with_not_found(service: Servi
             assert failure.info.metadata == {"resource_type": "sprocket.v1.Factory", "id": gone}
         await create_sprockets(service, left, 1)
         await second.until_entries(2)
-    async with ManyFollowing(service.channel, [left], resume_token=third.responses[-1].resume_token) as fourth:
+    async with ChartsFollower(service.channel, [left], resume_token=third.responses[-1].resume_token) as fourth:
         await fourth.until_entries(1)
         assert fourth.charts == {left: [(10, 1)]}
 
 
 async def test_an_error_names_all_factories_that_are_deleted_together(service: Service) -> None:
     ids = [(await create_factory(service)).id for _ in range(3)]
-    async with ManyFollowing(service.channel, ids) as follower:
+    async with ChartsFollower(service.channel, ids) as follower:
         await follower.until_responses(1)
         await query(service, "DELETE FROM factory")
         with fails(grpc.StatusCode.NOT_FOUND) as failure:
@@ -165,11 +165,11 @@ async def test_an_error_names_all_factories_that_are_deleted_together(service: S
 
 async def test_a_stream_does_not_follow_a_new_factory_with_the_same_id(service: Service) -> None:
     made = await create_factory(service)
-    async with OneFollowing(service.channel, made.id) as follower:
+    async with ChartFollower(service.channel, made.id) as follower:
         await follower.until_entries(1)
         await service.database.run_in_transaction(replace_factory, made.id)
         with fails(grpc.StatusCode.NOT_FOUND):
             await follower.ended()
-    async with OneFollowing(service.channel, made.id) as follower:
+    async with ChartFollower(service.channel, made.id) as follower:
         await follower.until_entries(3)
         assert follower.numbers == [(0, 7), (0, 8), (0, 9)]

@@ -20,7 +20,7 @@ from sprocket_grpc.storage.chart_reads import Chunk, Position
 from sprocket_grpc.storage.postgres.reads import Read
 from tests.support.books import fill_chart, numbers_of, query
 from tests.support.errors import fails
-from tests.support.following import ManyFollowing, OneFollowing
+from tests.support.following import ChartFollower, ChartsFollower
 from tests.support.locks import open_transaction
 from tests.support.resources import create_factory, create_sprocket
 from tests.support.service import Service, running_service
@@ -85,7 +85,7 @@ async def test_all_followers_share_one_query_per_poll_and_without_followers_ther
 ) -> None:
     ids = [(await create_factory(service)).id for _ in range(5)]
     async with AsyncExitStack() as stack:
-        followers = [await stack.enter_async_context(OneFollowing(service.channel, each)) for each in ids * 4]
+        followers = [await stack.enter_async_context(ChartFollower(service.channel, each)) for each in ids * 4]
         for follower in followers:
             await follower.until_responses(2)
         polled_charts.clear()
@@ -103,7 +103,7 @@ async def test_all_followers_share_one_query_per_poll_and_without_followers_ther
 async def test_a_follower_that_disconnects_is_removed_immediately(service: Service, end: str) -> None:
     factory_id = (await create_factory(service)).id
     async with grpc.aio.insecure_channel(service.address) as channel:
-        follower = OneFollowing(channel, factory_id)
+        follower = ChartFollower(channel, factory_id)
         await follower.until_responses(1)
         await eventually(lambda: service.chart_poller.count == 1)
         if end == "cancelled":
@@ -126,7 +126,7 @@ async def test_a_slow_follower_gets_all_entries_without_memory_growth_or_delay_f
     async with grpc.aio.insecure_channel(service.address, options=SMALL_WINDOW) as channel:
         slow = FactoryServiceStub(channel).GetFactoryChart(GetFactoryChartRequest(factory_id=factory_id, follow=True))
         times = await take(slow)
-        async with OneFollowing(service.channel, factory_id) as quick:
+        async with ChartFollower(service.channel, factory_id) as quick:
             for number in range(1, 11):
                 await grow_chart(service, factory_id, CHUNK_ENTRIES)
                 await quick.until_entries(number * CHUNK_ENTRIES + 1)
@@ -155,7 +155,7 @@ async def test_a_slow_follower_that_disconnects_is_removed_immediately(service: 
 
 async def test_more_new_entries_than_fit_into_one_response_are_split(service: Service) -> None:
     ids = [(await create_factory(service)).id for _ in range(3)]
-    async with ManyFollowing(service.channel, ids) as follower:
+    async with ChartsFollower(service.channel, ids) as follower:
         await follower.until_entries(3)
         for each in ids:
             await grow_chart(service, each, CHUNK_ENTRIES)
@@ -168,8 +168,8 @@ async def test_more_new_entries_than_fit_into_one_response_are_split(service: Se
 async def test_a_stopping_server_ends_its_streams_with_a_resume_token(service: Service) -> None:
     sprocket = await create_sprocket(service)
     async with (
-        OneFollowing(service.channel, sprocket.factory_id) as one,
-        ManyFollowing(service.channel, [sprocket.factory_id]) as many,
+        ChartFollower(service.channel, sprocket.factory_id) as one,
+        ChartsFollower(service.channel, [sprocket.factory_id]) as many,
     ):
         await one.until_responses(1)
         await many.until_responses(1)
@@ -180,7 +180,7 @@ async def test_a_stopping_server_ends_its_streams_with_a_resume_token(service: S
             assert failure.info.reason == "ERROR_REASON_SHUTTING_DOWN"
         assert len(one.responses[-1].chart.time_micros) == len(many.responses[-1].charts) == 0
         token = one.responses[-1].resume_token
-    async with OneFollowing(service.channel, sprocket.factory_id, resume_token=token) as late:
+    async with ChartFollower(service.channel, sprocket.factory_id, resume_token=token) as late:
         with fails(grpc.StatusCode.UNAVAILABLE):
             await late.ended()
         assert late.numbers == []
@@ -188,7 +188,7 @@ async def test_a_stopping_server_ends_its_streams_with_a_resume_token(service: S
 
 async def test_a_stream_survives_broken_database_connections(service: Service, database_url: str) -> None:
     factory_id = (await create_factory(service)).id
-    async with OneFollowing(service.channel, factory_id) as follower:
+    async with ChartFollower(service.channel, factory_id) as follower:
         await follower.until_responses(1)
         async with open_transaction(database_url, _TERMINATE) as transaction:
             await transaction.execute(text(_GROW), {"factory_id": factory_id, "entries": 3})
@@ -198,14 +198,14 @@ async def test_a_stream_survives_broken_database_connections(service: Service, d
 
 async def test_a_stream_ends_if_the_database_does_not_answer(service: Service, database_url: str) -> None:
     factory_id = (await create_factory(service)).id
-    async with OneFollowing(service.channel, factory_id) as follower:
+    async with ChartFollower(service.channel, factory_id) as follower:
         await follower.until_responses(1)
         async with open_transaction(database_url, "LOCK TABLE factory IN ACCESS EXCLUSIVE MODE"):
             with fails(grpc.StatusCode.UNAVAILABLE):
                 await follower.ended()
         token = follower.responses[-1].resume_token
     await grow_chart(service, factory_id, 1)
-    async with OneFollowing(service.channel, factory_id, resume_token=token) as another:
+    async with ChartFollower(service.channel, factory_id, resume_token=token) as another:
         await another.until_entries(1)
 
 
@@ -213,7 +213,7 @@ async def test_a_poll_interval_longer_than_the_heartbeat_interval_does_not_end_s
     settings = Settings(follow_tick_seconds=60, follow_progress_seconds=PROGRESS_SECONDS)
     async with running_service(database_url, settings) as service:
         factory_id = (await create_factory(service)).id
-        async with OneFollowing(service.channel, factory_id) as follower:
+        async with ChartFollower(service.channel, factory_id) as follower:
             await follower.until_responses(4)
 
 
