@@ -203,7 +203,7 @@ async def ending(call: Awaitable[Any]) -> str:
 async def happens(results: list[str], name: str, times: int) -> None:
     """Wait until `times` further calls have ended with a status."""
     wanted = results.count(name) + times
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while results.count(name) < wanted:  # noqa: ASYNC110  # there is no event
             await asyncio.sleep(0.005)
 

@@ -31,7 +31,7 @@ _REPLACE = [
 @pytest.fixture
 async def service(database_url: str) -> AsyncIterator[Service]:
     """A server with a short poll interval and a short heartbeat interval."""
-    settings = Settings(follow_tick_seconds=0.02, follow_progress_seconds=0.5)
+    settings = Settings(follow_tick_seconds=0.02, follow_progress_seconds=1.5)
     async with running_service(database_url, settings) as running:
         yield running
 
