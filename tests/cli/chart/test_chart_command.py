@@ -114,13 +114,13 @@ def test_csv_and_json_hold_exactly_the_stored_entries(
 
 
 def test_chunks_are_joined(tmp_path: Path) -> None:
-    stretches = [
+    responses = [
         chart_response("a", (1, 2, 3), (4, 5, 6)),
         chart_response("b"),
         chart_response("c", (7, 8, 9), end_of_history=True),
     ]
     path = tmp_path / "chart.json"
-    with chart_server((stretches, grpc.StatusCode.OK)) as server:
+    with chart_server((responses, grpc.StatusCode.OK)) as server:
         assert run("chart", IDENTIFIER, "--output", str(path), "--server", server.address).status == 0
     assert json.loads(path.read_text())["sprocket_production_actual"] == [3, 6, 9]
     assert server.requests[0].max_points == 0
