@@ -15,6 +15,8 @@ from tests.support.production import delete_factory, delete_sprocket, update_fac
 from tests.support.resources import create_factory, create_sprocket
 from tests.support.service import Service, running_service
 
+pytestmark = pytest.mark.slow
+
 # Replaces a factory in one transaction, so that the id never disappears; the chart of the new factory is longer.
 _REPLACE = [
     "CREATE TEMPORARY TABLE former ON COMMIT DROP AS SELECT * FROM factory WHERE id = CAST(:factory_id AS uuid)",

@@ -25,6 +25,8 @@ from tests.support.locks import open_transaction
 from tests.support.resources import create_factory, create_sprocket
 from tests.support.service import Service, running_service
 
+pytestmark = pytest.mark.slow
+
 TICK_SECONDS = 0.02
 PROGRESS_SECONDS = 2  # a poll reads 20,000 entries at most, which takes long on a loaded machine
 

@@ -23,6 +23,8 @@ from tests.support.charts import (
 from tests.support.production import update_factory
 from tests.support.service import Service
 
+pytestmark = pytest.mark.slow
+
 MANY = 10_000
 POINTS = 100
 PARTS = 16  # the number of intervals with 6 entries each that fit into 100
