@@ -12,7 +12,7 @@ import click
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 
-from sprocket_grpc.server.contract import FILES
+from sprocket_grpc.contract import FILES
 
 # Retries after about 0.2, 0.8, 2.6 and 7.6 s: fast if another replica is available, long enough for one to restart.
 _RETRY = {

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from sprocket_grpc.auth.authentication import Authentication, create_authentication
 from sprocket_grpc.config.database_url import split_by_hosts
 from sprocket_grpc.config.settings import Settings
+from sprocket_grpc.contract import SERVICES
 from sprocket_grpc.interceptors.rate_limit import RateLimit
 from sprocket_grpc.server.cleanup import purge_expired_requests
-from sprocket_grpc.server.contract import SERVICES
 from sprocket_grpc.server.health import HealthMonitor
 from sprocket_grpc.services.charts.followers import ChartPoller
 from sprocket_grpc.storage.postgres.database import Database

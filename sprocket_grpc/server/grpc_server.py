@@ -13,6 +13,7 @@ from sprocket.v1.sprocket_pb2_grpc import add_SprocketServiceServicer_to_server
 from sprocket.v1.sprocket_type_pb2_grpc import add_SprocketTypeServiceServicer_to_server
 from sprocket_grpc.config.addresses import AddressInUseError
 from sprocket_grpc.config.settings import Settings
+from sprocket_grpc.contract import SERVICES
 from sprocket_grpc.interceptors.access_log import AccessLog
 from sprocket_grpc.interceptors.authorization import Authorization
 from sprocket_grpc.interceptors.call import Interceptor
@@ -20,7 +21,6 @@ from sprocket_grpc.interceptors.call_timeout import CallTimeout
 from sprocket_grpc.interceptors.chain import InterceptorChain
 from sprocket_grpc.interceptors.concurrency import ConcurrencyLimit
 from sprocket_grpc.interceptors.errors import ErrorMapping
-from sprocket_grpc.server.contract import SERVICES
 from sprocket_grpc.server.dependencies import ServerDependencies
 from sprocket_grpc.server.tls import load_tls
 from sprocket_grpc.services.audit import AuditService

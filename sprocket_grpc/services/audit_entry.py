@@ -1,27 +1,15 @@
 """Entries of the audit log, on their way from rows to messages."""
 
 from collections.abc import Mapping
-from importlib import import_module
-from pkgutil import iter_modules
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from sprocket import v1
 from sprocket.v1.audit_pb2 import AuditEntry
+from sprocket_grpc.contract import MESSAGES
 from sprocket_grpc.query.values import Kind
 from sprocket_grpc.storage.listing import Row
-
-
-def _descriptors() -> dict[str, Descriptor]:
-    """Return the messages of the contract by their full names. The command `audit` has imported no service."""
-    modules = [each.name for each in iter_modules(v1.__path__, f"{v1.__name__}.") if each.name.endswith("_pb2")]
-    messages = [import_module(name).DESCRIPTOR.message_types_by_name.values() for name in modules]
-    return {message.full_name: message for each in messages for message in each}
-
-
-_DESCRIPTORS = _descriptors()
 
 
 class AuditEntries:
@@ -46,7 +34,7 @@ class AuditEntries:
         message.id, create_micros, message.principal, message.request_id, message.method, *resource = row
         message.create_time.FromMicroseconds(create_micros)
         message.resource_type, message.resource_id, before, after = resource
-        descriptor = _DESCRIPTORS.get(message.resource_type)
+        descriptor = MESSAGES.get(message.resource_type)
         if before is not None:
             message.before.update(_json(descriptor, before))
         if after is not None:

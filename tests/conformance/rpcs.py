@@ -4,7 +4,7 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 
-from sprocket_grpc.server.contract import FILES
+from sprocket_grpc.contract import FILES
 from tests.support.resources import CASES, Case
 from tests.support.service import Service
 

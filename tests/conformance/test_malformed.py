@@ -5,7 +5,7 @@ import asyncio
 import grpc
 import pytest
 
-from sprocket_grpc.server.contract import SERVICES
+from sprocket_grpc.contract import SERVICES
 from tests.conformance.promises import refusal
 from tests.conformance.rpcs import METHODS, call, path, valid_requests, with_broken_text
 from tests.support.service import Service

@@ -9,9 +9,8 @@ from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 
 from sprocket.v1.error_reason_pb2 import ErrorReason
-from sprocket_grpc import errors
+from sprocket_grpc import contract, errors
 from sprocket_grpc.interceptors import status
-from sprocket_grpc.server import contract
 from sprocket_grpc.services.standard.resource import Resource
 from sprocket_grpc.storage.resource import ResourceStore
 from sprocket_grpc.storage.tables import metadata

@@ -4,17 +4,17 @@ import ast
 import re
 from dataclasses import dataclass
 from functools import cache, cached_property
-from importlib import import_module, resources
+from importlib import resources
 from typing import Any, NamedTuple
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescriptor, MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from sprocket import v1
+from sprocket_grpc.contract import FILES
 
-_MODULE_SUFFIX = "_pb2.py"
 _OUTPUT_ONLY = "Output only."
 
 
@@ -94,7 +94,7 @@ class Resource:
 @cache
 def catalogue() -> dict[str, Resource]:
     """Return all resources by name, in the order of the contract's files."""
-    found = (each for file in _files() for service in file.services_by_name.values() for each in _resources(service))
+    found = (each for file in FILES for service in file.services_by_name.values() for each in _resources(service))
     return {each.name: each for each in found}
 
 
@@ -103,11 +103,6 @@ def find(name: str, verb: str) -> Resource | None:
     plain = name.casefold().replace("_", "-")
     found = (each for each in catalogue().values() if plain in (each.name, each.names) and verb in each.methods)
     return next(found, None)
-
-
-def _files() -> list[FileDescriptor]:
-    names = sorted(each.name for each in resources.files(v1).iterdir() if each.name.endswith(_MODULE_SUFFIX))
-    return [import_module(f"{v1.__name__}.{name.removesuffix('.py')}").DESCRIPTOR for name in names]
 
 
 def _resources(service: ServiceDescriptor) -> list[Resource]:

@@ -1,6 +1,7 @@
-"""The files and services of the contract.
+"""The files, services and messages of the contract.
 
-They are derived from the generated code, so that reflection, health and the service config include every new proto.
+They are derived from the generated code, so that a new proto is in reflection, health, the service config, the audit
+log and the command line at once.
 """
 
 from importlib import import_module
@@ -19,3 +20,5 @@ def _files() -> list[FileDescriptor]:
 FILES = _files()
 
 SERVICES = [service.full_name for file in FILES for service in file.services_by_name.values()]
+
+MESSAGES = {message.full_name: message for file in FILES for message in file.message_types_by_name.values()}
