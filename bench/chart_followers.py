@@ -146,7 +146,7 @@ async def _latencies(address: str, sprocket: Sprocket, count: int) -> list[float
         arrivals = asyncio.create_task(_arrivals(FactoryServiceStub(channel), sprocket.factory_id, count))
         sprockets: SprocketServiceAsyncStub = SprocketServiceStub(channel)
         for _ in range(count):
-            await asyncio.sleep(random.uniform(0, _LONGEST_PAUSE_SECONDS))  # noqa: S311 - no secret
+            await asyncio.sleep(random.uniform(0, _LONGEST_PAUSE_SECONDS))  # noqa: S311  # no secret
             await sprockets.CreateSprocket(CreateSprocketRequest(sprocket=sprocket))
         return await arrivals
 

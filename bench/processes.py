@@ -92,7 +92,7 @@ def run(*command: str | Path) -> str:
     Raises:
         CalledProcessError: The program failed.
     """
-    done = subprocess.run(command, env=_environment(), stdout=subprocess.PIPE, check=True, text=True)  # noqa: S603 - as above
+    done = subprocess.run(command, env=_environment(), stdout=subprocess.PIPE, check=True, text=True)  # noqa: S603  # as above
     return done.stdout
 
 

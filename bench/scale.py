@@ -49,12 +49,12 @@ class Stock(NamedTuple):
     @property
     def number(self) -> int:
         """The number of a random sprocket in the first half, so that a full page follows it."""
-        return random.randrange(1, self.size.sprockets // 2)  # noqa: S311 - no secret
+        return random.randrange(1, self.size.sprockets // 2)  # noqa: S311  # no secret
 
     @property
     def factory_id(self) -> str:
         """The id of a random factory."""
-        return bench_id(3, random.randint(1, FACTORIES))  # noqa: S311 - no secret
+        return bench_id(3, random.randint(1, FACTORIES))  # noqa: S311  # no secret
 
     def get(self) -> None:
         """Get a sprocket."""
@@ -89,7 +89,7 @@ class Stock(NamedTuple):
             .replace("$TYPE", bench_id(2, 1 + number % TYPES))
             .replace("$TIME", f'"{when}"')
             .replace("$NAME", f'"Cog {number}"')
-            .replace("$PREFIX", f'"Cog {random.randint(10, 99)}*"')  # noqa: S311 - no secret
+            .replace("$PREFIX", f'"Cog {random.randint(10, 99)}*"')  # noqa: S311  # no secret
         )
 
     def get_factory(self) -> None:
@@ -102,7 +102,7 @@ class Stock(NamedTuple):
 
     def chart(self) -> None:
         """Read a range of a chart."""
-        begin = FIRST_SECOND + random.randint(1, self.size.entries // FACTORIES - _ENTRIES_READ)  # noqa: S311 - no secret
+        begin = FIRST_SECOND + random.randint(1, self.size.entries // FACTORIES - _ENTRIES_READ)  # noqa: S311  # no secret
         request = GetFactoryChartRequest(factory_id=self.factory_id)
         request.start_time.seconds, request.end_time.seconds = begin, begin + _ENTRIES_READ
         for _ in self.factories.GetFactoryChart(request):

@@ -21,7 +21,9 @@ def check_imports(directory: Path) -> subprocess.CompletedProcess[str]:
     """Check the imports of a checkout as `make imports` does."""
     command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
     variables = os.environ | {"PYTHONPATH": str(directory)}
-    return subprocess.run(command, cwd=directory, env=variables, capture_output=True, check=False, text=True)
+    return subprocess.run(
+        command, cwd=directory, env=variables, capture_output=True, check=False, text=True, timeout=60
+    )
 
 
 @pytest.fixture

@@ -129,5 +129,5 @@ asyncio.run(serve(Settings(listen="127.0.0.1:0"), sys.argv[1], stop))
 
 def test_only_a_process_that_serves_changes_how_psycopg_waits(database_url: str) -> None:
     command = [sys.executable, "-c", IMPORTS_ALL_AND_SERVES, database_url]
-    done = subprocess.run(command, capture_output=True, check=True, text=True)
+    done = subprocess.run(command, capture_output=True, check=True, text=True, timeout=60)
     assert done.stdout.split() == [str(waiting.MAX_BUSY_TIME), "inf"]

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sprocket_grpc.errors import AbortedError, DeadlineExceededError, UnavailableError
 from sprocket_grpc.storage.postgres.database import Database
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
+from tests.support.waiting import wait_until
 
 # A deferred trigger runs at the commit: it sleeps, ends its own backend, or raises the SQLSTATE that was inserted.
 FAILS_AT_COMMIT = (
@@ -28,6 +29,10 @@ FAILS_AT_COMMIT = (
     FOR EACH ROW EXECUTE FUNCTION fail_at_commit()
     """,
 )
+
+COMMITTING = text("""
+    SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'
+""")
 
 Timed = list[str | None]
 
@@ -82,11 +87,17 @@ async def test_a_commit_that_fails_writes_nothing_and_costs_no_connection(
     assert database.used == 0
 
 
-async def test_a_call_that_is_cancelled_during_its_commit_costs_no_connection(database: Database, timed: Timed) -> None:
+def is_committing(url: str) -> bool:
+    """Whether a commit sleeps in its trigger."""
+    with create_plain_engine(url).connect() as connection:
+        return bool(connection.scalar(COMMITTING))
+
+
+async def test_a_call_that_is_cancelled_during_its_commit_costs_no_connection(
+    database: Database, database_url: str, timed: Timed
+) -> None:
     writing = asyncio.create_task(database.run_in_transaction(insert, "slow"))
-    while not database.used:  # noqa: ASYNC110  # there is no event
-        await asyncio.sleep(0.01)
-    await asyncio.sleep(0.2)
+    await asyncio.to_thread(wait_until, lambda: is_committing(database_url))
     writing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await writing

@@ -44,7 +44,7 @@ class Account:
         Raises:
             OSError: The user cannot execute the program.
         """
-        return subprocess.run(  # noqa: S603 - the programs are PostgreSQL's and sh, and no shell sees the arguments
+        return subprocess.run(  # noqa: S603  # the programs are PostgreSQL's and sh, and no shell sees the arguments
             command,
             cwd="/",
             env=_environment(),
@@ -68,7 +68,7 @@ class Account:
         Raises:
             OSError: The user cannot execute the program.
         """
-        return subprocess.Popen(  # noqa: S603 - as above
+        return subprocess.Popen(  # noqa: S603  # as above
             command,
             cwd="/",
             env=_environment(),

@@ -88,5 +88,5 @@ def _command_line(pid: int) -> str:
             return os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes()).replace("\0", " ")
         return ""
     command = ["/bin/ps", "-ww", "-o", "command=", "-p", str(pid)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - its only input is a number
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # its only input is a number
     return f"{done.stdout.strip()} "

@@ -65,7 +65,7 @@ def running_server(
 def _socket_directory(account: Account) -> Iterator[str]:
     parent = tempfile.gettempdir()
     if len(os.fsencode(parent)) > _LONGEST_TEMPORARY_DIRECTORY or not account.can_enter(Path(parent)):
-        parent = "/tmp"  # noqa: S108 - mkdtemp makes an unpredictable name with mode 0700
+        parent = "/tmp"  # noqa: S108  # mkdtemp makes an unpredictable name with mode 0700
     directory = tempfile.mkdtemp(prefix="sprocket-", dir=parent)
     try:
         account.give(Path(directory))
