@@ -187,12 +187,12 @@ class UnavailableError(SprocketError):
 
 
 class ShuttingDownError(SprocketError):
-    """The server is shutting down and has ended a stream."""
+    """The server is shutting down: it ends streams, and accepts no more calls."""
 
     reason = "ERROR_REASON_SHUTTING_DOWN"
 
     def __init__(self) -> None:
-        super().__init__("the server is shutting down; open the stream again with the last resume_token")
+        super().__init__("the server is shutting down; try again, and resume a chart with the last resume_token")
 
 
 class RateLimitedError(SprocketError):
@@ -218,6 +218,72 @@ class OverloadedError(SprocketError):
 
     def __init__(self, limit: str) -> None:
         super().__init__(f"the server has reached its limit of {limit}; try again later", {"limit": limit})
+
+
+class PrincipalLimitError(SprocketError):
+    """The caller has reached its share of the server, so that others are not affected.
+
+    Attributes:
+        principal: The caller.
+        retry_seconds: The seconds after which a try makes sense.
+    """
+
+    reason = "ERROR_REASON_PRINCIPAL_LIMIT"
+    retry_seconds = 1
+
+    def __init__(self, principal: str, limit: str) -> None:
+        self.principal = principal
+        super().__init__(f"{principal} has reached its limit of {limit}", {"principal": principal, "limit": limit})
+
+
+class StrangerLimitError(SprocketError):
+    """Too many calls from the address of the caller failed authentication."""
+
+    reason = "ERROR_REASON_STRANGER_LIMIT"
+
+    def __init__(self, address: str) -> None:
+        super().__init__(
+            f"too many calls from {address} have failed authentication; try again later", {"address": address}
+        )
+
+
+class RequestTooLargeError(SprocketError):
+    """The request is larger than any valid request of its method."""
+
+    reason = "ERROR_REASON_REQUEST_TOO_LARGE"
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(
+            f"the request has {size} bytes; the limit of this method is {limit}",
+            {"bytes": str(size), "limit": str(limit)},
+        )
+
+
+class ArrivalTimeoutError(SprocketError):
+    """The request did not arrive whole in time."""
+
+    reason = "ERROR_REASON_ARRIVAL_TIMEOUT"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the request did not arrive whole within {seconds:g} s", {"seconds": f"{seconds:g}"})
+
+
+class SendTimeoutError(SprocketError):
+    """The client did not read a response of a stream in time."""
+
+    reason = "ERROR_REASON_SEND_TIMEOUT"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the client did not read for {seconds:g} s", {"seconds": f"{seconds:g}"})
+
+
+class UnknownServiceError(SprocketError):
+    """The health of a service is asked for that this server does not have. The protocol has no details for it."""
+
+    reason = "ERROR_REASON_RESOURCE_NOT_FOUND"
+
+    def __init__(self, service: str) -> None:
+        super().__init__("this server has no such service", {"resource_type": "service", "id": service[:100]})
 
 
 class CallTimeoutError(SprocketError):

@@ -263,7 +263,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         }
     """
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 18
-    """The server already handles the maximum number of concurrent calls.
+    """The server already handles the maximum number of concurrent calls or streams.
 
     Code RESOURCE_EXHAUSTED, with a google.rpc.RetryInfo. The server did not execute the request. Retry it
     after the delay, or at another replica.
@@ -289,6 +289,75 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
           "reason": "ERROR_REASON_CALL_TIMEOUT",
           "domain": "sprocket.internal",
           "metadata": {"seconds": "30"}
+        }
+    """
+    ERROR_REASON_ARRIVAL_TIMEOUT: _ErrorReason.ValueType  # 20
+    """The request did not arrive whole in time after the headers of its call.
+
+    Code DEADLINE_EXCEEDED. The server did not execute the request. Check the network, and retry it.
+
+    Example of an ErrorInfo:
+
+        {
+          "reason": "ERROR_REASON_ARRIVAL_TIMEOUT",
+          "domain": "sprocket.internal",
+          "metadata": {"seconds": "10"}
+        }
+    """
+    ERROR_REASON_PRINCIPAL_LIMIT: _ErrorReason.ValueType  # 21
+    """The caller has reached its share of the server, for example of concurrent calls, so that other callers
+    are not affected. A google.rpc.QuotaFailure names the caller as its subject.
+
+    Code RESOURCE_EXHAUSTED, with a google.rpc.RetryInfo. The server did not execute the request. Retry it
+    after the delay, when other calls of this caller have ended.
+
+    Example of an ErrorInfo:
+
+        {
+          "reason": "ERROR_REASON_PRINCIPAL_LIMIT",
+          "domain": "sprocket.internal",
+          "metadata": {"principal": "api-key:dashboards", "limit": "250 calls"}
+        }
+    """
+    ERROR_REASON_STRANGER_LIMIT: _ErrorReason.ValueType  # 22
+    """Too many calls from the network address of the caller have failed authentication. Callers whose
+    credentials this server has accepted before are not affected.
+
+    Code RESOURCE_EXHAUSTED, with a google.rpc.RetryInfo. The server did not check the credentials. Retry the
+    call after the delay.
+
+    Example of an ErrorInfo:
+
+        {
+          "reason": "ERROR_REASON_STRANGER_LIMIT",
+          "domain": "sprocket.internal",
+          "metadata": {"address": "ipv4:192.0.2.1"}
+        }
+    """
+    ERROR_REASON_REQUEST_TOO_LARGE: _ErrorReason.ValueType  # 23
+    """The request is larger than any valid request of its method.
+
+    Code RESOURCE_EXHAUSTED, without a google.rpc.RetryInfo: send a smaller request.
+
+    Example of an ErrorInfo:
+
+        {
+          "reason": "ERROR_REASON_REQUEST_TOO_LARGE",
+          "domain": "sprocket.internal",
+          "metadata": {"bytes": "3145728", "limit": "2097152"}
+        }
+    """
+    ERROR_REASON_SEND_TIMEOUT: _ErrorReason.ValueType  # 25
+    """The client did not read the responses of a stream in time, and the stream has ended.
+
+    Code RESOURCE_EXHAUSTED, with a google.rpc.RetryInfo. Resume the chart with the last resume_token.
+
+    Example of an ErrorInfo:
+
+        {
+          "reason": "ERROR_REASON_SEND_TIMEOUT",
+          "domain": "sprocket.internal",
+          "metadata": {"seconds": "60"}
         }
     """
 
@@ -547,7 +616,7 @@ Example of an ErrorInfo:
     }
 """
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 18
-"""The server already handles the maximum number of concurrent calls.
+"""The server already handles the maximum number of concurrent calls or streams.
 
 Code RESOURCE_EXHAUSTED, with a google.rpc.RetryInfo. The server did not execute the request. Retry it
 after the delay, or at another replica.
@@ -573,6 +642,75 @@ Example of an ErrorInfo:
       "reason": "ERROR_REASON_CALL_TIMEOUT",
       "domain": "sprocket.internal",
       "metadata": {"seconds": "30"}
+    }
+"""
+ERROR_REASON_ARRIVAL_TIMEOUT: ErrorReason.ValueType  # 20
+"""The request did not arrive whole in time after the headers of its call.
+
+Code DEADLINE_EXCEEDED. The server did not execute the request. Check the network, and retry it.
+
+Example of an ErrorInfo:
+
+    {
+      "reason": "ERROR_REASON_ARRIVAL_TIMEOUT",
+      "domain": "sprocket.internal",
+      "metadata": {"seconds": "10"}
+    }
+"""
+ERROR_REASON_PRINCIPAL_LIMIT: ErrorReason.ValueType  # 21
+"""The caller has reached its share of the server, for example of concurrent calls, so that other callers
+are not affected. A google.rpc.QuotaFailure names the caller as its subject.
+
+Code RESOURCE_EXHAUSTED, with a google.rpc.RetryInfo. The server did not execute the request. Retry it
+after the delay, when other calls of this caller have ended.
+
+Example of an ErrorInfo:
+
+    {
+      "reason": "ERROR_REASON_PRINCIPAL_LIMIT",
+      "domain": "sprocket.internal",
+      "metadata": {"principal": "api-key:dashboards", "limit": "250 calls"}
+    }
+"""
+ERROR_REASON_STRANGER_LIMIT: ErrorReason.ValueType  # 22
+"""Too many calls from the network address of the caller have failed authentication. Callers whose
+credentials this server has accepted before are not affected.
+
+Code RESOURCE_EXHAUSTED, with a google.rpc.RetryInfo. The server did not check the credentials. Retry the
+call after the delay.
+
+Example of an ErrorInfo:
+
+    {
+      "reason": "ERROR_REASON_STRANGER_LIMIT",
+      "domain": "sprocket.internal",
+      "metadata": {"address": "ipv4:192.0.2.1"}
+    }
+"""
+ERROR_REASON_REQUEST_TOO_LARGE: ErrorReason.ValueType  # 23
+"""The request is larger than any valid request of its method.
+
+Code RESOURCE_EXHAUSTED, without a google.rpc.RetryInfo: send a smaller request.
+
+Example of an ErrorInfo:
+
+    {
+      "reason": "ERROR_REASON_REQUEST_TOO_LARGE",
+      "domain": "sprocket.internal",
+      "metadata": {"bytes": "3145728", "limit": "2097152"}
+    }
+"""
+ERROR_REASON_SEND_TIMEOUT: ErrorReason.ValueType  # 25
+"""The client did not read the responses of a stream in time, and the stream has ended.
+
+Code RESOURCE_EXHAUSTED, with a google.rpc.RetryInfo. Resume the chart with the last resume_token.
+
+Example of an ErrorInfo:
+
+    {
+      "reason": "ERROR_REASON_SEND_TIMEOUT",
+      "domain": "sprocket.internal",
+      "metadata": {"seconds": "60"}
     }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -1,7 +1,6 @@
 """Authenticates calls: by an API key or bearer token, or else by the client certificate of the connection."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from sprocket_grpc.auth import api_key
@@ -42,14 +41,12 @@ class Authentication:
         self._tokens = tokens
         self._certificates = certificates
 
-    async def identify(
-        self, authorization: str | bytes | None, auth_context: Mapping[str, Iterable[bytes]]
-    ) -> Identity:
+    async def identify(self, authorization: str | bytes | None, certificate: bytes | None) -> Identity:
         """Return the identity of the caller.
 
         Args:
             authorization: The metadata `authorization`. If it is sent, the client certificate is ignored.
-            auth_context: The auth context of gRPC, which holds the client certificate.
+            certificate: The client certificate, verified, in PEM.
 
         Raises:
             UnauthenticatedError: The credentials are missing or not valid.
@@ -58,8 +55,8 @@ class Authentication:
         identity = None
         if authorization is not None:
             identity = await self._identify_bearer(str(authorization))
-        elif self._certificates:
-            identity = self._certificates.identify(auth_context)
+        elif self._certificates and certificate:
+            identity = self._certificates.identify(certificate)
         if identity is None:
             raise UnauthenticatedError
         return identity

@@ -1,14 +1,10 @@
 """Client certificates: the identity in the certificate names the caller, and a setting grants its permission."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+
+from cryptography import x509
 
 from sprocket_grpc.auth.permissions import Identity, with_included
-
-# The properties of a verified certificate in gRPC's auth context: SAN URIs, SAN DNS names, and the common name. Names
-# for machines come first, because a common name is free text for people.
-_NAME_PROPERTIES = ("peer_uri", "peer_dns", "x509_common_name")
-
-_LONGEST = 255
 
 
 class Certificates:
@@ -18,20 +14,20 @@ class Certificates:
         """Create an authenticator from permissions by identity, such as {"spiffe://example/dashboards": "read"}."""
         self._permissions = permissions
 
-    def identify(self, auth_context: Mapping[str, Iterable[bytes]]) -> Identity | None:
-        """Return the identity in a certificate, or None if the certificate has no usable name.
-
-        Args:
-            auth_context: The auth context of gRPC, which holds the client certificate.
-        """
-        name = _name(auth_context)
-        if name is None:
+    def identify(self, certificate: bytes) -> Identity | None:
+        """Return the identity in a certificate in PEM, or None if the certificate has no usable name."""
+        parsed = x509.load_pem_x509_certificate(certificate)
+        names = [str(each.value) for each in parsed.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
+        try:
+            others = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+            names = (
+                others.get_values_for_type(x509.UniformResourceIdentifier)
+                + others.get_values_for_type(x509.DNSName)
+                + names
+            )
+        except x509.ExtensionNotFound:
+            pass
+        if not names or not names[0] or len(names[0]) > 255 or not names[0].isprintable():
             return None
-        granted = [f"sprocket.{self._permissions[name]}"] if name in self._permissions else []
-        return Identity(f"mtls:{name}", with_included(granted))
-
-
-def _name(auth_context: Mapping[str, Iterable[bytes]]) -> str | None:
-    names = (value for key in _NAME_PROPERTIES for value in auth_context.get(key, ()))
-    name = next(names, b"").decode("utf-8", "replace")
-    return name if 0 < len(name) <= _LONGEST and name.isprintable() else None
+        granted = [f"sprocket.{self._permissions[names[0]]}"] if names[0] in self._permissions else []
+        return Identity(f"mtls:{names[0]}", with_included(granted))

@@ -37,10 +37,12 @@ class Settings(BaseSettings):
 
     Attributes:
         api_keys: Whether callers may authenticate with an API key.
+        arrival_timeout_seconds: The longest time from the headers of a call to its whole request.
         call_timeout_seconds: The longest duration of a call, even if the deadline of the client is later.
         concurrency_limit: The largest number of concurrent calls, not counting streams.
         connection_age_seconds: The age after which the server closes a connection, so that clients find new replicas.
         connection_age_grace_seconds: The time that calls on such a connection have to finish.
+        connection_stream_limit: The largest number of calls at a time on one connection. More wait in the client.
         database_prepared_statements: Whether to prepare statements, which some poolers do not support.
         database_read_maximum_lag_seconds: The largest replication lag of standbys that are read from.
         database_read_url: Standbys for calls without side effects, used while their lag is small enough.
@@ -71,10 +73,16 @@ class Settings(BaseSettings):
             separated by commas. The first one encrypts, all of them decrypt. By default, a key in the database is used.
         pool_size: The largest number of connections to the database.
         pool_timeout_seconds: How long a request waits for a connection from the pool.
+        principal_concurrency_limit: The largest number of concurrent calls of one caller, not counting streams. By
+            default, half of `concurrency_limit`.
+        principal_stream_limit: The largest number of concurrent streams of one caller. By default, half of
+            `stream_limit`.
         rate_limit: The rate limit per caller, such as `100/second`. By default, there is no limit.
         rate_limit_storage: The Redis in which all replicas count calls together. By default, each replica counts alone.
         reflection: Whether reflection is served. By default, only in development.
         request_id_hours: How long request_ids are kept.
+        send_timeout_seconds: The longest time that a response of a stream waits for its client to read. Then the
+            stream ends.
         shutdown_grace_seconds: How long calls in flight may take to finish after draining.
         stream_limit: The largest number of concurrent streams.
         tls_certificate: The certificate chain of the server, in PEM. Turns TLS on.
@@ -87,10 +95,12 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, hide_input_in_errors=True)
 
     api_keys: bool = False
+    arrival_timeout_seconds: float = Field(default=10, gt=0, le=3600, allow_inf_nan=False)
     call_timeout_seconds: float = Field(default=30, gt=0, le=3600, allow_inf_nan=False)
     concurrency_limit: int = Field(default=500, ge=1, le=100_000)
     connection_age_seconds: float = Field(default=600, gt=0, le=7 * 86400, allow_inf_nan=False)
     connection_age_grace_seconds: float = Field(default=60, gt=0, le=86400, allow_inf_nan=False)
+    connection_stream_limit: int = Field(default=1000, ge=1, le=100_000)
     database_prepared_statements: bool = True
     database_read_maximum_lag_seconds: float = Field(default=5, ge=0.1, le=3600, allow_inf_nan=False)
     database_read_url: Annotated[SecretStr, AfterValidator(validators.postgresql_url)] | None = None
@@ -120,10 +130,13 @@ class Settings(BaseSettings):
     page_token_keys: Annotated[SecretStr, AfterValidator(validators.page_token_keys)] | None = None
     pool_size: int = Field(default=10, ge=1, le=1000)
     pool_timeout_seconds: float = Field(default=5, gt=0, le=3600, allow_inf_nan=False)
+    principal_concurrency_limit: int | None = Field(default=None, ge=1, le=100_000)
+    principal_stream_limit: int | None = Field(default=None, ge=1, le=1_000_000)
     rate_limit: Annotated[str, AfterValidator(validators.rate)] | None = None
     rate_limit_storage: Annotated[SecretStr, AfterValidator(validators.redis_url)] | None = None
     reflection: bool | None = None
     request_id_hours: int = Field(default=24, ge=1, le=24 * 365)
+    send_timeout_seconds: float = Field(default=60, gt=0, le=3600, allow_inf_nan=False)
     shutdown_grace_seconds: float = Field(default=10, ge=0, le=3600, allow_inf_nan=False)
     stream_limit: int = Field(default=10_000, ge=1, le=1_000_000)
     tls_certificate: Path | None = None
@@ -155,6 +168,16 @@ class Settings(BaseSettings):
     def authenticates(self) -> bool:
         """Whether callers must authenticate."""
         return self.api_keys or self.jwt_jwks is not None or self.tls_client_ca is not None
+
+    @property
+    def principal_calls(self) -> int:
+        """The largest number of concurrent calls of one caller."""
+        return self.principal_concurrency_limit or max(1, self.concurrency_limit // 2)
+
+    @property
+    def principal_streams(self) -> int:
+        """The largest number of concurrent streams of one caller."""
+        return self.principal_stream_limit or max(1, self.stream_limit // 2)
 
     @property
     def drains_seconds(self) -> float:

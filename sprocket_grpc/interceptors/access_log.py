@@ -32,7 +32,7 @@ def _describe(call: Call) -> dict[str, object]:
         "principal": call.principal,
         "request_id": call.request_id,
         "trace_id": call.trace_id,
-        "peer": call.peer,
+        "peer": call.transport.peer,
         "request_bytes": call.request_bytes,
         "response_bytes": call.response_bytes,
         "responses": call.responses,

@@ -21,8 +21,7 @@ class Authorization:
 
     async def intercept(self, call: Call, call_next: CallNext) -> Any:  # noqa: ANN401  # any message
         """Authenticate the caller, and refuse the call without the permission of its method."""
-        certificate = call.context.auth_context()
-        identity = await self._authentication.identify(call.metadata.get(AUTHORIZATION_KEY), certificate)
+        identity = await self._authentication.identify(call.metadata.get(AUTHORIZATION_KEY), call.transport.certificate)
         call.principal = identity.principal
         set_caller(replace(current_caller(), principal=identity.principal))
         required = required_permission(call.method)

@@ -5,10 +5,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
-from grpc import StatusCode
-
 from sprocket_grpc.caller import ANONYMOUS
-from sprocket_grpc.services import Context
+from sprocket_grpc.interceptors.status import Code
+from sprocket_grpc.interceptors.transport import Transport
 
 REQUEST_ID_KEY = "x-request-id"
 """The metadata that carries a request id in and out."""
@@ -20,16 +19,13 @@ class Call:
 
     Attributes:
         method: Its full name, such as `/sprocket.v1.FactoryService/GetFactory`.
-        metadata: The metadata of the client, by lower-case keys; the last of several values for one key.
-        context: The context that gRPC gives to its handler.
-        request: Its message, or the error why it could not be decoded.
-        request_bytes: The size of the request, in bytes.
+        transport: The connection to the caller.
         request_id: The id under which logs, traces and errors speak of it.
         is_stream: Whether it may have many responses.
-        status: The status it ended with; OK until then.
+        status: The code of the status it ended with; OK until then.
+        request_bytes: The size of the request, in bytes; 0 until it has arrived.
         response_bytes: The size of the responses so far, in bytes.
         responses: The number of responses so far.
-        peer: The address of the client. Never ask the context: after the end of the call that crashes the process.
         principal: Who makes it; anonymous until the caller is authenticated.
         trace_id: The trace it belongs to, if any.
         reason: Why it failed, a value of `sprocket.v1.ErrorReason`; empty if it succeeded.
@@ -38,21 +34,23 @@ class Call:
     """
 
     method: str
-    metadata: Mapping[str, str | bytes]
-    context: Context
-    request: Any
-    request_bytes: int
+    transport: Transport
     request_id: str
     is_stream: bool = False
-    status: StatusCode = StatusCode.OK
+    status: Code = Code.OK
+    request_bytes: int = 0
     response_bytes: int = 0
     responses: int = 0
-    peer: str = ""
     principal: str = ANONYMOUS
     trace_id: str = ""
     reason: str = ""
     is_uncounted: bool = False
     began: float = field(default_factory=time.perf_counter)
+
+    @property
+    def metadata(self) -> Mapping[str, str | bytes]:
+        """The headers of the caller, by lower-case names."""
+        return self.transport.metadata
 
     @property
     def seconds(self) -> float:

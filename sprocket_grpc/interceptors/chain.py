@@ -1,141 +1,142 @@
-"""Puts the interceptors around every handler of the contract, the first outermost.
+"""Runs the RPCs within the interceptors, the first outermost.
 
-Health and reflection have none: they must answer when everything else fails.
+The interceptors run as soon as the headers of a call have arrived. Its message is read behind them, so that a caller
+who is refused costs neither the memory nor the time of a message.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
-import grpc
 import uuid_utils
-from google.protobuf.message import DecodeError
+from google.protobuf.message import Message
 
 from sprocket_grpc.caller import Caller, set_caller
-from sprocket_grpc.errors import MalformedRequestError
+from sprocket_grpc.errors import ArrivalTimeoutError, MalformedRequestError, SendTimeoutError
 from sprocket_grpc.interceptors.call import REQUEST_ID_KEY, Call, CallNext, Interceptor
-from sprocket_grpc.services import Context
+from sprocket_grpc.interceptors.transport import Transport
 from sprocket_grpc.telemetry.trace_context import TRACEPARENT_KEY, read_trace_id, set_trace_id
-
-_OUR_METHODS = "/sprocket."
 
 _LONGEST_REQUEST_ID = 128
 
-Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"  # quoted: generic in its stubs only
 
-
-class _Received(NamedTuple):
-    """A request that has arrived.
+@dataclass(frozen=True)
+class Rpc:
+    """A method and the code that answers it.
 
     Attributes:
-        message: The message, or the error why it could not be decoded.
-        size: Its size in bytes.
+        method: Its full name, such as `/sprocket.v1.FactoryService/GetFactory`.
+        request_type: The type of its requests.
+        answer: Its code. It takes a request, or an iterator over many, and None, where gRPC passes a context. It
+            returns a response, or an iterator over many.
+        is_stream: Whether it has many responses.
+        takes_stream: Whether it takes many requests.
+        request_bytes_maximum: The largest request in bytes.
     """
 
-    message: Any
-    size: int
+    method: str
+    request_type: type[Message]
+    answer: Callable[[Any, None], Any]
+    is_stream: bool = False
+    takes_stream: bool = False
+    request_bytes_maximum: int = 4 << 20
 
 
-class InterceptorChain(grpc.aio.ServerInterceptor):
-    """Runs handlers within interceptors."""
+@dataclass(frozen=True)
+class WireTimeouts:
+    """How long a call waits for the network.
 
-    def __init__(self, interceptors: Sequence[Interceptor]) -> None:
+    Attributes:
+        arrival_seconds: The longest time from the headers of a call to its whole message.
+        send_seconds: The longest time that a response of a stream waits for its reader.
+    """
+
+    arrival_seconds: float
+    send_seconds: float
+
+
+Answer: TypeAlias = Callable[[Transport], Awaitable[Any]]
+"""Answers a call: returns the response, or sends many and returns None."""
+
+
+class InterceptorChain:
+    """Puts interceptors around RPCs."""
+
+    def __init__(self, interceptors: Sequence[Interceptor], timeouts: WireTimeouts) -> None:
         self._interceptors = interceptors
-        self._wrapped: dict[str, Handler] = {}
+        self._timeouts = timeouts
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler:
-        """Return the wrapped handler of a method of the contract; a method has the same handler at every call."""
-        method = handler_call_details.method
-        if method in self._wrapped:
-            return self._wrapped[method]
-        handler = await continuation(handler_call_details)
-        if handler is None or not method.startswith(_OUR_METHODS):
-            return handler  # not cached: a client can make up any number of names
-        self._wrapped[method] = self._wrap(method, handler)
-        return self._wrapped[method]
-
-    def _wrap(self, method: str, handler: Any) -> Handler:  # noqa: ANN401  # gRPC does not say
-        serialize, decode = handler.response_serializer, _decoder(method, handler.request_deserializer)
-        if handler.response_streaming:
-            call_next = self._within_interceptors(method, _sending(handler.unary_stream), is_stream=True)
-            return grpc.unary_stream_rpc_method_handler(call_next, decode, serialize)
-        call_next = self._within_interceptors(method, _returning(handler.unary_unary), is_stream=False)
-        return grpc.unary_unary_rpc_method_handler(call_next, decode, serialize)
-
-    def _within_interceptors(
-        self, method: str, call_next: CallNext, *, is_stream: bool
-    ) -> Callable[[_Received, Context], Awaitable[Any]]:
+    def around(self, rpc: Rpc) -> Answer:
+        """Return an RPC within the interceptors."""
+        call_next = self._answering(rpc)
         for interceptor in reversed(self._interceptors):
             call_next = partial(interceptor.intercept, call_next=call_next)
 
-        async def handle_within(request: _Received, context: Context) -> Any:  # noqa: ANN401  # any message
-            return await call_next(_begin(method, request, context, is_stream=is_stream))
+        async def answer(transport: Transport) -> Any:  # noqa: ANN401  # any message
+            return await call_next(_begin(rpc, transport))
 
-        return handle_within
+        return answer
+
+    def _answering(self, rpc: Rpc) -> CallNext:
+        receive = self._receive_many if rpc.takes_stream else self._receive_one
+
+        async def return_response(call: Call) -> Any:  # noqa: ANN401  # any message
+            response = await rpc.answer(await receive(call, rpc), None)
+            call.count(response)
+            return response
+
+        async def send_responses(call: Call) -> None:
+            # A generator that is left alone is closed by the garbage collector, late and in any task.
+            async with aclosing(rpc.answer(await receive(call, rpc), None)) as responses:
+                async for response in responses:
+                    call.count(response)
+                    await self._send(call, response)
+
+        return send_responses if rpc.is_stream else return_response
+
+    async def _receive_one(self, call: Call, rpc: Rpc) -> Message:
+        message = await self._receive(call, rpc)
+        if message is None:
+            raise MalformedRequestError(rpc.method)
+        return message
+
+    async def _receive_many(self, call: Call, rpc: Rpc) -> AsyncIterator[Message]:
+        return self._requests(call, rpc)
+
+    async def _requests(self, call: Call, rpc: Rpc) -> AsyncGenerator[Message]:
+        while (message := await self._receive(call, rpc)) is not None:
+            yield message
+
+    async def _receive(self, call: Call, rpc: Rpc) -> Message | None:
+        try:
+            async with asyncio.timeout(self._timeouts.arrival_seconds):
+                received = await call.transport.receive(rpc.request_type)
+        except TimeoutError:
+            raise ArrivalTimeoutError(self._timeouts.arrival_seconds) from None
+        if received is None:
+            return None
+        call.request_bytes += received.size
+        return received.message
+
+    async def _send(self, call: Call, response: Message) -> None:
+        try:
+            async with asyncio.timeout(self._timeouts.send_seconds):
+                await call.transport.send(response)
+        except TimeoutError:
+            raise SendTimeoutError(self._timeouts.send_seconds) from None
 
 
-def _begin(method: str, request: _Received, context: Context, *, is_stream: bool) -> Call:
-    metadata = dict(context.invocation_metadata() or ())
+def _begin(rpc: Rpc, transport: Transport) -> Call:
+    metadata = transport.metadata
     request_id = _request_id(metadata.get(REQUEST_ID_KEY))
     trace_id = read_trace_id(metadata.get(TRACEPARENT_KEY))
-    context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
-    set_caller(Caller(request_id=request_id, method=method))
+    transport.add_trailer(REQUEST_ID_KEY, request_id)
+    set_caller(Caller(request_id=request_id, method=rpc.method))
     set_trace_id(trace_id)
-    return Call(
-        method, metadata, context, *request, request_id, is_stream=is_stream, peer=context.peer(), trace_id=trace_id
-    )
-
-
-def _returning(behaviour: Any) -> CallNext:  # noqa: ANN401  # gRPC does not say
-    async def call_next(call: Call) -> Any:  # noqa: ANN401  # any message
-        response = await behaviour(_message(call), call.context)
-        call.count(response)
-        return response
-
-    return call_next
-
-
-def _sending(behaviour: Any) -> CallNext:  # noqa: ANN401  # gRPC does not say
-    # gRPC leaves a generator to the garbage collector when the client disconnects, which ends it late and in any task.
-    async def call_next(call: Call) -> None:
-        async with aclosing(behaviour(_message(call), call.context)) as responses:
-            async for response in responses:
-                call.count(response)
-                await _write(call.context, response)
-
-    return call_next
-
-
-async def _write(context: Context, response: Any) -> None:  # noqa: ANN401  # any message
-    try:
-        await context.write(response)
-    except grpc.aio.InternalError:
-        # The client has disconnected, and gRPC is about to cancel the call.
-        raise asyncio.CancelledError from None
-
-
-def _message(call: Call) -> Any:  # noqa: ANN401  # any message
-    if isinstance(call.request, MalformedRequestError):
-        raise call.request
-    return call.request
-
-
-def _decoder(method: str, deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], _Received]:
-    """Pass a request that cannot be decoded on as an error: gRPC itself would answer INTERNAL."""
-
-    def decode(data: bytes) -> _Received:
-        try:
-            return _Received(deserialize(data) if deserialize else data, len(data))
-        except DecodeError:
-            return _Received(MalformedRequestError(method), len(data))
-
-    return decode
+    return Call(rpc.method, transport, request_id, rpc.is_stream, trace_id=trace_id)
 
 
 def _request_id(given: str | bytes | None) -> str:

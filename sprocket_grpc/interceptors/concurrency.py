@@ -1,42 +1,106 @@
-"""Limits the calls in flight: a call over the limit is refused immediately, so that the client can try another replica.
+"""Limits the calls in flight: a call over a limit is refused immediately, so that the client can try another replica.
 
-Health checks are not counted. Streams have a limit of their own: those that follow charts stay open for hours at
-almost no cost, and neither kind may exhaust the limit of the other.
+Streams have a limit of their own: those that follow charts stay open for hours at almost no cost, and neither kind may
+exhaust the limit of the other.
 """
 
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
-from sprocket_grpc.errors import OverloadedError
+from sprocket_grpc.errors import OverloadedError, PrincipalLimitError
 from sprocket_grpc.interceptors.call import Call, CallNext
 
 
-class _Slots:
-    """The limit and the number of calls of one kind."""
+class Slots:
+    """The slots for calls of one kind: in all, and for one holder."""
 
-    def __init__(self, limit: int, kind: str) -> None:
-        self.limit = limit
-        self.name = f"{limit} {kind}"
-        self.taken = 0
+    def __init__(self, limit: int, share: int, kind: str) -> None:
+        """Create free slots.
+
+        Args:
+            limit: The number of slots.
+            share: The largest number that one holder has at a time.
+            kind: The kind of calls, in the plural, for people.
+        """
+        self._limit = limit
+        self._share = share
+        self._kind = kind
+        self._taken = 0
+        self._held: Counter[str] = Counter()
+
+    def take(self, holder: str) -> None:
+        """Take a slot.
+
+        Raises:
+            OverloadedError: All slots are taken.
+            PrincipalLimitError: The holder has its share.
+        """
+        if self._taken >= self._limit:
+            raise OverloadedError(f"{self._limit} {self._kind}")
+        if self._held[holder] >= self._share:
+            raise PrincipalLimitError(holder, f"{self._share} {self._kind}")
+        self._taken += 1
+        self._held[holder] += 1
+
+    def release(self, holder: str) -> None:
+        """Release a slot that was taken."""
+        self._taken -= 1
+        self._held[holder] -= 1
+        if not self._held[holder]:
+            del self._held[holder]  # holders come and go
 
 
 class ConcurrencyLimit:
     """Runs before everything that costs, and inside the interceptor that turns errors into statuses."""
 
-    def __init__(self, call_limit: int, stream_limit: int) -> None:
-        self._calls = _Slots(call_limit, "calls")
-        self._streams = _Slots(stream_limit, "streams")
+    def __init__(self, calls: Slots, streams: Slots, holder_of: Callable[[Call], str]) -> None:
+        """Limit calls and streams.
+
+        Args:
+            calls: The slots of calls with one response.
+            streams: The slots of streams.
+            holder_of: Returns who holds the slot of a call.
+        """
+        self._calls = calls
+        self._streams = streams
+        self._holder_of = holder_of
 
     async def intercept(self, call: Call, call_next: CallNext) -> Any:  # noqa: ANN401  # any message
         """Hold a slot while the call runs.
 
         Raises:
             OverloadedError: All slots are taken.
+            PrincipalLimitError: The holder has its share of them.
         """
-        slots = self._streams if call.is_stream else self._calls
-        if slots.taken >= slots.limit:
-            raise OverloadedError(slots.name)
-        slots.taken += 1
+        slots, holder = self._streams if call.is_stream else self._calls, self._holder_of(call)
+        slots.take(holder)
         try:
             return await call_next(call)
         finally:
-            slots.taken -= 1
+            slots.release(holder)
+
+
+def everyone(_: Call) -> str:
+    """Let all calls have one holder: the limit is that of the server."""
+    return ""
+
+
+def principal(call: Call) -> str:
+    """Let the authenticated caller hold the slots of its calls."""
+    return call.principal
+
+
+def address(call: Call) -> str:
+    """Let the network address of the caller hold the slots, where callers are not authenticated."""
+    return network_address(call.transport.peer)
+
+
+def network_address(peer: str) -> str:
+    """Return the address of a peer without its port; of IPv6 the network, since one caller has all addresses in it.
+
+    Args:
+        peer: Such as `ipv4:127.0.0.1:4711`, `ipv6:%5B::1%5D:4711` or `unix:`.
+    """
+    host = peer.rpartition(":")[0] or peer
+    return ":".join(host.split(":")[:5]) if host.startswith("ipv6:") else host

@@ -7,12 +7,9 @@ import asyncio
 import logging
 from typing import Any, NoReturn
 
-import grpc
-from grpc_status import rpc_status
-
 from sprocket_grpc import errors
-from sprocket_grpc.interceptors.call import REQUEST_ID_KEY, Call, CallNext
-from sprocket_grpc.interceptors.status import to_status
+from sprocket_grpc.interceptors.call import Call, CallNext
+from sprocket_grpc.interceptors.status import Code, to_status
 
 _log = logging.getLogger(__name__)
 
@@ -34,20 +31,19 @@ class ErrorMapping:
             await _abort(call, error)
 
 
-def _status_of_cancelled(call: Call) -> grpc.StatusCode:
+def _status_of_cancelled(call: Call) -> Code:
     """Distinguish a deadline that has passed from a client that has disconnected."""
-    remaining: float | None = call.context.time_remaining()  # None without a deadline, although the stubs say float
+    remaining = call.transport.seconds_left
     if remaining is None or remaining > _DEADLINE_IS_LATE * (call.seconds + remaining):
-        return grpc.StatusCode.CANCELLED
-    return grpc.StatusCode.DEADLINE_EXCEEDED
+        return Code.CANCELLED
+    return Code.DEADLINE_EXCEEDED
 
 
 async def _abort(call: Call, error: Exception) -> NoReturn:
     known = error if isinstance(error, errors.SprocketError) else _unexpected(call, error)
-    status = rpc_status.to_status(to_status(known, call.request_id))
-    call.status, call.reason = status.code, known.reason
-    metadata = (*status.trailing_metadata, (REQUEST_ID_KEY, call.request_id))
-    await call.context.abort(status.code, status.details, metadata)
+    status = to_status(known, call.request_id)
+    call.status, call.reason = Code(status.code), known.reason
+    await call.transport.abort(status)
 
 
 def _unexpected(call: Call, error: Exception) -> errors.InternalError:

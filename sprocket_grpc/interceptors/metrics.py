@@ -10,11 +10,10 @@ from functools import cache
 from threading import Lock
 from typing import Any
 
-from grpc import StatusCode
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from sprocket_grpc.interceptors.call import Call, CallNext
-from sprocket_grpc.interceptors.status import SERVER_ERRORS
+from sprocket_grpc.interceptors.status import SERVER_ERRORS, Code
 from sprocket_grpc.telemetry.histograms import Attributes, Histograms
 
 # The buckets of the semantic conventions, and finer ones below 5 ms, where most calls are.
@@ -27,8 +26,8 @@ class _Traffic:
 
     Attributes:
         active: The calls in flight.
-        received: The bytes of all requests so far.
-        sent: The bytes of the responses of calls that have ended.
+        received: The bytes of the requests of calls that have ended.
+        sent: The bytes of their responses.
         responses: The number of those responses.
     """
 
@@ -58,9 +57,7 @@ class CallMetrics:
         meter.create_observable_up_down_counter(
             "sprocket.call.active", [self._each(_active)], "{call}", "Calls that are being answered."
         )
-        meter.create_observable_counter(
-            "sprocket.call.received", [self._each(lambda traffic: traffic.received)], "By", "Requests."
-        )
+        meter.create_observable_counter("sprocket.call.received", [self._each(_received)], "By", "Requests.")
         meter.create_observable_counter("sprocket.call.sent", [self._each(_sent)], "By", "Responses.")
         meter.create_observable_counter("sprocket.call.responses", [self._each(_responses)], "{response}", "Responses.")
 
@@ -69,7 +66,6 @@ class CallMetrics:
         with self._lock:
             traffic = self._traffic[call.method]
             traffic.active[id(call)] = call
-            traffic.received += call.request_bytes
         try:
             return await call_next(call)
         finally:
@@ -78,6 +74,7 @@ class CallMetrics:
     def _end(self, call: Call, traffic: _Traffic) -> None:
         with self._lock:
             del traffic.active[id(call)]
+            traffic.received += call.request_bytes
             traffic.sent += call.response_bytes
             traffic.responses += call.responses
         self._duration.record(call.seconds, _attributes(call.method, call.status))
@@ -97,13 +94,17 @@ class CallMetrics:
 
 
 @cache
-def _attributes(method: str, status: StatusCode) -> Attributes:
+def _attributes(method: str, status: Code) -> Attributes:
     attributes = ("rpc.system.name", "grpc"), ("rpc.method", method[1:]), ("rpc.response.status_code", status.name)
     return (*attributes, ("error.type", status.name)) if status in SERVER_ERRORS else attributes
 
 
 def _active(traffic: _Traffic) -> int:
     return len(traffic.active)
+
+
+def _received(traffic: _Traffic) -> int:
+    return traffic.received + sum(call.request_bytes for call in traffic.active.values())
 
 
 def _sent(traffic: _Traffic) -> int:

@@ -2,27 +2,50 @@
 
 import math
 from collections.abc import Callable
+from enum import IntEnum
 from typing import Any
 
 import google.rpc.error_details_pb2 as details
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc.status_pb2 import Status
-from grpc import StatusCode
 
 from sprocket_grpc import errors
 
 DOMAIN = "sprocket.internal"
 """The domain of the reasons in ErrorInfo."""
 
+
+class Code(IntEnum):
+    """The codes of statuses (google.rpc.Code), which every protocol has in its own form."""
+
+    OK = 0
+    CANCELLED = 1
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    OUT_OF_RANGE = 11
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    DATA_LOSS = 15
+    UNAUTHENTICATED = 16
+
+
 SERVER_ERRORS = frozenset(
     {
-        StatusCode.UNKNOWN,
-        StatusCode.DEADLINE_EXCEEDED,
-        StatusCode.UNIMPLEMENTED,
-        StatusCode.INTERNAL,
-        StatusCode.UNAVAILABLE,
-        StatusCode.DATA_LOSS,
+        Code.UNKNOWN,
+        Code.DEADLINE_EXCEEDED,
+        Code.UNIMPLEMENTED,
+        Code.INTERNAL,
+        Code.UNAVAILABLE,
+        Code.DATA_LOSS,
     }
 )
 """The statuses that are errors of the server (OpenTelemetry's semantic conventions for gRPC)."""
@@ -79,26 +102,32 @@ def _no_details(_: errors.SprocketError) -> list[Message]:
     return []
 
 
-_TABLE: dict[type[errors.SprocketError], tuple[StatusCode, Callable[[Any], list[Message]]]] = {
-    errors.InvalidArgumentError: (StatusCode.INVALID_ARGUMENT, _bad_request),
-    errors.InvalidPageTokenError: (StatusCode.INVALID_ARGUMENT, _bad_request),
-    errors.InvalidResumeTokenError: (StatusCode.INVALID_ARGUMENT, _bad_request),
-    errors.RequestIdReusedError: (StatusCode.INVALID_ARGUMENT, _bad_request),
-    errors.UnauthenticatedError: (StatusCode.UNAUTHENTICATED, _no_details),
-    errors.PermissionDeniedError: (StatusCode.PERMISSION_DENIED, _no_details),
-    errors.MalformedRequestError: (StatusCode.INVALID_ARGUMENT, _no_details),
-    errors.NotFoundError: (StatusCode.NOT_FOUND, _resource_infos),
-    errors.ReferenceNotFoundError: (StatusCode.FAILED_PRECONDITION, _missing_references),
-    errors.ResourceInUseError: (StatusCode.FAILED_PRECONDITION, _in_use),
-    errors.EtagMismatchError: (StatusCode.ABORTED, _no_details),
-    errors.AbortedError: (StatusCode.ABORTED, _retry_info),
-    errors.UnavailableError: (StatusCode.UNAVAILABLE, _retry_info),
-    errors.ShuttingDownError: (StatusCode.UNAVAILABLE, _retry_info),
-    errors.RateLimitedError: (StatusCode.RESOURCE_EXHAUSTED, _quota_failure),
-    errors.OverloadedError: (StatusCode.RESOURCE_EXHAUSTED, _retry_info),
-    errors.CallTimeoutError: (StatusCode.DEADLINE_EXCEEDED, _no_details),
-    errors.DeadlineExceededError: (StatusCode.DEADLINE_EXCEEDED, _no_details),
-    errors.InternalError: (StatusCode.INTERNAL, _no_details),
+_TABLE: dict[type[errors.SprocketError], tuple[Code, Callable[[Any], list[Message]]]] = {
+    errors.InvalidArgumentError: (Code.INVALID_ARGUMENT, _bad_request),
+    errors.InvalidPageTokenError: (Code.INVALID_ARGUMENT, _bad_request),
+    errors.InvalidResumeTokenError: (Code.INVALID_ARGUMENT, _bad_request),
+    errors.RequestIdReusedError: (Code.INVALID_ARGUMENT, _bad_request),
+    errors.UnauthenticatedError: (Code.UNAUTHENTICATED, _no_details),
+    errors.PermissionDeniedError: (Code.PERMISSION_DENIED, _no_details),
+    errors.MalformedRequestError: (Code.INVALID_ARGUMENT, _no_details),
+    errors.NotFoundError: (Code.NOT_FOUND, _resource_infos),
+    errors.ReferenceNotFoundError: (Code.FAILED_PRECONDITION, _missing_references),
+    errors.ResourceInUseError: (Code.FAILED_PRECONDITION, _in_use),
+    errors.EtagMismatchError: (Code.ABORTED, _no_details),
+    errors.AbortedError: (Code.ABORTED, _retry_info),
+    errors.UnavailableError: (Code.UNAVAILABLE, _retry_info),
+    errors.ShuttingDownError: (Code.UNAVAILABLE, _retry_info),
+    errors.RateLimitedError: (Code.RESOURCE_EXHAUSTED, _quota_failure),
+    errors.OverloadedError: (Code.RESOURCE_EXHAUSTED, _retry_info),
+    errors.PrincipalLimitError: (Code.RESOURCE_EXHAUSTED, _quota_failure),
+    errors.StrangerLimitError: (Code.RESOURCE_EXHAUSTED, _retry_info),
+    errors.RequestTooLargeError: (Code.RESOURCE_EXHAUSTED, _no_details),
+    errors.ArrivalTimeoutError: (Code.DEADLINE_EXCEEDED, _no_details),
+    errors.SendTimeoutError: (Code.RESOURCE_EXHAUSTED, _retry_info),
+    errors.CallTimeoutError: (Code.DEADLINE_EXCEEDED, _no_details),
+    errors.UnknownServiceError: (Code.NOT_FOUND, _no_details),
+    errors.DeadlineExceededError: (Code.DEADLINE_EXCEEDED, _no_details),
+    errors.InternalError: (Code.INTERNAL, _no_details),
 }
 
 
@@ -111,7 +140,7 @@ def to_status(error: errors.SprocketError, request_id: str) -> Status:
     """
     code, describe = _TABLE[type(error)]
     info = details.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
-    status = Status(code=code.value[0], message=str(error))
+    status = Status(code=code, message=str(error))
     for message in [info, *describe(error), details.RequestInfo(request_id=request_id)]:
         status.details.add().Pack(message)
     return status

@@ -52,7 +52,7 @@ class Tracing:
 
 
 def _attributes(call: Call) -> dict[str, str | int]:
-    scheme, _, address = unquote(call.peer).partition(":")
+    scheme, _, address = unquote(call.transport.peer).partition(":")
     host, _, port = address.rpartition(":")
     peer: dict[str, str | int] = (
         {"network.peer.address": host.strip("[]"), "network.peer.port": int(port)} if scheme in {"ipv4", "ipv6"} else {}

@@ -1,46 +1,37 @@
-"""Creates the gRPC server: services, health, reflection, the chain of interceptors, and options."""
+"""Creates the gRPC servers: options, and the RPCs of all services within their interceptors."""
 
-from typing import TypeAlias
+from collections.abc import Iterator
+from typing import NamedTuple, TypeAlias
 
 import grpc
-from grpc_health.v1 import health, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
-from sprocket.v1.audit_pb2_grpc import add_AuditServiceServicer_to_server
-from sprocket.v1.factory_pb2_grpc import add_FactoryServiceServicer_to_server
-from sprocket.v1.location_pb2_grpc import add_LocationServiceServicer_to_server
-from sprocket.v1.sprocket_pb2_grpc import add_SprocketServiceServicer_to_server
-from sprocket.v1.sprocket_type_pb2_grpc import add_SprocketTypeServiceServicer_to_server
 from sprocket_grpc.config.addresses import AddressInUseError
 from sprocket_grpc.config.settings import Settings
-from sprocket_grpc.contract import SERVICES
 from sprocket_grpc.interceptors.access_log import AccessLog
 from sprocket_grpc.interceptors.authorization import Authorization
 from sprocket_grpc.interceptors.call import Interceptor
-from sprocket_grpc.interceptors.call_timeout import CallTimeout
-from sprocket_grpc.interceptors.chain import InterceptorChain
-from sprocket_grpc.interceptors.concurrency import ConcurrencyLimit
+from sprocket_grpc.interceptors.chain import InterceptorChain, WireTimeouts
+from sprocket_grpc.interceptors.concurrency import ConcurrencyLimit, Slots, address, everyone, principal
 from sprocket_grpc.interceptors.errors import ErrorMapping
+from sprocket_grpc.interceptors.lifetime import Lifetime
 from sprocket_grpc.server.dependencies import ServerDependencies
+from sprocket_grpc.server.grpc_transport import add_rpcs
+from sprocket_grpc.server.rpcs import contract_rpcs, health_rpcs, reflection_rpcs
 from sprocket_grpc.server.tls import load_tls
-from sprocket_grpc.services.audit import AuditService
-from sprocket_grpc.services.charts.rpcs import FactoryCharts
-from sprocket_grpc.services.charts.stream import ChartDependencies
-from sprocket_grpc.services.factory import FactoryService
-from sprocket_grpc.services.location import LocationService
-from sprocket_grpc.services.sprocket import SprocketService
-from sprocket_grpc.services.sprocket_type import SprocketTypeService
-from sprocket_grpc.services.standard.dependencies import ServiceDependencies
-from sprocket_grpc.services.standard.token_cipher import TokenCipher
-from sprocket_grpc.services.standard.writes import Writes
 
 _ChannelOptions: TypeAlias = list[tuple[str, int]]
+
+_HEALTH_SLOTS = (1000, 100)
+"""The health checks and watches in flight, in all and from one address: many more than probes and balancers need."""
+
+_REFLECTION_SLOTS = (100, 20)
+"""The reflection streams in flight, in all and from one address. Tools open one for a moment."""
 
 # For both listeners.
 OPTIONS: _ChannelOptions = [
     # Clients may send a keepalive ping every 10 s even without a call, which proxies and mobile networks need. By
-    # default, gRPC closes their connections with "too_many_pings".
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    # default, gRPC closes their connections with "too_many_pings". Half of it, since pings arrive unevenly.
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
     # The server pings clients too, to end the streams of a client that disappeared, for example by a cut cable.
     ("grpc.keepalive_time_ms", 30_000),
@@ -48,8 +39,22 @@ OPTIONS: _ChannelOptions = [
 ]
 
 
-def create_server(dependencies: ServerDependencies, *, shares_port: bool = False) -> tuple[grpc.aio.Server, int]:
-    """Return a server that is ready to start, and its port.
+class Listener(NamedTuple):
+    """A server that is ready to start.
+
+    Attributes:
+        server: The server.
+        port: Its port.
+        lifetime: Ends its calls.
+    """
+
+    server: grpc.aio.Server
+    port: int
+    lifetime: Lifetime
+
+
+def create_server(dependencies: ServerDependencies, *, shares_port: bool = False) -> Listener:
+    """Return a server that is ready to start.
 
     Args:
         dependencies: The dependencies of the server.
@@ -60,14 +65,16 @@ def create_server(dependencies: ServerDependencies, *, shares_port: bool = False
         TlsError: The certificate and key cannot be used.
     """
     settings = dependencies.settings
-    options = _options(settings, shares_port=shares_port)
-    server = grpc.aio.server(interceptors=[InterceptorChain(_interceptors(dependencies))], options=options)
-    _add_services(server, dependencies)
-    health_pb2_grpc.add_HealthServicer_to_server(dependencies.monitor.servicer, server)
+    server = grpc.aio.server(options=_options(settings, shares_port=shares_port))
+    lifetime, timeouts = Lifetime(settings.call_timeout_seconds), _timeouts(settings)
+    contract = InterceptorChain([*_interceptors(dependencies, lifetime)], timeouts)
+    add_rpcs(server, contract_rpcs(dependencies), contract.around)
+    add_rpcs(server, health_rpcs(dependencies.monitor.servicer), _health_chain(timeouts).around)
     if settings.reflects:
-        reflection.enable_server_reflection([*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+        add_rpcs(server, reflection_rpcs(), _reflection_chain(lifetime, timeouts).around)
     tls = load_tls(settings)
-    return server, _listen(server, settings.listen, "SPROCKET_LISTEN", tls.credentials() if tls else None)
+    port = _listen(server, settings.listen, "SPROCKET_LISTEN", tls.credentials() if tls else None)
+    return Listener(server, port, lifetime)
 
 
 def create_health_server(
@@ -80,17 +87,19 @@ def create_health_server(
     Raises:
         AddressInUseError: The address is in use, or is not an address of this machine.
     """
+    settings = dependencies.settings
     server = grpc.aio.server(options=[*OPTIONS, _reuseport_option(shares_port=shares_port)])
-    if dependencies.settings.health_listen is None:
+    if settings.health_listen is None:
         return server, None
-    health_pb2_grpc.add_HealthServicer_to_server(dependencies.monitor.servicer, server)
-    return server, _listen(server, dependencies.settings.health_listen, "SPROCKET_HEALTH_LISTEN")
+    add_rpcs(server, health_rpcs(dependencies.monitor.servicer), _health_chain(_timeouts(settings)).around)
+    return server, _listen(server, settings.health_listen, "SPROCKET_HEALTH_LISTEN")
 
 
 def _options(settings: Settings, *, shares_port: bool) -> _ChannelOptions:
     return [
         *OPTIONS,
         _reuseport_option(shares_port=shares_port),
+        ("grpc.max_concurrent_streams", settings.connection_stream_limit),
         ("grpc.max_receive_message_length", settings.message_bytes_maximum),
         # Without a grace period, connections with open streams would never be closed.
         ("grpc.max_connection_age_ms", round(settings.connection_age_seconds * 1000)),
@@ -114,40 +123,41 @@ def _listen(
         raise AddressInUseError(address, setting) from None
 
 
-def _interceptors(dependencies: ServerDependencies) -> list[Interceptor]:
-    """Return the interceptors, the outermost first."""
+def _timeouts(settings: Settings) -> WireTimeouts:
+    return WireTimeouts(settings.arrival_timeout_seconds, settings.send_timeout_seconds)
+
+
+def _interceptors(dependencies: ServerDependencies, lifetime: Lifetime) -> Iterator[Interceptor]:
+    """Yield the interceptors of the contract, the outermost first."""
     settings = dependencies.settings
-    interceptors: list[Interceptor] = [
-        *(dependencies.instrumentation.interceptors if dependencies.instrumentation else ()),
-        AccessLog(),
-        ErrorMapping(),
-        ConcurrencyLimit(settings.concurrency_limit, settings.stream_limit),
-        CallTimeout(settings.call_timeout_seconds),
-    ]
+    if dependencies.instrumentation:
+        yield from dependencies.instrumentation.interceptors
+    yield AccessLog()
+    yield ErrorMapping()
+    yield ConcurrencyLimit(
+        Slots(settings.concurrency_limit, settings.concurrency_limit, "calls"),
+        Slots(settings.stream_limit, settings.stream_limit, "streams"),
+        everyone,
+    )
+    yield lifetime
     if dependencies.authentication:
-        interceptors.append(Authorization(dependencies.authentication))
+        yield Authorization(dependencies.authentication)
+        yield ConcurrencyLimit(
+            Slots(settings.concurrency_limit, settings.principal_calls, "calls"),
+            Slots(settings.stream_limit, settings.principal_streams, "streams"),
+            principal,
+        )
     if dependencies.rate_limit:
-        interceptors.append(dependencies.rate_limit)
-    return interceptors
+        yield dependencies.rate_limit
 
 
-def _add_services(server: grpc.aio.Server, dependencies: ServerDependencies) -> None:
-    settings, database, read_router = dependencies.settings, dependencies.database, dependencies.read_router
-    secrets = settings.page_token_keys.get_secret_value().split(",") if settings.page_token_keys else []
-    cipher = TokenCipher(database, secrets)
-    shared = ServiceDependencies(
-        database,
-        read_router,
-        Writes(database, settings.request_id_hours),
-        cipher,
-        settings.page_size_default,
-        settings.page_size_maximum,
-    )
-    charts = FactoryCharts(
-        ChartDependencies(database, read_router, cipher, dependencies.chart_poller, settings.follow_progress_seconds)
-    )
-    add_LocationServiceServicer_to_server(LocationService(shared), server)
-    add_SprocketTypeServiceServicer_to_server(SprocketTypeService(shared), server)
-    add_FactoryServiceServicer_to_server(FactoryService(shared, charts), server)
-    add_SprocketServiceServicer_to_server(SprocketService(shared), server)
-    add_AuditServiceServicer_to_server(AuditService(shared), server)
+def _health_chain(timeouts: WireTimeouts) -> InterceptorChain:
+    """Return the chain of the health service, which answers when everything else fails: in no other limit or log."""
+    checks, watches = Slots(*_HEALTH_SLOTS, "health checks"), Slots(*_HEALTH_SLOTS, "health watches")
+    return InterceptorChain([ErrorMapping(), ConcurrencyLimit(checks, watches, address)], timeouts)
+
+
+def _reflection_chain(lifetime: Lifetime, timeouts: WireTimeouts) -> InterceptorChain:
+    """Return the chain of reflection. It asks for no credentials, since tools do not send them."""
+    slots = Slots(*_REFLECTION_SLOTS, "reflection streams")
+    return InterceptorChain([AccessLog(), ErrorMapping(), ConcurrencyLimit(slots, slots, address), lifetime], timeouts)

@@ -2,14 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, Sequence
 
-from grpc import StatusCode
-from grpc_health.v1 import health_pb2_grpc
-from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse  # type: ignore[attr-defined]  # newer than the stubs
 
-from sprocket_grpc.errors import SprocketError
+from sprocket_grpc.errors import ShuttingDownError, SprocketError, UnknownServiceError
+from sprocket_grpc.services import Context
 from sprocket_grpc.storage.postgres.database import Database
 from sprocket_grpc.storage.postgres.errors import UntranslatedError
 from sprocket_grpc.storage.schema_version import find_problem
@@ -30,7 +28,7 @@ SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERV
 _log = logging.getLogger(__name__)
 
 
-class HealthServicer(health_pb2_grpc.HealthServicer):
+class HealthServicer:
     """The standard health service, with watches that block neither shutdown nor status changes.
 
     In the library's servicer, a watch delays shutdown for the whole grace period, and a watch whose client does not
@@ -52,26 +50,38 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
         self._has_ended = True
         self._wake()
 
-    async def Check(self, request: HealthCheckRequest, context: Any) -> HealthCheckResponse:  # noqa: ANN401, N802  # as gRPC has it
-        """Return the status of a service."""
+    async def Check(self, request: HealthCheckRequest, _: Context) -> HealthCheckResponse:  # noqa: N802  # as gRPC has it
+        """Return the status of a service.
+
+        Raises:
+            UnknownServiceError: There is no such service.
+        """
         if request.service not in self._statuses:
-            await context.abort(StatusCode.NOT_FOUND)
+            raise UnknownServiceError(request.service)
         return HealthCheckResponse(status=self._statuses[request.service])
 
-    async def Watch(self, request: HealthCheckRequest, context: Any) -> None:  # noqa: ANN401, N802  # as gRPC has it
-        """Stream the status of a service, and every change of it."""
+    async def List(self, _request: HealthListRequest, _: Context) -> HealthListResponse:  # noqa: N802  # as gRPC has it
+        """Return the statuses of all services."""
+        statuses = self._statuses.items()
+        return HealthListResponse(statuses={name: HealthCheckResponse(status=status) for name, status in statuses})
+
+    async def Watch(self, request: HealthCheckRequest, _: Context) -> AsyncGenerator[HealthCheckResponse]:  # noqa: N802  # as gRPC has it
+        """Stream the status of a service, and every change of it.
+
+        Raises:
+            ShuttingDownError: The server is shutting down.
+        """
         sent = None
         while True:
             changed = self._changed  # read before the status, so that no change is missed
             status = self._statuses.get(request.service, HealthCheckResponse.SERVICE_UNKNOWN)
             if status != sent:
-                await context.write(HealthCheckResponse(status=status))
+                yield HealthCheckResponse(status=status)
                 sent = status
             elif self._has_ended:
-                break
+                raise ShuttingDownError
             else:
                 await changed.wait()
-        await context.abort(StatusCode.UNAVAILABLE, "the server is shutting down")
 
     def _wake(self) -> None:
         self._changed.set()

@@ -1,8 +1,6 @@
 """The RPCs: a thin servicer for each proto service, over the standard methods that all of them share."""
 
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from grpc.aio import ServicerContext
-
-Context: TypeAlias = ServicerContext[Any, Any]
-"""The context that gRPC passes to an RPC."""
+Context: TypeAlias = object
+"""The second argument of every RPC, which generated servicers ask for. It is not used: RPCs know no protocol."""

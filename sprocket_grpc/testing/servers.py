@@ -71,14 +71,14 @@ async def running_server(dependencies: ServerDependencies) -> AsyncIterator[str]
     Args:
         dependencies: The dependencies of the server. Its settings must name a free port, or port 0.
     """
-    server, port = create_server(dependencies)
+    listener = create_server(dependencies)
     await dependencies.monitor.check()
-    await server.start()
+    await listener.server.start()
     try:
-        yield f"127.0.0.1:{port}"
+        yield f"127.0.0.1:{listener.port}"
     finally:
         dependencies.chart_poller.stop()
-        await server.stop(grace=None)
+        await listener.server.stop(grace=None)
 
 
 @asynccontextmanager

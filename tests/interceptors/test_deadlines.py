@@ -11,7 +11,7 @@ import pytest
 
 from sprocket.v1.location_pb2 import ListLocationsRequest, Location, UpdateLocationRequest
 from sprocket_grpc.config.settings import Settings
-from sprocket_grpc.interceptors.call_timeout import CallTimeout
+from sprocket_grpc.interceptors.lifetime import Lifetime
 from tests.conformance.promises import refuses
 from tests.support.books import query
 from tests.support.locks import open_transaction, waiting_for
@@ -111,7 +111,7 @@ async def test_the_call_timeout_does_not_cancel_a_task_after_its_call() -> None:
         return "answer"
 
     call: Any = SimpleNamespace(is_stream=False)
-    assert await CallTimeout(0.05).intercept(call, call_next=answer) == "answer"
+    assert await Lifetime(0.05).intercept(call, call_next=answer) == "answer"
     await asyncio.sleep(0.2)
 
 

@@ -25,7 +25,11 @@ from tests.support.service import Service
 BUF = Path(sys.executable).with_name("buf")
 INVALID_ARGUMENT, NOT_FOUND = 3, 5
 KINDS = [*(case.kind for case in CASES), "Audit"]
-OTHERS = ["grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"]
+OTHERS = [
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+]
 
 M = TypeVar("M", bound=Message)
 

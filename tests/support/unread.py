@@ -29,13 +29,12 @@ def _call(method: str) -> bytes:
 
 
 @contextmanager
-def unread_call(address: str, method: str) -> Iterator[None]:
-    """Call a method with an empty request, and read nothing until the block ends."""
+def unread_call(address: str, method: str, request: bytes = b"") -> Iterator[None]:
+    """Call a method, and read nothing until the block ends."""
     host, _, port = address.rpartition(":")
     settings = struct.pack(">HI", _INITIAL_WINDOW_SIZE, 0)
+    message = b"\0" + len(request).to_bytes(4, "big") + request
     with socket.create_connection((host, int(port))) as connection:
         preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(_SETTINGS, 0, 0, settings)
-        connection.sendall(
-            preface + _frame(_HEADERS, _END_HEADERS, 1, _call(method)) + _frame(_DATA, _END, 1, bytes(5))
-        )
+        connection.sendall(preface + _frame(_HEADERS, _END_HEADERS, 1, _call(method)) + _frame(_DATA, _END, 1, message))
         yield

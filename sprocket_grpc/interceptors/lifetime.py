@@ -1,0 +1,56 @@
+"""Ends calls: those that take too long, since many clients set no deadline, and all of them when the server stops.
+
+A call that is ended is cancelled, and PostgreSQL cancels the statement that it waits for. Streams have no limit of
+time: a stream that follows a chart is meant to stay open.
+"""
+
+import asyncio
+from typing import Any
+
+from sprocket_grpc.errors import CallTimeoutError, ShuttingDownError, SprocketError
+from sprocket_grpc.interceptors.call import Call, CallNext
+
+
+class Lifetime:
+    """Runs inside the interceptor that turns errors into statuses."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._limits: set[asyncio.Timeout] = set()
+        self._refuses = False
+
+    async def intercept(self, call: Call, call_next: CallNext) -> Any:  # noqa: ANN401  # any message
+        """Let a call run, at most until its limit or the end of the server.
+
+        Raises:
+            CallTimeoutError: It took longer.
+            ShuttingDownError: The server stops.
+        """
+        if self._refuses:
+            raise ShuttingDownError
+        limit = asyncio.timeout(None if call.is_stream else self._seconds)
+        try:
+            async with limit:
+                self._limits.add(limit)
+                return await call_next(call)
+        except TimeoutError:
+            if not limit.expired():
+                raise  # a time-out of something inside
+            raise self._ended() from None
+        finally:
+            self._limits.discard(limit)
+
+    def refuse(self) -> None:
+        """Refuse all new calls: gRPC would answer those that still arrive with CANCELLED, which no client retries."""
+        self._refuses = True
+
+    def end(self) -> None:
+        """End all calls."""
+        self._refuses = True
+        now = asyncio.get_running_loop().time()
+        for limit in self._limits:
+            if not limit.expired():
+                limit.reschedule(now)
+
+    def _ended(self) -> SprocketError:
+        return ShuttingDownError() if self._refuses else CallTimeoutError(self._seconds)

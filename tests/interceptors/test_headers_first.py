@@ -1,0 +1,164 @@
+"""Calls whose request is late, missing or not read: they are authenticated, limited and ended all the same."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.descriptor import MethodDescriptor
+from google.rpc.error_details_pb2 import QuotaFailure, RetryInfo
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
+
+from sprocket.v1.factory_pb2 import GetFactoryChartRequest
+from sprocket.v1.location_pb2 import CreateLocationRequest, ListLocationsRequest
+from sprocket.v1.sprocket_type_pb2 import ListSprocketTypesRequest
+from sprocket_grpc.config.settings import Settings
+from tests.conformance.promises import refuses
+from tests.conformance.rpcs import METHODS, path
+from tests.support.callers import bearer, create_key
+from tests.support.locks import open_transaction, waiting_for
+from tests.support.log_lines import ACCESS
+from tests.support.resources import create_factory
+from tests.support.service import Service, running_service
+from tests.support.unread import unread_call
+
+PATIENCE_SECONDS = 60
+
+HEALTH = list(health_pb2.DESCRIPTOR.services_by_name["Health"].methods)
+REFLECTION = list(reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"].methods)
+
+LATE = grpc.StatusCode.DEADLINE_EXCEEDED, "ERROR_REASON_ARRIVAL_TIMEOUT"
+STRANGER = grpc.StatusCode.UNAUTHENTICATED, "ERROR_REASON_UNAUTHENTICATED"
+MALFORMED = grpc.StatusCode.INVALID_ARGUMENT, "ERROR_REASON_MALFORMED_REQUEST"
+
+
+async def never() -> AsyncIterator[bytes]:
+    """Send no request, and do not say that none follows."""
+    await asyncio.Event().wait()
+    yield b""
+
+
+async def nothing() -> AsyncIterator[bytes]:
+    """Send no request, and say so."""
+    data: bytes
+    for data in ():
+        yield data
+
+
+async def call(service: Service, method: MethodDescriptor, requests: Callable[[], AsyncIterator[bytes]]) -> None:
+    """Call a method with any number of requests, as the wire allows, and read its first response."""
+    channel: Any = service.channel
+    kind = channel.stream_stream if method.server_streaming else channel.stream_unary
+    started = kind(path(method))(requests(), timeout=PATIENCE_SECONDS)
+    try:
+        if not method.server_streaming:
+            await started
+        elif await started.read() is grpc.aio.EOF:
+            await started.code()
+    finally:
+        started.cancel()
+
+
+@pytest.fixture
+async def guarded(database_url: str) -> AsyncIterator[Service]:
+    """A server that authenticates, and waits for requests longer than the tests."""
+    async with running_service(database_url, Settings(api_keys=True, arrival_timeout_seconds=3600)) as running:
+        yield running
+
+
+@pytest.fixture
+async def impatient(database_url: str) -> AsyncIterator[Service]:
+    """A server that waits for requests only for a moment, and has room for one call."""
+    settings = Settings(arrival_timeout_seconds=0.2, concurrency_limit=1, stream_limit=1)
+    async with running_service(database_url, settings) as running:
+        yield running
+
+
+@pytest.mark.parametrize("method", METHODS, ids=path)
+async def test_a_stranger_is_refused_before_the_request_arrives(guarded: Service, method: MethodDescriptor) -> None:
+    with refuses(*STRANGER):
+        await call(guarded, method, never)
+
+
+@pytest.mark.parametrize("method", [*METHODS, *HEALTH, *REFLECTION], ids=path)
+async def test_a_call_whose_request_does_not_arrive_ends_and_frees_its_slot(
+    impatient: Service, method: MethodDescriptor
+) -> None:
+    for _ in range(3):
+        with refuses(*LATE) as failure:
+            await call(impatient, method, never)
+        assert failure.info.metadata == {"seconds": "0.2"}
+
+
+@pytest.mark.parametrize("method", [*METHODS, *HEALTH], ids=path)
+async def test_a_call_without_any_request_is_malformed(service: Service, method: MethodDescriptor) -> None:
+    with refuses(*MALFORMED):
+        await call(service, method, nothing)
+
+
+@pytest.mark.parametrize("method", [*HEALTH, *REFLECTION], ids=path)
+async def test_health_and_reflection_refuse_bytes_that_are_no_request_and_log_no_traceback(
+    service: Service, method: MethodDescriptor, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def garbage() -> AsyncIterator[bytes]:
+        yield b"\xff\xff\xff"
+
+    with refuses(*MALFORMED):
+        await call(service, method, garbage)
+    assert "Traceback" not in caplog.text
+
+
+async def test_health_lists_all_services_with_their_statuses(service: Service) -> None:
+    channel: Any = service.channel
+    answer = await channel.unary_unary("/grpc.health.v1.Health/List")(b"")
+    statuses = health_pb2.HealthListResponse.FromString(answer).statuses  # type: ignore[attr-defined]  # not in the stubs
+    assert {method.containing_service.full_name for method in METHODS} < set(statuses)
+    assert {each.status for each in statuses.values()} == {health_pb2.HealthCheckResponse.SERVING}
+
+
+async def test_a_request_over_the_limit_of_its_method_is_refused(database_url: str) -> None:
+    async with running_service(database_url, Settings(message_bytes_maximum=8 << 20)) as served:
+        request = CreateLocationRequest()
+        request.location.display_name = "x" * (3 << 20)
+        with refuses(grpc.StatusCode.RESOURCE_EXHAUSTED, "ERROR_REASON_REQUEST_TOO_LARGE"):
+            await served.locations.CreateLocation(request)
+
+
+async def test_a_caller_has_a_share_of_the_calls_and_others_are_served(database_url: str) -> None:
+    request = ListLocationsRequest()
+    async with running_service(database_url, Settings(api_keys=True, concurrency_limit=4)) as served:
+        greedy, modest = (bearer(create_key(database_url, "read", name=name).text) for name in ("greedy", "modest"))
+        async with open_transaction(database_url, "LOCK TABLE location") as holder:
+            waiting = [asyncio.ensure_future(served.locations.ListLocations(request, metadata=greedy)) for _ in "12"]
+            await waiting_for(holder, 2)
+            with refuses(grpc.StatusCode.RESOURCE_EXHAUSTED, "ERROR_REASON_PRINCIPAL_LIMIT") as failure:
+                await served.locations.ListLocations(request, metadata=greedy)
+            assert failure.info.metadata == {"principal": "api-key:greedy", "limit": "2 calls"}
+            assert failure.detail(QuotaFailure).violations[0].subject == "api-key:greedy"
+            assert failure.detail(RetryInfo).retry_delay.ToNanoseconds() > 0
+            await served.sprocket_types.ListSprocketTypes(ListSprocketTypesRequest(), metadata=modest)
+        await asyncio.gather(*waiting)
+        await served.locations.ListLocations(request, metadata=greedy)
+
+
+async def test_a_stream_that_its_client_does_not_read_ends_and_frees_its_slot(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, ACCESS)
+    async with running_service(database_url, Settings(send_timeout_seconds=0.2, stream_limit=1)) as served:
+        factory = await create_factory(served)
+        chart = GetFactoryChartRequest(factory_id=factory.id)
+        with unread_call(served.address, "/sprocket.v1.FactoryService/GetFactoryChart", chart.SerializeToString()):
+            await _until(lambda: "GetFactoryChart RESOURCE_EXHAUSTED" in caplog.text)
+            assert [each async for each in served.factories.GetFactoryChart(chart)]
+
+
+async def _until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not happened():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
