@@ -360,6 +360,19 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
           "metadata": {"seconds": "60"}
         }
     """
+    ERROR_REASON_UNKNOWN_SERVICE: _ErrorReason.ValueType  # 26
+    """The health of a service is asked for that this server does not have.
+
+    Code NOT_FOUND.
+
+    Example of an ErrorInfo:
+
+        {
+          "reason": "ERROR_REASON_UNKNOWN_SERVICE",
+          "domain": "sprocket.internal",
+          "metadata": {}
+        }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason of an error, for programs: the `reason` of the google.rpc.ErrorInfo that every error carries.
@@ -711,6 +724,19 @@ Example of an ErrorInfo:
       "reason": "ERROR_REASON_SEND_TIMEOUT",
       "domain": "sprocket.internal",
       "metadata": {"seconds": "60"}
+    }
+"""
+ERROR_REASON_UNKNOWN_SERVICE: ErrorReason.ValueType  # 26
+"""The health of a service is asked for that this server does not have.
+
+Code NOT_FOUND.
+
+Example of an ErrorInfo:
+
+    {
+      "reason": "ERROR_REASON_UNKNOWN_SERVICE",
+      "domain": "sprocket.internal",
+      "metadata": {}
     }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -18,6 +18,7 @@ class Lifetime:
         self._seconds = seconds
         self._limits: set[asyncio.Timeout] = set()
         self._refuses = False
+        self._is_closed = asyncio.Event()
 
     async def intercept(self, call: Call, call_next: CallNext) -> Any:  # noqa: ANN401  # any message
         """Let a call run, at most until its limit or the end of the server.
@@ -27,6 +28,7 @@ class Lifetime:
             ShuttingDownError: The server stops.
         """
         if self._refuses:
+            await self._is_closed.wait()
             raise ShuttingDownError
         limit = asyncio.timeout(None if call.is_stream else self._seconds)
         try:
@@ -41,12 +43,22 @@ class Lifetime:
             self._limits.discard(limit)
 
     def refuse(self) -> None:
-        """Refuse all new calls: gRPC would answer those that still arrive with CANCELLED, which no client retries."""
+        """Refuse all new calls, but answer them only when the listener is closed, which `close` says.
+
+        gRPC answers the calls that wait inside it when it closes with CANCELLED, which no client retries. Callers who
+        wait for an answer send no more calls, so that none is left there. Those who are refused at once try again at
+        once, and some were CANCELLED in each stop that was tried.
+        """
         self._refuses = True
+
+    def close(self) -> None:
+        """Answer the calls that are refused: their clients know that the connection is closing."""
+        self._is_closed.set()
 
     def end(self) -> None:
         """End all calls."""
         self._refuses = True
+        self.close()
         now = asyncio.get_running_loop().time()
         for limit in self._limits:
             if not limit.expired():

@@ -134,12 +134,12 @@ def _interceptors(dependencies: ServerDependencies, lifetime: Lifetime) -> Itera
         yield from dependencies.instrumentation.interceptors
     yield AccessLog()
     yield ErrorMapping()
+    yield lifetime
     yield ConcurrencyLimit(
         Slots(settings.concurrency_limit, settings.concurrency_limit, "calls"),
         Slots(settings.stream_limit, settings.stream_limit, "streams"),
         everyone,
     )
-    yield lifetime
     if dependencies.authentication:
         yield Authorization(dependencies.authentication)
         yield ConcurrencyLimit(

@@ -57,7 +57,7 @@ class HealthServicer:
             UnknownServiceError: There is no such service.
         """
         if request.service not in self._statuses:
-            raise UnknownServiceError(request.service)
+            raise UnknownServiceError
         return HealthCheckResponse(status=self._statuses[request.service])
 
     async def List(self, _request: HealthListRequest, _: Context) -> HealthListResponse:  # noqa: N802  # as gRPC has it

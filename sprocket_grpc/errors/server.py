@@ -1,0 +1,160 @@
+"""Errors of the caller, the server or the database, whatever the request is."""
+
+from sprocket_grpc.errors.base import SprocketError
+
+
+class UnauthenticatedError(SprocketError):
+    """The call has no valid credentials. The text does not say why, because it would help an attacker."""
+
+    reason = "ERROR_REASON_UNAUTHENTICATED"
+
+    def __init__(self) -> None:
+        super().__init__("the call has no valid credentials; send an API key, a token or a client certificate")
+
+
+class PermissionDeniedError(SprocketError):
+    """The caller lacks the permission that the method requires."""
+
+    reason = "ERROR_REASON_PERMISSION_DENIED"
+
+    def __init__(self, permission: str) -> None:
+        super().__init__(f"the caller lacks the permission {permission}", {"right": permission})
+
+
+class UnavailableError(SprocketError):
+    """The database cannot be reached, is overloaded, or does not have the schema of this version."""
+
+    reason = "ERROR_REASON_DATABASE_UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__("the database is unavailable; try again later")
+
+
+class ShuttingDownError(SprocketError):
+    """The server is shutting down: it ends streams, and accepts no more calls."""
+
+    reason = "ERROR_REASON_SHUTTING_DOWN"
+
+    def __init__(self) -> None:
+        super().__init__("the server is shutting down; try again, and resume a chart with the last resume_token")
+
+
+class RateLimitedError(SprocketError):
+    """The caller exceeds its rate limit.
+
+    Attributes:
+        principal: The caller.
+        retry_seconds: The seconds until the next call is accepted.
+    """
+
+    reason = "ERROR_REASON_RATE_LIMITED"
+
+    def __init__(self, principal: str, limit: str, retry_seconds: float) -> None:
+        self.principal = principal
+        self.retry_seconds = retry_seconds
+        super().__init__(f"{principal} exceeds the rate limit of {limit}", {"principal": principal, "limit": limit})
+
+
+class OverloadedError(SprocketError):
+    """The server has reached its limit of concurrent calls or streams."""
+
+    reason = "ERROR_REASON_OVERLOADED"
+
+    def __init__(self, limit: str) -> None:
+        super().__init__(f"the server has reached its limit of {limit}; try again later", {"limit": limit})
+
+
+class PrincipalLimitError(SprocketError):
+    """The caller has reached its share of the server, so that others are not affected.
+
+    Attributes:
+        principal: The caller.
+        retry_seconds: The seconds after which a try makes sense.
+    """
+
+    reason = "ERROR_REASON_PRINCIPAL_LIMIT"
+    retry_seconds = 1
+
+    def __init__(self, principal: str, limit: str) -> None:
+        self.principal = principal
+        super().__init__(f"{principal} has reached its limit of {limit}", {"principal": principal, "limit": limit})
+
+
+class StrangerLimitError(SprocketError):
+    """Too many calls from the address of the caller failed authentication."""
+
+    reason = "ERROR_REASON_STRANGER_LIMIT"
+
+    def __init__(self, address: str) -> None:
+        super().__init__(
+            f"too many calls from {address} have failed authentication; try again later", {"address": address}
+        )
+
+
+class RequestTooLargeError(SprocketError):
+    """The request is larger than any valid request of its method."""
+
+    reason = "ERROR_REASON_REQUEST_TOO_LARGE"
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(
+            f"the request has {size} bytes; the limit of this method is {limit}",
+            {"bytes": str(size), "limit": str(limit)},
+        )
+
+
+class ArrivalTimeoutError(SprocketError):
+    """The request did not arrive whole in time."""
+
+    reason = "ERROR_REASON_ARRIVAL_TIMEOUT"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the request did not arrive whole within {seconds:g} s", {"seconds": f"{seconds:g}"})
+
+
+class SendTimeoutError(SprocketError):
+    """The client did not read a response of a stream in time."""
+
+    reason = "ERROR_REASON_SEND_TIMEOUT"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the client did not read for {seconds:g} s", {"seconds": f"{seconds:g}"})
+
+
+class UnknownServiceError(SprocketError):
+    """The health of a service is asked for that this server does not have."""
+
+    reason = "ERROR_REASON_UNKNOWN_SERVICE"
+
+    def __init__(self) -> None:
+        super().__init__("this server has no such service")
+
+
+class CallTimeoutError(SprocketError):
+    """The call took longer than the server allows."""
+
+    reason = "ERROR_REASON_CALL_TIMEOUT"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the call took longer than the limit of {seconds:g} s", {"seconds": f"{seconds:g}"})
+
+
+class DeadlineExceededError(SprocketError):
+    """The database cancelled a statement that exceeded the statement timeout."""
+
+    reason = "ERROR_REASON_STATEMENT_TIMEOUT"
+
+    def __init__(self) -> None:
+        super().__init__("the database did not answer in time")
+
+
+class InternalError(SprocketError):
+    """An unexpected error of the service. Its log has the details under the request id."""
+
+    reason = "ERROR_REASON_INTERNAL"
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(
+            f"internal error; the server log has the details under the request id {request_id}",
+            {"request_id": request_id},
+        )

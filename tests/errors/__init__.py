@@ -1,0 +1,1 @@
+"""Authentication with API keys and tokens, and permissions."""
