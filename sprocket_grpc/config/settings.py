@@ -84,6 +84,7 @@ class Settings(BaseSettings):
         send_timeout_seconds: The longest time that a response of a stream waits for its client to read. Then the
             stream ends.
         shutdown_grace_seconds: How long calls in flight may take to finish after draining.
+        stranger_rate_limit: The rate of calls from one network address that may fail authentication.
         stream_limit: The largest number of concurrent streams.
         tls_certificate: The certificate chain of the server, in PEM. Turns TLS on.
         tls_client_ca: The root certificates for client certificates, in PEM. Makes client certificates mandatory.
@@ -138,6 +139,7 @@ class Settings(BaseSettings):
     request_id_hours: int = Field(default=24, ge=1, le=24 * 365)
     send_timeout_seconds: float = Field(default=60, gt=0, le=3600, allow_inf_nan=False)
     shutdown_grace_seconds: float = Field(default=10, ge=0, le=3600, allow_inf_nan=False)
+    stranger_rate_limit: Annotated[str, AfterValidator(validators.rate)] = "20/second"
     stream_limit: int = Field(default=10_000, ge=1, le=1_000_000)
     tls_certificate: Path | None = None
     tls_client_ca: Path | None = None

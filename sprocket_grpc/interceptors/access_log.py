@@ -1,13 +1,21 @@
 """A log line for every call that has ended: its method, principal, status, duration and sizes.
 
-It never contains messages, tokens or keys.
+It never contains messages, tokens or keys. Of calls that are refused, some are logged, so that a flood of them costs
+neither time nor disk; the metric `sprocket.call.errors` counts all.
 """
 
 import logging
+import time
 from typing import Any
 
 from sprocket_grpc.interceptors.call import Call, CallNext
+from sprocket_grpc.interceptors.status import Code
 from sprocket_grpc.telemetry.logs import FIELDS
+
+REFUSED_LINES = 10
+"""The largest number of lines a second for refused calls with one reason."""
+
+_REFUSED = frozenset({Code.RESOURCE_EXHAUSTED, Code.UNAUTHENTICATED})
 
 _log = logging.getLogger("sprocket_grpc.access")
 
@@ -15,13 +23,48 @@ _log = logging.getLogger("sprocket_grpc.access")
 class AccessLog:
     """Writes the line. It runs outermost, so that it knows the status."""
 
+    def __init__(self) -> None:
+        self._samples: dict[str, _Sample] = {}
+
     async def intercept(self, call: Call, call_next: CallNext) -> Any:  # noqa: ANN401  # any message
         """Log a call once it has ended."""
         try:
             return await call_next(call)
         finally:
             if _log.isEnabledFor(logging.INFO):
-                _log.info("%s %s", call.method, call.status.name, extra={FIELDS: _describe(call)})
+                self._write(call)
+
+    def _write(self, call: Call) -> None:
+        fields = {}
+        if call.status in _REFUSED:
+            sample = self._samples.setdefault(call.reason, _Sample())
+            if not sample.takes(time.monotonic()):
+                return
+            fields = sample.left_out()
+        _log.info("%s %s", call.method, call.status.name, extra={FIELDS: _describe(call) | fields})
+
+
+class _Sample:
+    """Which of the refused calls with one reason are logged."""
+
+    def __init__(self) -> None:
+        self._second = 0.0
+        self._taken = 0
+        self._left_out = 0
+
+    def takes(self, now: float) -> bool:
+        """Whether the next call is logged: a number of them in each second."""
+        if now - self._second >= 1:
+            self._second, self._taken = now, 0
+        self._taken += 1
+        is_taken = self._taken <= REFUSED_LINES
+        self._left_out += not is_taken
+        return is_taken
+
+    def left_out(self) -> dict[str, object]:
+        """Return the number of calls that were not logged since the last line, as a field if there are any."""
+        count, self._left_out = self._left_out, 0
+        return {"refused_without_line": count} if count else {}
 
 
 def _describe(call: Call) -> dict[str, object]:

@@ -8,6 +8,8 @@ from sprocket_grpc.auth.permissions import required_permission
 from sprocket_grpc.caller import current_caller, set_caller
 from sprocket_grpc.errors import PermissionDeniedError
 from sprocket_grpc.interceptors.call import Call, CallNext
+from sprocket_grpc.interceptors.concurrency import network_address
+from sprocket_grpc.interceptors.strangers import Strangers
 
 AUTHORIZATION_KEY = "authorization"
 """The metadata that carries `Bearer` and an API key or token."""
@@ -16,12 +18,15 @@ AUTHORIZATION_KEY = "authorization"
 class Authorization:
     """Runs directly inside the interceptor that turns errors into statuses."""
 
-    def __init__(self, authentication: Authentication) -> None:
+    def __init__(self, authentication: Authentication, strangers: Strangers) -> None:
         self._authentication = authentication
+        self._strangers = strangers
 
     async def intercept(self, call: Call, call_next: CallNext) -> Any:  # noqa: ANN401  # any message
         """Authenticate the caller, and refuse the call without the permission of its method."""
-        identity = await self._authentication.identify(call.metadata.get(AUTHORIZATION_KEY), call.transport.certificate)
+        bearer, certificate = call.metadata.get(AUTHORIZATION_KEY), call.transport.certificate
+        async with self._strangers.checking(network_address(call.transport.peer), bearer or certificate):
+            identity = await self._authentication.identify(bearer, certificate)
         call.principal = identity.principal
         set_caller(replace(current_caller(), principal=identity.principal))
         required = required_permission(call.method)

@@ -131,6 +131,20 @@ _TABLE: dict[type[errors.SprocketError], tuple[Code, Callable[[Any], list[Messag
 }
 
 
+_KEPT_ERRORS = (
+    errors.OverloadedError,
+    errors.PrincipalLimitError,
+    errors.ShuttingDownError,
+    errors.StrangerLimitError,
+    errors.UnauthenticatedError,
+)
+"""The errors of floods, whose details depend on their text alone."""
+
+_MOST_KEPT = 1000
+
+_kept: dict[tuple[type[errors.SprocketError], str], bytes] = {}
+
+
 def to_status(error: errors.SprocketError, request_id: str) -> Status:
     """Return the status of an error.
 
@@ -138,9 +152,25 @@ def to_status(error: errors.SprocketError, request_id: str) -> Status:
         error: The error.
         request_id: The request id of the call, as in the log.
     """
+    status = _status_of_flood(error) if isinstance(error, _KEPT_ERRORS) else _describe(error)
+    status.details.add().Pack(details.RequestInfo(request_id=request_id))
+    return status
+
+
+def _status_of_flood(error: errors.SprocketError) -> Status:
+    """Return a status whose details are made once: those who are refused most should cost least."""
+    key = type(error), str(error)
+    if key not in _kept:
+        if len(_kept) >= _MOST_KEPT:
+            del _kept[next(iter(_kept))]
+        _kept[key] = _describe(error).SerializeToString()
+    return Status.FromString(_kept[key])
+
+
+def _describe(error: errors.SprocketError) -> Status:
     code, describe = _TABLE[type(error)]
     info = details.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
     status = Status(code=code, message=str(error))
-    for message in [info, *describe(error), details.RequestInfo(request_id=request_id)]:
+    for message in [info, *describe(error)]:
         status.details.add().Pack(message)
     return status

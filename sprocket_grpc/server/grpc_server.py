@@ -14,6 +14,7 @@ from sprocket_grpc.interceptors.chain import InterceptorChain, WireTimeouts
 from sprocket_grpc.interceptors.concurrency import ConcurrencyLimit, Slots, address, everyone, principal
 from sprocket_grpc.interceptors.errors import ErrorMapping
 from sprocket_grpc.interceptors.lifetime import Lifetime
+from sprocket_grpc.interceptors.strangers import Strangers
 from sprocket_grpc.server.dependencies import ServerDependencies
 from sprocket_grpc.server.grpc_transport import add_rpcs
 from sprocket_grpc.server.rpcs import contract_rpcs, health_rpcs, reflection_rpcs
@@ -141,7 +142,7 @@ def _interceptors(dependencies: ServerDependencies, lifetime: Lifetime) -> Itera
         everyone,
     )
     if dependencies.authentication:
-        yield Authorization(dependencies.authentication)
+        yield Authorization(dependencies.authentication, Strangers(settings.stranger_rate_limit))
         yield ConcurrencyLimit(
             Slots(settings.concurrency_limit, settings.principal_calls, "calls"),
             Slots(settings.stream_limit, settings.principal_streams, "streams"),

@@ -1,0 +1,71 @@
+"""Limits callers who fail to authenticate, by their network address.
+
+Only failures count, and only credentials that this server has not accepted before are refused: many honest callers may
+share the address of one proxy with the one who guesses.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import limits
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+
+from sprocket_grpc.errors import StrangerLimitError, UnauthenticatedError
+
+_MOST_KNOWN = 10_000
+"""The credentials that are remembered, oldest first out."""
+
+_MOST_CHECKED = 100
+"""The calls with unknown credentials that are checked at a time for one address, since a check may ask the database."""
+
+
+class Strangers:
+    """The failures of each address, and the credentials that were accepted."""
+
+    def __init__(self, limit: str) -> None:
+        """Allow each address so many failures, such as `20/second`."""
+        self._limit = limits.parse(limit)
+        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._known: dict[bytes, None] = {}
+        self._checked: Counter[str] = Counter()
+
+    @asynccontextmanager
+    async def checking(self, address: str, credential: str | bytes | None) -> AsyncIterator[None]:
+        """Check a credential in the block, and remember how that ends.
+
+        Args:
+            address: The network address of the caller.
+            credential: The credential, or None if the caller has sent none.
+
+        Raises:
+            StrangerLimitError: The credential is unknown, and the address has failed too often.
+        """
+        digest = hashlib.sha256(str(credential).encode()).digest()
+        if digest in self._known:
+            yield
+            return
+        if self._checked[address] >= _MOST_CHECKED or not await self._limiter.test(self._limit, address):
+            raise StrangerLimitError(address)
+        self._checked[address] += 1
+        try:
+            yield
+        except UnauthenticatedError:
+            await self._limiter.hit(self._limit, address)
+            raise
+        else:
+            self._remember(digest)
+        finally:
+            self._forget_check(address)
+
+    def _forget_check(self, address: str) -> None:
+        self._checked[address] -= 1
+        if not self._checked[address]:
+            del self._checked[address]
+
+    def _remember(self, digest: bytes) -> None:
+        if len(self._known) >= _MOST_KNOWN:
+            del self._known[next(iter(self._known))]
+        self._known[digest] = None

@@ -1,0 +1,94 @@
+"""Strangers, whose calls fail authentication, are limited by address, and honest callers behind it are not."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+from google.rpc.error_details_pb2 import RetryInfo
+
+from sprocket.v1.location_pb2 import ListLocationsRequest
+from sprocket_grpc.config.settings import Settings
+from sprocket_grpc.interceptors.access_log import REFUSED_LINES
+from sprocket_grpc.interceptors.concurrency import network_address
+from tests.conformance.promises import refuses
+from tests.support.callers import Metadata, bearer, create_key
+from tests.support.log_lines import ACCESS
+from tests.support.service import Service, running_service
+
+LIMITED = grpc.StatusCode.RESOURCE_EXHAUSTED, "ERROR_REASON_STRANGER_LIMIT"
+
+
+@pytest.fixture
+async def guarded(database_url: str) -> AsyncIterator[Service]:
+    async with running_service(database_url, Settings(api_keys=True, stranger_rate_limit="5/hour")) as running:
+        yield running
+
+
+async def list_locations(service: Service, metadata: Metadata) -> None:
+    await service.locations.ListLocations(ListLocationsRequest(), metadata=metadata)
+
+
+async def fail(service: Service, times: int, metadata: Metadata = ()) -> None:
+    for _ in range(times):
+        with refuses(grpc.StatusCode.UNAUTHENTICATED, "ERROR_REASON_UNAUTHENTICATED"):
+            await list_locations(service, metadata)
+
+
+@pytest.mark.parametrize("metadata", [(), bearer("sprocket_nonsense")], ids=["no credentials", "a wrong key"])
+async def test_strangers_who_fail_too_often_are_refused_with_a_retry_delay(
+    guarded: Service, metadata: Metadata
+) -> None:
+    await fail(guarded, 5, metadata)
+    with refuses(*LIMITED) as failure:
+        await list_locations(guarded, metadata)
+    assert failure.info.metadata == {"address": "ipv4:127.0.0.1"}
+    assert failure.detail(RetryInfo).retry_delay.ToNanoseconds() > 0
+
+
+async def test_a_caller_whose_key_was_accepted_is_not_affected_by_strangers_at_its_address(
+    guarded: Service, database_url: str
+) -> None:
+    known, unknown = (bearer(create_key(database_url, "read", name=name).text) for name in ("known", "unknown"))
+    await list_locations(guarded, known)
+    await fail(guarded, 5)
+    await list_locations(guarded, known)
+    with refuses(*LIMITED):
+        await list_locations(guarded, unknown)
+
+
+async def test_successful_calls_do_not_count(guarded: Service, database_url: str) -> None:
+    for number in range(10):
+        await list_locations(guarded, bearer(create_key(database_url, "read", name=f"key {number}").text))
+
+
+async def test_refused_calls_are_a_few_log_lines_and_the_next_ones_say_how_many_were_left_out(
+    guarded: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, ACCESS)
+    count = 20 * REFUSED_LINES
+    await asyncio.gather(*(_any(guarded) for _ in range(count)))
+    await asyncio.sleep(1.1)  # the sample of the next second
+    await _any(guarded)
+    lines = [record for record in caplog.records if "RESOURCE_EXHAUSTED" in record.getMessage()]
+    left_out = [getattr(record, "fields", {}).get("refused_without_line", 0) for record in lines]
+    assert len(lines) < count / 2
+    assert left_out[-1] > 0
+
+
+async def _any(service: Service) -> None:
+    with pytest.raises(grpc.aio.AioRpcError):
+        await list_locations(service, ())
+
+
+@pytest.mark.parametrize(
+    ("peer", "address"),
+    [
+        ("ipv4:192.0.2.1:4711", "ipv4:192.0.2.1"),
+        ("ipv6:%5B2001:db8:1:2:3:4:5:6%5D:4711", "ipv6:%5B2001:db8:1:2"),
+        ("unix:", "unix"),
+    ],
+)
+def test_the_address_of_a_caller_has_no_port_and_of_ipv6_is_the_network(peer: str, address: str) -> None:
+    assert network_address(peer) == address
