@@ -87,7 +87,7 @@ class StrangerLimitError(SprocketError):
 
     def __init__(self, address: str) -> None:
         super().__init__(
-            f"too many calls from {address} have failed authentication; try again later", {"address": address}
+            f"too many failed authentications of the address {address}; try again later", {"address": address}
         )
 
 
