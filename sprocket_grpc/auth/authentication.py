@@ -1,6 +1,7 @@
 """Authenticates calls: by an API key or bearer token, or else by the client certificate of the connection."""
 
 import asyncio
+import re
 from typing import Protocol
 
 from sprocket_grpc.auth import api_key
@@ -12,6 +13,9 @@ from sprocket_grpc.auth.permissions import Identity
 from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.errors import UnauthenticatedError
 from sprocket_grpc.storage.postgres.database import Database
+
+_BEARER = re.compile(r"bearer +(?P<secret>[^ ]+)", re.IGNORECASE)
+"""The scheme in any case, one or more spaces, and the secret (RFC 9110, section 11.4)."""
 
 
 class BearerAuthenticator(Protocol):
@@ -41,12 +45,12 @@ class Authentication:
         self._tokens = tokens
         self._certificates = certificates
 
-    async def identify(self, authorization: str | bytes | None, certificate: bytes | None) -> Identity:
+    async def identify(self, authorization: str | bytes | None, certificate_pem: bytes | None) -> Identity:
         """Return the identity of the caller.
 
         Args:
             authorization: The metadata `authorization`. If it is sent, the client certificate is ignored.
-            certificate: The client certificate, verified, in PEM.
+            certificate_pem: The client certificate of the connection, which TLS has verified.
 
         Raises:
             UnauthenticatedError: The credentials are missing or not valid.
@@ -55,8 +59,8 @@ class Authentication:
         identity = None
         if authorization is not None:
             identity = await self._identify_bearer(str(authorization))
-        elif self._certificates and certificate:
-            identity = self._certificates.identify(certificate)
+        elif self._certificates and certificate_pem:
+            identity = self._certificates.identify(certificate_pem)
         if identity is None:
             raise UnauthenticatedError
         return identity
@@ -66,9 +70,11 @@ class Authentication:
         await asyncio.gather(*(bearer.maintain() for bearer in (self._api_keys, self._tokens) if bearer))
 
     async def _identify_bearer(self, authorization: str) -> Identity | None:
-        scheme, _, secret = authorization.partition(" ")
-        authenticator = self._api_keys if secret.startswith(api_key.PREFIX) else self._tokens
-        return await authenticator.identify(secret) if authenticator and scheme.lower() == "bearer" else None
+        match = _BEARER.fullmatch(authorization)
+        if match is None:
+            return None
+        authenticator = self._api_keys if match["secret"].startswith(api_key.PREFIX) else self._tokens
+        return await authenticator.identify(match["secret"]) if authenticator else None
 
 
 def create_authentication(settings: Settings, database: Database) -> Authentication | None:
@@ -78,8 +84,12 @@ def create_authentication(settings: Settings, database: Database) -> Authenticat
     return Authentication(
         ApiKeys(database) if settings.api_keys else None,
         _web_tokens(settings),
-        Certificates(settings.tls_client_rights or {}) if settings.tls_client_ca else None,
+        _certificates(settings) if settings.tls_client_ca else None,
     )
+
+
+def _certificates(settings: Settings) -> Certificates:
+    return Certificates(settings.tls_client_rights or {}, common_names=settings.tls_client_common_names)
 
 
 def _web_tokens(settings: Settings) -> WebTokens | None:

@@ -1,5 +1,6 @@
 """The permissions of callers, and the permission that each method requires. Nothing else decides this."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -27,10 +28,13 @@ class Identity:
     Attributes:
         principal: Its name, such as `api-key:dashboards`.
         permissions: Its permissions, including those that are included in others.
+        expire_time: When its credentials expire, in seconds since 1970; infinite if they do not, or if only the
+            database knows.
     """
 
     principal: str
     permissions: frozenset[Permission]
+    expire_time: float = math.inf
 
 
 def with_included(names: Iterable[str]) -> frozenset[Permission]:

@@ -21,6 +21,7 @@ _REQUIRED_TOGETHER = {
     "jwt_jwks": ["jwt_audience", "jwt_issuer"],
     "tls_certificate": ["tls_key"],
     "tls_client_ca": ["tls_certificate"],
+    "tls_client_common_names": ["tls_client_ca"],
     "tls_client_rights": ["tls_client_ca"],
     "tls_key": ["tls_certificate"],
 }
@@ -88,6 +89,8 @@ class Settings(BaseSettings):
         stream_limit: The largest number of concurrent streams.
         tls_certificate: The certificate chain of the server, in PEM. Turns TLS on.
         tls_client_ca: The root certificates for client certificates, in PEM. Makes client certificates mandatory.
+        tls_client_common_names: Whether a client certificate with neither a URI nor a DNS name is identified by its
+            common name.
         tls_client_rights: The permissions of clients, by the identities in their certificates.
         tls_key: The private key of the server's certificate, in PEM.
         trace_sample_ratio: The share of calls to trace among those whose caller did not decide.
@@ -143,6 +146,7 @@ class Settings(BaseSettings):
     stream_limit: int = Field(default=10_000, ge=1, le=1_000_000)
     tls_certificate: Path | None = None
     tls_client_ca: Path | None = None
+    tls_client_common_names: bool = False
     tls_client_rights: Annotated[dict[str, str], NoDecode, BeforeValidator(validators.client_rights)] | None = None
     tls_key: Path | None = None
     # A traced call costs a third more CPU. Tracing every call would cost more than all other telemetry together.
@@ -160,10 +164,18 @@ class Settings(BaseSettings):
             f"{PREFIX}{missing.upper()}: expected together with {PREFIX}{given.upper()}"
             for given, needed in _REQUIRED_TOGETHER.items()
             for missing in needed
-            if getattr(self, given) is not None and getattr(self, missing) is None
+            if getattr(self, given) not in (None, False) and getattr(self, missing) is None
         ]
         if lines:
             raise ValueError("\n".join(dict.fromkeys(lines)))
+        return self
+
+    @model_validator(mode="after")
+    def _check_common_names(self) -> Self:
+        if not self.tls_client_common_names and any(name.startswith("cn:") for name in self.tls_client_rights or ()):
+            raise ValueError(
+                f"{PREFIX}TLS_CLIENT_COMMON_NAMES: expected true with common names in {PREFIX}TLS_CLIENT_RIGHTS"
+            )
         return self
 
     @property

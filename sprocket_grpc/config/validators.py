@@ -13,6 +13,8 @@ _SHORTEST_KEY = 32
 
 _ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:/]+):(?P<port>\d{1,5})")
 
+_IDENTITY = re.compile(r"(uri|dns|cn):\S.*")
+
 _PERMISSIONS = ("read", "write", "admin")
 
 
@@ -54,12 +56,17 @@ def key_source(value: str) -> str:
 
 
 def client_rights(value: object) -> dict[str, str]:
-    """Parse IDENTITY=RIGHT;IDENTITY=RIGHT. Identities are often URIs, which may contain commas and equal signs."""
+    """Parse KIND:NAME=RIGHT;KIND:NAME=RIGHT. Names are often URIs, which may contain commas and equal signs.
+
+    The kind is required, because a common name or a DNS name may look like a URI.
+    """
     pairs = [pair.rpartition("=") for pair in str(value).split(";")]
     rights = {identity.strip(): right.strip() for identity, _, right in pairs}
-    if len(rights) < len(pairs) or "" in rights or not set(rights.values()) <= set(_PERMISSIONS):
+    names = map(_IDENTITY.fullmatch, rights)
+    if len(rights) < len(pairs) or not all(names) or not set(rights.values()) <= set(_PERMISSIONS):
         raise ValueError(
-            "expected IDENTITY=RIGHT;IDENTITY=RIGHT with distinct identities, and read, write or admin as RIGHT"
+            "expected KIND:NAME=RIGHT;KIND:NAME=RIGHT, such as uri:spiffe://example/dashboards=read, with distinct "
+            "names, uri, dns or cn (the common name) as KIND, and read, write or admin as RIGHT"
         )
     return rights
 

@@ -102,6 +102,20 @@ async def test_an_expired_key_is_refused(guarded: Service, database_url: str) ->
         await list_locations(guarded, bearer(made.text))
 
 
+@pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER  ", "Bearer" + " " * 9])
+async def test_a_key_follows_the_scheme_in_any_case_and_one_or_more_spaces(
+    guarded: Service, database_url: str, scheme: str
+) -> None:
+    await list_locations(guarded, (("authorization", scheme + create_key(database_url, "read").text),))
+
+
+@pytest.mark.parametrize("credentials", ["Bearer{}", "Bearer {} {}", "Bearer x {}", "Basic {}", "{}"])
+async def test_a_key_in_another_form_is_refused(guarded: Service, database_url: str, credentials: str) -> None:
+    key = create_key(database_url, "read").text
+    with refuses(*UNAUTHENTICATED):
+        await list_locations(guarded, (("authorization", credentials.format(key, key)),))
+
+
 async def test_concurrent_calls_share_one_look_up_and_a_revoked_key_is_noticed_when_the_cache_expires(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

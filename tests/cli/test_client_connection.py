@@ -56,7 +56,7 @@ def guarded(postgres: str, template: str, tmp_path_factory: pytest.TempPathFacto
     with new_database(postgres, template) as url:
         (files / "read").write_text(f"{create_key(url, 'read').text}\n")
         (files / "wrong").write_text("sprocket_nonsense")
-        only = {"tls_client_ca": str(files / "ca.crt"), "tls_client_rights": "planner=read"}
+        only = {"tls_client_ca": str(files / "ca.crt"), "tls_client_rights": "dns:planner=read"}
         with (
             serving(database_url=url, api_keys="true", **tls) as served,  # pragma: allowlist secret
             serving(database_url=url, **only, **tls) as mutual,

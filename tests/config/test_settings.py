@@ -142,6 +142,18 @@ def test_a_default_page_over_the_largest_is_refused(monkeypatch: pytest.MonkeyPa
     assert refusal() == ["SPROCKET_PAGE_SIZE_DEFAULT: expected at most SPROCKET_PAGE_SIZE_MAXIMUM"]
 
 
+def test_permissions_of_common_names_are_refused_while_no_common_name_identifies_anybody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in (BESIDE["TLS_CLIENT_RIGHTS"] | {"TLS_CLIENT_RIGHTS": "dns:a=read;cn:The Boss=admin"}).items():
+        monkeypatch.setenv(f"SPROCKET_{name}", value)
+    assert refusal() == [
+        "SPROCKET_TLS_CLIENT_COMMON_NAMES: expected true with common names in SPROCKET_TLS_CLIENT_RIGHTS"
+    ]
+    monkeypatch.setenv("SPROCKET_TLS_CLIENT_COMMON_NAMES", "true")
+    assert load_settings().tls_client_rights == {"dns:a": "read", "cn:The Boss": "admin"}
+
+
 @pytest.mark.parametrize("name", BESIDE)
 def test_a_setting_without_those_it_requires_is_refused_with_their_names(
     monkeypatch: pytest.MonkeyPatch, name: str

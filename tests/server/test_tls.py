@@ -8,26 +8,20 @@ from typing import Any
 
 import grpc
 import pytest
-from cryptography.x509 import DNSName, GeneralName, UniformResourceIdentifier
+from cryptography.x509 import DNSName
 
 from sprocket.v1.location_pb2 import CreateLocationRequest, ListLocationsRequest
 from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.server.tls import TlsError, load_tls
-from tests.conformance.promises import refuses
 from tests.support.callers import Certificate, bearer, certificate, create_key, server_certificate
 from tests.support.command_line import run, serving
 from tests.support.errors import fails
+from tests.support.mutual_tls import mutual, showing
 from tests.support.resources import location
 from tests.support.service import Service, running_service
 
 ROOT, OTHER_ROOT = certificate("root"), certificate("other root")
-PERMISSION_DENIED = (grpc.StatusCode.PERMISSION_DENIED, "ERROR_REASON_PERMISSION_DENIED")
 TRUSTING = grpc.ssl_channel_credentials(ROOT.pem)
-
-
-def showing(shown: Certificate) -> grpc.ChannelCredentials:
-    """Return the channel credentials of a client with a certificate."""
-    return grpc.ssl_channel_credentials(ROOT.pem, shown.key_pem, shown.pem)
 
 
 async def read(service: Service) -> None:
@@ -100,52 +94,23 @@ def test_a_key_of_another_certificate_is_refused(tmp_path: Path) -> None:
 # Client certificates.
 
 
-@asynccontextmanager
-async def mutual(
-    url: str, directory: Path, shown: grpc.ChannelCredentials, **settings: object
-) -> AsyncIterator[Service]:
-    """A server that requires client certificates, and a client that sends one."""
-    (directory / "ca.crt").write_bytes(ROOT.pem)
-    files = server_certificate(ROOT).write(directory) | {"tls_client_ca": directory / "ca.crt"}
-    async with running_service(url, Settings.model_validate(files | settings), shown) as service:
-        yield service
-
-
-URI, DNS = UniformResourceIdentifier("spiffe://example/b"), DNSName("b.example")
-
-
-@pytest.mark.parametrize(
-    ("names", "identity"),
-    [([DNS, URI], "spiffe://example/b"), ([DNS], "b.example"), ([], "The B")],
-    ids=["URI", "DNS", "common name"],
-)
-async def test_a_client_has_the_identity_of_its_certificate_and_the_permission_of_the_setting(
-    database_url: str, tmp_path: Path, names: list[GeneralName], identity: str
-) -> None:
-    shown = showing(certificate("The B", names, ROOT))
-    async with mutual(database_url, tmp_path, shown, tls_client_rights=f"{identity}=read") as service:
-        await read(service)
-        with refuses(*PERMISSION_DENIED):
-            await write(service)
-    async with mutual(database_url, tmp_path, shown, tls_client_rights="another=admin") as service:
-        with refuses(*PERMISSION_DENIED):
-            await read(service)
+DNS = DNSName("b.example")
 
 
 async def test_a_client_with_a_foreign_certificate_or_none_gets_no_connection(
     database_url: str, tmp_path: Path
 ) -> None:
-    for shown in (TRUSTING, showing(certificate("b.example", [DNS], OTHER_ROOT))):
-        async with mutual(database_url, tmp_path, shown, tls_client_rights="b.example=admin") as service:
+    for shown in (TRUSTING, showing(ROOT, certificate("b.example", [DNS], OTHER_ROOT))):
+        async with mutual(database_url, tmp_path, ROOT, shown, tls_client_rights="dns:b.example=admin") as service:
             with pytest.raises(grpc.aio.AioRpcError) as raised:
                 await read(service)
             assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
 async def test_an_api_key_takes_precedence_over_the_client_certificate(database_url: str, tmp_path: Path) -> None:
-    shown = showing(certificate("b.example", [DNS], ROOT))
-    settings: dict[str, object] = {"api_keys": True, "tls_client_rights": "b.example=read"}
-    async with mutual(database_url, tmp_path, shown, **settings) as service:
+    shown = showing(ROOT, certificate("b.example", [DNS], ROOT))
+    settings: dict[str, object] = {"api_keys": True, "tls_client_rights": "dns:b.example=read"}
+    async with mutual(database_url, tmp_path, ROOT, shown, **settings) as service:
         request = CreateLocationRequest(location=location())
         await service.locations.CreateLocation(request, metadata=bearer(create_key(database_url, "write").text))
         with fails(grpc.StatusCode.UNAUTHENTICATED):

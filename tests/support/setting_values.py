@@ -57,6 +57,7 @@ DEFAULTS = {
     "stream_limit": 10_000,
     "tls_certificate": None,
     "tls_client_ca": None,
+    "tls_client_common_names": False,
     "tls_client_rights": None,
     "tls_key": None,
     "trace_sample_ratio": 0.05,
@@ -112,9 +113,10 @@ ACCEPTED: dict[str, dict[str, object]] = {
     "STREAM_LIMIT": {"1": 1, "1000000": 1_000_000},
     "TLS_CERTIFICATE": {"/run/tls.crt": Path("/run/tls.crt")},
     "TLS_CLIENT_CA": {"/run/ca.crt": Path("/run/ca.crt")},
+    "TLS_CLIENT_COMMON_NAMES": {"true": True, "false": False},
     "TLS_CLIENT_RIGHTS": {
-        "spiffe://example/a=b,c=read": {"spiffe://example/a=b,c": "read"},
-        " a.example = write; The Boss=admin ": {"a.example": "write", "The Boss": "admin"},
+        "uri:spiffe://example/a=b,c=read": {"uri:spiffe://example/a=b,c": "read"},
+        " dns:a.example = write; uri:urn:b=admin ": {"dns:a.example": "write", "uri:urn:b": "admin"},
     },
     "TLS_KEY": {"/run/tls.key": Path("/run/tls.key")},
     "TRACE_SAMPLE_RATIO": {"0": 0, "0.01": 0.01, "1": 1},
@@ -128,6 +130,7 @@ BESIDE = {
     "JWT_JWKS": {"JWT_AUDIENCE": "sprocket", "JWT_ISSUER": "https://login.example/"},
     "TLS_CERTIFICATE": {"TLS_KEY": "tls.key"},
     "TLS_CLIENT_CA": {"TLS_CERTIFICATE": "tls.crt", "TLS_KEY": "tls.key"},
+    "TLS_CLIENT_COMMON_NAMES": {"TLS_CLIENT_CA": "ca.crt", "TLS_CERTIFICATE": "tls.crt", "TLS_KEY": "tls.key"},
     "TLS_CLIENT_RIGHTS": {"TLS_CLIENT_CA": "ca.crt", "TLS_CERTIFICATE": "tls.crt", "TLS_KEY": "tls.key"},
     "TLS_KEY": {"TLS_CERTIFICATE": "tls.crt"},
 }
@@ -179,7 +182,19 @@ REFUSED = {
     "SHUTDOWN_GRACE_SECONDS": ["-1", "3601", "nan", "inf", "long"],
     "STRANGER_RATE_LIMIT": ["0/second", "100", "few"],
     "STREAM_LIMIT": ["0", "-1", "1000001", "1.5", "many"],
-    "TLS_CLIENT_RIGHTS": ["a", "=read", "a=", "a=read;", "a=own", "a=read;a=admin", "a=sprocket.read"],
+    "TLS_CLIENT_COMMON_NAMES": ["sometimes"],
+    "TLS_CLIENT_RIGHTS": [
+        "dns:a",
+        "=read",
+        "dns:=read",
+        "dns:a=",
+        "dns:a=read;",
+        "dns:a=own",
+        "dns:a=read;dns:a=admin",
+        "dns:a=sprocket.read",
+        "spiffe://example/a=read",  # of which kind?
+        "The Boss=read",
+    ],
     "TRACE_SAMPLE_RATIO": ["-0.1", "1.1", "nan", "inf", "5%"],
 }
 
