@@ -22,8 +22,8 @@ from sprocket_grpc.storage.postgres.database import Database
 PREFIX = "sprocket_"
 """The prefix of all keys, by which secret scanners recognise them in code and logs."""
 
-CACHE_SECONDS = 2
-"""How long a key is cached. After this time, every server rejects a revoked key."""
+CACHE_SECONDS = 0.75
+"""How long a key is cached. After this time, every server rejects new calls with a revoked key."""
 
 USE_INTERVAL_SECONDS = 60
 

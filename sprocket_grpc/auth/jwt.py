@@ -58,7 +58,7 @@ def _identity(claims: Mapping[str, Any]) -> Identity | None:
     subject = claims["sub"]
     if not 0 < len(subject) <= _LONGEST_SUBJECT or not subject.isprintable():
         return None
-    return Identity(f"jwt:{subject}", with_included(_scopes(claims)))
+    return Identity(f"jwt:{subject}", with_included(_scopes(claims)), float(claims["exp"]))
 
 
 def _scopes(claims: Mapping[str, Any]) -> Iterator[str]:

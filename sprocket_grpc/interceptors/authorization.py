@@ -9,6 +9,7 @@ from sprocket_grpc.caller import current_caller, set_caller
 from sprocket_grpc.errors import PermissionDeniedError
 from sprocket_grpc.interceptors.call import Call, CallNext
 from sprocket_grpc.interceptors.concurrency import network_address
+from sprocket_grpc.interceptors.open_streams import Credentials, OpenStreams
 from sprocket_grpc.interceptors.strangers import Strangers
 
 AUTHORIZATION_KEY = "authorization"
@@ -21,15 +22,25 @@ class Authorization:
     def __init__(self, authentication: Authentication, strangers: Strangers) -> None:
         self._authentication = authentication
         self._strangers = strangers
+        self._streams = OpenStreams(authentication.identify)
 
     async def intercept(self, call: Call, call_next: CallNext) -> Any:  # noqa: ANN401  # any message
-        """Authenticate the caller, and refuse the call without the permission of its method."""
-        bearer, certificate = call.metadata.get(AUTHORIZATION_KEY), call.transport.certificate
-        async with self._strangers.checking(network_address(call.transport.peer), bearer or certificate):
-            identity = await self._authentication.identify(bearer, certificate)
+        """Authenticate the caller, and refuse the call without the permission of its method.
+
+        Raises:
+            StrangerLimitError: Too many calls from the caller's address have failed authentication.
+            UnauthenticatedError: The credentials are not valid; on a stream, at any time.
+            PermissionDeniedError: They do not grant the permission; on a stream, at any time.
+            UnavailableError: The database is unavailable.
+        """
+        credentials = Credentials(call.metadata.get(AUTHORIZATION_KEY), call.transport.certificate)
+        async with self._strangers.checking(network_address(call.transport.peer), credentials):
+            identity = await self._authentication.identify(*credentials)
         call.principal = identity.principal
         set_caller(replace(current_caller(), principal=identity.principal))
         required = required_permission(call.method)
         if required not in identity.permissions:
             raise PermissionDeniedError(required.value)
+        if call.is_stream:
+            return await self._streams.run(credentials, required.value, lambda: call_next(call))
         return await call_next(call)

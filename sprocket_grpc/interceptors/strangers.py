@@ -14,6 +14,7 @@ from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 from sprocket_grpc.errors import StrangerLimitError, UnauthenticatedError
+from sprocket_grpc.interceptors.open_streams import Credentials
 
 _MOST_KNOWN = 10_000
 """The credentials that are remembered, oldest first out."""
@@ -33,17 +34,17 @@ class Strangers:
         self._checked: Counter[str] = Counter()
 
     @asynccontextmanager
-    async def checking(self, address: str, credential: str | bytes | None) -> AsyncIterator[None]:
-        """Check a credential in the block, and remember how that ends.
+    async def checking(self, address: str, credentials: Credentials) -> AsyncIterator[None]:
+        """Check credentials in the block, and remember how that ends.
 
         Args:
             address: The network address of the caller.
-            credential: The credential, or None if the caller has sent none.
+            credentials: Its credentials.
 
         Raises:
-            StrangerLimitError: The credential is unknown, and the address has failed too often.
+            StrangerLimitError: The credentials are unknown, and the address has failed too often.
         """
-        digest = hashlib.sha256(str(credential).encode()).digest()
+        digest = hashlib.sha256(repr(credentials).encode()).digest()
         if digest in self._known:
             yield
             return

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, func, insert, null, or_, select, update
 
-from sprocket_grpc.storage.postgres.reads import Read
+from sprocket_grpc.storage.postgres.reads import PreparedStatement, Read
 from sprocket_grpc.storage.tables import api_key
 
 
@@ -24,8 +24,8 @@ class ValidKey(NamedTuple):
 
 
 _HOLDS = api_key.c.revoke_time.is_(None) & or_(api_key.c.expire_time.is_(None), api_key.c.expire_time > func.now())
-_READ = select(api_key.c.name, api_key.c.rights, api_key.c.secret_hash).where(
-    api_key.c.id == bindparam("key_id"), _HOLDS
+_READ = PreparedStatement(
+    select(api_key.c.name, api_key.c.rights, api_key.c.secret_hash).where(api_key.c.id == bindparam("key_id"), _HOLDS)
 )
 
 

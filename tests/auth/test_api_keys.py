@@ -4,6 +4,7 @@ import asyncio
 import re
 import uuid
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import pytest
@@ -133,6 +134,29 @@ async def test_concurrent_calls_share_one_look_up_and_a_revoked_key_is_noticed_w
     change(database_url, "UPDATE api_key SET revoke_time = now()")
     clock[0] = keys.CACHE_SECONDS + 0.1
     assert await known.identify(made.text) is None
+    await database.close()
+
+
+async def test_a_cancelled_call_does_not_cancel_the_look_up_of_the_others(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, made = Database(database_url), create_key(database_url, "read")
+    read, asked, may_answer = database.read, asyncio.Event(), asyncio.Event()
+
+    async def slow(what: Read[Any]) -> Any:
+        asked.set()
+        await may_answer.wait()
+        return await read(what)
+
+    monkeypatch.setattr(database, "read", slow)
+    known = ApiKeys(database)
+    first, *others = (asyncio.create_task(known.identify(made.text)) for _ in range(5))
+    await asked.wait()
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    may_answer.set()
+    assert all(await asyncio.gather(*others))
     await database.close()
 
 
