@@ -26,6 +26,7 @@ class BearerAuthenticator(Protocol):
 
         Raises:
             UnavailableError: The database is unavailable.
+            OverloadedError: Too many calls wait for the keys of the issuer.
         """
 
     async def maintain(self) -> None:
@@ -55,6 +56,7 @@ class Authentication:
         Raises:
             UnauthenticatedError: The credentials are missing or not valid.
             UnavailableError: The database is unavailable.
+            OverloadedError: Too many calls wait for the keys of the issuer.
         """
         identity = None
         if authorization is not None:
@@ -95,4 +97,4 @@ def _certificates(settings: Settings) -> Certificates:
 def _web_tokens(settings: Settings) -> WebTokens | None:
     if settings.jwt_jwks is None or settings.jwt_issuer is None or settings.jwt_audience is None:
         return None
-    return WebTokens(KeySet(settings.jwt_jwks), settings.jwt_issuer, settings.jwt_audience)
+    return WebTokens(KeySet(settings.jwt_jwks), settings.jwt_issuer, settings.jwt_audience, settings.jwt_type)

@@ -1,26 +1,23 @@
-"""The public keys of an issuer of tokens: loaded from a file or an https URL, cached, and refreshed."""
+"""The public keys of an issuer of tokens: cached by id, and refreshed."""
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Callable, Mapping
-from http.client import HTTPException, HTTPMessage
-from pathlib import Path
-from typing import IO
-from urllib import request as http
 
-from jwt import PyJWK, PyJWTError
+from jwt import PyJWK
 
-ALGORITHMS = ("RS256", "ES256", "EdDSA")
-"""Algorithms with public keys only: with a symmetric one, every verifier could sign tokens, and `none` needs no key."""
+from sprocket_grpc.auth.jwks_source import load_keys
+from sprocket_grpc.errors import OverloadedError
 
 REFRESH_SECONDS = 300
 SHORTEST_REFRESH_SECONDS = 10
 """The least time between two refreshes, so that tokens with unknown key ids cannot flood the issuer with requests."""
 
-_FETCH_TIMEOUT_SECONDS = 5
-_MOST_BYTES = 1 << 20
+MOST_WAITING = 32
+"""The most calls that wait for a refresh, so that tokens with unknown key ids cannot take the slots of all calls."""
+
+_REFRESH_TIMEOUT_SECONDS = 10
 
 _log = logging.getLogger(__name__)
 
@@ -34,68 +31,46 @@ class KeySet:
         self._clock = clock
         self._keys: Mapping[str | None, PyJWK] = {}
         self._last_refresh = -float("inf")
-        self._lock = asyncio.Lock()
+        self._running: asyncio.Task[None] | None = None
+        self._waiting = 0
 
     async def find(self, key_id: str | None) -> PyJWK | None:
-        """Return a key, or None if it is unknown. An unknown id causes a refresh, because the key may be new."""
-        if key_id not in self._keys:
-            async with self._lock:  # concurrent calls share one refresh
-                if key_id not in self._keys and self._clock() >= self._last_refresh + SHORTEST_REFRESH_SECONDS:
-                    await self._refresh()
+        """Return a key, or None if it is unknown. An unknown id causes a refresh, because the key may be new.
+
+        Raises:
+            OverloadedError: Too many calls with unknown keys wait for a refresh.
+        """
+        may_refresh = self._clock() >= self._last_refresh + SHORTEST_REFRESH_SECONDS
+        if key_id not in self._keys and (self._running or may_refresh):
+            await self._wait_for_refresh()
         return self._keys.get(key_id)
 
     async def maintain(self) -> None:
         """Refresh the keys at intervals, until cancelled."""
         while True:
-            async with self._lock:
-                await self._refresh()
+            await asyncio.wait([self._refresh()])
             await asyncio.sleep(REFRESH_SECONDS)
 
-    async def _refresh(self) -> None:
+    async def _wait_for_refresh(self) -> None:
+        if self._waiting >= MOST_WAITING:
+            raise OverloadedError(f"{MOST_WAITING} calls that wait for the keys of the issuer of tokens")
+        self._waiting += 1
         try:
-            self._keys = await asyncio.to_thread(_load, self._source)
-        except (OSError, ValueError, HTTPException) as error:
+            await asyncio.wait([self._refresh()])  # a cancelled call does not cancel the refresh of the others
+        finally:
+            self._waiting -= 1
+
+    def _refresh(self) -> asyncio.Task[None]:
+        """Return the refresh that is running, or start one."""
+        if self._running is None:
+            self._running = asyncio.create_task(self._load())
+        return self._running
+
+    async def _load(self) -> None:
+        try:
+            async with asyncio.timeout(_REFRESH_TIMEOUT_SECONDS):
+                self._keys = await asyncio.to_thread(load_keys, self._source)
+        except Exception as error:  # noqa: BLE001, RUF100  # the issuer decides what is sent, so any error is possible
             _log.warning("SPROCKET_JWT_JWKS: cannot load the keys; the last %d stay in use: %s", len(self._keys), error)
-        self._last_refresh = self._clock()
-
-
-class _NoRedirects(http.HTTPRedirectHandler):
-    """Follows no redirects, because one could lead to a URL without TLS."""
-
-    def redirect_request(
-        self, req: http.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
-    ) -> None:
-        """Return no request."""
-
-
-def _load(source: str) -> dict[str | None, PyJWK]:
-    """Return the usable keys.
-
-    Raises:
-        OSError: The keys cannot be read or fetched.
-        ValueError: The content is not a key set, or has no usable key.
-        HTTPException: The server does not speak HTTP.
-    """
-    published = json.loads(_fetch(source) if "://" in source else Path(source).read_bytes())
-    listed = published.get("keys") if isinstance(published, dict) else None
-    keys = {key.key_id: key for key in map(_usable, listed if isinstance(listed, list) else []) if key}
-    if not keys:
-        raise ValueError(f"expected a JSON Web Key Set with a key for {' or '.join(ALGORITHMS)}")
-    return keys
-
-
-def _fetch(url: str) -> bytes:
-    with http.build_opener(_NoRedirects).open(url, timeout=_FETCH_TIMEOUT_SECONDS) as response:
-        content: bytes = response.read(_MOST_BYTES)
-        return content
-
-
-def _usable(published: object) -> PyJWK | None:
-    """Return a key that verifies signatures with one of our algorithms, or None for any other key."""
-    if not isinstance(published, dict):
-        return None
-    try:
-        key = PyJWK(published)
-    except (PyJWTError, TypeError, ValueError):
-        return None
-    return key if key.algorithm_name in ALGORITHMS and key.public_key_use in (None, "sig") else None
+        finally:
+            self._last_refresh, self._running = self._clock(), None

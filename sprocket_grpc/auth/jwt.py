@@ -6,8 +6,10 @@ from typing import Any
 
 import jwt
 
-from sprocket_grpc.auth.jwks import ALGORITHMS, KeySet
+from sprocket_grpc.auth.jwks import KeySet
+from sprocket_grpc.auth.jwks_source import ALGORITHMS
 from sprocket_grpc.auth.permissions import Identity, with_included
+from sprocket_grpc.errors import OverloadedError
 
 _CLOCK_SKEW_SECONDS = 30
 
@@ -19,16 +21,30 @@ _log = logging.getLogger(__name__)
 class WebTokens:
     """Authenticates callers by the tokens of one issuer."""
 
-    def __init__(self, keys: KeySet, issuer: str, audience: str) -> None:
-        """Create an authenticator from the keys, the `iss` and the `aud` of the tokens."""
+    def __init__(self, keys: KeySet, issuer: str, audience: str, token_type: str | None = None) -> None:
+        """Create an authenticator.
+
+        Args:
+            keys: The public keys of the issuer.
+            issuer: The `iss` of the tokens.
+            audience: An `aud` of the tokens.
+            token_type: The `typ` in their headers, such as `at+jwt` (RFC 9068). By default, any.
+        """
         self._keys = keys
         self._issuer = issuer
         self._audience = audience
+        self._type = token_type and _media_type(token_type)
 
     async def identify(self, secret: str) -> Identity | None:
-        """Return the identity in a token, or None if the token is not valid."""
+        """Return the identity in a token, or None if the token is not valid.
+
+        Raises:
+            OverloadedError: Too many calls with unknown keys wait for the keys of the issuer.
+        """
         try:
             return await self._identify(secret)
+        except OverloadedError:
+            raise
         except Exception as error:  # noqa: BLE001, RUF100  # an attacker controls the token, so any error is possible
             _log.debug("a token is not valid: %r", error)
             return None
@@ -39,6 +55,8 @@ class WebTokens:
 
     async def _identify(self, token: str) -> Identity | None:
         header = jwt.get_unverified_header(token)
+        if self._type and _media_type(header.get("typ", "")) != self._type:
+            return None
         key = await self._keys.find(header.get("kid")) if header["alg"] in ALGORITHMS else None
         if key is None:
             return None
@@ -52,6 +70,11 @@ class WebTokens:
             options={"require": ["aud", "exp", "iss", "sub"], "enforce_minimum_key_length": True},
         )
         return _identity(claims)
+
+
+def _media_type(typ: str) -> str:
+    """Return a type without the prefix that may be omitted (RFC 7515, section 4.1.9)."""
+    return typ.lower().removeprefix("application/")
 
 
 def _identity(claims: Mapping[str, Any]) -> Identity | None:

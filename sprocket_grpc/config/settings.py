@@ -19,6 +19,7 @@ _REQUIRED_TOGETHER = {
     "jwt_audience": ["jwt_issuer", "jwt_jwks"],
     "jwt_issuer": ["jwt_audience", "jwt_jwks"],
     "jwt_jwks": ["jwt_audience", "jwt_issuer"],
+    "jwt_type": ["jwt_jwks"],
     "tls_certificate": ["tls_key"],
     "tls_client_ca": ["tls_certificate"],
     "tls_client_common_names": ["tls_client_ca"],
@@ -62,6 +63,7 @@ class Settings(BaseSettings):
         jwt_audience: The `aud` claim that bearer tokens must have.
         jwt_issuer: The `iss` claim that bearer tokens must have.
         jwt_jwks: The public keys of the issuer: a file, or an https URL.
+        jwt_type: The `typ` that the headers of bearer tokens must have, such as `at+jwt`. By default, any.
         listen: The address to serve on. Port 0 selects a free port.
         log_format: The format of log lines. `auto` is text on a terminal and JSON elsewhere.
         log_level: The lowest level that is logged.
@@ -122,6 +124,7 @@ class Settings(BaseSettings):
     jwt_audience: str | None = None
     jwt_issuer: str | None = None
     jwt_jwks: Annotated[str, AfterValidator(validators.key_source)] | None = None
+    jwt_type: str | None = None
     listen: Annotated[str, AfterValidator(validators.address)] = "127.0.0.1:50051"
     log_format: Literal["auto", "json", "text"] = "auto"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -4,12 +4,8 @@ import asyncio
 import base64
 import hmac
 import json
-import ssl
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +24,10 @@ from tests.support.callers import (
     ISSUER,
     SigningKey,
     bearer,
-    certificate,
     key_set,
-    server_certificate,
     signing_key,
 )
+from tests.support.issuer import issuer
 from tests.support.resources import location
 from tests.support.service import Service, running_service
 
@@ -165,6 +160,18 @@ async def test_a_token_that_is_not_right_in_every_way_is_refused(guarded: Servic
         await read(guarded, WRONG[label]())
 
 
+@pytest.mark.parametrize("typ", ["at+jwt", "AT+JWT", "application/at+jwt"])
+async def test_a_token_of_the_required_type_is_valid(published: Path, typ: str) -> None:
+    tokens = WebTokens(KeySet(str(published)), ISSUER, AUDIENCE, "at+jwt")
+    assert await tokens.identify(KEY.token(headers={"typ": typ}))
+
+
+@pytest.mark.parametrize("typ", ["JWT", "", "logout+jwt", 7, None])
+async def test_a_token_of_another_type_is_refused_if_one_is_required(published: Path, typ: object) -> None:
+    tokens = WebTokens(KeySet(str(published)), ISSUER, AUDIENCE, "application/at+jwt")
+    assert await tokens.identify(KEY.token(headers={"typ": typ})) is None
+
+
 # How keys change.
 
 
@@ -198,36 +205,6 @@ async def test_the_last_valid_keys_stay_in_use_if_new_ones_cannot_be_read(publis
     clock[0] += SHORTEST_REFRESH_SECONDS
     assert await tokens.identify(signing_key("ES256", "unknown").token()) is None
     assert await tokens.identify(KEY.token())
-
-
-@contextmanager
-def issuer(directory: Path, pages: dict[str, tuple[int, str]], asked: list[str]) -> Iterator[str]:
-    """Serve pages with https on this machine, and yield the URL."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # the name is fixed
-            asked.append(self.path)
-            status, content = pages[self.path]
-            self.send_response(status)
-            self.send_header("Location", content)
-            self.end_headers()
-            self.wfile.write(content.encode())
-
-        def log_message(self, *_: object) -> None:
-            """Log nothing."""
-
-    root = certificate("root")
-    (directory / "ca.crt").write_bytes(root.pem)
-    files = server_certificate(root).write(directory)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(files["tls_certificate"], files["tls_key"])
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"https://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
 
 
 async def test_concurrent_calls_share_one_https_request_for_the_keys(
