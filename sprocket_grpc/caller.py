@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass
 ANONYMOUS = "anonymous"
 """The principal of all callers while authentication is off."""
 
+FORCE = "sprocket.force"
+"""The permission for cascading deletes."""
+
 
 @dataclass(frozen=True)
 class Caller:
@@ -27,7 +30,22 @@ class Caller:
         return json.dumps(asdict(self))
 
 
+@dataclass(frozen=True)
+class Grant:
+    """What a caller may do beyond the permission of its method; what the method does decides whether it matters.
+
+    Attributes:
+        may_force: Whether it has the permission FORCE.
+        factories: The ids of the factories that it is limited to, or None if it is not limited.
+    """
+
+    may_force: bool = True
+    factories: frozenset[str] | None = None
+
+
 _CALLER: ContextVar[Caller] = ContextVar("caller", default=Caller())  # noqa: B039  # it cannot be changed
+
+_GRANT: ContextVar[Grant] = ContextVar("grant", default=Grant())  # noqa: B039  # it cannot be changed
 
 
 def current_caller() -> Caller:
@@ -38,3 +56,13 @@ def current_caller() -> Caller:
 def set_caller(caller: Caller) -> None:
     """Set the caller of the current call; other calls are not affected."""
     _CALLER.set(caller)
+
+
+def current_grant() -> Grant:
+    """Return what the caller of the current call may do; everything outside of a call."""
+    return _GRANT.get()
+
+
+def set_grant(grant: Grant) -> None:
+    """Set what the caller of the current call may do; other calls are not affected."""
+    _GRANT.set(grant)

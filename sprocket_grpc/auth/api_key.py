@@ -82,7 +82,9 @@ class ApiKeys:
         if key is None or not hmac.compare_digest(key.secret_hash, _digest(match["secret"])):
             return None
         self._used.add(identifier)
-        return Identity(f"api-key:{key.name}", with_included(f"sprocket.{right}" for right in key.rights))
+        factories = None if key.factory_ids is None else frozenset(key.factory_ids)
+        permissions = with_included(f"sprocket.{right}" for right in key.rights)
+        return Identity(f"api-key:{key.name}", permissions, factories=factories)
 
     async def maintain(self) -> None:
         """Record at intervals which keys were used, until cancelled."""

@@ -9,8 +9,8 @@ from sprocket_grpc.auth.api_key import ApiKeys
 from sprocket_grpc.auth.jwks import KeySet
 from sprocket_grpc.auth.jwt import WebTokens
 from sprocket_grpc.auth.mtls import Certificates
-from sprocket_grpc.auth.permissions import Identity
-from sprocket_grpc.config.settings import Settings
+from sprocket_grpc.auth.permissions import PERMISSIONS, PREFIX, Identity
+from sprocket_grpc.config.settings import Settings, SettingsError
 from sprocket_grpc.errors import UnauthenticatedError
 from sprocket_grpc.storage.postgres.database import Database
 
@@ -80,7 +80,11 @@ class Authentication:
 
 
 def create_authentication(settings: Settings, database: Database) -> Authentication | None:
-    """Return the authentication in the settings, or None if it is turned off."""
+    """Return the authentication in the settings, or None if it is turned off.
+
+    Raises:
+        SettingsError: A permission in the settings does not exist.
+    """
     if not settings.authenticates:
         return None
     return Authentication(
@@ -91,7 +95,16 @@ def create_authentication(settings: Settings, database: Database) -> Authenticat
 
 
 def _certificates(settings: Settings) -> Certificates:
-    return Certificates(settings.tls_client_rights or {}, common_names=settings.tls_client_common_names)
+    """Return the authenticator of client certificates.
+
+    Raises:
+        SettingsError: A permission does not exist.
+    """
+    rights = settings.tls_client_rights or {}
+    if {PREFIX + each for granted in rights.values() for each in granted} - set(PERMISSIONS):
+        known = ", ".join(each.removeprefix(PREFIX) for each in PERMISSIONS)
+        raise SettingsError(f"SPROCKET_TLS_CLIENT_RIGHTS: expected permissions among {known}")
+    return Certificates(rights, common_names=settings.tls_client_common_names)
 
 
 def _web_tokens(settings: Settings) -> WebTokens | None:

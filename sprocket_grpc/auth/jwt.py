@@ -11,6 +11,9 @@ from sprocket_grpc.auth.jwks_source import ALGORITHMS
 from sprocket_grpc.auth.permissions import Identity, with_included
 from sprocket_grpc.errors import OverloadedError
 
+FACTORIES_CLAIM = "sprocket_factories"
+"""The claim with the ids of the factories that a token is limited to. A token without it is not limited."""
+
 _CLOCK_SKEW_SECONDS = 30
 
 _LONGEST_SUBJECT = 255
@@ -81,7 +84,21 @@ def _identity(claims: Mapping[str, Any]) -> Identity | None:
     subject = claims["sub"]
     if not 0 < len(subject) <= _LONGEST_SUBJECT or not subject.isprintable():
         return None
-    return Identity(f"jwt:{subject}", with_included(_scopes(claims)), float(claims["exp"]))
+    return Identity(f"jwt:{subject}", with_included(_scopes(claims)), float(claims["exp"]), _factories(claims))
+
+
+def _factories(claims: Mapping[str, Any]) -> frozenset[str] | None:
+    """Return the factories that a token is limited to, or None if it is not limited.
+
+    Raises:
+        ValueError: The claim is not an array of texts.
+    """
+    if FACTORIES_CLAIM not in claims:
+        return None
+    factories = claims[FACTORIES_CLAIM]
+    if not isinstance(factories, list) or not all(isinstance(each, str) for each in factories):
+        raise ValueError(f"expected an array of ids as {FACTORIES_CLAIM}")
+    return frozenset(factories)
 
 
 def _scopes(claims: Mapping[str, Any]) -> Iterator[str]:

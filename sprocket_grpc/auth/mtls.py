@@ -1,7 +1,7 @@
 """Client certificates: the identity in the certificate names the caller, and a setting grants its permissions."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -36,11 +36,11 @@ class Certificates:
     A name keeps its kind, `uri:`, `dns:` or `cn:`, so that none can pass for a name of another kind.
     """
 
-    def __init__(self, permissions: Mapping[str, str], *, common_names: bool = False) -> None:
+    def __init__(self, permissions: Mapping[str, Sequence[str]], *, common_names: bool = False) -> None:
         """Create an authenticator.
 
         Args:
-            permissions: Permissions by identity, such as {"uri:spiffe://example/dashboards": "read"}.
+            permissions: Permissions by identity, such as {"uri:spiffe://example/dashboards": ["read"]}.
             common_names: Whether a certificate without other names is identified by its common name.
         """
         self._permissions = permissions
@@ -56,7 +56,7 @@ class Certificates:
         name = next((each for each in certificate.names if self._common_names or not each.startswith("cn:")), "")
         if not _is_usable(name) or certificate.expire_time <= time.time():  # it may expire while a connection is open
             return None
-        granted = [f"sprocket.{self._permissions[name]}"] if name in self._permissions else []
+        granted = (f"sprocket.{each}" for each in self._permissions.get(name, ()))
         return Identity(f"mtls:{name}", with_included(granted), certificate.expire_time)
 
 

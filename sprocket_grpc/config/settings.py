@@ -150,7 +150,9 @@ class Settings(BaseSettings):
     tls_certificate: Path | None = None
     tls_client_ca: Path | None = None
     tls_client_common_names: bool = False
-    tls_client_rights: Annotated[dict[str, str], NoDecode, BeforeValidator(validators.client_rights)] | None = None
+    tls_client_rights: Annotated[dict[str, list[str]], NoDecode, BeforeValidator(validators.client_rights)] | None = (
+        None
+    )
     tls_key: Path | None = None
     # A traced call costs a third more CPU. Tracing every call would cost more than all other telemetry together.
     trace_sample_ratio: float = Field(default=0.05, ge=0, le=1, allow_inf_nan=False)

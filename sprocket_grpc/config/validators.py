@@ -2,6 +2,7 @@
 
 import re
 from contextlib import suppress
+from itertools import chain
 from urllib.parse import urlsplit
 
 import limits
@@ -15,7 +16,7 @@ _ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:/]+):(?P<port>\d{1,5})"
 
 _IDENTITY = re.compile(r"(uri|dns|cn):\S.*")
 
-_PERMISSIONS = ("read", "write", "admin")
+_PERMISSION = re.compile(r"read|write|admin|force|[a-z_]+\.(read|write)")
 
 
 def address(value: str) -> str:
@@ -55,18 +56,19 @@ def key_source(value: str) -> str:
     return value
 
 
-def client_rights(value: object) -> dict[str, str]:
-    """Parse KIND:NAME=RIGHT;KIND:NAME=RIGHT. Names are often URIs, which may contain commas and equal signs.
+def client_rights(value: object) -> dict[str, list[str]]:
+    """Parse KIND:NAME=RIGHT,RIGHT;KIND:NAME=RIGHT. Names are often URIs, which may contain commas and equal signs.
 
     The kind is required, because a common name or a DNS name may look like a URI.
     """
     pairs = [pair.rpartition("=") for pair in str(value).split(";")]
-    rights = {identity.strip(): right.strip() for identity, _, right in pairs}
-    names = map(_IDENTITY.fullmatch, rights)
-    if len(rights) < len(pairs) or not all(names) or not set(rights.values()) <= set(_PERMISSIONS):
+    rights = {identity.strip(): [each.strip() for each in granted.split(",")] for identity, _, granted in pairs}
+    is_valid = all(map(_IDENTITY.fullmatch, rights)) and all(map(_PERMISSION.fullmatch, chain(*rights.values())))
+    if len(rights) < len(pairs) or not is_valid:
         raise ValueError(
-            "expected KIND:NAME=RIGHT;KIND:NAME=RIGHT, such as uri:spiffe://example/dashboards=read, with distinct "
-            "names, uri, dns or cn (the common name) as KIND, and read, write or admin as RIGHT"
+            "expected KIND:NAME=RIGHT,RIGHT;KIND:NAME=RIGHT, such as uri:spiffe://example/dashboards=read, with "
+            "distinct names; uri, dns or cn (the common name) as KIND; and read, write, admin or permissions of single "
+            "services, such as sprockets.write, as RIGHT"
         )
     return rights
 

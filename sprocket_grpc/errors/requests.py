@@ -66,6 +66,20 @@ class RequestIdReusedError(InvalidArgumentError):
         )
 
 
+class OutOfReachError(SprocketError):
+    """The caller is limited to some factories, and the request reaches others; whether they exist is not told."""
+
+    reason = "ERROR_REASON_PERMISSION_DENIED"
+
+    def __init__(self, resource: str, *identifiers: str) -> None:
+        named = identifiers[:MOST_NAMED]
+        which = f"{resource.replace('_', ' ')} {_join_first(identifiers)}".strip()
+        super().__init__(
+            f"the caller is limited to some factories, and may not access the {which}",
+            {"right": "sprocket.factories"} | ({"values": ",".join(named)} if named else {}),
+        )
+
+
 class MalformedRequestError(SprocketError):
     """The request cannot be parsed as the request message of its method."""
 

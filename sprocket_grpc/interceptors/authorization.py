@@ -5,7 +5,7 @@ from typing import Any
 
 from sprocket_grpc.auth.authentication import Authentication
 from sprocket_grpc.auth.permissions import required_permission
-from sprocket_grpc.caller import current_caller, set_caller
+from sprocket_grpc.caller import FORCE, Grant, current_caller, set_caller, set_grant
 from sprocket_grpc.errors import PermissionDeniedError
 from sprocket_grpc.interceptors.call import Call, CallNext
 from sprocket_grpc.interceptors.concurrency import network_address
@@ -38,9 +38,10 @@ class Authorization:
             identity = await self._authentication.identify(*credentials)
         call.principal = identity.principal
         set_caller(replace(current_caller(), principal=identity.principal))
+        set_grant(Grant(may_force=FORCE in identity.permissions, factories=identity.factories))
         required = required_permission(call.method)
         if required not in identity.permissions:
-            raise PermissionDeniedError(required.value)
+            raise PermissionDeniedError(required)
         if call.is_stream:
-            return await self._streams.run(credentials, required.value, lambda: call_next(call))
+            return await self._streams.run(credentials, required, identity, lambda: call_next(call))
         return await call_next(call)

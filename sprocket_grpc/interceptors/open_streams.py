@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from sprocket_grpc.auth.permissions import Identity
-from sprocket_grpc.errors import PermissionDeniedError, SprocketError, UnauthenticatedError
+from sprocket_grpc.errors import OutOfReachError, PermissionDeniedError, SprocketError, UnauthenticatedError
 
 RECHECK_SECONDS = 1
 """The interval of checks. A look-up may be cached for up to `auth.api_key.CACHE_SECONDS` more: together below 2 s."""
@@ -39,11 +39,13 @@ class _Stream:
 
     Attributes:
         required: The permission that its method requires.
+        factories: The factories that its caller was limited to when it began.
         limit: Interrupts it.
         error: Why it was interrupted, if it was.
     """
 
     required: str
+    factories: frozenset[str] | None
     limit: asyncio.Timeout
     error: SprocketError | None = None
 
@@ -70,14 +72,23 @@ class OpenStreams:
         self._identify = identify
         self._checks: dict[Credentials, _Checks] = {}
 
-    async def run(self, credentials: Credentials, required: str, stream: Callable[[], Awaitable[None]]) -> None:
-        """Run a stream as long as its credentials are valid and grant the required permission.
+    async def run(
+        self, credentials: Credentials, required: str, identity: Identity, stream: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Run a stream as long as its credentials are valid and grant what they granted when it began.
+
+        Args:
+            credentials: The credentials.
+            required: The permission that the method requires.
+            identity: The caller, as the credentials have identified it.
+            stream: The stream.
 
         Raises:
             UnauthenticatedError: They were revoked, or have expired.
             PermissionDeniedError: They do not grant the permission any more.
+            OutOfReachError: They were limited to fewer factories.
         """
-        opened = _Stream(required, asyncio.timeout(None))
+        opened = _Stream(required, identity.factories, asyncio.timeout(None))
         checks = self._checks.get(credentials) or self._begin(credentials)
         try:
             async with opened.limit:
@@ -120,6 +131,8 @@ class OpenStreams:
                 stream.end(UnauthenticatedError())
             elif stream.required not in identity.permissions:
                 stream.end(PermissionDeniedError(stream.required))
+            elif identity.factories is not None and (stream.factories is None or stream.factories - identity.factories):
+                stream.end(OutOfReachError("other factories"))
 
     async def _valid_identity(self, credentials: Credentials) -> Identity | None:
         try:

@@ -109,6 +109,7 @@ _TABLE: dict[type[errors.SprocketError], tuple[Code, Callable[[Any], list[Messag
     errors.RequestIdReusedError: (Code.INVALID_ARGUMENT, _bad_request),
     errors.UnauthenticatedError: (Code.UNAUTHENTICATED, _no_details),
     errors.PermissionDeniedError: (Code.PERMISSION_DENIED, _no_details),
+    errors.OutOfReachError: (Code.PERMISSION_DENIED, _no_details),
     errors.MalformedRequestError: (Code.INVALID_ARGUMENT, _no_details),
     errors.NotFoundError: (Code.NOT_FOUND, _resource_infos),
     errors.ReferenceNotFoundError: (Code.FAILED_PRECONDITION, _missing_references),

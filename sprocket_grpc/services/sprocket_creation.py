@@ -12,6 +12,7 @@ from sprocket_grpc.services.standard.methods import StandardMethods
 from sprocket_grpc.services.standard.resource import Resource
 from sprocket_grpc.services.standard.validation import raise_if_invalid
 from sprocket_grpc.services.standard.writes import SharedWrite, claim_of, request_id_violations
+from sprocket_grpc.storage.access import require_factories
 from sprocket_grpc.storage.postgres.database import Connection
 from sprocket_grpc.storage.resource import Values
 from sprocket_grpc.storage.sprocket import SprocketStore
@@ -60,12 +61,14 @@ class SprocketCreation:
         """Create a sprocket, and fill the response with it.
 
         Raises:
+            OutOfReachError: The caller may not access its factory.
             ReferenceNotFoundError: It refers to resources that do not exist.
         """
         if request.validate_only:  # a dry run shares no commit
             return await self._standard.create(request, response)
         values = self._resource.values(request.sprocket, self._resource.rules)
         raise_if_invalid(self._resource.violations(values) + request_id_violations(request))
+        require_factories([values["factory_id"]])  # here: other callers share the commit
         await self._factories.run(values["factory_id"], _Creation(claim_of(request), response, values))
         return response
 

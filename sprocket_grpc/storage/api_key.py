@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, insert, null, or_, select, update
+from sqlalchemy import ARRAY, Connection, Text, bindparam, cast, func, insert, null, or_, select, update
 
 from sprocket_grpc.storage.postgres.reads import PreparedStatement, Read
 from sprocket_grpc.storage.tables import api_key
@@ -14,18 +14,23 @@ class ValidKey(NamedTuple):
 
     Attributes:
         name: Whose it is.
-        rights: Some of `read`, `write` and `admin`.
+        rights: Its permissions without the prefix `sprocket.`, such as `read` or `locations.write`.
         secret_hash: The SHA-256 of its secret.
+        factory_ids: The factories that it is limited to, or None if it is not limited.
     """
 
     name: str
     rights: Sequence[str]
     secret_hash: bytes
+    factory_ids: Sequence[str] | None = None
 
 
+_FACTORY_IDS = cast(api_key.c.factory_ids, ARRAY(Text)).label("factory_ids")
 _HOLDS = api_key.c.revoke_time.is_(None) & or_(api_key.c.expire_time.is_(None), api_key.c.expire_time > func.now())
 _READ = PreparedStatement(
-    select(api_key.c.name, api_key.c.rights, api_key.c.secret_hash).where(api_key.c.id == bindparam("key_id"), _HOLDS)
+    select(api_key.c.name, api_key.c.rights, api_key.c.secret_hash, _FACTORY_IDS).where(
+        api_key.c.id == bindparam("key_id"), _HOLDS
+    )
 )
 
 
@@ -37,13 +42,14 @@ def read(identifier: str) -> Read[ValidKey | None]:
 def create(connection: Connection, identifier: str, key: ValidKey, hours: int | None) -> None:
     """Add a key that expires after `hours`, or never."""
     expire_time = null() if hours is None else func.now() + func.make_interval(0, 0, 0, 0, hours)
-    connection.execute(insert(api_key).values(id=identifier, expire_time=expire_time, **key._asdict()))
+    values = key._asdict() | ({} if key.factory_ids else {"factory_ids": null()})
+    connection.execute(insert(api_key).values(id=identifier, expire_time=expire_time, **values))
 
 
 def list_all(connection: Connection) -> Sequence[Any]:
     """Return all keys without their hashes, the newest last; `holds` says whether a key is valid."""
-    columns = [column for column in api_key.c if column.name != "secret_hash"]
-    return connection.execute(select(*columns, _HOLDS.label("holds")).order_by(api_key.c.id)).all()
+    columns = [column for column in api_key.c if column.name not in {"secret_hash", "factory_ids"}]
+    return connection.execute(select(*columns, _FACTORY_IDS, _HOLDS.label("holds")).order_by(api_key.c.id)).all()
 
 
 def revoke(connection: Connection, identifier: str) -> bool:

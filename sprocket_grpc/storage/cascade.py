@@ -8,6 +8,7 @@ comes last; at worst PostgreSQL finds a deadlock, and the call is ABORTED.
 from sqlalchemy import ColumnElement, Connection, Table, delete, func, select
 
 from sprocket_grpc.storage import chart_writes
+from sprocket_grpc.storage.access import require_factories
 from sprocket_grpc.storage.tables import factory, location, sprocket, sprocket_type
 
 
@@ -18,6 +19,7 @@ def delete_factories_of_location(connection: Connection, identifier: str) -> Non
     _lock(connection, sprocket, in_factories)
     _lock(connection, factory, at_location)
     _lock(connection, location, location.c.id == identifier)
+    require_factories(connection.scalars(select(factory.c.id).where(at_location).order_by(factory.c.id)))
     connection.execute(delete(sprocket).where(in_factories))
     connection.execute(delete(factory).where(at_location))
 

@@ -18,6 +18,7 @@ from sqlalchemy import (
     update,
 )
 
+from sprocket_grpc.storage.access import require_factories
 from sprocket_grpc.storage.postgres.types import IDENTIFIERS, Identifier, epoch_micros
 from sprocket_grpc.storage.resource import Values
 from sprocket_grpc.storage.tables import chart_entry, factory
@@ -78,8 +79,13 @@ def lock(connection: Connection, factory_ids: Iterable[str]) -> None:
     """Lock the counters and charts of factories until the transaction ends.
 
     They are locked in the order of their ids, so that two of these cannot deadlock.
+
+    Raises:
+        OutOfReachError: The caller may not access some of them.
     """
-    connection.execute(_LOCK, {"ids": sorted(set(factory_ids))})
+    factory_ids = sorted(set(factory_ids))
+    require_factories(factory_ids)
+    connection.execute(_LOCK, {"ids": factory_ids})
 
 
 def count(connection: Connection, changes: Mapping[str, int]) -> None:

@@ -3,6 +3,7 @@
 from sqlalchemy import Connection, func, insert, update
 
 from sprocket_grpc.storage import cascade, chart_writes
+from sprocket_grpc.storage.access import require_factories, require_new_factories
 from sprocket_grpc.storage.listing import ID, Row
 from sprocket_grpc.storage.postgres.types import epoch_micros
 from sprocket_grpc.storage.resource import ResourceStore, Values
@@ -14,6 +15,36 @@ class FactoryStore(ResourceStore):
 
     def __init__(self) -> None:
         super().__init__(factory, cascade.delete_sprockets_of_factory)
+
+    def find(self, connection: Connection, identifier: str) -> Row | None:
+        """Read one factory, if there is one, and lock it until the transaction ends.
+
+        Raises:
+            OutOfReachError: The caller may not access it.
+        """
+        require_factories([identifier])
+        return super().find(connection, identifier)
+
+    def delete(self, connection: Connection, identifier: str) -> None:
+        """Delete a factory.
+
+        Raises:
+            OutOfReachError: The caller may not access it.
+            NotFoundError: No factory has this id.
+            ResourceInUseError: Others refer to it.
+        """
+        require_factories([identifier])
+        super().delete(connection, identifier)
+
+    def with_id(self, values: Values) -> Values:
+        """Return values with a new id, unless they have one.
+
+        Raises:
+            OutOfReachError: The caller may not create the factory.
+        """
+        if "id" not in values:
+            require_new_factories()
+        return super().with_id(values)
 
     def _insert(self, connection: Connection, values: Values) -> Row | None:
         first_entry = {"chart_sequence": 1, "chart_time_micros": epoch_micros(func.now())}

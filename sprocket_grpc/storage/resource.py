@@ -73,8 +73,11 @@ class ResourceStore(ListStore):
         Raises:
             NotFoundError: No row has this id.
         """
-        row = connection.execute(self._lock, {"id": identifier}).first()
-        return self.require_found(row, identifier)
+        return self.require_found(self.find(connection, identifier), identifier)
+
+    def find(self, connection: Connection, identifier: str) -> Row | None:
+        """Read one row, if there is one, and lock it until the transaction ends."""
+        return connection.execute(self._lock, {"id": identifier}).first()
 
     def reserve(self, connection: Connection, identifier: str) -> None:
         """Lock an id, which needs no row, against others that reserve it until the transaction ends."""

@@ -19,8 +19,9 @@ from sqlalchemy import (
 from sqlalchemy.sql.selectable import TableValuedAlias
 
 from sprocket_grpc.caller import Caller
-from sprocket_grpc.errors import AbortedError, NotFoundError, ReferenceNotFoundError, SprocketError, Violation
+from sprocket_grpc.errors import AbortedError, ReferenceNotFoundError, SprocketError, Violation
 from sprocket_grpc.storage import chart_writes
+from sprocket_grpc.storage.access import not_found, permits, require_factories
 from sprocket_grpc.storage.listing import ID, Row
 from sprocket_grpc.storage.postgres.caller_setting import SET_CALLERS, callers_of
 from sprocket_grpc.storage.postgres.types import IDENTIFIERS, ArrayOf, Identifier
@@ -115,6 +116,40 @@ class SprocketStore(ResourceStore):
             chart_writes.recorded_one_by_one(_EACH_COUNTED, _NUMBER)
         )
 
+    def lock(self, connection: Connection, identifier: str) -> Row:
+        """Read one sprocket, and lock it until the transaction ends.
+
+        Raises:
+            NotFoundError: No sprocket has this id.
+            OutOfReachError: The caller may not access its factory.
+        """
+        row = self.find(connection, identifier)
+        if row is None:
+            raise not_found(sprocket.name, identifier)
+        return row
+
+    def find(self, connection: Connection, identifier: str) -> Row | None:
+        """Read one sprocket, if there is one, and lock it until the transaction ends.
+
+        Raises:
+            OutOfReachError: The caller may not access its factory.
+        """
+        row = super().find(connection, identifier)
+        if row is not None and not permits(self._factory_of(row)):
+            raise not_found(sprocket.name, identifier)
+        return row
+
+    def require_references(self, connection: Connection, values: Values) -> None:
+        """Check that the rows that `values` refer to exist, and lock them until the transaction ends.
+
+        Raises:
+            OutOfReachError: The caller may not access the factory.
+            ReferenceNotFoundError: Some do not exist.
+        """
+        if "factory_id" in values:
+            require_factories([values["factory_id"]])
+        super().require_references(connection, values)
+
     def delete(self, connection: Connection, identifier: str) -> None:
         """Delete a sprocket and decrease the counter of its factory; in a transaction.
 
@@ -173,11 +208,12 @@ class SprocketStore(ResourceStore):
 
         Raises:
             NotFoundError: Some do not exist. It names them.
+            OutOfReachError: The caller may not access the factories of some.
         """
         left = connection.execute(_DELETE_MANY, {"ids": sorted(identifiers)}).all()
-        missing = set(identifiers) - {row.id for row in left}
+        missing = set(identifiers) - {row.id for row in left if permits(row.factory_id)}
         if missing:
-            raise NotFoundError(sprocket.name, *(each for each in identifiers if each in missing))
+            raise not_found(sprocket.name, *(each for each in identifiers if each in missing))
         leaving = Counter(row.factory_id for row in left)
         chart_writes.count(connection, {factory_id: -number for factory_id, number in leaving.items()})
 
@@ -201,11 +237,15 @@ class SprocketStore(ResourceStore):
         return connection.execute(self._create, {f"new_{name}": value for name, value in values.items()}).first()
 
     def _update(self, connection: Connection, stored: Row, changes: Values) -> Row:
-        before: str = stored[self.columns.index(sprocket.c.factory_id)]
+        before = self._factory_of(stored)
         after: str = changes.get("factory_id", before)
         if after != before:
             chart_writes.count(connection, {before: -1, after: 1})
         return super()._update(connection, stored, changes)
+
+    def _factory_of(self, row: Row) -> str:
+        factory_id: str = row[self.columns.index(sprocket.c.factory_id)]
+        return factory_id
 
 
 def _in_arrays(several: Sequence[Values], names: Sequence[str]) -> dict[str, Any]:

@@ -20,9 +20,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from sprocket_grpc.storage.postgres.types import Identifier, Instant
+from sprocket_grpc.storage.postgres.types import IDENTIFIERS, Identifier, Instant
 
-SCHEMA_REVISION = "0006"
+SCHEMA_REVISION = "0007"
 """The newest migration with `required_by_server = True`: the server is ready from this revision on.
 
 A later one, such as a VALIDATE, does not make new pods wait. Revisions are numbers, so later ones compare greater.
@@ -179,6 +179,8 @@ audit_entry = Table(
 )
 """The triggers, and those that keep it append-only, are in its migration alone."""
 
+_PERMISSION = "(read|write|admin|force|[a-z_]+[.](read|write))"  # for new services too, without a migration
+
 api_key = Table(
     "api_key",
     metadata,
@@ -188,7 +190,11 @@ api_key = Table(
     Column(
         "rights",
         ARRAY(Text),
-        CheckConstraint("rights <@ '{read,write,admin}'::text[] AND cardinality(rights) > 0", name="rights"),
+        CheckConstraint(
+            f"array_to_string(rights, ',') ~ '^{_PERMISSION}(,{_PERMISSION})*$'"
+            " AND array_position(rights, NULL) IS NULL",
+            name="rights",
+        ),
         nullable=False,
     ),
     Column(
@@ -200,6 +206,13 @@ api_key = Table(
     Column("expire_time", Instant),
     Column("revoke_time", Instant),
     Column("last_use_time", Instant),
+    Column(
+        "factory_ids",
+        IDENTIFIERS,
+        CheckConstraint(
+            "cardinality(factory_ids) > 0 AND array_position(factory_ids, NULL) IS NULL", name="factory_ids"
+        ),
+    ),
     PrimaryKeyConstraint("id"),
     comment="Who may call with an API key. The keys themselves are not kept.",
 )

@@ -50,7 +50,7 @@ def change(url: str, statement: str) -> None:
 
 async def test_a_key_is_made_used_listed_and_revoked(guarded: Service, database_url: str) -> None:
     made = await asyncio.to_thread(
-        run, "api-key", "create", "dashboards", "--right", "read", "--expires", "90d", database_url=database_url
+        run, "api-key", "create", "dashboards", "--permission", "read", "--expires", "90d", database_url=database_url
     )
     key = made.output.strip()
     assert re.fullmatch("sprocket_[0-9a-f]{32}_[0-9a-f]{64}", key)
@@ -66,6 +66,16 @@ async def test_a_key_is_made_used_listed_and_revoked(guarded: Service, database_
     assert " revoked " in (await asyncio.to_thread(run, "api-key", "list", database_url=database_url)).output
 
 
+def test_a_key_is_limited_to_permissions_of_single_services_and_to_factories(database_url: str) -> None:
+    permissions = ["--permission", "sprockets.write", "--permission", "locations.read", "--permission", "force"]
+    factories = [argument for each in (2, 1, 2) for argument in ("--factory", str(uuid.UUID(int=each)))]
+    made = run("api-key", "create", "press", *permissions, *factories, database_url=database_url)
+    assert made.status == 0
+    key, limits = run("api-key", "list", database_url=database_url).output.splitlines()
+    assert " force,locations.read,sprockets.write " in key
+    assert limits == f"    limited to the factories {uuid.UUID(int=1)}, {uuid.UUID(int=2)}"
+
+
 @pytest.mark.parametrize(
     ("arguments", "status"),
     [
@@ -73,8 +83,8 @@ async def test_a_key_is_made_used_listed_and_revoked(guarded: Service, database_
         (("create", " ", "--right", "read"), 2),
         (("create", "x" * 64, "--right", "read"), 2),
         (("create", "dashboards", "--right", "own"), 2),
-        (("create", "dashboards", "--right", "read", "--expires", "soon"), 2),
-        (("create", "dashboards", "--right", "read", "--expires", "0d"), 2),
+        (("create", "dashboards", "--permission", "read", "--expires", "soon"), 2),
+        (("create", "dashboards", "--permission", "read", "--expires", "0d"), 2),
         (("revoke", "dashboards"), 2),
         (("revoke", str(uuid.UUID(int=1))), 1),
     ],

@@ -10,6 +10,7 @@ from cryptography.x509 import DNSName, GeneralName, RFC822Name, UniformResourceI
 from sprocket.v1.location_pb2 import CreateLocationRequest, ListLocationsRequest
 from sprocket_grpc.auth import mtls
 from sprocket_grpc.auth.mtls import Certificates
+from sprocket_grpc.config.settings import SettingsError
 from tests.conformance.promises import refuses
 from tests.support.callers import certificate
 from tests.support.mutual_tls import mutual, showing
@@ -72,6 +73,22 @@ async def test_no_name_passes_for_a_uri(
         assert raised.value.code() in {each[0] for each in (PERMISSION_DENIED, UNAUTHENTICATED)} | {
             grpc.StatusCode.UNAVAILABLE
         }
+
+
+async def test_a_client_can_have_permissions_of_single_services(database_url: str, tmp_path: Path) -> None:
+    shown = showing(ROOT, certificate("b", [URI], ROOT))
+    rights = "uri:spiffe://example/b=locations.read,sprockets.write"
+    async with mutual(database_url, tmp_path, ROOT, shown, tls_client_rights=rights) as service:
+        await read(service)
+        with refuses(*PERMISSION_DENIED):
+            await write(service)
+
+
+async def test_a_permission_that_does_not_exist_is_reported_at_the_start(database_url: str, tmp_path: Path) -> None:
+    shown = showing(ROOT, certificate("b", [URI], ROOT))
+    with pytest.raises(SettingsError, match=r"^SPROCKET_TLS_CLIENT_RIGHTS: expected permissions among read, write, "):
+        async with mutual(database_url, tmp_path, ROOT, shown, tls_client_rights="dns:a=sproket.read"):
+            pass
 
 
 def test_principals_keep_the_kind_of_their_name() -> None:

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -13,9 +14,9 @@ from sqlalchemy import text
 
 from sprocket.v1.factory_pb2 import FollowFactoryChartsRequest
 from sprocket_grpc.auth import api_key as keys
-from sprocket_grpc.auth.permissions import Identity, Permission
+from sprocket_grpc.auth.permissions import Identity
 from sprocket_grpc.config.settings import Settings
-from sprocket_grpc.errors import PermissionDeniedError, UnauthenticatedError, UnavailableError
+from sprocket_grpc.errors import OutOfReachError, PermissionDeniedError, UnauthenticatedError, UnavailableError
 from sprocket_grpc.interceptors import open_streams
 from sprocket_grpc.interceptors.open_streams import Credentials, OpenStreams
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
@@ -30,7 +31,7 @@ UNAUTHENTICATED = (grpc.StatusCode.UNAUTHENTICATED, "ERROR_REASON_UNAUTHENTICATE
 
 KEY = signing_key("ES256")
 CREDENTIALS = Credentials("Bearer of tests", None)
-READER = Identity("api-key:tests", frozenset({Permission.READ}))
+READER = Identity("api-key:tests", frozenset({"sprocket.factories.read"}))
 
 Check = Callable[[], Identity]
 
@@ -153,7 +154,7 @@ async def forever() -> None:
 
 
 def start(streams: OpenStreams, stream: Callable[[], Awaitable[None]] = forever) -> "asyncio.Task[None]":
-    return asyncio.create_task(streams.run(CREDENTIALS, Permission.READ, stream))
+    return asyncio.create_task(streams.run(CREDENTIALS, "sprocket.factories.read", READER, stream))
 
 
 def raises(error: Exception) -> Check:
@@ -179,7 +180,19 @@ async def test_a_permission_that_is_removed_ends_the_streams_that_require_it(ide
     opened = start(OpenStreams(identities.identify))
     await identities.checks(2)
     identities.now = lambda: Identity("api-key:tests", frozenset())
-    with pytest.raises(PermissionDeniedError, match=r"sprocket\.read"):
+    with pytest.raises(PermissionDeniedError, match=r"sprocket\.factories\.read"):
+        await asyncio.wait_for(opened, PATIENCE_SECONDS)
+
+
+async def test_a_limit_to_fewer_factories_ends_the_streams_of_a_key(identities: Identities) -> None:
+    streams = OpenStreams(identities.identify)
+    limited = replace(READER, factories=frozenset({"a", "b"}))
+    opened = asyncio.create_task(streams.run(CREDENTIALS, "sprocket.factories.read", limited, forever))
+    identities.now = lambda: replace(READER, factories=frozenset({"a", "b", "c"}))
+    await identities.checks(2)
+    assert not opened.done()
+    identities.now = lambda: replace(READER, factories=frozenset({"a", "c"}))
+    with pytest.raises(OutOfReachError):
         await asyncio.wait_for(opened, PATIENCE_SECONDS)
 
 
@@ -215,16 +228,16 @@ async def test_a_check_without_an_answer_is_given_up_and_repeated(monkeypatch: p
 
 async def test_no_check_is_left_when_the_streams_are_over(identities: Identities) -> None:
     streams = OpenStreams(identities.identify)
-    before = asyncio.all_tasks()
     first, second = start(streams), start(streams)
     await identities.checks(1)
+    [checks] = streams._checks.values()
     for opened in (first, second):
         opened.cancel()
         with pytest.raises(asyncio.CancelledError):
             await opened
-    await asyncio.sleep(0)
     assert not streams._checks
-    assert asyncio.all_tasks() == before
+    await asyncio.wait([checks.task], timeout=PATIENCE_SECONDS)
+    assert checks.task.cancelled()
 
 
 async def test_a_time_out_inside_of_a_stream_stays_what_it_is(identities: Identities) -> None:

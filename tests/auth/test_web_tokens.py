@@ -98,6 +98,28 @@ async def test_a_scope_that_is_not_ours_grants_no_permission(guarded: Service, s
     assert raised.value.code() in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED)
 
 
+async def test_a_token_grants_permissions_of_single_services(guarded: Service) -> None:
+    token = KEY.token(scope="sprocket.locations.read sprocket.sprockets.write")
+    await read(guarded, token)
+    with refuses(*PERMISSION_DENIED) as failure:
+        await write(guarded, token)
+    assert failure.info.metadata == {"right": "sprocket.locations.write"}
+
+
+async def test_a_token_is_limited_to_the_factories_in_its_claim(published: Path) -> None:
+    tokens = WebTokens(KeySet(str(published)), ISSUER, AUDIENCE)
+    for claims, factories in (({}, None), ({"sprocket_factories": []}, set()), ({"sprocket_factories": ["a"]}, {"a"})):
+        identity = await tokens.identify(KEY.token(**claims))
+        assert identity
+        assert identity.factories == factories
+
+
+@pytest.mark.parametrize("factories", [None, "", "a", 7, {}, [7], [None], [["a"]]], ids=repr)
+async def test_a_token_whose_claim_of_factories_is_malformed_is_refused(guarded: Service, factories: object) -> None:
+    with refuses(*UNAUTHENTICATED):
+        await read(guarded, KEY.token(sprocket_factories=factories))
+
+
 async def test_a_token_with_read_permission_cannot_write(guarded: Service) -> None:
     await read(guarded, KEY.token(scope="sprocket.read"))
     with refuses(*PERMISSION_DENIED):

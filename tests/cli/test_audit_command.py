@@ -247,7 +247,7 @@ async def test_a_server_that_authenticates_callers_wants_an_admin(database_url: 
         unknown = await audit(server)
         reader = await audit(server | {"client_api_key": create_key(database_url, "read").text})
         admin = await audit(server | {"client_api_key": create_key(database_url, "admin").text})
-    for finished, expected in ((unknown, "--api-key-file"), (reader, "sprocket.admin")):
+    for finished, expected in ((unknown, "--api-key-file"), (reader, "sprocket.audit_entries.read")):
         finished.assert_refused()
         assert expected in finished.errors
         assert finished.errors.count("\n") == 1

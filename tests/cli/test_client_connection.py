@@ -89,7 +89,7 @@ def test_a_client_certificate_is_sent_to_a_server_that_requires_one(guarded: Gua
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        (["audit"], "the caller lacks the permission sprocket.admin"),
+        (["audit"], "the caller lacks the permission sprocket.audit_entries.read"),
         (["chart", "Works"], "no factory has the display name 'Works'"),
         (["health"], "SERVING\n"),
     ],
@@ -159,7 +159,9 @@ def test_a_missing_permission_is_named_together_with_whom_to_ask(guarded: Guarde
     options = ["--tls-ca", guarded.path("ca.crt"), "--api-key-file", guarded.path("read")]
     finished = run("create", "location", *LOCATION, *options, client_server=guarded.served.address)
     finished.assert_refused()
-    expected = f"the caller lacks the permission sprocket.write; ask the operator of {guarded.served.address} for it"
+    expected = (
+        f"the caller lacks the permission sprocket.locations.write; ask the operator of {guarded.served.address} for it"
+    )
     assert finished.errors == f"Error: {expected}\n"
 
 

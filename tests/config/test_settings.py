@@ -151,7 +151,7 @@ def test_permissions_of_common_names_are_refused_while_no_common_name_identifies
         "SPROCKET_TLS_CLIENT_COMMON_NAMES: expected true with common names in SPROCKET_TLS_CLIENT_RIGHTS"
     ]
     monkeypatch.setenv("SPROCKET_TLS_CLIENT_COMMON_NAMES", "true")
-    assert load_settings().tls_client_rights == {"dns:a": "read", "cn:The Boss": "admin"}
+    assert load_settings().tls_client_rights == {"dns:a": ["read"], "cn:The Boss": ["admin"]}
 
 
 @pytest.mark.parametrize("name", BESIDE)

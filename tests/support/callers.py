@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -31,11 +32,17 @@ def bearer(secret: str) -> Metadata:
     return (("authorization", f"Bearer {secret}"),)
 
 
-def create_key(url: str, *permissions: str, name: str = "tests", hours: int | None = None) -> NewKey:
+def create_key(
+    url: str,
+    *permissions: str,
+    name: str = "tests",
+    hours: int | None = None,
+    factory_ids: Sequence[str] | None = None,
+) -> NewKey:
     """Create an API key in a database."""
     made = make_key()
     with create_plain_engine(url).begin() as connection:
-        api_key.create(connection, made.id, ValidKey(name, permissions, made.secret_hash), hours)
+        api_key.create(connection, made.id, ValidKey(name, permissions, made.secret_hash, factory_ids), hours)
     return made
 
 

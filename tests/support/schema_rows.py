@@ -61,6 +61,7 @@ OPTIONAL = {
     ("api_key", "expire_time"),
     ("api_key", "revoke_time"),
     ("api_key", "last_use_time"),
+    ("api_key", "factory_ids"),
 }
 TIMES = {"create_time": "2026-01-01", "update_time": "2026-01-01"}
 
@@ -80,7 +81,8 @@ FORBIDDEN: dict[str, dict[str, list[Any]]] = {
     "page_token_key": {"key": [b"", bytes(31), bytes(33)]},
     "api_key": {
         "name": ["", " ", "   ", "x" * 64],
-        "rights": [[], ["own"], ["read", "sprocket.read"], [None]],
+        "rights": [[], ["own"], ["read", "sprockets.own"], [None], ["read", None], [""], ["sprocket.sprockets.read"]],
+        "factory_ids": [[], [None]],
         "secret_hash": [b"", bytes(31), bytes(33)],
     },
 }

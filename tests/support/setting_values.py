@@ -117,8 +117,12 @@ ACCEPTED: dict[str, dict[str, object]] = {
     "TLS_CLIENT_CA": {"/run/ca.crt": Path("/run/ca.crt")},
     "TLS_CLIENT_COMMON_NAMES": {"true": True, "false": False},
     "TLS_CLIENT_RIGHTS": {
-        "uri:spiffe://example/a=b,c=read": {"uri:spiffe://example/a=b,c": "read"},
-        " dns:a.example = write; uri:urn:b=admin ": {"dns:a.example": "write", "uri:urn:b": "admin"},
+        "uri:spiffe://example/a=b,c=read": {"uri:spiffe://example/a=b,c": ["read"]},
+        " dns:a.example = write , force; uri:urn:b=admin ": {
+            "dns:a.example": ["write", "force"],
+            "uri:urn:b": ["admin"],
+        },
+        "dns:a=sprocket_types.read,sprockets.write": {"dns:a": ["sprocket_types.read", "sprockets.write"]},
     },
     "TLS_KEY": {"/run/tls.key": Path("/run/tls.key")},
     "TRACE_SAMPLE_RATIO": {"0": 0, "0.01": 0.01, "1": 1},
@@ -194,7 +198,9 @@ REFUSED = {
         "dns:a=read;",
         "dns:a=own",
         "dns:a=read;dns:a=admin",
-        "dns:a=sprocket.read",
+        "dns:a=sprocket.sprockets.read",
+        "dns:a=read,",
+        "dns:a=sprockets.own",
         "spiffe://example/a=read",  # of which kind?
         "The Boss=read",
     ],

@@ -46,38 +46,53 @@ def api_key_command() -> None:
 @api_key_command.command("create")
 @click.argument("name")
 @click.option(
+    "--permission",
     "--right",
-    "rights",
-    type=click.Choice(["read", "write", "admin"]),
+    "permissions",
     multiple=True,
     required=True,
-    help="What callers with the key may do; admin includes write, and write includes read.",
+    help="What callers with the key may do: read, write, which includes read, admin, which includes write, or "
+    "permissions of single services, such as sprockets.write. Can be repeated.",
+)
+@click.option(
+    "--factory",
+    "factories",
+    metavar="ID",
+    type=click.UUID,
+    multiple=True,
+    help="Limit the key to writing the factory ID and its sprockets, and to its chart. Can be repeated. Default: no "
+    "limit.",
 )
 @click.option(
     "--expires", "hours", type=_Expiry(), help="How long it is valid, such as 12h or 90d. Default: until revoked."
 )
-def create_command(name: str, rights: tuple[str, ...], hours: int | None) -> None:
+def create_command(
+    name: str, permissions: tuple[str, ...], factories: tuple[uuid.UUID, ...], hours: int | None
+) -> None:
     """Make a key for NAME, such as the program that uses it, and print it; it cannot be printed again.
 
     Keys may share a name, so that a new key can replace an old one before the old one is revoked.
     """
     if not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
         raise click.UsageError(f"NAME: expected 1 to {_LONGEST_NAME} printable characters")
+    _check_permissions(permissions)
     with _open_keys() as keys:
-        made = keys.create(name, sorted(set(rights)), hours)
+        made = keys.create(name, sorted(set(permissions)), sorted(set(map(str, factories))), hours)
     click.echo(f"made the key {made.id}; it is shown this once:", err=True)
     click.echo(made.text)
 
 
 @api_key_command.command("list")
 def list_command() -> None:
-    """List all keys, with their permissions, their validity and when they were last used."""
+    """List all keys, with their permissions, their factories, their validity and when they were last used."""
     with _open_keys() as keys:
         rows = keys.list()
     for key in rows:
         click.echo(
             f"{key.id}  {_state(key):<30}  {','.join(key.rights):<16}  last used {_time(key.last_use_time)}  {key.name}"
         )
+        if key.factory_ids:
+            click.echo(f"    limited to the factories {', '.join(key.factory_ids)}")
 
 
 @api_key_command.command("revoke")
@@ -89,6 +104,13 @@ def revoke_command(identifier: uuid.UUID) -> None:
     if not is_known:
         raise click.ClickException(f"there is no key {identifier}; `sprocket-grpc api-key list` shows all")
     click.echo(f"revoked the key {identifier}")
+
+
+def _check_permissions(names: tuple[str, ...]) -> None:
+    with server_libraries(_NEEDED):
+        from sprocket_grpc.cli.api_key.database import KNOWN_PERMISSIONS  # noqa: PLC0415  # as below
+    if unknown := [name for name in names if name not in KNOWN_PERMISSIONS]:
+        raise click.UsageError(f"--permission {unknown[0]}: expected one of {', '.join(KNOWN_PERMISSIONS)}")
 
 
 def _open_keys() -> AbstractContextManager["Keys"]:

@@ -6,10 +6,14 @@ from typing import Any
 from uuid import UUID
 
 from sprocket_grpc.auth.api_key import NewKey, make_key
+from sprocket_grpc.auth.permissions import PERMISSIONS, PREFIX
 from sprocket_grpc.cli.setup import open_connection
 from sprocket_grpc.storage import api_key
 from sprocket_grpc.storage.api_key import ValidKey
 from sprocket_grpc.storage.postgres.database import Connection
+
+KNOWN_PERMISSIONS = [name.removeprefix(PREFIX) for name in PERMISSIONS]
+"""The names of permissions, as keys have them."""
 
 
 class Keys:
@@ -18,10 +22,12 @@ class Keys:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def create(self, name: str, rights: Sequence[str], hours: int | None) -> NewKey:
-        """Add a key that expires after `hours`, or never."""
+    def create(self, name: str, permissions: Sequence[str], factory_ids: Sequence[str], hours: int | None) -> NewKey:
+        """Add a key that expires after `hours`, or never; without `factory_ids`, it is not limited to factories."""
         made = make_key()
-        api_key.create(self._connection, made.id, ValidKey(name, rights, made.secret_hash), hours)
+        api_key.create(
+            self._connection, made.id, ValidKey(name, permissions, made.secret_hash, factory_ids or None), hours
+        )
         return made
 
     def list(self) -> Sequence[Any]:

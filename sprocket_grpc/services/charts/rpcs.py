@@ -15,13 +15,15 @@ from sprocket_grpc.services.charts.range import (
 from sprocket_grpc.services.charts.resume_token import ChartRequest, ResumeTokens
 from sprocket_grpc.services.charts.stream import Answer, ChartDependencies, ChartStream
 from sprocket_grpc.services.standard.validation import id_violations, raise_if_invalid
+from sprocket_grpc.storage.access import require_factories
 from sprocket_grpc.storage.chart_reads import Chunk
 
 
 class FactoryCharts:
     """Streams the charts of one factory, or of many.
 
-    Both raise `InvalidArgumentError` for an invalid request, and what `ChartStream` raises.
+    Both raise `InvalidArgumentError` for an invalid request, `OutOfReachError` if the caller may not access a factory,
+    and what `ChartStream` raises.
     """
 
     def __init__(self, dependencies: ChartDependencies) -> None:
@@ -56,6 +58,7 @@ class FactoryCharts:
                 raise  # it has a reason of its own
             found += error.violations
         raise_if_invalid(found)
+        require_factories(factory_ids)
         start = nanos(request.start_time) if request.HasField("start_time") else None
         requested = ChartRange(factory_ids, start, end, request.max_points, positions)
         return ChartStream(self._dependencies, requested, tokens)

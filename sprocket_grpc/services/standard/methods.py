@@ -25,6 +25,7 @@ from sprocket_grpc.services.standard.requests import (
 from sprocket_grpc.services.standard.resource import M, Resource
 from sprocket_grpc.services.standard.validation import etag_violations, id_violations, ids_violations, raise_if_invalid
 from sprocket_grpc.services.standard.writes import is_plain, request_id_violations
+from sprocket_grpc.storage.access import require_force
 from sprocket_grpc.storage.listing import ID, Row
 from sprocket_grpc.storage.postgres.database import Connection
 from sprocket_grpc.storage.resource import ResourceStore, Values
@@ -120,7 +121,10 @@ class StandardMethods(Generic[M]):
             NotFoundError: No resource has this id.
             EtagMismatchError: It was changed since it had the etag.
             ResourceInUseError: Other resources refer to it.
+            PermissionDeniedError: The caller may not use `force`.
         """
+        if force:
+            require_force()
         raise_if_invalid(
             id_violations("id", request.id) + etag_violations("etag", request.etag) + request_id_violations(request)
         )
@@ -138,9 +142,8 @@ class StandardMethods(Generic[M]):
 
     def _update_or_insert(self, connection: Connection, message: M, changes: Values) -> Row:
         self._store.reserve(connection, message.id)
-        try:
-            stored = self._store.lock(connection, message.id)
-        except NotFoundError:
+        stored = self._store.find(connection, message.id)
+        if stored is None:
             return self._insert_with_id(connection, message)
         return self._change(connection, stored, message, changes)
 
