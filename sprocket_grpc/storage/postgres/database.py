@@ -23,7 +23,7 @@ from sprocket_grpc.config.database_url import connect_arguments, describe
 from sprocket_grpc.errors import DeadlineExceededError, UnavailableError
 from sprocket_grpc.storage.postgres.caller_setting import SET_CALLER
 from sprocket_grpc.storage.postgres.connector import Connector, drop_if_not_primary
-from sprocket_grpc.storage.postgres.direct import DirectReadError, DirectReads
+from sprocket_grpc.storage.postgres.direct import DirectReadError, DirectReads, DirectReadTimeoutError
 from sprocket_grpc.storage.postgres.engine import UNPREPARED
 from sprocket_grpc.storage.postgres.errors import error_for_sqlstate, error_name, translated_errors
 from sprocket_grpc.storage.postgres.reads import PreparedStatement, Read
@@ -175,6 +175,10 @@ class Database:
         except asyncio.CancelledError as error:
             self.on_direct_read(statement, time.perf_counter() - began, type(error).__name__)
             raise
+        except DirectReadTimeoutError as error:
+            self.on_direct_read(statement, time.perf_counter() - began, type(error).__name__)
+            _log.warning("UnavailableError: PostgreSQL did not answer a read")
+            raise UnavailableError from error
         except DirectReadError as error:
             if error.state is None or error_for_sqlstate(error.state) is not DeadlineExceededError:
                 raise

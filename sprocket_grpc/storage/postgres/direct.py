@@ -5,6 +5,7 @@ greenlet, and a socket that the event loop registers again for each result.
 """
 
 import asyncio
+import select
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, cast
@@ -19,8 +20,18 @@ from sqlalchemy.util import greenlet_spawn
 from sprocket_grpc.storage.postgres.reads import PreparedStatement
 
 _CANCEL_SECONDS = 5
+_LOOK_AGAIN_SECONDS = 0.5
+"""The interval at which a read looks at its socket itself: uvloop reports an error once, and then closes its watch."""
+
+_LONGEST_SECONDS = 30
+"""The most that a read takes: it reads a page or a chunk. Streams have no other limit."""
+
 _NOT_PREPARED = "26000"
 _PREPARED = "direct_reads"
+
+
+class DirectReadTimeoutError(Exception):
+    """PostgreSQL did not answer a read in time. A retry would take as long."""
 
 
 class DirectReadError(Exception):
@@ -49,6 +60,8 @@ class _DirectConnection:
         self._transformer = Transformer(self._driver)
         self._loop = asyncio.get_running_loop()
         self._arrived: asyncio.Future[None] | None = None
+        self._poll = select.poll()
+        self._poll.register(self._socket, 0)  # errors and the end of the connection, which it always reports
         self._is_watched = True
         self._loop.add_reader(self._socket, self._receive)
 
@@ -57,6 +70,7 @@ class _DirectConnection:
 
         Raises:
             DirectReadError: It failed. The connection cannot be used any more.
+            DirectReadTimeoutError: It took too long.
         """
         try:
             result = await self._execute_prepared(statement, parameters)
@@ -99,11 +113,10 @@ class _DirectConnection:
         """Wait for the complete result of the statement that was sent."""
         if self._libpq.flush():
             raise DirectReadError  # the socket takes no more: the server does not read, or the statement is too long
+        give_up_at = self._loop.time() + _LONGEST_SECONDS
         last: PGresult | None = None
         while True:
-            while self._libpq.is_busy():
-                self._arrived = self._loop.create_future()
-                await self._arrived
+            await self._until_answered(give_up_at)
             result = self._libpq.get_result()
             if result is None:
                 break
@@ -115,15 +128,43 @@ class _DirectConnection:
             raise DirectReadError(state.decode() if state else None)
         return last
 
+    async def _until_answered(self, give_up_at: float) -> None:
+        """Wait until libpq has a result, or knows that none follows."""
+        while self._libpq.is_busy():
+            if self.is_lost:
+                raise DirectReadError
+            if self._loop.time() > give_up_at:
+                raise DirectReadTimeoutError
+            self._arrived = self._loop.create_future()
+            looking = self._loop.call_later(_LOOK_AGAIN_SECONDS, self._look_again)
+            try:
+                await self._arrived
+            finally:
+                looking.cancel()
+                self._arrived = None
+
     def _receive(self) -> None:
         """Read what has arrived: a result, or the end of the connection."""
         try:
             self._libpq.consume_input()
         except psycopg.OperationalError:
-            self.is_lost = True
-            self._unwatch()
+            self._lose()
+        if self._arrived is None:  # nobody waits, so nobody looks again
+            self._look_again()
+        elif not self._arrived.done():
+            self._arrived.set_result(None)
+
+    def _look_again(self) -> None:
+        """Find out whether the connection has ended: then what is left to read of it is no whole result."""
+        if not self.is_lost and self._poll.poll(0):
+            self._lose()
         if self._arrived and not self._arrived.done():
             self._arrived.set_result(None)
+
+    def _lose(self) -> None:
+        self.is_lost = True
+        self._unwatch()
+        self._libpq.finish()
 
     def _unwatch(self) -> None:
         """Unregister the socket, only once: libpq closes a lost one, and another connection may get its number."""
@@ -159,6 +200,7 @@ class DirectReads:
 
         Raises:
             DirectReadError: It failed.
+            DirectReadTimeoutError: It took too long.
             Exception: What `connect` raises.
         """
         connection = await self._take()
@@ -167,7 +209,7 @@ class DirectReads:
         except DirectReadError:
             await greenlet_spawn(connection.check_in, is_broken=True)
             raise
-        except BaseException:  # cancelled
+        except BaseException:  # cancelled, or it took too long
             try:
                 await connection.cancel()
             finally:
