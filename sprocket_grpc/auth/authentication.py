@@ -1,7 +1,7 @@
 """Authenticates calls: by an API key or bearer token, or else by the client certificate of the connection."""
 
-import asyncio
 import re
+from collections.abc import Iterator
 from typing import Protocol
 
 from sprocket_grpc.auth import api_key
@@ -13,6 +13,7 @@ from sprocket_grpc.auth.permissions import PERMISSIONS, PREFIX, Identity
 from sprocket_grpc.config.settings import Settings, SettingsError
 from sprocket_grpc.errors import UnauthenticatedError
 from sprocket_grpc.storage.postgres.database import Database
+from sprocket_grpc.telemetry.background import BackgroundTask
 
 _BEARER = re.compile(r"bearer +(?P<secret>[^ ]+)", re.IGNORECASE)
 """The scheme in any case, one or more spaces, and the secret (RFC 9110, section 11.4)."""
@@ -67,9 +68,12 @@ class Authentication:
             raise UnauthenticatedError
         return identity
 
-    async def maintain(self) -> None:
-        """Do the work of all methods in the background, until cancelled."""
-        await asyncio.gather(*(bearer.maintain() for bearer in (self._api_keys, self._tokens) if bearer))
+    def tasks(self) -> Iterator[BackgroundTask]:
+        """Yield the background tasks of the methods that are turned on."""
+        if self._api_keys:
+            yield BackgroundTask("api-keys", self._api_keys.maintain)
+        if self._tokens:
+            yield BackgroundTask("web-tokens", self._tokens.maintain)
 
     async def _identify_bearer(self, authorization: str) -> Identity | None:
         match = _BEARER.fullmatch(authorization)

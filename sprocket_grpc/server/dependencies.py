@@ -11,11 +11,12 @@ from sprocket_grpc.config.database_url import split_by_hosts
 from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.contract import SERVICES
 from sprocket_grpc.interceptors.rate_limit import RateLimit
-from sprocket_grpc.server.cleanup import purge_expired_requests
+from sprocket_grpc.server.cleanup import purging
 from sprocket_grpc.server.health import HealthMonitor
 from sprocket_grpc.services.charts.followers import ChartPoller
 from sprocket_grpc.storage.postgres.database import Database
 from sprocket_grpc.storage.postgres.read_router import ReadRouter
+from sprocket_grpc.telemetry.background import Background, BackgroundTask
 
 if TYPE_CHECKING:
     from sprocket_grpc.server.instrumentation import Instrumentation
@@ -34,6 +35,7 @@ class ServerDependencies:
         authentication: Authenticates callers, or None if authentication is off.
         rate_limit: Limits the calls of each caller, or None if rates are not limited.
         instrumentation: Produces traces and metrics, or None if both are off.
+        supervisor: Supervises the background tasks.
     """
 
     settings: Settings
@@ -44,15 +46,19 @@ class ServerDependencies:
     authentication: Authentication | None
     rate_limit: RateLimit | None
     instrumentation: "Instrumentation | None"
+    supervisor: Background
 
     def background(self) -> Iterator[Coroutine[Any, Any, None]]:
-        """Yield the tasks that run in the background until the server stops."""
-        yield self.monitor.watch(self.settings.health_interval_seconds)
-        yield purge_expired_requests(self.database, self.settings.request_id_hours)
+        """Yield the supervised tasks that run in the background until the server stops."""
+        return map(self.supervisor.keep, self._tasks())
+
+    def _tasks(self) -> Iterator[BackgroundTask]:
+        yield self.monitor.task(self.settings.health_interval_seconds)
+        yield purging(self.database, self.settings.request_id_hours)
         if self.authentication:
-            yield self.authentication.maintain()
+            yield from self.authentication.tasks()
         if self.instrumentation:
-            yield self.instrumentation.event_loop_lag.measure()
+            yield BackgroundTask("event-loop-lag", self.instrumentation.event_loop_lag.measure)
 
 
 @asynccontextmanager
@@ -94,19 +100,30 @@ async def dependencies_on(
     read_router = _read_router(settings, database)
     monitor = HealthMonitor(health_database, SERVICES)
     # A stream reports an outage if no poll happened within its progress interval.
-    chart_poller = ChartPoller(database, min(settings.follow_tick_seconds, settings.follow_progress_seconds / 2))
+    poll_seconds = min(settings.follow_tick_seconds, settings.follow_progress_seconds / 2)
+    supervisor = Background()
+    chart_poller = ChartPoller(database, poll_seconds, supervisor)
     rate_limit = RateLimit(settings.rate_limit, settings.rate_limit_storage) if settings.rate_limit else None
-    watch = asyncio.create_task(read_router.watch(health_database))
+    polls = [asyncio.create_task(supervisor.keep(task)) for task in read_router.tasks(health_database)]
     try:
         with _instrumentation(settings) as instrumentation:
             if instrumentation:
-                instrumentation.observe(read_router, chart_poller, monitor)
+                instrumentation.observe(read_router, chart_poller, monitor, supervisor)
             authentication = create_authentication(settings, database)
             yield ServerDependencies(
-                settings, database, read_router, monitor, chart_poller, authentication, rate_limit, instrumentation
+                settings,
+                database,
+                read_router,
+                monitor,
+                chart_poller,
+                authentication,
+                rate_limit,
+                instrumentation,
+                supervisor,
             )
     finally:
-        watch.cancel()
+        for poll in polls:
+            poll.cancel()
         await read_router.close()
         if rate_limit:
             await rate_limit.close()

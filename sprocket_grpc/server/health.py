@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
+from functools import partial
 
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse  # type: ignore[attr-defined]  # newer than the stubs
 
@@ -11,11 +12,22 @@ from sprocket_grpc.services import Context
 from sprocket_grpc.storage.postgres.database import Database
 from sprocket_grpc.storage.postgres.errors import UntranslatedError
 from sprocket_grpc.storage.schema_version import find_problem
+from sprocket_grpc.telemetry.background import BackgroundTask
 
-ANSWER_TIMEOUT_SECONDS = 5
+ANSWER_TIMEOUT_SECONDS = 3
 
 CONFIRM_SECONDS = 1
 """The delay before a changed result is checked again, because a single failed check is not yet an outage."""
+
+PROBLEM_SECONDS = 0.5
+"""The interval of the checks while there is a problem."""
+
+_GIVE_UP_SECONDS = 15
+"""The time after which a check is given up, and the next one asks again, on another connection."""
+
+_SLACK_SECONDS = 5
+
+_NO_ANSWER = "the database does not answer"
 
 LIVENESS = "liveness"
 """The service name for liveness: it ignores the database, because a restart would not repair that."""
@@ -103,12 +115,21 @@ class HealthMonitor:
         self._services = ["", READINESS, *services]  # the empty name stands for the whole server
         self._has_checked = False
         self._is_draining = False
+        self._asking: asyncio.Task[str | None] | None = None
 
-    async def watch(self, interval_seconds: float) -> None:
-        """Check at intervals, until cancelled."""
-        while True:
-            await asyncio.sleep(interval_seconds)
+    def task(self, interval_seconds: float) -> BackgroundTask:
+        """Return the background task that checks at intervals, and more often while there is a problem."""
+        limit = interval_seconds + 2 * ANSWER_TIMEOUT_SECONDS + CONFIRM_SECONDS + _SLACK_SECONDS
+        return BackgroundTask("health", partial(self._check_after, interval_seconds), limit)
+
+    async def _check_after(self, interval_seconds: float) -> None:
+        try:
+            await asyncio.sleep(min(interval_seconds, PROBLEM_SECONDS) if self.problem else interval_seconds)
             await self.check()
+        except asyncio.CancelledError:
+            if self._asking:
+                self._asking.cancel()
+            raise
 
     async def check(self) -> None:
         """Check once. If the result has changed, check again before the status changes, so that it does not flap."""
@@ -137,10 +158,22 @@ class HealthMonitor:
             self.servicer.set(service, SERVING if is_serving else NOT_SERVING)
 
     async def _find_problem(self) -> str | None:
+        """Ask the database. Unless it answers in time, the next check waits for the same answer.
+
+        To cancel the statement would take longer: PostgreSQL has to answer that too.
+        """
+        self._asking = self._asking or asyncio.create_task(self._ask())
+        await asyncio.wait({self._asking}, timeout=ANSWER_TIMEOUT_SECONDS)
+        if not self._asking.done():
+            return _NO_ANSWER
+        answered, self._asking = self._asking, None
+        return answered.result()
+
+    async def _ask(self) -> str | None:
         try:
-            async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
+            async with asyncio.timeout(_GIVE_UP_SECONDS):
                 return await self._database.run(find_problem)
         except (SprocketError, TimeoutError):
-            return "the database does not answer"
+            return _NO_ANSWER
         except UntranslatedError as error:
             return f"the database rejects the health check: {error.orig}"

@@ -6,7 +6,7 @@ import uuid
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from opentelemetry.metrics import Meter
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
@@ -24,6 +24,7 @@ from sprocket_grpc.services.charts.followers import ChartPoller
 from sprocket_grpc.storage.pool_metrics import PoolMetrics
 from sprocket_grpc.storage.postgres.read_router import ReadRouter
 from sprocket_grpc.storage.statement_metrics import Statements
+from sprocket_grpc.telemetry.background import Background
 from sprocket_grpc.telemetry.event_loop import EventLoopLag
 from sprocket_grpc.telemetry.histograms import Histograms
 from sprocket_grpc.telemetry.process import observe_process, observed
@@ -70,14 +71,17 @@ class Instrumentation:
         self.interceptors.append(CallMetrics(self._meter, histograms))
         observe_process(self._meter)
 
-    def observe(self, read_router: ReadRouter, chart_poller: ChartPoller, monitor: HealthMonitor) -> None:
-        """Add the metrics of the databases, the chart poller and the health monitor."""
+    def observe(
+        self, read_router: ReadRouter, chart_poller: ChartPoller, monitor: HealthMonitor, background: Background
+    ) -> None:
+        """Add the metrics of the databases, the chart poller, the health monitor and the background tasks."""
         for name, database in read_router.databases.items():
             self._statements.watch(database)
             self._pools.watch(name, database)
         _observe_replicas(self._meter, read_router)
         _observe_following(self._meter, chart_poller)
         _observe_health(self._meter, monitor)
+        _observe_background(self._meter, background)
 
     def close(self) -> None:
         """Send the remaining traces and metrics, and wait at most 2 s, so that the collector cannot delay shutdown."""
@@ -110,6 +114,20 @@ def _observe_health(meter: Meter, monitor: HealthMonitor) -> None:
         "sprocket.health.serving",
         [observed(lambda: int(monitor.problem is None))],
         description="1 while the server is SERVING, else 0.",
+    )
+
+
+def _observe_background(meter: Meter, background: Background) -> None:
+    """Create the metric of the restarts of background tasks."""
+
+    def observe(_: CallbackOptions) -> list[Observation]:
+        return [Observation(count, {"sprocket.task": name}) for name, count in background.restarts.items()]
+
+    meter.create_observable_counter(
+        "sprocket.background.restarts",
+        [observe],
+        "{restart}",
+        "Restarts of background tasks that failed, ended or hung.",
     )
 
 

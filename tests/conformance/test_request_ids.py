@@ -11,7 +11,8 @@ import grpc
 import pytest
 from sqlalchemy import text
 
-from sprocket_grpc.server.cleanup import purge_expired_requests
+from sprocket_grpc.server import cleanup
+from sprocket_grpc.telemetry.background import Background
 from tests.conformance.fields import MALFORMED_IDS
 from tests.conformance.promises import invalid, refusal
 from tests.conformance.writes import MAKERS, Maker, change, dump, every_write, growth, send
@@ -208,7 +209,7 @@ async def test_a_dry_run_does_not_record_its_request_id(service: Service, make: 
 @asynccontextmanager
 async def purging(service: Service) -> AsyncIterator[None]:
     """Run the purge of expired requests in the background, every 5 ms."""
-    task = asyncio.create_task(purge_expired_requests(service.database, 24, 0.005))
+    task = asyncio.create_task(Background().keep(cleanup.purging(service.database, 24, 0.005)))
     try:
         yield
         assert not task.done()

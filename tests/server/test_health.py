@@ -15,6 +15,7 @@ from sprocket.v1.location_pb2 import ListLocationsRequest
 from sprocket_grpc.server import health as health_module
 from sprocket_grpc.storage import migrate
 from sprocket_grpc.storage.tables import SCHEMA_REVISION
+from sprocket_grpc.telemetry.background import Background
 from sprocket_grpc.testing.postgres import execute
 from tests.support.errors import fails
 from tests.support.locks import open_transaction
@@ -182,7 +183,7 @@ async def test_with_a_database_that_hangs_the_server_is_not_serving(
 async def test_the_monitor_checks_at_intervals(service: Service, database_url: str) -> None:
     async with watch(service, [""]) as calls:
         assert await next_statuses(calls) == [SERVING]
-        watching = asyncio.create_task(service.monitor.watch(interval_seconds=0.01))
+        watching = asyncio.create_task(Background().keep(service.monitor.task(interval_seconds=0.01)))
         set_revision(database_url, "0000")
         assert await next_statuses(calls) == [NOT_SERVING]
         set_revision(database_url, SCHEMA_REVISION)

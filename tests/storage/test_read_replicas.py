@@ -17,6 +17,7 @@ from sprocket_grpc.storage import migrate
 from sprocket_grpc.storage.postgres.database import Database
 from sprocket_grpc.storage.postgres.read_router import ReadRouter
 from sprocket_grpc.storage.postgres.reads import Read
+from sprocket_grpc.telemetry.background import Background
 from tests.conformance.rpcs import METHODS, call, path, valid_requests
 from tests.support.books import numbers_of
 from tests.support.cable import cable_to, only_on_linux
@@ -279,7 +280,8 @@ async def test_an_unexpected_error_of_a_standby_does_not_stop_its_monitoring(
     monkeypatch.setattr("sprocket_grpc.storage.postgres.read_router.READ_REPLAYED", Read(failing, {}, list))
     monkeypatch.setattr("sprocket_grpc.storage.postgres.read_router._UNAVAILABLE_SECONDS", 0.05)
     primary, standby = Database(database_url, pool_size=1), Database(database_url, pool_size=1)
-    watching = asyncio.create_task(ReadRouter(primary, [standby], 0.1).watch(primary))
+    _, polling = ReadRouter(primary, [standby], 0.1).tasks(primary)
+    watching = asyncio.create_task(Background().keep(polling))
     while caplog.text.count("for its position in the log failed") < 2:  # there is no event
         assert not watching.done()
         await asyncio.sleep(0.01)

@@ -16,9 +16,18 @@ from sprocket_grpc.errors import NotFoundError, ShuttingDownError, SprocketError
 from sprocket_grpc.storage import chart_reads
 from sprocket_grpc.storage.chart_reads import Chunk, Position, SequenceRange
 from sprocket_grpc.storage.postgres.database import Database
+from sprocket_grpc.telemetry.background import Background, BackgroundTask
 
 MOST_SHARED_ENTRIES = 20_000
 """The most new entries that a poll reads once for all followers. If there are more, each follower reads its own."""
+
+ANSWER_TIMEOUT_SECONDS = 10
+"""The most that a poll takes. The streams of longer ones have ended: they report an outage."""
+
+_CANCEL_SECONDS = 15
+"""The most that a poll takes to end after that: cancelling a statement of a database that hangs."""
+
+_TASK = "chart-poll"
 
 _NO_POSITION = Position(0, 0)
 
@@ -92,9 +101,11 @@ def _holds(shared: Mapping[str, Chunk], sequences: SequenceRange) -> bool:
 class ChartPoller:
     """All followers of this process, and the task that polls for them."""
 
-    def __init__(self, database: Database, poll_seconds: float) -> None:
+    def __init__(self, database: Database, poll_seconds: float, background: Background) -> None:
         self._database = database
         self._poll_seconds = poll_seconds
+        self._background = background
+        background.restarts[_TASK] = 0  # the metric has it before anybody follows
         self._followers: defaultdict[str, set[Follower]] = defaultdict(set)
         self._known: dict[str, Position] = {}
         self._task: asyncio.Task[None] | None = None
@@ -149,17 +160,22 @@ class ChartPoller:
 
     def _ensure_polling(self) -> None:
         if self._task is None or self._task.done():
+            limit = ANSWER_TIMEOUT_SECONDS + _CANCEL_SECONDS + self._poll_seconds
+            polling = BackgroundTask(_TASK, self._poll_once, limit, lambda: bool(self._followers))
             # In a context of its own, or its log lines would have the request id of the first follower.
-            self._task = asyncio.create_task(self._poll_while_followed(), context=Context())
+            self._task = asyncio.create_task(self._background.keep(polling), context=Context())
 
-    async def _poll_while_followed(self) -> None:
-        while self._followers:
-            try:
+    async def _poll_once(self) -> None:
+        """Poll, and pause. If a poll fails, the streams go on, and end if that lasts."""
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
                 await self._poll()
-                self.last_polled = time.monotonic()
-            except SprocketError as error:  # the database is unavailable; the streams end if that lasts
-                _log.warning("polling the followed charts failed: %s", error)
-            await asyncio.sleep(self._poll_seconds)
+            self.last_polled = time.monotonic()
+        except SprocketError as error:
+            _log.warning("polling the followed charts failed: %s", error)
+        except TimeoutError:
+            _log.warning("polling the followed charts failed: no answer within %g s", ANSWER_TIMEOUT_SECONDS)
+        await asyncio.sleep(self._poll_seconds)
 
     async def _poll(self) -> None:
         moved = await self._database.read(chart_reads.read_moved(dict(self._known)))

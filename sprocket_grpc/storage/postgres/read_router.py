@@ -9,7 +9,8 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import count
 from typing import NamedTuple, TypeVar
 
@@ -18,10 +19,14 @@ from sprocket_grpc.storage.postgres.database import Database
 from sprocket_grpc.storage.postgres.errors import UntranslatedError
 from sprocket_grpc.storage.postgres.reads import Read
 from sprocket_grpc.storage.postgres.replication import READ_REPLAYED, READ_WRITTEN
+from sprocket_grpc.telemetry.background import BackgroundTask
 
 _ANSWER_TIMEOUT_SECONDS = 5
 _UNAVAILABLE_SECONDS = 5
 """The poll interval of a standby that did not answer: each poll of it logs a line."""
+
+_HANGS_SECONDS = 30
+"""After this a poll hangs: PostgreSQL did not even answer that it is cancelled."""
 
 _LONGEST_POLL_SECONDS = 1
 _POLLS_IN_LAG = 5
@@ -79,7 +84,7 @@ class ReadRouter:
     """The primary and its standbys, for reads."""
 
     def __init__(self, primary: Database, standbys: Sequence[Database] = (), maximum_lag_seconds: float = 5) -> None:
-        """Start without a fresh standby, until `watch` has polled.
+        """Start without a fresh standby, until its background tasks have polled.
 
         Args:
             primary: The primary.
@@ -111,14 +116,16 @@ class ReadRouter:
         """Run the only read of a call."""
         return await self.begin().read(read)
 
-    async def watch(self, primary: Database) -> None:
-        """Poll the primary and the standbys, for ever.
+    def tasks(self, primary: Database) -> Iterator[BackgroundTask]:
+        """Yield the background tasks that poll the primary and the standbys; none without standbys.
 
         Args:
             primary: The primary, by other connections than those of calls, so that the polls do not queue behind calls.
         """
         if self._standbys:
-            await asyncio.gather(self._poll_primary(primary), *map(self._poll_standby, self._standbys))
+            yield BackgroundTask("poll-primary", partial(self._poll_primary, primary), _HANGS_SECONDS)
+        for number, standby in enumerate(self._standbys, 1):
+            yield BackgroundTask(f"poll-standby-{number}", partial(self._poll_standby, standby), _HANGS_SECONDS)
 
     async def close(self) -> None:
         """Close all connections to the standbys."""
@@ -134,11 +141,10 @@ class ReadRouter:
         return min(_LONGEST_POLL_SECONDS, self._maximum_lag_seconds / _POLLS_IN_LAG)
 
     async def _poll_primary(self, primary: Database) -> None:
-        while True:
-            began = time.monotonic()
-            if (written := await self._poll(primary, READ_WRITTEN)) is not None:
-                self._keep(_Sample(began, written))
-            await asyncio.sleep(self._poll_seconds)
+        began = time.monotonic()
+        if (written := await self._poll(primary, READ_WRITTEN)) is not None:
+            self._keep(_Sample(began, written))
+        await asyncio.sleep(self._poll_seconds)
 
     def _keep(self, sample: _Sample) -> None:
         samples = self._samples
@@ -149,14 +155,13 @@ class ReadRouter:
             samples.popleft()
 
     async def _poll_standby(self, standby: _Standby) -> None:
-        while True:
-            was_fresh = standby in self._fresh()
-            replayed = await self._poll(standby.database, READ_REPLAYED)
-            known = [each.time for each in self._samples if replayed is not None and each.written <= replayed]
-            standby.as_of = max(known, default=-math.inf)
-            if (is_fresh := standby in self._fresh()) != was_fresh:
-                _log.info("%s is %s", standby.database, "used for reads" if is_fresh else "not used for reads")
-            await asyncio.sleep(_UNAVAILABLE_SECONDS if replayed is None else self._poll_seconds)
+        was_fresh = standby in self._fresh()
+        replayed = await self._poll(standby.database, READ_REPLAYED)
+        known = [each.time for each in self._samples if replayed is not None and each.written <= replayed]
+        standby.as_of = max(known, default=-math.inf)
+        if (is_fresh := standby in self._fresh()) != was_fresh:
+            _log.info("%s is %s", standby.database, "used for reads" if is_fresh else "not used for reads")
+        await asyncio.sleep(_UNAVAILABLE_SECONDS if replayed is None else self._poll_seconds)
 
     async def _poll(self, database: Database, read: Read[_T]) -> _T | None:
         try:
