@@ -12,6 +12,10 @@ from sprocket_grpc.errors import ExpectedError
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
 
 
+_NO_LIMITS = {"idle_in_transaction_session_timeout": "0", "statement_timeout": "0"}
+"""Limits of the role would end the building of an index, and the session that keeps other migrations out."""
+
+
 class MigrationError(ExpectedError):
     """A migration failed, or the schema differs from the tables. Nothing was changed."""
 
@@ -46,7 +50,7 @@ def check(url: str) -> None:
 
 
 def _run(url: str, what: Callable[[Config], None]) -> None:
-    engine = create_plain_engine(url)
+    engine = create_plain_engine(url, **_NO_LIMITS)
     try:
         with engine.connect() as connection:
             config = Config()

@@ -27,6 +27,7 @@ from sprocket_grpc.storage.postgres.direct import DirectReadError, DirectReads, 
 from sprocket_grpc.storage.postgres.engine import UNPREPARED
 from sprocket_grpc.storage.postgres.errors import error_for_sqlstate, error_name, translated_errors
 from sprocket_grpc.storage.postgres.reads import PreparedStatement, Read
+from sprocket_grpc.storage.postgres.session import CONNECT_ARGUMENTS, ISOLATION_LEVEL, session_setup
 
 __all__ = ["Connection", "Database", "disable_psycopg_yields"]
 
@@ -71,7 +72,7 @@ class Database:
         self._name = describe(url)
         self._engine = create_async_engine(
             url,
-            connect_args=connect_arguments(url) | _cursors(prepared_statements=prepared_statements),
+            connect_args=connect_arguments(url) | CONNECT_ARGUMENTS | _cursors(prepared_statements=prepared_statements),
             hide_parameters=True,  # the log never contains what callers send
             isolation_level="AUTOCOMMIT",
             max_overflow=0,
@@ -82,9 +83,10 @@ class Database:
         self._autocommit = self._engine.sync_engine
         self._direct = DirectReads(self._autocommit, self._connect_to_read)
         self.reads_directly = prepared_statements
-        self._transactional = self._autocommit.execution_options(isolation_level="READ COMMITTED")
+        self._transactional = self._autocommit.execution_options(isolation_level=ISOLATION_LEVEL)
         self._connector = Connector()
         event.listen(self._autocommit, "do_connect", self._connector)
+        event.listen(self._autocommit, "connect", session_setup())
         event.listen(self._autocommit, "handle_error", drop_if_not_primary)
         # Callers wait here for a connection, not in the pool: the pool wakes them when a connection is returned, but
         # not when opening one fails.

@@ -2,12 +2,13 @@
 
 import time
 
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from sprocket_grpc.config.database_url import connect_arguments, describe
 from sprocket_grpc.errors import ExpectedError
+from sprocket_grpc.storage.postgres.session import CONNECT_ARGUMENTS, ISOLATION_LEVEL, session_setup
 
 UNPREPARED: dict[str, object] = {"prepare_threshold": None}
 """Arguments of a connection that prepares no statements, so that it works behind every pooler."""
@@ -17,14 +18,24 @@ class DatabaseNotReachableError(ExpectedError):
     """The database did not answer in time. The text says which and why, without the password."""
 
 
-def create_plain_engine(url: str) -> Engine:
+def create_plain_engine(url: str, **settings: str) -> Engine:
     """Make a synchronous engine that keeps no connections, for migrations and the command line.
 
     It prepares no statements, so that it works behind every pooler.
+
+    Args:
+        url: The URL of the database.
+        settings: Settings of PostgreSQL for its connections.
     """
-    return create_engine(
-        url, connect_args=connect_arguments(url) | UNPREPARED, hide_parameters=True, poolclass=NullPool
+    engine = create_engine(
+        url,
+        connect_args=connect_arguments(url) | CONNECT_ARGUMENTS | UNPREPARED,
+        hide_parameters=True,
+        isolation_level=ISOLATION_LEVEL,
+        poolclass=NullPool,
     )
+    event.listen(engine, "connect", session_setup(**settings))
+    return engine
 
 
 def wait_for_database(url: str, seconds: float) -> None:
@@ -32,6 +43,7 @@ def wait_for_database(url: str, seconds: float) -> None:
 
     Raises:
         DatabaseNotReachableError: It did not within `seconds`, or the URL has an option that makes no sense.
+        DatabaseEncodingError: The encoding of the database is not UTF8.
     """
     deadline = time.monotonic() + seconds
     while (error := _connection_error(url)) is not None:
