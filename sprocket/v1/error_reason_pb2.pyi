@@ -347,6 +347,19 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
           "metadata": {"bytes": "3145728", "limit": "2097152"}
         }
     """
+    ERROR_REASON_DATABASE_MISCONFIGURED: _ErrorReason.ValueType  # 24
+    """The database refuses what the server asks for, for example because its role lacks a privilege on a table.
+
+    Code UNAVAILABLE, with a google.rpc.RetryInfo. The server did not execute the request. Retries succeed once
+    the operators of the service have corrected the configuration of the database.
+
+    Example of an ErrorInfo:
+
+        {
+          "reason": "ERROR_REASON_DATABASE_MISCONFIGURED",
+          "domain": "sprocket.internal"
+        }
+    """
     ERROR_REASON_SEND_TIMEOUT: _ErrorReason.ValueType  # 25
     """The client did not read the responses of a stream in time, and the stream has ended.
 
@@ -711,6 +724,19 @@ Example of an ErrorInfo:
       "reason": "ERROR_REASON_REQUEST_TOO_LARGE",
       "domain": "sprocket.internal",
       "metadata": {"bytes": "3145728", "limit": "2097152"}
+    }
+"""
+ERROR_REASON_DATABASE_MISCONFIGURED: ErrorReason.ValueType  # 24
+"""The database refuses what the server asks for, for example because its role lacks a privilege on a table.
+
+Code UNAVAILABLE, with a google.rpc.RetryInfo. The server did not execute the request. Retries succeed once
+the operators of the service have corrected the configuration of the database.
+
+Example of an ErrorInfo:
+
+    {
+      "reason": "ERROR_REASON_DATABASE_MISCONFIGURED",
+      "domain": "sprocket.internal"
     }
 """
 ERROR_REASON_SEND_TIMEOUT: ErrorReason.ValueType  # 25
