@@ -26,6 +26,7 @@ from sprocket_grpc.errors.requests import (
 from sprocket_grpc.errors.server import (
     ArrivalTimeoutError,
     CallTimeoutError,
+    DatabaseMisconfiguredError,
     DeadlineExceededError,
     InternalError,
     OverloadedError,
@@ -46,6 +47,7 @@ __all__ = [
     "AbortedError",
     "ArrivalTimeoutError",
     "CallTimeoutError",
+    "DatabaseMisconfiguredError",
     "DeadlineExceededError",
     "EtagMismatchError",
     "ExpectedError",

@@ -30,6 +30,22 @@ class UnavailableError(SprocketError):
         super().__init__("the database is unavailable; try again later")
 
 
+class DatabaseMisconfiguredError(UnavailableError):
+    """The database refuses the role of the server, or a statement of it, until an operator changes its configuration.
+
+    Attributes:
+        problem: What PostgreSQL says, for the log and operators only.
+    """
+
+    reason = "ERROR_REASON_DATABASE_MISCONFIGURED"
+
+    def __init__(self, problem: str) -> None:
+        self.problem = problem
+        SprocketError.__init__(
+            self, "the database is not configured for this service; its operators have to correct it"
+        )
+
+
 class ShuttingDownError(SprocketError):
     """The server is shutting down: it ends streams, and accepts no more calls."""
 

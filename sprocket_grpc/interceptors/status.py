@@ -117,6 +117,7 @@ _TABLE: dict[type[errors.SprocketError], tuple[Code, Callable[[Any], list[Messag
     errors.EtagMismatchError: (Code.ABORTED, _no_details),
     errors.AbortedError: (Code.ABORTED, _retry_info),
     errors.UnavailableError: (Code.UNAVAILABLE, _retry_info),
+    errors.DatabaseMisconfiguredError: (Code.UNAVAILABLE, _retry_info),
     errors.ShuttingDownError: (Code.UNAVAILABLE, _retry_info),
     errors.RateLimitedError: (Code.RESOURCE_EXHAUSTED, _quota_failure),
     errors.OverloadedError: (Code.RESOURCE_EXHAUSTED, _retry_info),

@@ -7,7 +7,7 @@ from functools import partial
 
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse  # type: ignore[attr-defined]  # newer than the stubs
 
-from sprocket_grpc.errors import ShuttingDownError, SprocketError, UnknownServiceError
+from sprocket_grpc.errors import DatabaseMisconfiguredError, ShuttingDownError, SprocketError, UnknownServiceError
 from sprocket_grpc.services import Context
 from sprocket_grpc.storage.postgres.database import Database
 from sprocket_grpc.storage.postgres.errors import UntranslatedError
@@ -173,6 +173,8 @@ class HealthMonitor:
         try:
             async with asyncio.timeout(_GIVE_UP_SECONDS):
                 return await self._database.run(find_problem)
+        except DatabaseMisconfiguredError as error:
+            return f"the database rejects the health check: {error.problem}"
         except (SprocketError, TimeoutError):
             return _NO_ANSWER
         except UntranslatedError as error:

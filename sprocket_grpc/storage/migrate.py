@@ -11,7 +11,6 @@ from sqlalchemy.exc import DBAPIError
 from sprocket_grpc.errors import ExpectedError
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
 
-
 _NO_LIMITS = {"idle_in_transaction_session_timeout": "0", "statement_timeout": "0"}
 """Limits of the role would end the building of an index, and the session that keeps other migrations out."""
 

@@ -1,23 +1,33 @@
 """Translates errors of PostgreSQL into errors for callers."""
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeAlias
 
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from sprocket_grpc.errors import AbortedError, DeadlineExceededError, SprocketError, UnavailableError
+from sprocket_grpc.errors import (
+    AbortedError,
+    DatabaseMisconfiguredError,
+    DeadlineExceededError,
+    SprocketError,
+    UnavailableError,
+)
+from sprocket_grpc.storage.postgres.session import DatabaseEncodingError
 
 _log = logging.getLogger(__name__)
 
 # SQLSTATEs and their classes (PostgreSQL manual, appendix A).
 _ERRORS: dict[str, type[SprocketError]] = {
     "08": UnavailableError,  # connection exceptions
+    "28": DatabaseMisconfiguredError,  # the password is wrong, or the role may not connect
     "25006": UnavailableError,  # read only: a standby, or a primary that is being replaced
     "3D000": UnavailableError,  # the database does not exist
     "3F000": UnavailableError,  # the schema does not exist
     "40": AbortedError,  # deadlock, serialization failure
+    "42501": DatabaseMisconfiguredError,  # the role lacks a privilege
     "42703": UnavailableError,  # a column does not exist: the schema is behind
     "42P01": UnavailableError,  # a table does not exist: the schema is behind
     "53": UnavailableError,  # out of connections, memory or disk
@@ -29,7 +39,13 @@ _ERRORS: dict[str, type[SprocketError]] = {
 }
 
 UntranslatedError: TypeAlias = DBAPIError
-"""An error of the database that means nothing to callers, such as a missing privilege."""
+"""An error of the database that means nothing to callers, such as a division by zero."""
+
+_REPEAT_SECONDS = 60
+"""The interval at which the log repeats a problem of the configuration: every call has it."""
+
+_logged: dict[str, float] = {}
+"""When each problem of the configuration was logged, by a monotonic clock. There are as many as tables, at most."""
 
 
 @contextmanager
@@ -37,12 +53,25 @@ def translated_errors() -> Iterator[None]:
     """Translate errors of the database into errors for callers, and log a line for each."""
     try:
         yield
+    except DatabaseEncodingError as error:
+        raise _misconfigured(str(error)) from error
     except DBAPIError as error:
         translated = _translate(error)
         if translated is None:
             raise
+        if translated is DatabaseMisconfiguredError:
+            raise _misconfigured(" ".join(str(error.orig).split())) from error
         _log.warning("%s: %s", translated.__name__, str(error.orig).strip())
         raise translated from error
+
+
+def _misconfigured(problem: str) -> DatabaseMisconfiguredError:
+    """Return the error of a problem that an operator has to correct, and log it once a minute."""
+    now = time.monotonic()
+    if now >= _logged.get(problem, 0) + _REPEAT_SECONDS:
+        _logged[problem] = now
+        _log.error("the database is not configured for this service: %s", problem)
+    return DatabaseMisconfiguredError(problem)
 
 
 def _translate(error: DBAPIError) -> type[SprocketError] | None:
