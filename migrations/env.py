@@ -6,8 +6,9 @@ All migrations run in one transaction. A migration that builds indexes concurren
 import time
 
 from alembic import context
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 
+from sprocket_grpc.storage.grants import grant
 from sprocket_grpc.storage.tables import metadata
 
 ADVISORY_LOCK = 0x5B0C4E7
@@ -27,15 +28,22 @@ def is_comparable(_: object, name: str | None, *__: object) -> bool:
 
 
 def migrate(connection: Connection) -> None:
-    """Run the requested migrations on a connection."""
+    """Run the requested migrations on a connection, and grant the role of the server what it needs, if there is one."""
+    event.listen(connection, "begin", limit_waits_for_locks)
     context.configure(
         connection=connection, target_metadata=metadata, compare_server_default=True, include_object=is_comparable
     )
     with connection.engine.begin() as guard:  # stays open during all migrations, even if they commit
         wait_for_turn(guard)
         with context.begin_transaction():
-            connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
             context.run_migrations()
+            if role := context.config.attributes.get("role"):
+                grant(connection, role)
+
+
+def limit_waits_for_locks(connection: Connection) -> None:
+    """Limit how long a transaction waits for locks; also those that follow a migration that commits."""
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
 
 
 def wait_for_turn(guard: Connection) -> None:

@@ -1,13 +1,15 @@
--- Two roles for one database: sprocket_owner owns the tables and applies migrations; the server connects as
--- sprocket_server, which can neither alter nor drop tables. Run this once as a superuser, in the new database, before
--- the first migration; then set a \password for both.
+-- Two roles for one database: sprocket_owner owns the tables, applies migrations and manages API keys; the server
+-- connects as sprocket_server, which can neither alter tables nor touch the audit log and the API keys. Run this once as
+-- a superuser, in the new database, before the first migration; then set a \password for both. The migrations grant
+-- sprocket_server its privileges: `sprocket-grpc migrate --grant sprocket_server`.
 
 CREATE ROLE sprocket_owner LOGIN;
 CREATE ROLE sprocket_server LOGIN;
 
+-- Until PostgreSQL 14, everybody may create objects in this schema; a database that was upgraded still says so.
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE, CREATE ON SCHEMA public TO sprocket_owner;
 GRANT USAGE ON SCHEMA public TO sprocket_server;
 
--- For all tables that migrations will create.
-ALTER DEFAULT PRIVILEGES FOR ROLE sprocket_owner IN SCHEMA public
-  GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO sprocket_server;
+-- Nobody needs temporary tables here.
+DO $$ BEGIN EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database()); END $$;

@@ -20,8 +20,15 @@ from sprocket_grpc.storage.seed import seed
     is_flag=True,
     help="Change nothing; fail unless the schema has the tables, columns and indexes of this version.",
 )
-def migrate_command(revision: str, *, down: bool, check: bool) -> None:
+@click.option(
+    "--grant",
+    "role",
+    help="The role that the server connects as. It gets the privileges that the server needs, no more.",
+)
+def migrate_command(revision: str, *, down: bool, check: bool, role: str | None) -> None:
     """Apply migrations up to REVISION, by default the newest."""
+    if role and (down or check or revision != "head"):
+        raise click.UsageError("--grant is for the newest schema: leave REVISION, --down and --check out")
     from sprocket_grpc.storage import migrate  # noqa: PLC0415  # Alembic is slow to import, and `serve` with a database of its own does not need it
 
     with open_database(load_settings_and_log()) as url:
@@ -32,7 +39,7 @@ def migrate_command(revision: str, *, down: bool, check: bool) -> None:
                 raise click.UsageError("--down requires the REVISION to revert to, such as 0001 or base")
             migrate.downgrade(url, revision)
         else:
-            migrate.upgrade(url, revision)
+            migrate.upgrade(url, revision, role)
         click.echo(f"{describe(url)} is at revision {_revision(url) or 'base'}")
 
 

@@ -1,10 +1,14 @@
 """The SQL of API keys. PostgreSQL's clock decides whether a key has expired, so that all replicas agree."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import ARRAY, Connection, Text, bindparam, cast, func, insert, null, or_, select, update
+from sqlalchemy.exc import ProgrammingError
 
+from sprocket_grpc.errors import ExpectedError
 from sprocket_grpc.storage.postgres.reads import PreparedStatement, Read
 from sprocket_grpc.storage.tables import api_key
 
@@ -39,11 +43,30 @@ def read(identifier: str) -> Read[ValidKey | None]:
     return Read(_READ, {"key_id": identifier}, lambda rows: ValidKey(*rows[0]) if rows else None)
 
 
+@contextmanager
+def _managing() -> Iterator[None]:
+    """Tell a role that may not manage keys which one may."""
+    try:
+        yield
+    except ProgrammingError as error:
+        if not isinstance(error.orig, InsufficientPrivilege):
+            raise
+        raise ExpectedError(
+            "only the owner of the tables manages API keys: set SPROCKET_DATABASE_URL to the URL for that role, "
+            "with which migrations are applied"
+        ) from error
+
+
 def create(connection: Connection, identifier: str, key: ValidKey, hours: int | None) -> None:
-    """Add a key that expires after `hours`, or never."""
+    """Add a key that expires after `hours`, or never.
+
+    Raises:
+        ExpectedError: The role of the connection is not the owner of the tables.
+    """
     expire_time = null() if hours is None else func.now() + func.make_interval(0, 0, 0, 0, hours)
     values = key._asdict() | ({} if key.factory_ids else {"factory_ids": null()})
-    connection.execute(insert(api_key).values(id=identifier, expire_time=expire_time, **values))
+    with _managing():
+        connection.execute(insert(api_key).values(id=identifier, expire_time=expire_time, **values))
 
 
 def list_all(connection: Connection) -> Sequence[Any]:
@@ -53,13 +76,18 @@ def list_all(connection: Connection) -> Sequence[Any]:
 
 
 def revoke(connection: Connection, identifier: str) -> bool:
-    """Revoke a key, and return whether a key has this id."""
+    """Revoke a key, and return whether a key has this id.
+
+    Raises:
+        ExpectedError: As for `create`.
+    """
     statement = (
         update(api_key)
         .where(api_key.c.id == identifier)
         .values(revoke_time=func.coalesce(api_key.c.revoke_time, func.now()))
     )
-    return connection.execute(statement).rowcount == 1
+    with _managing():
+        return connection.execute(statement).rowcount == 1
 
 
 def record_use(connection: Connection, identifiers: Collection[str]) -> None:

@@ -19,13 +19,18 @@ class MigrationError(ExpectedError):
     """A migration failed, or the schema differs from the tables. Nothing was changed."""
 
 
-def upgrade(url: str, revision: str = "head") -> None:
+def upgrade(url: str, revision: str = "head", role: str | None = None) -> None:
     """Apply the migrations up to a revision.
 
+    Args:
+        url: The URL of the database, for the role that owns its tables.
+        revision: The revision, by default the newest.
+        role: The role of the server, to which the same transaction grants what it needs; only with the newest revision.
+
     Raises:
-        MigrationError: The revision does not exist, a lock timed out, or the role lacks a privilege.
+        MigrationError: The revision or role does not exist, a lock timed out, or the owner lacks a privilege.
     """
-    _run(url, lambda config: command.upgrade(config, revision))
+    _run(url, lambda config: command.upgrade(config, revision), role)
 
 
 def downgrade(url: str, revision: str) -> None:
@@ -48,13 +53,13 @@ def check(url: str) -> None:
     _run(url, command.check)
 
 
-def _run(url: str, what: Callable[[Config], None]) -> None:
+def _run(url: str, what: Callable[[Config], None], role: str | None = None) -> None:
     engine = create_plain_engine(url, **_NO_LIMITS)
     try:
         with engine.connect() as connection:
             config = Config()
             config.set_main_option("script_location", str(_scripts()).replace("%", "%%"))
-            config.attributes["connection"] = connection
+            config.attributes |= {"connection": connection, "role": role}
             what(config)
             connection.commit()
     except (CommandError, DBAPIError) as error:

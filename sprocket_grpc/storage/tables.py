@@ -146,7 +146,7 @@ page_token_key = Table(
     Column("id", Integer, Identity(always=True), nullable=False),
     Column("key", LargeBinary, CheckConstraint("octet_length(key) = 32", name="key"), nullable=False),
     PrimaryKeyConstraint("id"),
-    comment="The key with the greatest id seals page tokens; the others still open them.",
+    comment="The key with the greatest id encrypts page tokens; the others only decrypt older ones.",
 )
 
 recorded_request = Table(
@@ -175,7 +175,7 @@ audit_entry = Table(
     # The ids are in the order of the entries: they list them, and could partition them by time.
     PrimaryKeyConstraint("id"),
     Index(None, "resource_id", "id"),
-    comment="Every write of a resource. Written by triggers, and append-only.",
+    comment="Every write of a resource or an API key. Written by triggers, and append-only.",
 )
 """The triggers, and those that keep it append-only, are in its migration alone."""
 

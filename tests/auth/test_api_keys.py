@@ -218,6 +218,6 @@ async def test_the_audit_log_names_the_key_and_the_call(guarded: Service, databa
     caller = (*bearer(create_key(database_url, "write").text), ("x-request-id", "mine"))
     await guarded.locations.CreateLocation(CreateLocationRequest(location=location()), metadata=caller)
     with create_plain_engine(database_url).connect() as connection:
-        [entry] = connection.execute(text("SELECT principal, request_id, method FROM audit_entry"))
+        [entry] = connection.execute(text("SELECT principal, request_id, method FROM audit_entry WHERE method <> ''"))
     assert entry.principal.startswith("api-key:")
     assert entry[1:] == ("mine", "/sprocket.v1.LocationService/CreateLocation")

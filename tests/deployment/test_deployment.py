@@ -280,9 +280,9 @@ def test_pods_and_compose_run_the_commands_of_the_image(manifests: list[Manifest
     [user] = re.findall(r"^USER (\d+):(\d+)$", image, re.MULTILINE)
     assert 'ENTRYPOINT ["sprocket-grpc"]' in image
     commands = [container(find(manifests, kind))["args"] for kind in ("Deployment", "Job")]
-    assert commands == [["serve"], ["migrate"]]
-    assert commands == [compose["services"][name]["command"] for name in ("server", "migrate")]
-    assert {command for [command] in commands} <= set(main.list_commands(None))  # type: ignore[arg-type]  # it ignores the context
+    assert commands == [["serve"], ["migrate", "--grant", "sprocket_server"]]  # a role of deploy/postgresql/roles.sql
+    assert [each[:1] for each in commands] == [compose["services"][name]["command"] for name in ("server", "migrate")]
+    assert {each[0] for each in commands} <= set(main.list_commands(None))  # type: ignore[arg-type]  # it ignores the context
     for template in pod_templates(manifests):
         context = template["spec"]["securityContext"]
         assert [context["runAsUser"], context["runAsGroup"], context["fsGroup"]] == [*map(int, user), int(user[1])]

@@ -1,98 +1,200 @@
-"""The two roles of deploy/postgresql: one for migrations, and one for the server, with the privileges that it needs."""
+"""The server's role has the privileges that every call and background task of the server needs."""
 
 import asyncio
 import uuid
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from sqlalchemy import make_url, text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy import text
 
 from sprocket.v1.audit_pb2 import ListAuditEntriesRequest
-from sprocket.v1.location_pb2 import DeleteLocationRequest, ListLocationsRequest
-from sprocket_grpc.storage import migrate
+from sprocket.v1.factory_pb2 import (
+    DeleteFactoryRequest,
+    FollowFactoryChartsRequest,
+    GetFactoryChartRequest,
+)
+from sprocket.v1.location_pb2 import DeleteLocationRequest
+from sprocket.v1.sprocket_type_pb2 import DeleteSprocketTypeRequest
+from sprocket_grpc.auth.api_key import ApiKeys
+from sprocket_grpc.storage import idempotency, migrate
+from sprocket_grpc.storage.grants import PRIVILEGES
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
-from sprocket_grpc.testing.postgres import execute, new_database
-from tests import ROOT
+from sprocket_grpc.storage.tables import metadata
+from tests.conformance.writes import Maker, every_write
+from tests.support.auditing import entries
+from tests.support.books import assert_books_agree
 from tests.support.command_line import run
-from tests.support.production import update_factory
-from tests.support.resources import create_factory, create_location, create_sprocket
-from tests.support.service import running_service
+from tests.support.resources import (
+    CASES,
+    Case,
+    create_factory,
+    create_location,
+    create_sprocket,
+    create_sprocket_type,
+)
+from tests.support.roles import Roles, database_with_roles
+from tests.support.service import Service, running_service
 
 pytestmark = pytest.mark.slow
-
-SQL = ROOT / "deploy" / "postgresql"
-DENIED = "must be owner|permission denied"
-
-
-class Roles(NamedTuple):
-    """The URLs of one database for both roles."""
-
-    owner: str
-    server: str
 
 
 @pytest.fixture(scope="module")
 def roles(postgres: str) -> Iterator[Roles]:
-    """A migrated database with the roles of the SQL files, under unique names: databases share their roles."""
-    suffix = uuid.uuid4().hex
-    names = {name: f"{name}_{suffix}" for name in ("sprocket_owner", "sprocket_server")}
-    with new_database(postgres, "template1") as url:
-        try:
-            _run_file(url, "roles.sql", names)
-            for name in names.values():
-                execute(url, f"ALTER ROLE {name} PASSWORD '{suffix}'")
-            owner, server = (make_url(url).set(username=name, password=suffix) for name in names.values())
-            made = Roles(owner.render_as_string(hide_password=False), server.render_as_string(hide_password=False))
-            migrate.upgrade(made.owner)
-            _run_file(made.owner, "after-first-migration.sql", names)
-            yield made
-        finally:
-            for name in names.values():
-                execute(url, f"DROP OWNED BY {name} CASCADE")
-                execute(url, f"DROP ROLE {name}")
+    with database_with_roles(postgres) as made:
+        yield made
 
 
-def _run_file(url: str, name: str, names: dict[str, str]) -> None:
-    statements = (SQL / name).read_text()
-    for role, renamed in names.items():
-        statements = statements.replace(role, renamed)
-    with create_plain_engine(url).begin() as connection:
-        connection.exec_driver_sql(statements)
+@pytest.fixture
+async def service(roles: Roles) -> AsyncIterator[Service]:
+    """A server that connects as the server's role."""
+    async with running_service(roles.server) as running:
+        yield running
 
 
-async def test_the_server_role_has_all_privileges_that_it_needs(roles: Roles) -> None:
-    made = await asyncio.to_thread(run, "api-key", "create", "dashboards", "--right", "read", database_url=roles.server)
-    assert made.status == 0, made
-    async with running_service(roles.server) as service:
-        await service.monitor.check()
-        assert service.monitor.problem is None
-        factory = await create_factory(service)
-        await create_sprocket(service, factory_id=factory.id)
-        await update_factory(service, factory.id, sprocket_production_goal=7)
-        spare = await create_location(service)
-        page = await service.locations.ListLocations(ListLocationsRequest(page_size=1))
-        assert page.next_page_token
-        await service.locations.DeleteLocation(DeleteLocationRequest(id=spare.id, request_id=str(uuid.uuid4())))
-        entries = await service.audit.ListAuditEntries(ListAuditEntriesRequest())
-        assert len(entries.audit_entries) >= 6
+def test_every_table_has_its_privileges() -> None:
+    assert {table.name for table in PRIVILEGES} == set(metadata.tables), "storage/grants.py lacks a table"
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "DROP TABLE factory",
-        "ALTER TABLE factory ADD COLUMN colour text",
-        "ALTER TABLE audit_entry DISABLE TRIGGER ALL",
-        "TRUNCATE audit_entry",
-        "SET LOCAL sprocket.remove_audit_entries = 'on'; DELETE FROM audit_entry",
-        "UPDATE audit_entry SET principal = 'anonymous'",
-        "UPDATE alembic_version SET version_num = '0001'",
-        "CREATE TABLE mine (id int)",
-    ],
-)
-def test_the_server_role_can_change_neither_tables_nor_the_audit_log(roles: Roles, statement: str) -> None:
-    engine = create_plain_engine(roles.server)
-    with pytest.raises(ProgrammingError, match=DENIED), engine.begin() as connection:
-        connection.execute(text(statement))
+# Calls.
+
+
+@every_write
+async def test_every_write_has_its_privileges(service: Service, make: Maker) -> None:
+    write = await make(service)
+    await write.send(service, validate_only=True)
+    request_id = str(uuid.uuid4())
+    for _ in range(2):  # the second is answered from the record
+        await write.send(service, request_id=request_id)
+    await assert_books_agree(service)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+async def test_every_read_and_an_upsert_have_their_privileges(service: Service, case: Case) -> None:
+    made = [await case.create(service) for _ in range(2)]
+    assert await case.get(service, made[0].id) == made[0]
+    page, token = await case.page(service, page_size=1, show_total_size=True, order_by="update_time desc")
+    assert page
+    assert token
+    message = await case.message(service)
+    message.id = str(uuid.uuid4())
+    request = case.request("Update", **{case.name: message}, allow_missing=True)
+    await case.method(service, "Update")(request)
+    assert (await case.get(service, message.id)).id == message.id
+
+
+async def test_concurrent_creations_in_one_factory_have_their_privileges(service: Service) -> None:
+    factory, kind = await create_factory(service), await create_sprocket_type(service)
+    ids = {"factory_id": factory.id, "sprocket_type_id": kind.id}
+    await asyncio.gather(*(create_sprocket(service, **ids) for _ in range(20)))
+    await assert_books_agree(service)
+
+
+async def test_cascading_deletions_have_their_privileges(service: Service) -> None:
+    kind = await create_sprocket_type(service)
+    factories = [await create_factory(service) for _ in range(3)]
+    for factory in factories:
+        await create_sprocket(service, factory_id=factory.id, sprocket_type_id=kind.id)
+    first, second, _ = factories
+    await service.factories.DeleteFactory(DeleteFactoryRequest(id=first.id, force=True))
+    await service.locations.DeleteLocation(DeleteLocationRequest(id=second.location_id, force=True))
+    await service.sprocket_types.DeleteSprocketType(DeleteSprocketTypeRequest(id=kind.id, force=True))
+    await assert_books_agree(service)
+
+
+async def test_charts_and_the_audit_log_can_be_read_and_followed(service: Service) -> None:
+    sprocket = await create_sprocket(service)
+    request = GetFactoryChartRequest(factory_id=sprocket.factory_id)
+    [response] = [each async for each in service.factories.GetFactoryChart(request)]
+    assert len(response.chart.time_micros) == 2
+    stream = service.factories.FollowFactoryCharts(FollowFactoryChartsRequest(factory_ids=[sprocket.factory_id]))
+    await anext(aiter(stream))
+    stream.cancel()
+    log = await service.audit.ListAuditEntries(ListAuditEntriesRequest(page_size=1))
+    assert log.next_page_token
+
+
+# The rest of the server, and commands.
+
+
+async def test_the_server_is_healthy_and_purges_expired_requests(service: Service, roles: Roles) -> None:
+    await service.monitor.check()
+    assert service.monitor.problem is None
+    spare = await create_location(service)
+    await service.locations.DeleteLocation(DeleteLocationRequest(id=spare.id, request_id=str(uuid.uuid4())))
+    with create_plain_engine(roles.superuser).begin() as connection:
+        expired = connection.execute(text("UPDATE recorded_request SET create_time = '2001-01-01'")).rowcount
+    assert await service.database.run(idempotency.purge, 24) == expired > 0
+
+
+async def test_keys_of_the_owner_are_looked_up_listed_and_their_use_is_recorded(service: Service, roles: Roles) -> None:
+    created = await asyncio.to_thread(run, "api-key", "create", "new", "--right", "read", database_url=roles.owner)
+    keys = ApiKeys(service.database)
+    identity = await keys.identify(created.output.strip())
+    assert identity is not None
+    assert identity.principal == "api-key:new"
+    await keys.record_uses()
+    listed = await asyncio.to_thread(run, "api-key", "list", database_url=roles.server)
+    assert "last used never" not in listed.output
+    assert "new" in listed.output
+    [entry, *_] = await entries(service, 'resource_type = "ApiKey"')
+    assert entry.after["name"] == "new"
+
+
+@pytest.mark.parametrize("arguments", [["create", "mine", "--right", "admin"], ["revoke", str(uuid.UUID(int=7))]])
+def test_the_server_role_is_told_that_the_owner_manages_keys(roles: Roles, arguments: list[str]) -> None:
+    refused = run("api-key", *arguments, database_url=roles.server)
+    refused.assert_refused()
+    assert "only the owner of the tables manages API keys" in refused.errors
+
+
+# Granting.
+
+
+async def test_granting_again_takes_back_what_the_role_was_given_beside_it(roles: Roles) -> None:
+    with create_plain_engine(roles.owner).begin() as connection:
+        connection.execute(text(f"GRANT ALL ON audit_entry, api_key, chart_entry TO {roles.server_name}"))
+        connection.execute(text(f"GRANT UPDATE (id) ON location TO {roles.server_name}"))
+        connection.execute(
+            text(f"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT INSERT ON TABLES TO {roles.server_name}")
+        )
+    command = await asyncio.to_thread(run, "migrate", "--grant", roles.server_name, database_url=roles.owner)
+    assert command.status == 0, command
+    with create_plain_engine(roles.owner).begin() as connection:
+        connection.execute(text("CREATE TABLE later (id int)"))
+        for table, column, kind in (
+            ("audit_entry", "id", "INSERT"),
+            ("api_key", "rights", "UPDATE"),
+            ("chart_entry", "sequence", "UPDATE"),
+            ("location", "id", "UPDATE"),
+            ("later", "id", "INSERT"),
+        ):
+            has = connection.scalar(
+                text("SELECT has_column_privilege(:role, :table, :column, :kind)"),
+                {"role": roles.server_name, "table": table, "column": column, "kind": kind},
+            )
+            assert has is False, table
+        connection.rollback()
+
+
+@pytest.mark.parametrize("arguments", [["--check"], ["--down", "0001"], ["0006"]], ids=" ".join)
+def test_privileges_are_granted_with_the_newest_schema_only(roles: Roles, arguments: list[str]) -> None:
+    command = run("migrate", *arguments, "--grant", roles.server_name, database_url=roles.owner)
+    assert command.status == 2
+    assert "--grant is for the newest schema" in command.errors
+
+
+async def test_the_server_can_write_after_a_downgrade_too(postgres: str) -> None:
+    with database_with_roles(postgres) as roles:
+        migrate.downgrade(roles.owner, "0006")
+        async with running_service(roles.server) as service:
+            await create_sprocket(service)
+            assert len(await entries(service)) == 4
+        migrate.upgrade(roles.owner, role=roles.server_name)
+        async with running_service(roles.server) as service:
+            await create_sprocket(service)
+            assert len(await entries(service)) == 8
+
+
+def test_a_role_that_does_not_exist_is_named_and_nothing_changes(empty_database_url: str) -> None:
+    with pytest.raises(migrate.MigrationError, match='role "nobody_there" does not exist'):
+        migrate.upgrade(empty_database_url, role="nobody_there")

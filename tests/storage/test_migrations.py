@@ -212,6 +212,30 @@ def test_a_migration_fails_on_a_locked_table_and_changes_nothing(database_url: s
     assert (catalogue(database_url), revision(database_url)) == (before, NEWEST_REVISION)
 
 
+def test_a_transaction_after_a_migration_that_commits_waits_for_locks_no_longer_than_others(database_url: str) -> None:
+    with connected(database_url) as reader:
+        reader.execute(text("LOCK TABLE chart_entry IN ACCESS SHARE MODE"))
+        with pytest.raises(migrate.MigrationError, match="lock timeout"):
+            migrate.downgrade(database_url, "base")  # 0008 commits, and 0001 drops this table
+    assert revision(database_url) == NEWEST_REVISION
+
+
+@pytest.mark.parametrize("table", ["location", "factory", "api_key"])
+def test_a_protection_that_was_interrupted_by_a_lock_can_be_run_again(database_url: str, table: str) -> None:
+    protected = programs(database_url)
+    migrate.downgrade(database_url, "0006")
+    before = programs(database_url)
+    with connected(database_url) as writer:
+        writer.execute(text(f"LOCK TABLE {table} IN ROW EXCLUSIVE MODE"))
+        with pytest.raises(migrate.MigrationError, match="lock timeout"):
+            migrate.upgrade(database_url)
+    assert revision(database_url) == "0006"
+    migrate.upgrade(database_url)
+    assert programs(database_url) == protected
+    migrate.downgrade(database_url, "0006")
+    assert programs(database_url) == before
+
+
 def test_a_role_that_may_not_create_tables_gets_permission_denied(empty_database_url: str) -> None:
     role = f"test_{uuid.uuid4().hex}"
     execute(empty_database_url, f"CREATE ROLE {role} LOGIN")

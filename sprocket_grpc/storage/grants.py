@@ -1,0 +1,79 @@
+"""The privileges of the role that the server connects as: what its statements need, and no more."""
+
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
+
+from sqlalchemy import Connection, Table, text
+
+from sprocket_grpc.storage.tables import (
+    api_key,
+    audit_entry,
+    chart_entry,
+    metadata,
+    page_token_key,
+    recorded_request,
+)
+
+
+class Privileges(NamedTuple):
+    """What the server does with a table beside reading it.
+
+    Attributes:
+        insert: The columns that it inserts. The others get their defaults.
+        update: The columns that it updates; one is enough to lock rows.
+        delete: Whether it deletes rows.
+    """
+
+    insert: Collection[str] = ()
+    update: Collection[str] = ()
+    delete: bool = False
+
+
+def _but(table: Table, *names: str) -> list[str]:
+    return [column.name for column in table.c if column.name not in names]
+
+
+_RESOURCES = [table for table in metadata.tables.values() if "update_time" in table.c]
+
+PRIVILEGES = {
+    # PostgreSQL sets the times of a resource when it is created, and its id never changes.
+    **{
+        each: Privileges(
+            insert=_but(each, "create_time", "update_time"), update=_but(each, "id", "create_time"), delete=True
+        )
+        for each in _RESOURCES
+    },
+    # Append-only: PostgreSQL deletes a chart with its factory, as the owner of the tables.
+    chart_entry: Privileges(insert=_but(chart_entry)),
+    recorded_request: Privileges(
+        insert=["id", "fingerprint", "response"], update=["create_time", "fingerprint", "response"], delete=True
+    ),
+    # The owner creates and revokes keys.
+    api_key: Privileges(update=["last_use_time"]),
+    page_token_key: Privileges(),
+    audit_entry: Privileges(),  # triggers write it as the owner
+}
+"""Of every table."""
+
+
+def grant(connection: Connection, role: str) -> None:
+    """Give a role exactly these privileges; it loses others that it has on the tables.
+
+    The connection is of the role that owns the tables.
+    """
+    quoted = connection.dialect.identifier_preparer.quote_identifier(role)
+    for statement in _statements(quoted):
+        connection.execute(text(statement))
+
+
+def _statements(role: str) -> Iterator[str]:
+    yield f"ALTER DEFAULT PRIVILEGES IN SCHEMA public REVOKE ALL ON TABLES FROM {role}"
+    tables = ", ".join(["alembic_version", *(table.name for table in PRIVILEGES)])
+    yield f"REVOKE ALL ON {tables} FROM {role}"
+    yield f"GRANT SELECT ON {tables} TO {role}"
+    for table, privileges in PRIVILEGES.items():
+        kinds = {"INSERT": privileges.insert, "UPDATE": privileges.update}
+        wanted = [f"{kind} ({', '.join(columns)})" for kind, columns in kinds.items() if columns]
+        wanted += ["DELETE"] if privileges.delete else []
+        if wanted:
+            yield f"GRANT {', '.join(wanted)} ON {table.name} TO {role}"
