@@ -63,7 +63,7 @@ class AuditEntry(_message.Message):
     Empty if the change was not made by a call.
     """
     resource_type: _builtins.str
-    """The type of the resource, such as `sprocket.v1.Factory`."""
+    """The type of the resource, such as `sprocket.v1.Factory`; `ApiKey` for an API key, which no call changes."""
     resource_id: _builtins.str
     """The id of the resource."""
     @_builtins.property

@@ -30,7 +30,7 @@ class AuditServiceStub:
     """Reads the audit log: who changed what, and when.
 
     Every creation, update and deletion of a location, sprocket type, factory or sprocket has an entry, whether
-    it was made by a call, by a command or with SQL. Entries never change.
+    it was made by a call, by a command or with SQL. So has every change of an API key. Entries never change.
 
     If the server authenticates callers, this service requires the permission `sprocket.admin`.
 
@@ -59,7 +59,7 @@ class AuditServiceAsyncStub(AuditServiceStub):
     """Reads the audit log: who changed what, and when.
 
     Every creation, update and deletion of a location, sprocket type, factory or sprocket has an entry, whether
-    it was made by a call, by a command or with SQL. Entries never change.
+    it was made by a call, by a command or with SQL. So has every change of an API key. Entries never change.
 
     If the server authenticates callers, this service requires the permission `sprocket.admin`.
 
@@ -84,7 +84,7 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     """Reads the audit log: who changed what, and when.
 
     Every creation, update and deletion of a location, sprocket type, factory or sprocket has an entry, whether
-    it was made by a call, by a command or with SQL. Entries never change.
+    it was made by a call, by a command or with SQL. So has every change of an API key. Entries never change.
 
     If the server authenticates callers, this service requires the permission `sprocket.admin`.
 
