@@ -6,6 +6,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, Table, text
 
 from sprocket_grpc.storage.tables import (
+    RESOURCES,
     api_key,
     audit_entry,
     chart_entry,
@@ -33,15 +34,13 @@ def _but(table: Table, *names: str) -> list[str]:
     return [column.name for column in table.c if column.name not in names]
 
 
-_RESOURCES = [table for table in metadata.tables.values() if "update_time" in table.c]
-
 PRIVILEGES = {
     # PostgreSQL sets the times of a resource when it is created, and its id never changes.
     **{
         each: Privileges(
             insert=_but(each, "create_time", "update_time"), update=_but(each, "id", "create_time"), delete=True
         )
-        for each in _RESOURCES
+        for each in map(metadata.tables.__getitem__, RESOURCES)
     },
     # Append-only: PostgreSQL deletes a chart with its factory, as the owner of the tables.
     chart_entry: Privileges(insert=_but(chart_entry)),

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from sprocket_grpc.errors import ExpectedError
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
+from sprocket_grpc.storage.triggers import differences
 
 _NO_LIMITS = {"idle_in_transaction_session_timeout": "0", "statement_timeout": "0"}
 """Limits of the role would end the building of an index, and the session that keeps other migrations out."""
@@ -43,14 +44,21 @@ def downgrade(url: str, revision: str) -> None:
 
 
 def check(url: str) -> None:
-    """Check that the newest migration is applied and that tables, columns and indexes are what tables.py says.
+    """Check that the newest migration is applied, and that nobody has changed the schema by hand.
 
-    Alembic does not compare CHECK constraints and primary keys.
+    It compares tables, columns, indexes, and the triggers and functions of the audit log. It does not compare CHECK
+    constraints, primary keys and the conditions of triggers.
 
     Raises:
         MigrationError: They differ.
     """
-    _run(url, command.check)
+    _run(url, _check)
+
+
+def _check(config: Config) -> None:
+    command.check(config)
+    if found := differences(config.attributes["connection"]):
+        raise CommandError(f"the triggers or functions of the audit log differ: {'; '.join(found)}")
 
 
 def _run(url: str, what: Callable[[Config], None], role: str | None = None) -> None:

@@ -216,3 +216,6 @@ api_key = Table(
     PrimaryKeyConstraint("id"),
     comment="Who may call with an API key. The keys themselves are not kept.",
 )
+
+RESOURCES = [name for name, table in metadata.tables.items() if "update_time" in table.c]
+"""The names of the tables of resources."""

@@ -44,6 +44,8 @@ WAITS = [
     *(Wait(each, EACH_INSERT, {F0: NO_KEY_UPDATE, T1: KEY_SHARE}) for each in CREATIONS if each != "a creation"),
     Wait("a batch in two factories", F0, {F1: NOTHING, T1: NOTHING}, NO_KEY_UPDATE),
     Wait("a batch in two factories", F1, {F0: NO_KEY_UPDATE, T1: NOTHING}, NO_KEY_UPDATE),
+    Wait("a batch of two types", T0, {T1: NOTHING, F0: NO_KEY_UPDATE}),
+    Wait("a batch of two types", T1, {T0: KEY_SHARE, F0: NO_KEY_UPDATE}),
     # Sprockets before factories, both in the order of ids.
     Wait("a deletion", S0, {F0: NOTHING}),
     Wait("a deletion", F0, {S0: UPDATE}, NO_KEY_UPDATE),

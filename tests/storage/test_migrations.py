@@ -61,6 +61,27 @@ DAMAGES = {
 }
 
 
+DAMAGES_OF_THE_AUDIT_LOG = {
+    "missing trigger": "DROP TRIGGER audit_update ON factory",
+    "disabled trigger": "ALTER TABLE sprocket DISABLE TRIGGER audit_deletes",
+    "trigger of another type": (
+        "CREATE OR REPLACE TRIGGER audit_update AFTER UPDATE ON location FOR EACH ROW WHEN (OLD IS DISTINCT FROM NEW) "
+        "EXECUTE FUNCTION audit_update('sprocket.v1.Factory')"
+    ),
+    "trigger without its condition": (
+        "CREATE OR REPLACE TRIGGER audit_update AFTER UPDATE ON location FOR EACH ROW "
+        "EXECUTE FUNCTION audit_update('sprocket.v1.Location')"
+    ),
+    "extra trigger": "CREATE TRIGGER extra AFTER UPDATE ON location FOR EACH ROW EXECUTE FUNCTION audit_update('x')",
+    "unguarded log": "DROP TRIGGER keep_audit_entries ON audit_entry",
+    "keys without a log": "ALTER TABLE api_key DISABLE TRIGGER USER",
+    "other function": "CREATE OR REPLACE FUNCTION keep_audit_entries() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'",
+    "function of the caller": "ALTER FUNCTION audit_inserts() SECURITY INVOKER",
+    "function with the caller's search path": "ALTER FUNCTION audit_deletes() RESET search_path",
+    "function for all": "GRANT EXECUTE ON FUNCTION audit_update() TO PUBLIC",
+}
+
+
 @contextmanager
 def connected(url: str) -> Iterator[Connection]:
     """Yield a connection whose transaction is rolled back in the end."""
@@ -254,6 +275,13 @@ def test_a_role_that_may_not_create_tables_gets_permission_denied(empty_database
 def test_the_check_detects_manual_changes_of_the_schema(database_url: str, damage: str) -> None:
     execute(database_url, damage)
     with pytest.raises(migrate.MigrationError):
+        migrate.check(database_url)
+
+
+@pytest.mark.parametrize("damage", DAMAGES_OF_THE_AUDIT_LOG.values(), ids=DAMAGES_OF_THE_AUDIT_LOG)
+def test_the_check_detects_manual_changes_of_the_audit_log(database_url: str, damage: str) -> None:
+    execute(database_url, damage)
+    with pytest.raises(migrate.MigrationError, match="the triggers or functions of the audit log differ: "):
         migrate.check(database_url)
 
 

@@ -67,6 +67,11 @@ def _batch(*factories: Row) -> Call:
     return lambda service: service.sprockets.BatchCreateSprockets(BatchCreateSprocketsRequest(sprockets=made))
 
 
+def _batch_of_types(service: Service) -> Awaitable[Any]:
+    made = [Sprocket(sprocket_type_id=each.id, factory_id=F0.id) for each in (T1, T0)]
+    return service.sprockets.BatchCreateSprockets(BatchCreateSprocketsRequest(sprockets=made))
+
+
 def _batch_deletion(*rows: Row) -> Call:
     request = BatchDeleteSprocketsRequest(ids=[each.id for each in rows])
     return lambda service: service.sprockets.BatchDeleteSprockets(request)
@@ -92,6 +97,7 @@ CREATIONS: dict[str, Call] = {
 CALLS: dict[str, Call] = CREATIONS | {
     "a new factory": _new_factory,
     "a batch in two factories": _batch(F1, F0),
+    "a batch of two types": _batch_of_types,
     "a deletion": lambda each: each.sprockets.DeleteSprocket(DeleteSprocketRequest(id=S0.id)),
     "a batch deletion": _batch_deletion(S2, S1, S0),
     "a move": lambda each: SPROCKET.update(each, Sprocket(id=S0.id, factory_id=F1.id)),
