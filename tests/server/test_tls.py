@@ -1,13 +1,15 @@
 """TLS: renewed certificates, client certificates, health checks without TLS, and production."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from cryptography.x509 import DNSName
 
 from sprocket.v1.location_pb2 import CreateLocationRequest, ListLocationsRequest
@@ -45,7 +47,7 @@ async def answers(service: Service, root: Certificate) -> bool:
     """Whether a new connection gets a certificate that this root has signed."""
     async with connected(service, root) as channel:
         try:
-            await asyncio.wait_for(channel.channel_ready(), 2)
+            await asyncio.wait_for(channel.channel_ready(), 30)
         except TimeoutError:
             return False
         return True
@@ -89,6 +91,71 @@ def test_a_key_of_another_certificate_is_refused(tmp_path: Path) -> None:
     files["tls_key"].write_bytes(server_certificate(ROOT).key_pem)
     with pytest.raises(TlsError, match=r"^SPROCKET_TLS_KEY: expected the key of "):
         load_tls(Settings.model_validate(files))
+
+
+# What handshakes cost.
+
+
+class Parses:
+    """Counts how often a certificate or a key is parsed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.counted = 0
+        for module, function in (
+            (x509, "load_pem_x509_certificates"),
+            (serialization, "load_pem_private_key"),
+        ):
+            monkeypatch.setattr(module, function, self._counting(getattr(module, function)))
+
+    def _counting(self, parse: Callable[..., Any]) -> Callable[..., Any]:
+        def count(*arguments: Any, **options: Any) -> Any:
+            self.counted += 1
+            return parse(*arguments, **options)
+
+        return count
+
+
+async def shake_hands(service: Service, root: Certificate, times: int = 20) -> None:
+    """Open connections one after the other and four at a time."""
+    for _ in range(times // 4):
+        assert all(await asyncio.gather(*(answers(service, root) for _ in range(4))))
+
+
+async def test_handshakes_parse_a_content_once_whether_it_is_valid_or_not(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = server_certificate(ROOT).write(tmp_path)
+    async with running_service(database_url, Settings.model_validate(files), TRUSTING) as service:
+        parses = Parses(monkeypatch)
+        await shake_hands(service, ROOT)
+        assert parses.counted == 0
+        renewed = server_certificate(OTHER_ROOT)
+        files["tls_certificate"].write_bytes(renewed.pem)  # the key follows later
+        await shake_hands(service, ROOT)
+        assert parses.counted == 1
+        files["tls_key"].write_text("not yet a key")
+        await shake_hands(service, ROOT)
+        assert parses.counted == 2
+        files["tls_key"].write_bytes(renewed.key_pem)
+        await shake_hands(service, OTHER_ROOT)
+        assert parses.counted == 3
+        files["tls_key"].unlink()
+        await shake_hands(service, OTHER_ROOT)
+        assert parses.counted == 3
+
+
+async def test_each_problem_of_renewed_files_is_reported_once(
+    database_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    valid = server_certificate(ROOT)
+    files = valid.write(tmp_path)
+    async with running_service(database_url, Settings.model_validate(files), TRUSTING) as service:
+        for _ in range(2):  # the second time after the file was valid again
+            files["tls_key"].write_text("nonsense")
+            await shake_hands(service, ROOT, 8)
+            files["tls_key"].write_bytes(valid.key_pem)
+            await shake_hands(service, ROOT, 8)
+    assert caplog.text.count("SPROCKET_TLS_KEY: expected a private key") == 2
 
 
 # Client certificates.
