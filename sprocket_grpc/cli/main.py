@@ -74,8 +74,6 @@ COMMANDS = {
 }
 """The help of every command is repeated here, so that the list of commands imports none of them."""
 
-_HIDDEN = {"worker": _Entry("serve", "worker_command", "")}  # started by `serve`
-
 
 class _Commands(click.Group):
     """A group that imports a command when it is used, and reports expected errors in one line with exit status 1."""
@@ -84,7 +82,7 @@ class _Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click passes it
-        entry = _find(cmd_name)
+        entry = COMMANDS.get(cmd_name)
         if entry is None:
             return None
         command: click.Command = getattr(import_module(f"sprocket_grpc.cli.{entry.module}"), entry.name)
@@ -93,7 +91,7 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        entry = _find(args[0]) if args else None
+        entry = COMMANDS.get(args[0]) if args else None
         if entry and entry.is_client and not ctx.resilient_parsing:  # completion resolves commands too, but runs none
             _silence_grpc()
         return super().resolve_command(ctx, args)
@@ -114,10 +112,6 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except ExpectedError as error:
             raise click.ClickException(str(error)) from error
-
-
-def _find(name: str) -> _Entry | None:
-    return (COMMANDS | _HIDDEN).get(name)
 
 
 def _silence_grpc() -> None:

@@ -1,24 +1,18 @@
 """Supervises several server processes on one port: starts them, replaces one that dies, and drains them together.
 
-Each worker is a separate program, because a process that forks after gRPC has started hangs (grpc#16001). The kernel
-distributes connections with SO_REUSEPORT. A worker stops on SIGTERM, and also when its standard input is closed, which
-happens if this process is killed.
+The kernel distributes connections with SO_REUSEPORT.
 """
 
 import asyncio
-import json
 import logging
 import signal
 import socket
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from sprocket_grpc.config.addresses import split
-from sprocket_grpc.errors import ExpectedError
 from sprocket_grpc.server.run import Started, StopSignals
-
-COMMAND = (sys.executable, "-m", "sprocket_grpc", "worker")
+from sprocket_grpc.server.worker_process import Announce, Lifeline, Work, WorkerError, WorkerProcess, lifeline
 
 RESTART_SECONDS = 1
 """The delay before a dead worker is replaced, so that a worker that always fails does not keep a core busy."""
@@ -26,77 +20,54 @@ RESTART_SECONDS = 1
 _log = logging.getLogger(__name__)
 
 
-class WorkerError(ExpectedError):
-    """A worker cannot be started, or its port is not available."""
-
-
 class Worker:
     """A server process that is replaced when it dies."""
 
-    def __init__(self, number: int, environment: Mapping[str, str]) -> None:
-        self._number = number
-        self._environment = environment
-        self._process: asyncio.subprocess.Process | None = None
+    def __init__(self, number: int, work: Work, alive: Lifeline) -> None:
+        self._name = f"worker {number}"
+        self._work = work
+        self._alive = alive
+        self._process: WorkerProcess | None = None
 
     async def start(self) -> Started:
         """Start a process, and return once it accepts calls.
 
         Raises:
+            OSError: Out of memory, processes or file descriptors.
             WorkerError: The process ended before it accepted calls.
         """
-        pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(
-            *COMMAND,
-            env=self._environment,
-            stdin=pipe,
-            stdout=pipe,
-            start_new_session=True,  # so that only the supervisor gets Ctrl-C
-        )
-        self._process = process
-        assert process.stdout  # noqa: S101  # because of stdout=pipe
-        line = await process.stdout.readline()
-        if not line:
-            raise WorkerError(f"worker {self._number} ended with status {await process.wait()} before it was ready")
-        return Started(*json.loads(line))
+        self._process = WorkerProcess(self._name, self._work, self._alive)
+        return await self._process.started()
 
     async def keep(self) -> None:
         """Replace the process whenever it dies, until cancelled."""
         while self._process:
-            status = await self._process.wait()
-            _log.error("worker %d ended with status %d; replacing it", self._number, status)
+            await self._process.ended.wait()
+            _log.error("%s ended with status %s; replacing it", self._name, self._process.status)
             await asyncio.sleep(RESTART_SECONDS)
             try:
                 await self.start()
             except WorkerError:
                 pass  # the worker has logged the reason
-            except OSError as error:  # out of memory, processes or file descriptors
-                _log.error("cannot start worker %d: %s", self._number, error)
+            except OSError as error:
+                _log.error("cannot start %s: %s", self._name, error)
 
     def send_signal(self, number: signal.Signals) -> None:
-        """Send SIGTERM to stop the process gracefully, or SIGINT to stop it immediately."""
+        """Send SIGTERM to stop the process gracefully, SIGINT to stop it immediately, or SIGKILL."""
         if self._process:
-            with suppress(ProcessLookupError):
-                self._process.send_signal(number)
-
-    def kill(self) -> None:
-        """Kill the process."""
-        if self._process:
-            with suppress(ProcessLookupError):
-                self._process.kill()
+            self._process.send_signal(number)
 
     async def wait(self) -> None:
         """Wait until the process has ended."""
         if self._process:
-            await self._process.wait()
+            await self._process.ended.wait()
 
 
-async def supervise(
-    environments: Sequence[Mapping[str, str]], longest_stop_seconds: float, announce: Callable[[Started], None]
-) -> None:
-    """Keep workers running until SIGTERM or SIGINT.
+async def supervise(works: Sequence[Work], longest_stop_seconds: float, announce: Announce) -> None:
+    """Keep workers running until SIGTERM or SIGINT. No object of gRPC may exist in this process.
 
     Args:
-        environments: The environment of each worker.
+        works: What each worker runs.
         longest_stop_seconds: The time after which a worker that does not stop is killed.
         announce: Called with the first worker once all workers accept calls.
 
@@ -104,26 +75,33 @@ async def supervise(
         WorkerError: A worker cannot be started.
     """
     signals = StopSignals()
-    workers = [Worker(number, environment) for number, environment in enumerate(environments)]
-    try:
-        starting = asyncio.create_task(_all_start(workers))
-        stop = asyncio.create_task(signals.stop.wait())
-        await asyncio.wait([starting, stop], return_when=asyncio.FIRST_COMPLETED)
-        if not starting.done():
-            starting.cancel()
-            await asyncio.wait([starting])
-            return  # before any call was accepted
-        announce(starting.result()[0])
-        keepers = [asyncio.create_task(worker.keep()) for worker in workers]
-        await stop
-        for keeper in keepers:
-            keeper.cancel()
-        await asyncio.wait(keepers)
-        await _stop(workers, signals, longest_stop_seconds)
-    finally:
-        for worker in workers:
-            worker.kill()
-        await _all_end(workers)
+    with lifeline() as alive:
+        workers = [Worker(number, work, alive) for number, work in enumerate(works)]
+        try:
+            await _supervise(workers, signals, longest_stop_seconds, announce)
+        finally:
+            for worker in workers:
+                worker.send_signal(signal.SIGKILL)
+            await _all_end(workers)
+
+
+async def _supervise(
+    workers: Sequence[Worker], signals: StopSignals, longest_stop_seconds: float, announce: Announce
+) -> None:
+    starting = asyncio.create_task(_all_start(workers))
+    stop = asyncio.create_task(signals.stop.wait())
+    await asyncio.wait([starting, stop], return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()
+        await asyncio.wait([starting])
+        return  # before any call was accepted
+    announce(starting.result()[0])
+    keepers = [asyncio.create_task(worker.keep()) for worker in workers]
+    await stop
+    for keeper in keepers:
+        keeper.cancel()
+    await asyncio.wait(keepers)
+    await _stop(workers, signals, longest_stop_seconds)
 
 
 async def _all_start(workers: Sequence[Worker]) -> list[Started]:

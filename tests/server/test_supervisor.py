@@ -1,72 +1,100 @@
 """The supervisor handles workers that fail to start, hang, or do not stop."""
 
-import asyncio
-import os
 import signal
+import subprocess
 import sys
 import time
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
-from sprocket_grpc.server import supervisor
-from sprocket_grpc.server.run import Started
-from sprocket_grpc.server.supervisor import Worker, supervise
+from tests.server.supervisor_program import LONGEST_STOP_SECONDS
+from tests.support.command_line import PATIENCE_SECONDS, interruptible_environment
 
-READY = "print('[1, null, null, null]', flush=True);"
-
-
-def worker_runs(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
-    """Run a program in place of every worker."""
-    monkeypatch.setattr(supervisor, "COMMAND", (sys.executable, "-c", program))
+pytestmark = pytest.mark.slow
 
 
-async def test_a_worker_that_cannot_be_started_is_started_later(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    worker_runs(monkeypatch, f"import sys; {READY} sys.stdin.read()")
-    monkeypatch.setattr(supervisor, "RESTART_SECONDS", 0.05)
-    create, failures = asyncio.create_subprocess_exec, [BlockingIOError(11, "there is no process left")]
+class Supervisor:
+    """A supervisor in a process of its own, because a process with gRPC must not fork."""
 
-    async def create_or_fail(*command: Any, **options: Any) -> asyncio.subprocess.Process:
-        if failures and worker._process:
-            raise failures.pop()
-        return await create(*command, **options)
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
 
-    monkeypatch.setattr(asyncio, "create_subprocess_exec", create_or_fail)
-    worker = Worker(0, os.environ)
-    await worker.start()
-    first, keeper = worker._process, asyncio.create_task(worker.keep())
-    worker.kill()
-    async with asyncio.timeout(30):
-        while worker._process is first:  # noqa: ASYNC110  # there is no event
-            await asyncio.sleep(0.01)
-    keeper.cancel()
-    worker.kill()
-    await worker.wait()
-    assert not failures
-    assert "cannot start worker 0: [Errno 11] there is no process left" in caplog.text
+    def line(self) -> str:
+        """Return the next line that the supervisor or a worker prints."""
+        assert self.process.stdout
+        return self.process.stdout.readline().rstrip("\n")
+
+    def says(self, line: str) -> bool:
+        """Whether this is the next line."""
+        return self.line() == line
+
+    def ends(self) -> str:
+        """Wait for its end with status 0, and return its log."""
+        _, log = self.process.communicate(timeout=PATIENCE_SECONDS)
+        assert self.process.returncode == 0, log
+        return log
 
 
-async def test_a_supervisor_stops_while_a_worker_does_not_get_ready(monkeypatch: pytest.MonkeyPatch) -> None:
-    worker_runs(monkeypatch, "import time; time.sleep(3600)")
-    supervising = asyncio.create_task(supervise([os.environ], 3600, lambda _: None))
-    await asyncio.sleep(0.5)
-    os.kill(os.getpid(), signal.SIGTERM)
-    async with asyncio.timeout(30):
-        await supervising
+@contextmanager
+def supervisor(behaviour: str) -> Iterator[Supervisor]:
+    """Run a supervisor whose worker behaves in one of the ways of the program."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.server.supervisor_program", behaviour],
+        env=interruptible_environment(),
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+    ) as process:
+        try:
+            yield Supervisor(process)
+        finally:
+            process.kill()
 
 
-async def test_a_worker_that_does_not_stop_is_killed_after_the_longest_stop_time(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    worker_runs(monkeypatch, f"import signal, time; signal.signal(15, signal.SIG_IGN); {READY} time.sleep(3600)")
-    began = 0.0
+def test_a_worker_that_ends_is_replaced_even_if_no_process_can_be_started_at_first() -> None:
+    with supervisor("ends_once") as supervised:
+        assert supervised.says("ready")
+        assert supervised.says("replaced")
+        supervised.process.terminate()
+        log = supervised.ends()
+    assert "worker 0 ended with status 3; replacing it" in log
+    assert "cannot start worker 0: [Errno 11] there is no process left" in log
 
-    def announce(_: Started) -> None:
-        nonlocal began
+
+def test_a_supervisor_stops_while_a_worker_does_not_get_ready() -> None:
+    with supervisor("never_gets_ready") as supervised:
+        assert supervised.says("starting")
+        supervised.process.terminate()
+        supervised.ends()
+
+
+def test_a_worker_that_does_not_stop_is_killed_after_the_longest_stop_time() -> None:
+    with supervisor("ignores_sigterm") as supervised:
+        assert supervised.says("ready")
         began = time.monotonic()
-        os.kill(os.getpid(), signal.SIGTERM)
+        supervised.process.terminate()
+        supervised.ends()
+        assert time.monotonic() - began > LONGEST_STOP_SECONDS - 0.1
 
-    await supervise([os.environ], 3, announce)
-    assert 3 <= round(time.monotonic() - began, 2) < 6
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+def test_the_second_signal_reaches_workers_as_the_order_to_stop_immediately(number: signal.Signals) -> None:
+    with supervisor("stops") as supervised:
+        assert supervised.says("ready")
+        supervised.process.send_signal(number)
+        assert supervised.says("draining")
+        supervised.process.send_signal(number)
+        assert supervised.says("stopped immediately")
+        supervised.ends()
+
+
+def test_workers_do_not_share_their_random_numbers() -> None:
+    with supervisor("draws_random_numbers") as supervised:
+        drawn = [*supervised.line().split(), *supervised.line().split()]
+        assert len(set(drawn)) == 4
+        assert supervised.says("ready")
+        supervised.process.terminate()
+        supervised.ends()

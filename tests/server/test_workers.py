@@ -33,7 +33,8 @@ def children(served: ServeProcess) -> list[int]:
     """Return the process ids of the workers."""
     tasks = Path(f"/proc/{served.process.pid}/task")
     listed = [(task / "children").read_text().split() for task in tasks.iterdir()]
-    return sorted(int(pid) for pids in listed for pid in pids if "worker" in command_line(int(pid)))
+    own = command_line(served.process.pid)  # workers are forks
+    return sorted(int(pid) for pids in listed for pid in pids if command_line(int(pid)) == own)
 
 
 def command_line(pid: int) -> str:
@@ -42,6 +43,11 @@ def command_line(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_text()
     except FileNotFoundError:
         return ""
+
+
+def threads(pid: int) -> int:
+    """Return the number of threads of a process."""
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
 
 
 @contextmanager
@@ -83,6 +89,7 @@ def test_a_killed_worker_is_replaced_and_the_others_keep_running(database_url: s
         os.kill(killed, signal.SIGKILL)
         wait_until(lambda: len(children(served)) == 2 and killed not in children(served))
         assert other in children(served)
+        assert threads(served.process.pid) == 1  # else a fork can hang
         for _ in range(10):
             call(served)
         served.signal(signal.SIGTERM)
