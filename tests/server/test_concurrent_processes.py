@@ -2,10 +2,16 @@
 
 import asyncio
 import multiprocessing
+import signal
 
+import grpc
 import pytest
 
+from sprocket.v1.location_pb2 import ListLocationsRequest
+from sprocket.v1.location_pb2_grpc import LocationServiceStub
+from tests.storage.embedded.servers import open_directory
 from tests.support.books import assert_books_agree, query, read_chart
+from tests.support.command_line import serving
 from tests.support.processes import PATIENCE_SECONDS, connected_to, create_sprockets, server_process
 from tests.support.production import get_factory
 from tests.support.resources import create_factory, create_sprocket, create_sprocket_type
@@ -56,3 +62,23 @@ def run_clients(address: str, factory_id: str, type_id: str) -> None:
     finally:
         for client in filter(multiprocessing.Process.is_alive, clients):
             client.kill()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_server_answers_while_the_one_that_started_their_embedded_database_ends(number: signal.Signals) -> None:
+    with open_directory() as base, serving(embedded_directory=str(base / "data")) as first:
+        with (
+            serving("--workers", "2", embedded_directory=str(base / "data")) as second,
+            grpc.insecure_channel(second.address) as channel,
+        ):
+            stub = LocationServiceStub(channel)
+            stub.ListLocations(ListLocationsRequest(), timeout=30)
+            first.signal(number)
+            while first.process.poll() is None:
+                stub.ListLocations(ListLocationsRequest(), timeout=30)
+            for _ in range(100):
+                stub.ListLocations(ListLocationsRequest(), timeout=30)
+            second.signal(signal.SIGTERM)
+            assert second.end().status == 0
+        assert not (base / "data" / "postmaster.pid").exists()  # it was the last

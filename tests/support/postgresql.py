@@ -122,7 +122,7 @@ def new_postgres() -> Iterator[PostgresServer]:
     server = PostgresServer(base / "primary", account, find_binaries(account, None))
     try:
         with (base / "lock").open("w") as lock:
-            prepare_data(server.directory, server.binaries, account, lock, durable=False)
+            prepare_data(server.directory, server.binaries, account, lock.fileno(), durable=False)
         server.start()
         yield server
     finally:

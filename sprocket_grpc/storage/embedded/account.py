@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypedDict
 
+from sprocket_grpc.storage.embedded.daemon import Daemon
 from sprocket_grpc.storage.embedded.errors import EmbeddedDatabaseError
+
+# To find programs and libraries, and the time zone of the log. Not TMPDIR, which another user may not be able to enter.
+_KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ")
 
 _USERS_INSTEAD_OF_ROOT = ("postgres", "nobody")
 
@@ -24,7 +28,7 @@ class Credentials(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Account:
-    """Runs programs as one user, in the directory `/` and without the caller's locale and PG* variables.
+    """Runs programs as one user, in the directory `/` and without the caller's environment.
 
     Attributes:
         name: The name of the user in messages.
@@ -57,7 +61,7 @@ class Account:
             **self.credentials,
         )
 
-    def start(self, *command: str | Path, stdin: int, output: int | IO[bytes]) -> subprocess.Popen[bytes]:
+    def start(self, *command: str | Path, stdin: int, output: int | IO[bytes]) -> Daemon:
         """Start a program in a session of its own, so that Ctrl-C does not reach it.
 
         Args:
@@ -68,7 +72,7 @@ class Account:
         Raises:
             OSError: The user cannot execute the program.
         """
-        return subprocess.Popen(  # noqa: S603  # as above
+        return Daemon(
             command,
             cwd="/",
             env=_environment(),
@@ -115,5 +119,5 @@ def _other_account(name: str, user: int, group: int) -> Account:
 
 
 def _environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("LANG", "LC_", "PG"))}
-    return kept | {"LC_ALL": "C"}
+    """Return the variables that PostgreSQL needs: those of the server may hold secrets."""
+    return {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ} | {"LC_ALL": "C"}

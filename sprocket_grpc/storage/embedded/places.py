@@ -21,8 +21,15 @@ def default_directory() -> Path:
     return data_home / "sprocket-grpc" / "postgresql"
 
 
+def beside(directory: Path, suffix: str) -> Path:
+    """Return the path of a file that belongs to a data directory: its lock, its users, its guard or its log."""
+    return Path(f"{directory}.{suffix}")
+
+
 def make_parents(directory: Path, account: Account) -> None:
-    """Create the missing parents of `directory`, an absolute path, so that the user can enter them.
+    """Create the missing parents of `directory`, an absolute path.
+
+    Only the user can enter them, or all users if PostgreSQL runs as another one.
 
     Raises:
         EmbeddedDatabaseError: The user cannot enter an existing parent.
@@ -34,7 +41,7 @@ def make_parents(directory: Path, account: Account) -> None:
             f"{directory}: PostgreSQL, which runs as {account.name}, cannot enter {closed}:"
             " set SPROCKET_EMBEDDED_DIRECTORY to another directory"
         )
-    make_open(directory.parent)
+    make_missing(directory.parent, 0o755 if account.credentials else 0o700)
 
 
 def _first_closed(directory: Path, account: Account) -> Path | None:
@@ -50,8 +57,8 @@ def _first_closed(directory: Path, account: Account) -> Path | None:
     return next((parent for parent in parents if not account.can_enter(parent)), None)
 
 
-def make_open(directory: Path) -> None:
-    """Create `directory` and its missing parents so that all users can enter them. Existing ones are not changed.
+def make_missing(directory: Path, mode: int) -> None:
+    """Create `directory` and its missing parents with a mode, whatever the umask is. Existing ones are not changed.
 
     Raises:
         OSError: A directory cannot be created.
@@ -59,4 +66,4 @@ def make_open(directory: Path) -> None:
     missing = [path for path in (directory, *directory.parents) if not path.exists()]
     for path in reversed(missing):
         path.mkdir(exist_ok=True)
-        path.chmod(0o755)  # independent of the umask
+        path.chmod(mode)

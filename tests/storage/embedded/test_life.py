@@ -59,16 +59,6 @@ def test_ctrl_c_stops_the_server_only_after_its_owner_is_done(used_directory: Pa
     assert stored_teeth(used_directory) == "12"
 
 
-def test_two_processes_share_one_server_until_its_owner_ends(used_directory: Path) -> None:
-    with owner(used_directory) as first:
-        url = next_line(first)
-        with embedded_postgres(used_directory) as joined:
-            assert joined == url
-        assert query(url, "SELECT 'running'") == "running"
-        first.communicate(timeout=30)
-        assert is_gone(used_directory, url)
-
-
 def test_four_processes_that_start_concurrently_share_one_server(directory: Path) -> None:
     with ExitStack() as until_the_end:
         processes = [until_the_end.enter_context(owner(directory)) for _ in range(4)]
@@ -111,10 +101,10 @@ def test_another_server_with_the_pid_of_a_former_server_is_not_stopped(
         assert query(other, "SELECT 'alive'") == "alive"
 
 
-def test_a_server_without_an_owner_is_stopped_and_replaced(base: Path, used_directory: Path) -> None:
+def test_a_server_without_users_and_guard_is_adopted_and_stopped(base: Path, used_directory: Path) -> None:
     runner = account.account_for(used_directory)
     postgres = find_binaries(runner, None).directory / "postgres"
-    sockets = base / "sockets"
+    sockets = base / "sprocket-sockets"
     sockets.mkdir()
     runner.give(sockets)
     command = (postgres, "-D", used_directory, "-k", sockets, "-c", "listen_addresses=")
@@ -122,6 +112,7 @@ def test_a_server_without_an_owner_is_stopped_and_replaced(base: Path, used_dire
         assert eventually(lambda: read_pid_file(used_directory).ready)
         assert stored_teeth(used_directory) == "12"
         assert orphan.wait() == 0
+    assert not sockets.exists()
 
 
 def test_an_interrupted_initdb_leaves_no_partial_data(directory: Path) -> None:

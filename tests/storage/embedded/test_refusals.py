@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from sprocket_grpc.storage.embedded import EmbeddedDatabaseError, account, default_directory, embedded_postgres, places
-from tests.storage.embedded.servers import copy_of, query, stored_teeth
+from sprocket_grpc.storage.embedded.pid_file import read_pid_file
+from tests.storage.embedded.servers import command_line, copy_of, processes, query, stored_teeth
 
 pytestmark = pytest.mark.slow
 
@@ -65,6 +66,55 @@ def test_the_error_about_a_failed_start_has_the_end_of_the_log(used_directory: P
     with (used_directory / "postgresql.conf").open("a") as configuration:
         configuration.write("nonsense = on\n")
     assert refused(used_directory, f"{used_directory}.log", 'unrecognized configuration parameter "nonsense"')
+
+
+@pytest.mark.parametrize("suffix", ["lock", "users", "guard", "log"])
+def test_a_link_in_place_of_a_file_beside_the_directory_is_refused(
+    base: Path, used_directory: Path, suffix: str
+) -> None:
+    victim = base / "victim"
+    victim.write_text("precious")
+    Path(f"{used_directory}.{suffix}").unlink(missing_ok=True)
+    Path(f"{used_directory}.{suffix}").symlink_to(victim)
+    assert refused(used_directory, f"cannot keep a database in {used_directory}", f"{used_directory}.{suffix}")
+    assert victim.read_text() == "precious"
+    assert not read_pid_file(used_directory).pid
+
+
+# What other users of the machine, and PostgreSQL, may read.
+
+
+def test_only_the_owner_can_read_the_files_and_the_data(used_directory: Path) -> None:
+    log = Path(f"{used_directory}.log")
+    log.touch()
+    log.chmod(0o644)  # as a former version created it
+    assert stored_teeth(used_directory) == "12"
+    files = [Path(f"{used_directory}.{suffix}") for suffix in ("lock", "users", "guard", "log")]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in files] == [0o600] * 4
+    assert stat.S_IMODE(used_directory.stat().st_mode) == 0o700
+
+
+def test_directories_for_a_user_who_is_not_root_are_only_for_that_user(base: Path) -> None:
+    places.make_parents(base / "one" / "two" / "data", account.Account("you", {}))
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (base / "one", base / "one" / "two")] == [0o700, 0o700]
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="/proc is needed to see the environment")
+def test_no_process_of_the_database_inherits_a_secret(used_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPROCKET_PAGE_TOKEN_KEYS", "a secret of the server")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another secret")
+    with embedded_postgres(used_directory, durable=False):
+        environments = [environment_of(pid) for pid in processes() if str(used_directory) in command_line(pid)]
+    assert len(environments) >= 2  # the server and the guard
+    assert "secret" not in "".join(environments)
+
+
+def environment_of(pid: int) -> str:
+    """Return the environment of a process; empty if it does not exist any more."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 # Directories.
