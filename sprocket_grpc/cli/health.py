@@ -9,7 +9,7 @@ from grpc_health.v1 import health_pb2
 from sprocket_grpc.cli.client.connection import Connection, connected, connection_options
 from sprocket_grpc.cli.client.errors import explain
 from sprocket_grpc.cli.client.server import Server
-from sprocket_grpc.config.addresses import reachable
+from sprocket_grpc.config.addresses import is_loopback, reachable
 from sprocket_grpc.config.environment import PREFIX
 
 TIMEOUT_SECONDS = 5
@@ -24,7 +24,9 @@ def health_command(service: str, *, connection: Connection) -> None:
     Without --server and --tls-ca, the check uses SPROCKET_HEALTH_LISTEN if it is set. That address needs no TLS, even
     if the server requires client certificates.
     """
-    with connected(_with_health_address(connection)) as server:
+    connection = _with_health_address(connection)
+    _bypass_proxies(connection.address)
+    with connected(connection) as server:
         status = _check(server, service)
     click.echo(status)
     raise SystemExit(0 if status == "SERVING" else 1)
@@ -35,6 +37,13 @@ def _with_health_address(connection: Connection) -> Connection:
     if not health_listen or not connection.is_own_server:
         return connection
     return connection._replace(server=reachable(health_listen))
+
+
+def _bypass_proxies(address: str) -> None:
+    """Call this machine directly: gRPC reads these variables, and a proxy would call itself at such an address."""
+    if is_loopback(address.rpartition(":")[0]):
+        for variable in ("grpc_proxy", "https_proxy", "http_proxy"):
+            os.environ.pop(variable, None)
 
 
 def _check(server: Server, service: str) -> str:

@@ -1,6 +1,7 @@
 """`sprocket-grpc serve`: runs one server process, or several on the same port."""
 
 import asyncio
+import logging
 from contextlib import ExitStack
 from functools import partial
 
@@ -10,7 +11,7 @@ from sprocket_grpc.cli.banner import banner
 from sprocket_grpc.cli.database import prepare
 from sprocket_grpc.cli.setup import load_settings_and_log, open_database
 from sprocket_grpc.config.addresses import split
-from sprocket_grpc.config.production import check_serving
+from sprocket_grpc.config.production import check_serving, find_unencrypted
 from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.server.run import serve
 from sprocket_grpc.server.supervisor import shared_port, supervise
@@ -18,6 +19,8 @@ from sprocket_grpc.server.worker_process import Announce, run_in_event_loop
 
 # For what a worker does after draining and the grace period: cancel calls, and close the connection pool.
 _LAST_SECONDS = 15
+
+_log = logging.getLogger(__name__)
 
 
 @click.command("serve")
@@ -31,6 +34,8 @@ def serve_command(workers: int) -> None:
     """
     settings = load_settings_and_log()
     check_serving(settings)
+    for problem in find_unencrypted(settings):
+        _log.warning(problem)
     with open_database(settings) as url:
         if settings.database_url is None:
             prepare(url)

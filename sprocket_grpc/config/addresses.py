@@ -1,8 +1,11 @@
 """Addresses to listen on, and the addresses to connect to them."""
 
+from ipaddress import ip_address
+
 from sprocket_grpc.errors import ExpectedError
 
-_LOOPBACK = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104  # nothing is bound here
+# A server on [::] accepts IPv4 too, and a host may have no IPv6.
+_ALL_INTERFACES = {"0.0.0.0", "[::]"}  # noqa: S104  # nothing is bound here
 
 
 class AddressInUseError(ExpectedError):
@@ -19,6 +22,14 @@ def split(listen: str) -> tuple[str, int]:
 
 
 def reachable(listen: str) -> str:
-    """Return the address to connect to for an address to listen on: 127.0.0.1 for 0.0.0.0."""
+    """Return the address to connect to for an address to listen on: 127.0.0.1 for 0.0.0.0 and [::]."""
     host, _, port = listen.rpartition(":")
-    return f"{_LOOPBACK.get(host, host)}:{port}"
+    return f"{'127.0.0.1' if host in _ALL_INTERFACES else host}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach a host, such as `127.0.0.1`, `[::1]` or `localhost`."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,16 +1,20 @@
 """The URL of a database: normalised from all common forms, split by hosts, and described without its secrets."""
 
+import os
 import re
 from typing import NamedTuple
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from sprocket_grpc.config.addresses import is_loopback
+
 CONNECT_TIMEOUT_SECONDS = 5
 """The connect timeout per host."""
 
 _DRIVER = "postgresql+psycopg"
 _SCHEMES = {"postgresql", "postgres", _DRIVER}
+_VERIFYING = {"verify-ca", "verify-full"}
 _DEFAULT_PORT = "5432"
 
 # A dead connection is closed within 5 s, both while we wait for an answer (keepalives) and while data that we sent is
@@ -50,7 +54,9 @@ def _normalised(url: str) -> str:
     scheme, _, rest = url.partition("://")
     authority = re.split("[/?]", rest, maxsplit=1)[0]
     credentials, at, hosts = authority.rpartition("@")
-    if scheme not in _SCHEMES or "@" in credentials:  # in a password, @ must be %40
+    # In a password, @ must be %40, and / and ? must be %2F and %3F. Otherwise a part of the password would be taken for
+    # the host or the database, and be shown.
+    if scheme not in _SCHEMES or url.count("@") > len(at):
         raise ValueError("not a URL of PostgreSQL")
     if "," not in hosts:
         parsed = make_url(f"{_DRIVER}://{rest}")
@@ -106,6 +112,13 @@ def connect_arguments(url: str) -> dict[str, object]:
     if len(hosts_of(parsed)) > 1:
         defaults["target_session_attrs"] = "read-write"  # the first that answers may be a standby
     return {name: value for name, value in defaults.items() if name not in parsed.query}
+
+
+def is_verified(url: str) -> bool:
+    """Return whether connections are encrypted and to the right server, or do not leave this machine."""
+    parsed = make_url(url)
+    mode = parsed.query.get("sslmode") or os.environ.get("PGSSLMODE")
+    return mode in _VERIFYING or all(host.name.startswith("/") or is_loopback(host.name) for host in hosts_of(parsed))
 
 
 def describe(url: str) -> str:

@@ -1,7 +1,10 @@
 """The checks for production, which reject settings that are convenient in development but unsafe."""
 
-from ipaddress import ip_address
+from collections.abc import Iterator
+from urllib.parse import urlsplit
 
+from sprocket_grpc.config.addresses import is_loopback, split
+from sprocket_grpc.config.database_url import is_verified
 from sprocket_grpc.config.settings import Settings, SettingsError
 
 _DATABASE = "SPROCKET_DATABASE_URL: expected in production; the embedded PostgreSQL is for development only"
@@ -13,6 +16,7 @@ _PLAINTEXT = (
     "SPROCKET_TLS_CERTIFICATE: expected in production, unless SPROCKET_LISTEN is a loopback address "
     "such as 127.0.0.1:50051"
 )
+_CAN_BE_READ = "unless your network encrypts it, others on the network can read and change what is sent"
 _SAMPLE_DATA = "SPROCKET_ENVIRONMENT: expected development; sample data is not added in production"
 
 
@@ -43,9 +47,17 @@ def check_serving(settings: Settings) -> None:
     problems = {
         _DATABASE: settings.database_url is None,
         _ANONYMOUS: not settings.authenticates,
-        _PLAINTEXT: settings.tls_certificate is None and not _is_loopback(settings.listen),
+        _PLAINTEXT: settings.tls_certificate is None and not is_loopback(split(settings.listen)[0]),
     }
     _raise_in_production(settings, [problem for problem, applies in problems.items() if applies])
+
+
+def find_unencrypted(settings: Settings) -> list[str]:
+    """Return a line for each connection of a server in production that others on the network may read or change.
+
+    They are not refused, because a sidecar or the network may encrypt them, which cannot be checked here.
+    """
+    return [*_unencrypted(settings)] if settings.environment == "production" else []
 
 
 def _raise_in_production(settings: Settings, problems: list[str]) -> None:
@@ -53,9 +65,18 @@ def _raise_in_production(settings: Settings, problems: list[str]) -> None:
         raise SettingsError("\n".join(problems))
 
 
-def _is_loopback(listen: str) -> bool:
-    host = listen.rpartition(":")[0].strip("[]")
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _unencrypted(settings: Settings) -> Iterator[str]:
+    for name, url in (("DATABASE_URL", settings.database_url), ("DATABASE_READ_URL", settings.database_read_url)):
+        if url and not is_verified(url.get_secret_value()):
+            yield f"SPROCKET_{name}: expected sslmode=verify-full; {_CAN_BE_READ}"
+    storage = settings.rate_limit_storage
+    if storage and _is_plaintext(storage.get_secret_value(), "redis"):
+        yield f"SPROCKET_RATE_LIMIT_STORAGE: expected rediss://; {_CAN_BE_READ}"
+    if settings.otlp_endpoint and _is_plaintext(settings.otlp_endpoint, "http"):
+        yield f"SPROCKET_OTLP_ENDPOINT: expected https://; {_CAN_BE_READ}"
+
+
+def _is_plaintext(url: str, scheme: str) -> bool:
+    """Return whether a URL has the scheme without TLS, and leads to another machine."""
+    parsed = urlsplit(url)
+    return parsed.scheme == scheme and not is_loopback(parsed.hostname or "")

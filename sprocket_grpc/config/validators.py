@@ -12,7 +12,7 @@ from sprocket_grpc.config.database_url import normalise
 
 _SHORTEST_KEY = 32
 
-_ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:/]+):(?P<port>\d{1,5})")
+_ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:/@]+):(?P<port>\d{1,5})")
 
 _IDENTITY = re.compile(r"(uri|dns|cn):\S.*")
 
@@ -31,7 +31,10 @@ def postgresql_url(value: SecretStr) -> SecretStr:
     """Return the URL of a database with its driver."""
     with suppress(ValueError):
         return SecretStr(normalise(value.get_secret_value()))
-    raise ValueError("expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+    raise ValueError(
+        "expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE, in which the characters @ / ? in a password"
+        " are %40 %2F %3F"
+    )
 
 
 def page_token_keys(value: SecretStr) -> SecretStr:
@@ -51,8 +54,9 @@ def collector_url(value: str) -> str:
 
 def key_source(value: str) -> str:
     """Return the source of an issuer's public keys. It must be trusted: replaced keys would admit any caller."""
-    if "://" in value and not re.fullmatch(r"https://[^\s/]\S*", value):
-        raise ValueError("expected the path of a file, or an https URL")
+    # Without a user and a password: errors of the connection would show them.
+    if "://" in value and not re.fullmatch(r"https://[^\s/@]+(/[^\s@]*)?", value):
+        raise ValueError("expected the path of a file, or an https URL without @")
     return value
 
 
@@ -85,7 +89,15 @@ def rate(value: str) -> str:
 def redis_url(value: SecretStr) -> SecretStr:
     """Return the URL of a Redis."""
     with suppress(ValueError):  # the port is not a number
-        url = urlsplit(value.get_secret_value())
-        if url.scheme in {"redis", "rediss"} and url.hostname and url.port != 0:
+        text = value.get_secret_value()
+        url = urlsplit(text)
+        if (
+            text.count("@") == url.netloc.count("@") <= 1
+            and url.scheme in {"redis", "rediss"}
+            and url.hostname
+            and url.port != 0
+        ):
             return value
-    raise ValueError("expected redis://:PASSWORD@HOST:PORT/NUMBER, or rediss:// for TLS")
+    raise ValueError(
+        "expected redis://:PASSWORD@HOST:PORT/NUMBER, or rediss:// for TLS; @ / ? in a password are %40 %2F %3F"
+    )
