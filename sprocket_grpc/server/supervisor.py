@@ -143,6 +143,8 @@ def shared_port(listen: str) -> Iterator[str]:
 
 
 def _bound(host: str, port: int) -> socket.socket:
+    if host == "::" and not socket.has_dualstack_ipv6():
+        host = "0.0.0.0"  # noqa: S104  # as gRPC does on a host without IPv6
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     # An exclusive bind first: other servers may share the port with SO_REUSEPORT, and would get a part of our calls.
     with socket.socket(family) as exclusive:

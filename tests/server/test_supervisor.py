@@ -1,6 +1,7 @@
 """The supervisor handles workers that fail to start, hang, or do not stop."""
 
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from sprocket_grpc.server.supervisor import shared_port
+from sprocket_grpc.server.worker_process import WorkerError
 from tests.server.supervisor_program import LONGEST_STOP_SECONDS
 from tests.support.command_line import PATIENCE_SECONDS, interruptible_environment
 
@@ -98,3 +101,11 @@ def test_workers_do_not_share_their_random_numbers() -> None:
         assert supervised.says("ready")
         supervised.process.terminate()
         supervised.ends()
+
+
+def test_workers_can_share_a_port_on_all_interfaces_of_a_host_without_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
+    with shared_port("[::]:0") as address:
+        port = int(address.removeprefix("[::]:"))
+        with pytest.raises(WorkerError, match="is another server running there"), shared_port(f"0.0.0.0:{port}"):
+            pass
