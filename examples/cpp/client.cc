@@ -179,6 +179,7 @@ int main() try {
   config << std::ifstream("../../sprocket/v1/service_config.json").rdbuf();
   grpc::ChannelArguments arguments;
   arguments.SetServiceConfigJSON(config.str());
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
   const auto channel = grpc::CreateCustomChannel(Environment("SPROCKET_CLIENT_SERVER", "127.0.0.1:50051"),
                                                  grpc::InsecureChannelCredentials(), arguments);

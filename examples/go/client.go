@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	_ "google.golang.org/grpc/health" // without this import, gRPC ignores healthCheckConfig
 	"google.golang.org/grpc/metadata"
@@ -39,7 +40,12 @@ func run() error {
 		return err
 	}
 	server := environment("SPROCKET_CLIENT_SERVER", "127.0.0.1:50051")
-	connection, err := grpc.Dial(server, grpc.WithInsecure(), grpc.WithDefaultServiceConfig(string(config)))
+	reconnect := grpc.ConnectParams{
+		Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
+		MinConnectTimeout: callTimeout,
+	}
+	connection, err := grpc.Dial(server, grpc.WithInsecure(), grpc.WithConnectParams(reconnect),
+		grpc.WithDefaultServiceConfig(string(config)))
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,8 @@ if (process.env.SPROCKET_CLIENT_API_KEY) metadata.set("authorization", `Bearer $
 async function main(): Promise<void> {
   // Tells gRPC which calls to retry.
   const config = readFileSync(new URL("../../../sprocket/v1/service_config.json", import.meta.url), "utf8");
-  const options = { "grpc.service_config": config, "grpc.max_reconnect_backoff_ms": 2_000 };
+  const reconnect = { "grpc.initial_reconnect_backoff_ms": 100, "grpc.max_reconnect_backoff_ms": 2_000 };
+  const options = { "grpc.service_config": config, ...reconnect };
   const sprockets = new SprocketServiceClient(server, credentials.createInsecure(), options);
   const channelOverride = sprockets.getChannel(); // so that all clients share one connection
   const locations = new LocationServiceClient(server, credentials.createInsecure(), { channelOverride });

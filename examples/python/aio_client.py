@@ -45,7 +45,8 @@ async def main() -> None:
     """Run the steps of the example, and print a line about each."""
     # Tells gRPC which calls to retry, and to send none to a server that is not SERVING.
     config = (resources.files("sprocket.v1") / "service_config.json").read_text()
-    options = [("grpc.service_config", config), ("grpc.max_reconnect_backoff_ms", 2000)]
+    reconnect = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 2000)]
+    options = [("grpc.service_config", config), *reconnect]
     async with grpc.aio.insecure_channel(SERVER, options=options) as channel:
         pages = [page async for page in list_sprockets(SprocketServiceStub(channel))]
         say(f"listed {sum(map(len, pages))} sprockets on {len(pages)} pages")

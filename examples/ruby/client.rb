@@ -21,7 +21,8 @@ class Client
   ATTEMPTS = 5
   # Tells gRPC which calls to retry, and to send none to a server that is not SERVING.
   CONFIG = File.read(File.expand_path('../../sprocket/v1/service_config.json', __dir__))
-  ARGUMENTS = { 'grpc.service_config' => CONFIG, 'grpc.max_reconnect_backoff_ms' => 2000 }.freeze
+  RECONNECT = { 'grpc.initial_reconnect_backoff_ms' => 100, 'grpc.max_reconnect_backoff_ms' => 2000 }.freeze
+  ARGUMENTS = { 'grpc.service_config' => CONFIG, **RECONNECT }.freeze
 
   def initialize(server, key)
     @metadata = key ? { 'authorization' => "Bearer #{key}" } : {}
