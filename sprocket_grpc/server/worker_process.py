@@ -64,6 +64,8 @@ class WorkerProcess:
         Raises:
             OSError: Out of memory, processes or file descriptors.
         """
+        for handler in logging.getLogger().handlers:
+            handler.flush()  # else the new process has a copy of the lines that are not written yet
         self.ended = asyncio.Event()
         self._announcement, announcing = _FORK.Pipe(duplex=False)
         self._process = _FORK.Process(target=_run, args=(work, announcing, alive), name=name)
