@@ -8,6 +8,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from sprocket_grpc import __version__
+from sprocket_grpc.cli.client.output import printable_lines
 from sprocket_grpc.errors import ExpectedError
 
 
@@ -110,6 +111,9 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
+        except click.ClickException as error:
+            error.message = printable_lines(error.message)  # type: ignore[misc]  # click's classes only read it
+            raise
         except ExpectedError as error:
             raise click.ClickException(str(error)) from error
 

@@ -1,13 +1,12 @@
 """Entries of the audit log, as text for people and as JSON for programs."""
 
-import json
 import re
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 
 from sprocket.v1.audit_pb2 import AuditEntry
-from sprocket_grpc.cli.client.output import printable
+from sprocket_grpc.cli.client.output import printable, to_json
 
 _WHOLE_NUMBER = re.compile(r"-?[0-9]+")
 _IN_FIRST_LINE = {"id", "create_time", "update_time"}
@@ -19,7 +18,7 @@ def as_json(entry: AuditEntry) -> str:
     values = _as_dict(entry)
     # The map in a Struct has no order, and reading it from the wire changes the order.
     states = {name: dict(sorted(values[name].items())) for name in ("before", "after") if name in values}
-    return json.dumps(values | states)
+    return to_json(values | states)
 
 
 def as_text(entry: AuditEntry) -> str:
@@ -57,4 +56,4 @@ def _change(name: str, before: dict[str, Any], after: dict[str, Any]) -> str:
 def _shown(value: Any) -> str:  # noqa: ANN401  # any JSON value
     """Return a value in JSON, but whole numbers without quotes: protobuf's JSON writes those of 64 bits as strings."""
     is_number = isinstance(value, str) and _WHOLE_NUMBER.fullmatch(value)
-    return str(value) if is_number else json.dumps(value, ensure_ascii=False)
+    return str(value) if is_number else to_json(value)

@@ -14,7 +14,7 @@ from sprocket_grpc.cli.chart.picture import SUFFIXES, check_matplotlib, write_pi
 from sprocket_grpc.cli.chart.table import WRITERS
 from sprocket_grpc.cli.chart.terminal import draw, load_plotext
 from sprocket_grpc.cli.client.connection import Connection, connected, connection_options
-from sprocket_grpc.cli.client.output import checked_stdout, replacing
+from sprocket_grpc.cli.client.output import checked_stdout, replacing, show
 from sprocket_grpc.cli.since import Since, SinceType
 from sprocket_grpc.cli.times import now_micros, to_datetime
 
@@ -55,7 +55,7 @@ def chart_command(
             screen.show(draw(_drawing(client, factory, request, since), screen.canvas()))
         else:
             _write(client, factory, request, since, output)
-            click.echo(f"wrote {output}")
+            show(f"wrote {output}\n")
 
 
 def _suffix(output: Path | None, *, follow: bool) -> str | None:

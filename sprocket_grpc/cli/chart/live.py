@@ -4,14 +4,13 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 
-import click
-
 from sprocket.v1.factory_pb2 import Factory, FactoryChart, GetFactoryChartRequest
 from sprocket_grpc.cli.chart import screen
 from sprocket_grpc.cli.chart.chart import Chart, Entry, drawing
 from sprocket_grpc.cli.chart.client import Client
 from sprocket_grpc.cli.chart.following import UPDATE_SECONDS, follow
 from sprocket_grpc.cli.chart.terminal import draw
+from sprocket_grpc.cli.client.output import show, warn
 from sprocket_grpc.cli.since import Since
 from sprocket_grpc.cli.times import now_micros, rfc_3339
 
@@ -101,7 +100,7 @@ def _print(client: Client, request: GetFactoryChartRequest, *, with_history: boo
     unprinted: list[Entry] = []
     for update in follow(client, request):
         if update.problem and update.problem != shown_problem:
-            click.echo(update.problem, err=True)
+            warn(update.problem)
         shown_problem = update.problem
         if not update.response:
             continue
@@ -111,7 +110,7 @@ def _print(client: Client, request: GetFactoryChartRequest, *, with_history: boo
             is_history = not update.response.end_of_history
             request.max_points = request.max_points if is_history else 0  # after a break, resume with all entries
         if not is_history:
-            click.echo("".join(f"{rfc_3339(each.time_micros)}  {each.summary}\n" for each in unprinted), nl=False)
+            show("".join(f"{rfc_3339(each.time_micros)}  {each.summary}\n" for each in unprinted))
             unprinted.clear()
 
 

@@ -23,6 +23,8 @@ _LEAVE = "\x1b[?7h\x1b[?25h\x1b[?1049l"
 _HOME = "\x1b[H"
 _ERASED_LINE = "\x1b[2K"
 _REST = "\x1b[J"
+_GLYPHS = "▖▗▘▙▚▛▜▝▞▟▀▄▌▐█│─┌┐└┘┤┬├┴┼·…"
+"""What drawings consist of. Some encodings, such as cp437, have only a part of it."""
 
 
 def is_terminal() -> bool:
@@ -71,7 +73,7 @@ def _end(number: int, _: FrameType | None) -> NoReturn:
 
 def _shows_unicode() -> bool:
     try:
-        "▄│·".encode(sys.stdout.encoding or "ascii")
+        _GLYPHS.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
         return False
     return True

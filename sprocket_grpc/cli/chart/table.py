@@ -1,6 +1,5 @@
 """Writes charts as CSV and JSON for programs, chunk by chunk, so that a chart of any size fits into memory."""
 
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from sprocket.v1.factory_pb2 import Factory, FactoryChart
+from sprocket_grpc.cli.client.output import to_json
 from sprocket_grpc.cli.times import rfc_3339
 
 COLUMNS = ("time", "sprocket_production_goal", "sprocket_production_actual")
@@ -41,7 +41,7 @@ def write_json(path: Path, factory: Factory, chunks: Chunks) -> None:
         columns = [stack.enter_context(_spool()) for _ in COLUMNS]
         _split(chunks, columns)
         names = {"factory_id": factory.id, "display_name": factory.display_name}
-        file.write(json.dumps(names)[:-1])
+        file.write(to_json(names)[:-1])
         for name, column in zip(COLUMNS, columns, strict=True):
             file.write(f', "{name}": [')
             column.seek(0)

@@ -1,19 +1,79 @@
-"""What commands print and write: text that is safe to show, standard output, and files that are replaced as a whole."""
+"""What commands print and write: text that is safe to show, standard output, and files that are replaced as a whole.
 
+No other module of the client commands writes to standard output, except for the drawings of `chart`.
+"""
+
+import io
+import json
 import os
 import sys
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
 
-_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_SPACES = "Zs"
 
 
 def printable(text: str) -> str:
-    """Return a text without characters that move the cursor, change colours or break the line."""
-    return "".join(character if character.isprintable() else _REPLACEMENT for character in text)
+    r"""Return a text with escapes such as \x1b for what moves the cursor, or colours, hides or reorders text."""
+    if text.isprintable():
+        return text
+    return "".join(each if _is_safe(each) else each.encode("unicode_escape").decode() for each in text)
+
+
+def printable_lines(text: str) -> str:
+    """Return a text like `printable`, but with its line feeds."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def to_json(value: object, indent: int | None = None) -> str:
+    """Return a value as JSON that is safe to show, and equal to the value: unsafe characters are escaped."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    if text.isprintable():
+        return text
+    return "".join(each if _is_safe(each) or each == "\n" else _escaped_in_json(each) for each in text)
+
+
+def accept_any_character() -> None:
+    """Let standard output escape what its encoding does not have, such as with LC_ALL=C or PYTHONIOENCODING=ascii."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def show(text: str) -> None:
+    """Print lines for people. On a terminal, unsafe characters are escaped."""
+    sys.stdout.write(printable_lines(text) if sys.stdout.isatty() else text)
+    sys.stdout.flush()
+
+
+def write_data(texts: Iterable[str]) -> None:
+    """Write lines for programs: to a terminal like `show`, or else in UTF-8 and exactly as they are."""
+    if sys.stdout.isatty():
+        for each in texts:
+            show(each)
+        return
+    sys.stdout.flush()
+    for each in texts:
+        sys.stdout.buffer.write(each.encode())
+    sys.stdout.buffer.flush()
+
+
+def warn(text: str) -> None:
+    """Print a line on standard error."""
+    click.echo(printable(text), err=True)
+
+
+def _is_safe(character: str) -> bool:
+    # Spaces other than U+0020 only look like it. Python calls them unprintable.
+    return character.isprintable() or unicodedata.category(character) == _SPACES
+
+
+def _escaped_in_json(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass").hex(" ", 2).split()
+    return "".join(f"\\u{unit}" for unit in units)
 
 
 @contextmanager
@@ -49,8 +109,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(target)
     except OSError as error:
-        message = f"cannot write {path}: {error.strerror or error}; `--output` names another file"
-        raise click.ClickException(printable(message)) from error
+        raise click.ClickException(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

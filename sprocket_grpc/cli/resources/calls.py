@@ -12,6 +12,7 @@ import google.rpc.error_details_pb2 as details
 import grpc
 
 from sprocket_grpc.cli.client.errors import detail, explain, status_of
+from sprocket_grpc.cli.client.output import warn
 from sprocket_grpc.cli.client.server import Server
 from sprocket_grpc.cli.client.unavailable import find_cause
 from sprocket_grpc.cli.resources.catalogue import Method, Resource
@@ -85,7 +86,7 @@ class Caller:
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     def pages(self, resource: Resource, limit: int | None, **fields: Any) -> Iterator[Any]:  # noqa: ANN401  # as above
-        """Yield the responses of a List, page by page.
+        """Yield the responses of a List, page by page. A page that is too large to receive is read in smaller ones.
 
         Args:
             resource: The kind of resource to list.
@@ -96,17 +97,31 @@ class Caller:
         while limit != 0:
             if limit is not None:
                 request.page_size = min(limit, request.page_size or MOST_IN_BATCH)
-            response = self.call(resource.methods["List"], request)
+            response = self._page(resource.methods["List"], request)
             yield response
             if not response.next_page_token:
                 return
             request.page_token = response.next_page_token
             limit = None if limit is None else limit - len(getattr(response, resource.items))
 
+    def _page(self, method: Method, request: Any) -> Any:  # noqa: ANN401  # as above
+        """Return a page, and halve the page size of the request until the page can be received.
+
+        Raises:
+            ClientError: The call failed.
+        """
+        while True:
+            try:
+                return self.attempt(method, request)
+            except grpc.RpcError as error:
+                if not _is_too_large(error) or request.page_size == 1:
+                    raise explain(error, self.server) from error
+            request.page_size = (request.page_size or MOST_IN_BATCH) // 2
+
     def _report_retries(self, pause: float, deadline: float) -> None:
         if pause == _FIRST_PAUSE_SECONDS and sys.stderr.isatty():
             left = deadline - time.monotonic()
-            click.echo(f"{self.server.address} is unavailable; retrying for {left:.0f} s", err=True)
+            warn(f"{self.server.address} is unavailable; retrying for {left:.0f} s")
 
 
 def in_batches(names: tuple[str, ...]) -> Iterator[list[str]]:
@@ -114,6 +129,12 @@ def in_batches(names: tuple[str, ...]) -> Iterator[list[str]]:
     rest = iter(names)
     while batch := list(islice(rest, MOST_IN_BATCH)):
         yield batch
+
+
+def _is_too_large(error: grpc.RpcError) -> bool:
+    """Whether the response exceeds the limit of the channel, which gRPC says in a text only."""
+    is_exhausted = error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    return is_exhausted and "message larger than max" in (error.details() or "")
 
 
 def _retry_delay(error: grpc.RpcError, pause: float) -> float | None:

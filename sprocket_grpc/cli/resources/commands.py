@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from sprocket_grpc.cli.client.connection import Connection, connected, connection_options
 from sprocket_grpc.cli.client.errors import ClientError
-from sprocket_grpc.cli.client.output import checked_stdout
+from sprocket_grpc.cli.client.output import checked_stdout, printable, show, warn, write_data
 from sprocket_grpc.cli.resources import tables
 from sprocket_grpc.cli.resources.calls import Caller, in_batches, timeout_option
 from sprocket_grpc.cli.resources.catalogue import Resource
@@ -192,7 +192,7 @@ def _make_delete(resource: Resource) -> click.Command:
         with _caller(connection, timeout) as caller:
             for each in ids:
                 caller.call(method, method.request(id=each, etag=etag, request_id=request_id, **flags))
-                click.echo(f"{'would delete' if flags['validate_only'] else 'deleted'} {resource.title} {each}")
+                show(f"{'would delete' if flags['validate_only'] else 'deleted'} {resource.title} {each}\n")
 
     return command
 
@@ -223,7 +223,7 @@ def _items(responses: Iterator[Any], resource: Resource) -> Pages:
         yield getattr(response, resource.items)
         more = response.next_page_token
     if more:
-        click.echo(f"there are more {resource.titles}: pass --limit or --all to list them", err=True)
+        warn(f"there are more {resource.titles}: pass --limit or --all to list them")
 
 
 def _columns(resource: Resource, output: str) -> Columns:
@@ -232,23 +232,20 @@ def _columns(resource: Resource, output: str) -> Columns:
 
 
 def _print(pages: Pages, output: str, columns: Columns) -> None:
-    writers: Mapping[str, tables.Writer] = {
-        "table": tables.table,
-        "csv": tables.csv_lines,
-        "json": tables.json_array,
-    }
-    for text in writers[output](pages, columns):
-        sys.stdout.write(text)
-    sys.stdout.flush()
+    if output == "table":
+        for line in tables.table(pages, columns):
+            show(line)
+    else:
+        write_data((tables.csv_lines if output == "csv" else tables.json_array)(pages, columns))
 
 
 def _print_one(resource: Resource, response: Any, output: str, columns: Columns | None) -> None:  # noqa: ANN401  # of any method
     message = getattr(response, resource.field)
     columns = columns or resource.descriptor.fields
     if output == "json":
-        click.echo(tables.json_object(message, columns), nl=False)
+        write_data([tables.json_object(message, columns)])
     elif output == "table":
-        click.echo("".join(tables.record(message, columns)), nl=False)
+        show("".join(tables.record(message, columns)))
     else:
         _print([[message]], output, columns)
 
@@ -288,4 +285,4 @@ def _confirm(resource: Resource, ids: tuple[str, ...], *, force: bool, yes: bool
     if not sys.stdin.isatty():
         raise click.UsageError("not a terminal: pass --yes to confirm")
     what = f"{resource.title} {ids[0]}" if len(ids) == 1 else f"{len(ids)} {resource.titles}"
-    click.confirm(f"Delete {what}{' and all resources that refer to it' if force else ''}?", abort=True)
+    click.confirm(f"Delete {printable(what)}{' and all resources that refer to it' if force else ''}?", abort=True)

@@ -1,53 +1,58 @@
 """`sprocket-grpc export`: writes resources to a file."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
 from sprocket_grpc.cli.client.connection import Connection, connected, connection_options
-from sprocket_grpc.cli.client.output import checked_stdout, replacing
+from sprocket_grpc.cli.client.output import checked_stdout, printable, replacing, show, write_data
 from sprocket_grpc.cli.resources import tables
 from sprocket_grpc.cli.resources.calls import MOST_IN_BATCH, Caller, timeout_option
 from sprocket_grpc.cli.resources.catalogue import Resource
+from sprocket_grpc.cli.resources.files import DASH, format_of, format_option
 from sprocket_grpc.cli.resources.options import ResourceGroup, columns_option
-from sprocket_grpc.cli.resources.reading import SUFFIXES
 from sprocket_grpc.cli.resources.tables import Columns, Pages
 
 TIMEOUT_SECONDS = 60
 
 _WRITERS: dict[str, tables.Writer] = {
-    ".csv": tables.csv_lines,
-    ".json": tables.json_array,
-    ".jsonl": tables.json_lines,
+    "csv": tables.csv_lines,
+    "json": tables.json_array,
+    "jsonl": tables.json_lines,
 }
 
 
 def _make_export(resource: Resource) -> click.Command:
     @click.command(
-        resource.names, help=f"Export {resource.titles} to FILE.csv, FILE.json or FILE.jsonl, ordered by id."
+        resource.names,
+        help=f"Export {resource.titles} to FILE.csv, FILE.json or FILE.jsonl, ordered by id; - means standard output.",
     )
-    @click.argument("path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
+    @click.argument("file", metavar="FILE", type=click.Path(dir_okay=False, allow_dash=True))
+    @format_option
     @click.option("--filter", default="", help="A filter expression (AIP-160). Default: all.")
     @columns_option(resource, "the id and the writable fields, which `import` reads")
     @timeout_option(TIMEOUT_SECONDS)
     @connection_options
     def command(
         *,
-        path: Path,
+        file: str,
+        format_: str | None,
         filter: str,  # noqa: A002  # the contract's name
         columns: Columns | None,
         timeout: float,
         connection: Connection,
     ) -> None:
-        write = _WRITERS.get(path.suffix.lower())
-        if write is None:
-            raise click.UsageError(f"FILE: expected a name that ends with one of {', '.join(SUFFIXES)}")
-        with connected(connection) as server, checked_stdout(), replacing(path) as temporary:
-            pages = _pages(Caller(server, timeout), resource, path, filter)
-            with temporary.open("w", encoding="utf-8", newline="") as file:
-                file.writelines(write(pages, columns or resource.transferred))
-        click.echo(f"wrote {path}")
+        write = _WRITERS[format_of(file, format_)]
+        with connected(connection) as server, checked_stdout():
+            pages = _pages(Caller(server, timeout), resource, file, filter)
+            texts = write(pages, columns or resource.transferred)
+            if file == DASH:
+                write_data(texts)
+            else:
+                _write(Path(file), texts)
+                show(f"wrote {file}\n")
 
     return command
 
@@ -55,11 +60,19 @@ def _make_export(resource: Resource) -> click.Command:
 export_command = ResourceGroup("export", "List", _make_export, "Export resources to a CSV or JSON file.")
 
 
-def _pages(caller: Caller, resource: Resource, path: Path, expression: str) -> Pages:
+def _write(path: Path, texts: Iterable[str]) -> None:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        file.writelines(texts)
+
+
+def _pages(caller: Caller, resource: Resource, file: str, expression: str) -> Pages:
     # Once, because with show_total_size the server counts all resources for every page.
     [counted] = caller.pages(resource, 1, filter=expression, page_size=1, show_total_size=True)
-    label = f"exporting {path}"
-    with click.progressbar(length=counted.total_size, label=label, file=sys.stderr, show_pos=True) as bar:
+    label = printable(f"exporting {file}")
+    is_mixed = file == DASH and sys.stdout.isatty()
+    with click.progressbar(
+        length=counted.total_size, label=label, file=sys.stderr, show_pos=True, hidden=is_mixed
+    ) as bar:
         for response in caller.pages(resource, None, filter=expression, page_size=MOST_IN_BATCH):
             page = getattr(response, resource.items)
             yield page

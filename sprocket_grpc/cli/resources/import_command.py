@@ -11,23 +11,29 @@ import click
 
 from sprocket_grpc.cli.client.connection import Connection, connected, connection_options
 from sprocket_grpc.cli.client.errors import ClientError
-from sprocket_grpc.cli.client.output import checked_stdout
+from sprocket_grpc.cli.client.output import checked_stdout, printable, show, warn
 from sprocket_grpc.cli.resources.calls import Caller, timeout_option
 from sprocket_grpc.cli.resources.catalogue import Resource
 from sprocket_grpc.cli.resources.challenge import HISTORY_IS_LEFT_OUT, adapted, has_history, wrappers
+from sprocket_grpc.cli.resources.files import DASH, Source, format_option, opened_source
 from sprocket_grpc.cli.resources.importing import Importer, Plan
 from sprocket_grpc.cli.resources.options import ResourceGroup, field_options, given, validate_only_option
-from sprocket_grpc.cli.resources.reading import SUFFIXES, Line, read
+from sprocket_grpc.cli.resources.reading import Line, read
 from sprocket_grpc.cli.resources.report import Report, open_refused_file
 
 TIMEOUT_SECONDS = 60
 """Long enough for the server to be replaced during a call."""
 
+_INTERRUPTED = (
+    "interrupted; to continue, repeat the command with the same file and options: "
+    "resources that are already written are not written again"
+)
 _PIECE = 1 << 20
 
-_HELP = """Import {titles} from FILE.csv, FILE.json or FILE.jsonl, as `export` writes them.
+_HELP = """Import {titles} from FILE.csv, FILE.json or FILE.jsonl, as `export` writes them; - means standard input.
 
-    CSV has the names of the fields in its first line; an empty cell leaves a field unset. JSON is an array of objects,
+    CSV has the names of the fields in its first line, and commas, semicolons or tabs between its cells; an empty cell
+    leaves a field unset. JSON is an array of objects,
     consecutive objects, or the response of a List; .jsonl has one object per line. Options set the fields that are
     missing from a line. Fields that only the server sets are ignored, and so are ids without --keep-ids.
 
@@ -53,12 +59,12 @@ class _File(NamedTuple):
     """A file to import.
 
     Attributes:
-        path: Its path.
+        source: Where it is.
         digest: The SHA-256 of its content.
         lines: The number of its lines.
     """
 
-    path: Path
+    source: Source
     digest: str
     lines: int
 
@@ -67,7 +73,8 @@ def _make_import(resource: Resource) -> click.Command:
     text = _HELP.format(titles=resource.titles, challenge=_CHALLENGE.get(resource.field, ""))
 
     @click.command(resource.names, help=text, short_help=f"Import {resource.titles} from a file.")
-    @click.argument("path", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+    @click.argument("file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+    @format_option
     @click.option(
         "--on-error",
         type=click.Choice(["stop", "continue"]),
@@ -95,7 +102,8 @@ def _make_import(resource: Resource) -> click.Command:
     @connection_options
     def command(  # one argument per option
         *,
-        path: Path,
+        file: str,
+        format_: str | None,
         on_error: str,
         skip: int,
         refused: Path | None,
@@ -105,15 +113,21 @@ def _make_import(resource: Resource) -> click.Command:
         connection: Connection,
         **options: Any,  # noqa: ANN401  # values of fields
     ) -> None:
-        if path.suffix.lower() not in SUFFIXES:
-            raise click.UsageError(f"FILE: expected a name that ends with one of {', '.join(SUFFIXES)}")
-        file, defaults = _inspected(path), given(options)
-        key = json.dumps([file.digest, resource.field, keep_ids, skip, defaults], sort_keys=True)
-        plan = Plan(resource, key, keep_ids, on_error == "stop", validate_only)
-        with connected(connection) as server, checked_stdout(), open_refused_file(refused) as refused_file:
-            report = Report(path, refused_file, skip)
+        if refused and refused.exists() and file != DASH and refused.samefile(file):
+            raise click.UsageError("--refused: expected another file than FILE")
+        defaults = given(options)
+        with (
+            opened_source(file, format_) as source,
+            connected(connection) as server,
+            checked_stdout(),
+            open_refused_file(refused) as refused_file,
+        ):
+            inspected = _inspected(source)
+            key = json.dumps([inspected.digest, resource.field, keep_ids, skip, defaults], sort_keys=True)
+            plan = Plan(resource, key, keep_ids, on_error == "stop", validate_only)
+            report = Report(source.name, refused_file, skip)
             importer = Importer(Caller(server, timeout), plan)
-            _import(importer, plan, file, _lines(resource, path, skip, defaults), report)
+            _import(importer, plan, inspected, _lines(resource, source, skip, defaults), report)
         if not report.is_good:
             raise SystemExit(1)
 
@@ -123,32 +137,32 @@ def _make_import(resource: Resource) -> click.Command:
 import_command = ResourceGroup("import", "Create", _make_import, "Import resources from a CSV or JSON file.")
 
 
-def _inspected(path: Path) -> _File:
+def _inspected(source: Source) -> _File:
     digest, lines = hashlib.sha256(), 0
     try:
-        with path.open("rb") as file:
+        with source.path.open("rb") as file:
             while piece := file.read(_PIECE):
                 digest.update(piece)
                 lines += piece.count(b"\n")
     except OSError as error:
-        raise ClientError(f"cannot read {path}: {error.strerror or error}") from error
-    return _File(path, digest.hexdigest(), lines + 1)
+        raise ClientError(f"cannot read {source.name}: {error.strerror or error}") from error
+    return _File(source, digest.hexdigest(), lines + 1)
 
 
-def _lines(resource: Resource, path: Path, skip: int, defaults: Mapping[str, Any]) -> Iterator[Line]:
+def _lines(resource: Resource, source: Source, skip: int, defaults: Mapping[str, Any]) -> Iterator[Line]:
     has_warned = False
-    for position, line in enumerate(read(path, resource, wrappers(resource)), start=1):
+    for position, line in enumerate(read(source, resource, wrappers(resource)), start=1):
         if position <= skip:
             continue
         if has_history(line) and not has_warned:
-            click.echo(HISTORY_IS_LEFT_OUT, err=True)
+            warn(HISTORY_IS_LEFT_OUT)
             has_warned = True
         converted = adapted(resource, position, line)
         yield converted if converted.problem else converted._replace(values={**defaults, **converted.values})
 
 
 def _import(importer: Importer, plan: Plan, file: _File, lines: Iterator[Line], report: Report) -> None:
-    label = f"importing {file.path}"
+    label = printable(f"importing {file.source.name}")
     try:
         with click.progressbar(length=file.lines, label=label, file=sys.stderr, show_pos=True) as bar:
             for outcome in importer.run(lines):
@@ -157,5 +171,7 @@ def _import(importer: Importer, plan: Plan, file: _File, lines: Iterator[Line], 
                 if outcome.refusals and plan.stops:
                     raise report.stopped(outcome)
             bar.update(max(file.lines - bar.pos, 0))
+    except KeyboardInterrupt as error:
+        raise ClientError(_INTERRUPTED) from error
     finally:
-        click.echo(report.summary(validate_only=plan.validate_only))
+        show(f"{report.summary(validate_only=plan.validate_only)}\n")

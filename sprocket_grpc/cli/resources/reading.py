@@ -1,18 +1,19 @@
 """Reads files of resources line by line, so that a file of any size fits into memory."""
 
-import csv
 import json
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import IO, Any, NamedTuple
 
+from google.protobuf.descriptor import FieldDescriptor
+
 from sprocket_grpc.cli.client.errors import ClientError
+from sprocket_grpc.cli.client.output import warn
 from sprocket_grpc.cli.resources.catalogue import Resource
-from sprocket_grpc.cli.resources.tables import Columns
+from sprocket_grpc.cli.resources.csv_records import Record, records, sniff
+from sprocket_grpc.cli.resources.files import Source
 from sprocket_grpc.cli.resources.values import columns_of, unchecked
 
-SUFFIXES = (".csv", ".json", ".jsonl")
-
+_DELIMITER_NAMES = {";": "semicolons", "\t": "tabs"}
 _PIECE = 1 << 16
 _LONGEST = 1 << 26
 """The largest JSON value in characters. A file that wraps all its resources in one object is one value."""
@@ -32,11 +33,11 @@ class Line(NamedTuple):
     problem: str = ""
 
 
-def read(path: Path, resource: Resource, wrappers: set[str]) -> Iterator[Line]:
-    """Yield the resources of a file, in the format of its suffix.
+def read(source: Source, resource: Resource, wrappers: set[str]) -> Iterator[Line]:
+    """Yield the resources of a file.
 
     Args:
-        path: The file.
+        source: The file.
         resource: The kind of resource that it holds.
         wrappers: Fields that may hold all resources, as in the response of a List.
 
@@ -45,48 +46,59 @@ def read(path: Path, resource: Resource, wrappers: set[str]) -> Iterator[Line]:
     """
     try:
         # Invalid UTF-8 becomes surrogates, which are rejected later as the value of a field, with its line number.
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            match path.suffix.lower():
-                case ".csv":
-                    yield from _read_csv(file, path, resource)
-                case ".jsonl":
+        with source.path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            match source.format:
+                case "csv":
+                    yield from _read_csv(file, source.name, resource)
+                case "jsonl":
                     yield from _read_json_lines(file)
                 case _:
                     yield from _read_json(file, wrappers)
     except OSError as error:
-        raise ClientError(f"cannot read {path}: {error.strerror or error}") from error
+        raise ClientError(f"cannot read {source.name}: {error.strerror or error}") from error
 
 
-def _read_csv(file: IO[str], path: Path, resource: Resource) -> Iterator[Line]:
-    rows = csv.reader(file, strict=True)
-    try:
-        names = next(rows, [])
-        columns = columns_of(resource, names)
-    except (ValueError, csv.Error) as error:
-        raise ClientError(f"{path}:1: {error}") from error
+def _read_csv(file: IO[str], name: str, resource: Resource) -> Iterator[Line]:
+    delimiter, lines = sniff(file)
+    if delimiter in _DELIMITER_NAMES:
+        warn(f"{name}: the cells are separated by {_DELIMITER_NAMES[delimiter]}")
+    rows = records(lines, delimiter)
+    head = next(rows, Record(1, []))
+    columns = _csv_columns(head, name, resource)
+    for each in rows:
+        if each.problem:
+            yield Line(each.number, {}, each.problem)
+        elif any(each.cells):  # spreadsheets write rows of empty cells
+            yield _csv_line(each, columns)
+
+
+def _csv_columns(head: Record, name: str, resource: Resource) -> list[FieldDescriptor | None]:
+    """Return the field of each column. Spreadsheets write columns without a name, which have none."""
+    names = [each for each in head.cells if each]
+    if head.problem:
+        raise ClientError(f"{name}:1: {head.problem}")
     if not names or len({*names}) < len(names):
-        raise ClientError(f"{path}:1: expected the names of fields, without duplicates")
-    while True:
-        number = rows.line_num + 1
-        try:
-            row = next(rows, None)
-        except csv.Error as error:
-            yield Line(number, {}, f"not valid CSV: {error}")
-            continue
-        if row is None:
-            return
-        if row:
-            yield _csv_line(number, columns, row)
-
-
-def _csv_line(number: int, columns: Columns, row: list[str]) -> Line:
-    if len(row) != len(columns):
-        return Line(number, {}, f"expected {len(columns)} cells, as in the first line, not {len(row)}")
+        raise ClientError(f"{name}:1: expected the names of fields, without duplicates")
     try:
-        cells = zip(columns, row, strict=True)
-        return Line(number, {each.name: unchecked(each, cell) for each, cell in cells if cell})
+        fields = {each.name: each for each in columns_of(resource, names)}
     except ValueError as error:
-        return Line(number, {}, str(error))
+        raise ClientError(f"{name}:1: {error}") from error
+    return [fields.get(each) for each in head.cells]
+
+
+def _csv_line(record: Record, columns: Sequence[FieldDescriptor | None]) -> Line:
+    number, cells = record.number, record.cells
+    if len(cells) < len(columns) or any(cells[len(columns) :]):
+        return Line(number, {}, f"expected {len(columns)} cells, as in the first line, not {len(cells)}")
+    values: dict[str, Any] = {}
+    for position, (column, cell) in enumerate(zip(columns, cells, strict=False), start=1):
+        if cell and not column:
+            return Line(number, {}, f"cell {position}: its column has no name in the first line")
+        try:
+            values |= {column.name: unchecked(column, cell)} if column and cell else {}
+        except ValueError as error:
+            return Line(number, {}, str(error))
+    return Line(number, values)
 
 
 def _read_json_lines(file: IO[str]) -> Iterator[Line]:

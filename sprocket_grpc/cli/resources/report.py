@@ -3,14 +3,12 @@
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-import click
-
 from sprocket_grpc.cli.client.errors import ClientError
-from sprocket_grpc.cli.client.output import printable
+from sprocket_grpc.cli.client.output import warn
 from sprocket_grpc.cli.resources.importing import Outcome
 
 _PARTLY_WRITTEN = (
@@ -22,8 +20,8 @@ _ERASE_PROGRESS_BAR = "\r\x1b[K"
 class Report:
     """Counts the outcomes of the lines of a file, and prints the errors of refused lines."""
 
-    def __init__(self, path: Path, refused_file: IO[str] | None, skipped: int) -> None:
-        self._path = path
+    def __init__(self, name: str, refused_file: IO[str] | None, skipped: int) -> None:
+        self._name = name
         self._refused_file = refused_file
         self._skipped = skipped
         self._created = self._found = self._unclear = self._refused = 0
@@ -41,7 +39,7 @@ class Report:
         self._refused += len(outcome.refusals)
         for each in outcome.refusals:
             if self._refused_file and each.line.values:
-                self._refused_file.write(json.dumps(each.line.values) + "\n")
+                _write(self._refused_file, json.dumps(each.line.values) + "\n")
             for text in each.texts:
                 self._print_error(each.line.number, text)
         if outcome.unclear:
@@ -52,7 +50,7 @@ class Report:
         number = outcome.refusals[0].line.number
         done = self._skipped + self._created + self._found + self._unclear
         return ClientError(
-            f"stopped at {self._path}:{number}; the first {done} resources are imported. Correct the file and continue "
+            f"stopped at {self._name}:{number}; the first {done} resources are imported. Correct the file and continue "
             f"with --skip {done}, or skip invalid lines with --on-error continue"
         )
 
@@ -61,11 +59,12 @@ class Report:
         created = "could be created" if validate_only else "created"
         unclear = f", {self._unclear} unclear" if self._unclear else ""
         counts = f"{self._created} {created}, {self._found} already there, {self._refused} refused{unclear}"
-        return f"{self._path}: {counts}"
+        return f"{self._name}: {counts}"
 
     def _print_error(self, line: int, text: str) -> None:
-        before = _ERASE_PROGRESS_BAR if sys.stderr.isatty() else ""
-        click.echo(before + printable(f"{self._path}:{line}: {text}"), err=True)
+        if sys.stderr.isatty():
+            sys.stderr.write(_ERASE_PROGRESS_BAR)
+        warn(f"{self._name}:{line}: {text}")
 
 
 @contextmanager
@@ -79,8 +78,18 @@ def open_refused_file(path: Path | None) -> Iterator[IO[str] | None]:
         yield None
         return
     try:
-        file = path.open("w", encoding="utf-8")
+        file = path.open("w", buffering=1, encoding="utf-8")
     except OSError as error:
         raise ClientError(f"cannot write {path}: {error.strerror or error}") from error
-    with file:
+    try:
         yield file
+    finally:
+        with suppress(OSError):  # a line that cannot be written is reported by `_write`
+            file.close()
+
+
+def _write(file: IO[str], line: str) -> None:
+    try:
+        file.write(line)
+    except OSError as error:
+        raise ClientError(f"cannot write {file.name}: {error.strerror or error}") from error

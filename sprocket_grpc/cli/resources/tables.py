@@ -1,8 +1,6 @@
 """Formats resources as tables, CSV and JSON, page by page as they arrive."""
 
-import csv
-import io
-import json
+import re
 import shutil
 import sys
 import unicodedata
@@ -12,7 +10,7 @@ from typing import Any, TypeAlias
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from sprocket_grpc.cli.client.output import printable
+from sprocket_grpc.cli.client.output import printable, to_json
 from sprocket_grpc.cli.resources.values import as_json, as_text
 
 Columns: TypeAlias = Sequence[FieldDescriptor]
@@ -21,6 +19,8 @@ Writer: TypeAlias = Callable[[Pages, Columns], Iterator[str]]
 
 _GAP = "  "
 _NARROWEST = 12
+_QUOTE = '"'
+_QUOTED = re.compile(r'[",\r\n]')
 
 
 def table(pages: Pages, columns: Columns) -> Iterator[str]:
@@ -45,15 +45,9 @@ def record(message: Message, columns: Columns) -> Iterator[str]:
 
 def csv_lines(pages: Pages, columns: Columns) -> Iterator[str]:
     """Yield CSV (RFC 4180, but with plain line feeds), with the names of the fields in the first line."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([each.name for each in columns])
+    yield _csv_line([each.name for each in columns])
     for page in pages:
-        writer.writerows(_rows(page, columns))
-        yield buffer.getvalue()
-        buffer.seek(0)
-        buffer.truncate()
-    yield buffer.getvalue()
+        yield "".join(map(_csv_line, _rows(page, columns)))
 
 
 def json_array(pages: Pages, columns: Columns) -> Iterator[str]:
@@ -72,11 +66,17 @@ def json_lines(pages: Pages, columns: Columns) -> Iterator[str]:
 
 def json_object(message: Message, columns: Columns) -> str:
     """Return one resource as JSON."""
-    return json.dumps(_selected(message, columns), ensure_ascii=False, indent=2) + "\n"
+    return to_json(_selected(message, columns), indent=2) + "\n"
 
 
 def _objects(pages: Pages, columns: Columns) -> Iterator[str]:
-    return (json.dumps(_selected(each, columns), ensure_ascii=False) for page in pages for each in page)
+    return (to_json(_selected(each, columns)) for page in pages for each in page)
+
+
+def _csv_line(cells: Sequence[str]) -> str:
+    # Python's csv leaves a lone carriage return unquoted before 3.11.9 and 3.12.3, and cannot read it back.
+    quoted = [f'"{each.replace(_QUOTE, 2 * _QUOTE)}"' if _QUOTED.search(each) else each for each in cells]
+    return (",".join(quoted) or 2 * _QUOTE) + "\n"  # an empty line would be no record
 
 
 def _selected(message: Message, columns: Columns) -> dict[str, Any]:

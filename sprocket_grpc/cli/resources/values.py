@@ -71,7 +71,7 @@ def unchecked(field: FieldDescriptor, text: str) -> object:
         return text
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{field.name}: expected {expected(field)}, not {_shortened(text)}") from error
 
 
@@ -117,7 +117,7 @@ def columns_of(resource: Resource, names: Iterable[str]) -> list[FieldDescriptor
     Raises:
         ValueError: A name is unknown; the error lists the known ones.
     """
-    fields = resource.descriptor.fields_by_name
+    fields = {each.name: each for each in resource.descriptor.fields}  # fields_by_name cuts names off at NUL
     for name in names:
         if name not in fields:
             raise ValueError(f"{name}: {_no_such_field(name, resource.descriptor)}; the fields are {', '.join(fields)}")

@@ -65,7 +65,7 @@ def test_an_output_that_supports_only_ascii_gets_ascii(served: ServeProcess, mon
 def test_control_characters_in_a_display_name_do_not_reach_the_terminal() -> None:
     with chart_server(([chart_response("t", (1, 5, 6), end_of_history=True)], grpc.StatusCode.OK)) as server:
         finished = run("chart", IDENTIFIER, "--server", server.address)
-    assert finished.output.startswith("Works \N{REPLACEMENT CHARACTER}[31m$1\nactual 6 of goal 5: 1 ahead")
+    assert finished.output.startswith("Works \\x1b[31m$1\nactual 6 of goal 5: 1 ahead")
 
 
 def test_the_entry_in_force_at_the_start_is_drawn_from_the_start(served: ServeProcess) -> None:

@@ -1,0 +1,79 @@
+"""The files that are imported and exported, and their formats; - stands for standard input and output."""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import click
+
+from sprocket_grpc.cli.client.errors import ClientError
+
+_F = TypeVar("_F", bound=Callable[..., object])
+
+DASH = "-"
+FORMATS = ("csv", "json", "jsonl")
+
+
+class Source(NamedTuple):
+    """A file to import.
+
+    Attributes:
+        name: Its name in messages.
+        path: Where it can be read, more than once.
+        format: Its format, one of `FORMATS`.
+    """
+
+    name: str
+    path: Path
+    format: str
+
+
+def format_option(command: _F) -> _F:
+    """Add the option that sets the format of FILE."""
+    text = "The format of FILE. Default: the end of its name; required for -."
+    return click.option("--format", "format_", type=click.Choice(FORMATS), help=text)(command)
+
+
+def format_of(file: str, chosen: str | None) -> str:
+    """Return the format of a file.
+
+    Args:
+        file: Its name, or -.
+        chosen: The value of `--format`.
+
+    Raises:
+        click.UsageError: The name says nothing about the format, and neither does the option.
+    """
+    suffix = Path(file).suffix.lower().removeprefix(".")
+    if chosen or suffix in FORMATS:
+        return chosen or suffix
+    if file == DASH:
+        raise click.UsageError(f"--format: expected one of {', '.join(FORMATS)} for -")
+    known = ", ".join(f".{each}" for each in FORMATS)
+    raise click.UsageError(f"FILE: expected a name that ends with one of {known}, or --format")
+
+
+@contextmanager
+def opened_source(file: str, chosen: str | None) -> Iterator[Source]:
+    """Yield a file to import. Standard input is kept in a temporary file until the block ends, to be read twice.
+
+    Raises:
+        click.UsageError: Its format is unknown.
+        ClientError: Standard input cannot be kept.
+    """
+    kind = format_of(file, chosen)
+    if file != DASH:
+        yield Source(file, Path(file), kind)
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "input"
+        try:
+            with path.open("wb") as copy:
+                shutil.copyfileobj(sys.stdin.buffer, copy)
+        except OSError as error:
+            raise ClientError(f"cannot keep standard input in {directory}: {error.strerror or error}") from error
+        yield Source("standard input", path, kind)
