@@ -12,7 +12,10 @@ CLIENT_PREFIX = f"{PREFIX}CLIENT_"
 
 CLIENT_VARIABLES = [
     CLIENT_PREFIX + name
-    for name in ("API_KEY", "API_KEY_FILE", "SERVER", "TIMEOUT_SECONDS", "TLS_CA", "TLS_CERTIFICATE", "TLS_KEY")
+    for name in (
+        *("API_KEY", "API_KEY_FILE", "INSECURE", "SERVER"),
+        *("TIMEOUT_SECONDS", "TLS_CA", "TLS_CERTIFICATE", "TLS_KEY"),
+    )
 ]
 
 # Kubernetes sets variables such as SPROCKET_GRPC_SERVICE_HOST or SPROCKET_PORT_50051_TCP_ADDR for every Service in the

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple, TypeVar
 import click
 import grpc
 
+from sprocket_grpc.cli.client.address import EXPECTED, AddressType, is_address, is_local
 from sprocket_grpc.cli.client.errors import ClientError
+from sprocket_grpc.cli.client.output import accept_any_character
 from sprocket_grpc.cli.client.server import Server
 from sprocket_grpc.config.addresses import reachable
 from sprocket_grpc.config.environment import CLIENT_PREFIX, CLIENT_VARIABLES, PREFIX, unknown_variables
@@ -19,8 +21,17 @@ _F = TypeVar("_F", bound=Callable[..., object])
 
 _DEFAULT_LISTEN = "127.0.0.1:50051"
 
-# By default gRPC waits up to two minutes before it reconnects to a server that was unavailable.
-_CHANNEL_OPTIONS = [("grpc.initial_reconnect_backoff_ms", 200), ("grpc.max_reconnect_backoff_ms", 2_000)]
+_LONGEST_RESPONSE_BYTES = 16 << 20
+
+_CHANNEL_OPTIONS = [
+    # By default gRPC waits up to two minutes before it reconnects to a server that was unavailable.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    # By default 4 MiB, which pages of servers before 0.1.0 can exceed.
+    ("grpc.max_receive_message_length", _LONGEST_RESPONSE_BYTES),
+]
+_WITHOUT_PROXY = ("grpc.enable_http_proxy", 0)
+"""gRPC would ask the proxy of http_proxy to connect to its own loopback address."""
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -34,6 +45,7 @@ class Connection(NamedTuple):
         tls_certificate: The client certificate, in PEM.
         tls_key: The private key of the client certificate, in PEM.
         api_key_file: A file that holds an API key or a bearer token.
+        insecure: Whether the key may be sent to another machine without TLS.
     """
 
     server: str | None
@@ -41,6 +53,7 @@ class Connection(NamedTuple):
     tls_certificate: Path | None
     tls_key: Path | None
     api_key_file: Path | None
+    insecure: bool = False
 
     @property
     def address(self) -> str:
@@ -82,6 +95,13 @@ _OPTIONS = [
         type=_FILE,
         help=f"A file that holds an API key or bearer token. {CLIENT_PREFIX}API_KEY can hold the key itself instead.",
     ),
+    click.option(
+        "--insecure",
+        envvar=f"{CLIENT_PREFIX}INSECURE",
+        show_envvar=True,
+        is_flag=True,
+        help="Send the API key or token without TLS even to another machine, where the network can read it.",
+    ),
 ]
 
 
@@ -100,8 +120,10 @@ def connection_options_with_default(default: str) -> Callable[[_F], _F]:
     def decorate(command: _F) -> _F:
         @wraps(command)
         def with_connection(**values: Any) -> object:  # noqa: ANN401  # the command's own arguments
+            accept_any_character()
             connection = Connection(**{name: values.pop(name) for name in Connection._fields})
             _check(connection)
+            _check_texts(values)
             return command(connection=connection, **values)
 
         for option in reversed([_server_option(default), *_OPTIONS]):
@@ -120,7 +142,14 @@ def connected(connection: Connection) -> Iterator[Server]:
     """
     if connection.is_own_server and os.environ.get(f"{PREFIX}TLS_CERTIFICATE"):
         raise ClientError(f"{connection.address} speaks TLS, because {PREFIX}TLS_CERTIFICATE is set: pass --tls-ca")
+    if not is_address(connection.address):  # an invalid --server is refused earlier
+        raise ClientError(f"{PREFIX}LISTEN: {EXPECTED}, not {connection.address!r}")
     metadata = _metadata(connection)
+    if metadata and not (connection.tls_ca or connection.insecure or is_local(connection.address)):
+        raise ClientError(
+            f"the API key or token would be sent to {connection.address} without TLS: pass --tls-ca, or --insecure to "
+            "send it where the network can read it"
+        )
     with _channel(connection) as channel:
         yield Server(connection.address, channel, metadata, uses_tls=connection.tls_ca is not None)
 
@@ -130,6 +159,7 @@ def _server_option(default: str) -> Callable[[_F], _F]:
         "--server",
         envvar=f"{CLIENT_PREFIX}SERVER",
         show_envvar=True,
+        type=AddressType(),
         metavar="ADDRESS",
         help=f"The address of the server. Default: {default}.",
     )
@@ -144,12 +174,31 @@ def _check(connection: Connection) -> None:
         raise click.UsageError("--tls-certificate requires --tls-ca")
 
 
+def _check_texts(values: dict[str, Any]) -> None:
+    """Refuse bytes on the command line that are not UTF-8, which no message can hold."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        value = values.get(parameter.name or "")
+        for text in value if isinstance(value, tuple) else (value,):
+            if isinstance(text, str) and not _is_utf_8(text):
+                raise click.BadParameter(f"expected text in UTF-8, not {text!r}", context, parameter)
+
+
+def _is_utf_8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _channel(connection: Connection) -> grpc.Channel:
+    options = [*_CHANNEL_OPTIONS, *([_WITHOUT_PROXY] if is_local(connection.address) else [])]
     if connection.tls_ca is None:
-        return grpc.insecure_channel(connection.address, options=_CHANNEL_OPTIONS)
+        return grpc.insecure_channel(connection.address, options=options)
     paths = (connection.tls_ca, connection.tls_key, connection.tls_certificate)
     credentials = grpc.ssl_channel_credentials(*(_read_pem(path) if path else None for path in paths))
-    return grpc.secure_channel(connection.address, credentials, options=_CHANNEL_OPTIONS)
+    return grpc.secure_channel(connection.address, credentials, options=options)
 
 
 def _metadata(connection: Connection) -> tuple[tuple[str, str], ...]:
