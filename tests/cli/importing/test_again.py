@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from tests.cli.importing.world import World
 from tests.support.client_commands import answer, call
-from tests.support.command_line import COMMAND, PATIENCE_SECONDS, environment, serving
+from tests.support.command_line import COMMAND, PATIENCE_SECONDS, interruptible_environment, serving
 from tests.support.resources import MISSING_ID
 
 pytestmark = pytest.mark.slow
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 def importing(world: World, path: Path, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
     """Start to import sprockets, and yield the process when the first batch is written."""
     command = [*COMMAND, "import", "sprockets", str(path), *arguments]
-    variables = environment({"client_server": world.served.address})
+    variables = interruptible_environment() | {"SPROCKET_CLIENT_SERVER": world.served.address}
     with subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             end = time.monotonic() + PATIENCE_SECONDS
