@@ -10,7 +10,9 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
-_RFC_3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+_RFC_3339 = re.compile(r"(\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2})(?:\.(\d+))?([Zz]|[+-][0-2]\d:[0-5]\d)", re.ASCII)
+_DIGITS = 6
+"""The digits of microseconds."""
 
 
 def now_micros() -> int:
@@ -34,14 +36,19 @@ def rfc_3339(micros: int) -> str:
 
 
 def parse_rfc_3339(text: str) -> int:
-    """Return a time in microseconds since 1970.
+    """Return the first whole microsecond since 1970 that is not before a time.
+
+    Fields have whole microseconds, so that the same fields are not before either of them.
 
     Raises:
         ValueError: The text is not a time as in RFC 3339.
     """
-    if not _RFC_3339.fullmatch(text):
+    found = _RFC_3339.fullmatch(text)
+    if not found:
         raise ValueError(text)
-    return to_micros(datetime.fromisoformat(text.upper()))
+    whole, fraction, zone = found.groups(default="")
+    micros, rest = fraction[:_DIGITS].ljust(_DIGITS, "0"), fraction[_DIGITS:]
+    return to_micros(datetime.fromisoformat(f"{whole}{zone}".upper())) + int(micros) + bool(rest.strip("0"))
 
 
 def for_people(micros: int) -> str:

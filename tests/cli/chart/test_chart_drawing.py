@@ -1,5 +1,6 @@
 """The parts of a drawing: downsampling, the time axis, and ticks."""
 
+import click
 import pytest
 
 from sprocket_grpc.cli.chart.chart import Chart, Entry, drawing
@@ -63,6 +64,34 @@ def test_time_ticks_are_round(length: int, labels: list[str]) -> None:
 def test_since_is_a_duration(text: str, micros: int) -> None:
     since = SinceType().convert(text, None, None)
     assert since.start(10 * micros) == 9 * micros
+
+
+@pytest.mark.parametrize(
+    ("text", "micros"),
+    [
+        ("1970-01-01T00:00:00Z", 0),
+        ("1970-01-01t00:00:00.5z", 500_000),
+        ("1970-01-01T01:00:00.000001+01:00", 1),
+        ("1970-01-01T00:00:00.000001000Z", 1),
+        ("1970-01-01T00:00:00.000001001Z", 2),
+        ("1969-12-31T23:59:59.999999999Z", 0),
+        ("1969-12-31T23:59:59.9999981234567890Z", -1),
+    ],
+)
+def test_a_time_of_any_number_of_digits_is_the_first_microsecond_that_is_not_before_it(text: str, micros: int) -> None:
+    assert parse_rfc_3339(text) == micros
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("2016-12-31T23:59:60Z", "2026-02-30T00:00:00Z", "2026-01-01T24:00:01Z", "2026-01-01T00:00:00"),
+        *("2026-01-01T00:00:00.Z", "2026-01-01T00:00:00+24:00", "2026-01-01T00:00:00+01:60", "0000-01-01T00:00:00Z"),
+    ],
+)
+def test_another_text_is_refused_with_what_is_expected(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="or a time such as"):
+        SinceType().convert(text, None, None)
 
 
 def test_the_gap_between_actual_and_goal_is_described_in_words() -> None:
