@@ -140,16 +140,10 @@ def connected(connection: Connection) -> Iterator[Server]:
     Raises:
         ClientError: The options do not fit the server or their files, for example a file is not in PEM.
     """
-    if connection.is_own_server and os.environ.get(f"{PREFIX}TLS_CERTIFICATE"):
-        raise ClientError(f"{connection.address} speaks TLS, because {PREFIX}TLS_CERTIFICATE is set: pass --tls-ca")
-    if not is_address(connection.address):  # an invalid --server is refused earlier
-        raise ClientError(f"{PREFIX}LISTEN: {EXPECTED}, not {connection.address!r}")
+    _check_own_server(connection)
     metadata = _metadata(connection)
-    if metadata and not (connection.tls_ca or connection.insecure or is_local(connection.address)):
-        raise ClientError(
-            f"the API key or token would be sent to {connection.address} without TLS: pass --tls-ca, or --insecure to "
-            "send it where the network can read it"
-        )
+    if metadata:
+        _check_secrecy(connection)
     with _channel(connection) as channel:
         yield Server(connection.address, channel, metadata, uses_tls=connection.tls_ca is not None)
 
@@ -172,6 +166,22 @@ def _check(connection: Connection) -> None:
         raise click.UsageError("--tls-certificate and --tls-key require each other")
     if connection.tls_certificate and not connection.tls_ca:
         raise click.UsageError("--tls-certificate requires --tls-ca")
+
+
+def _check_own_server(connection: Connection) -> None:
+    if connection.is_own_server and os.environ.get(f"{PREFIX}TLS_CERTIFICATE"):
+        raise ClientError(f"{connection.address} speaks TLS, because {PREFIX}TLS_CERTIFICATE is set: pass --tls-ca")
+    if not connection.server and not is_address(connection.address):  # an invalid --server is refused earlier
+        raise ClientError(f"{PREFIX}LISTEN: {EXPECTED}, not {connection.address!r}")
+
+
+def _check_secrecy(connection: Connection) -> None:
+    """Refuse to send a key where the network can read it, unless the user says so."""
+    if not (connection.tls_ca or connection.insecure or is_local(connection.address)):
+        raise ClientError(
+            f"the API key or token would be sent to {connection.address} without TLS: pass --tls-ca, or --insecure to "
+            "send it where the network can read it"
+        )
 
 
 def _check_texts(values: dict[str, Any]) -> None:
