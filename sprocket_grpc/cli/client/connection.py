@@ -12,7 +12,7 @@ import grpc
 
 from sprocket_grpc.cli.client.address import EXPECTED, AddressType, is_address, is_local
 from sprocket_grpc.cli.client.errors import ClientError
-from sprocket_grpc.cli.client.output import accept_any_character
+from sprocket_grpc.cli.client.output import prepare_streams
 from sprocket_grpc.cli.client.server import Server
 from sprocket_grpc.config.addresses import reachable
 from sprocket_grpc.config.environment import CLIENT_PREFIX, CLIENT_VARIABLES, PREFIX, unknown_variables
@@ -120,7 +120,7 @@ def connection_options_with_default(default: str) -> Callable[[_F], _F]:
     def decorate(command: _F) -> _F:
         @wraps(command)
         def with_connection(**values: Any) -> object:  # noqa: ANN401  # the command's own arguments
-            accept_any_character()
+            prepare_streams()
             connection = Connection(**{name: values.pop(name) for name in Connection._fields})
             _check(connection)
             _check_texts(values)
@@ -185,10 +185,10 @@ def _check_secrecy(connection: Connection) -> None:
 
 
 def _check_texts(values: dict[str, Any]) -> None:
-    """Refuse bytes on the command line that are not UTF-8, which no message can hold."""
+    """Refuse bytes on the command line that are not UTF-8, which names of files may have, but no message."""
     context = click.get_current_context()
     for parameter in context.command.params:
-        value = values.get(parameter.name or "")
+        value = None if isinstance(parameter.type, click.Path) else values.get(parameter.name or "")
         for text in value if isinstance(value, tuple) else (value,):
             if isinstance(text, str) and not _is_utf_8(text):
                 raise click.BadParameter(f"expected text in UTF-8, not {text!r}", context, parameter)

@@ -37,8 +37,18 @@ def to_json(value: object, indent: int | None = None) -> str:
     return "".join(each if _is_safe(each) or each == "\n" else _escaped_in_json(each) for each in text)
 
 
-def accept_any_character() -> None:
-    """Let standard output escape what its encoding does not have, such as with LC_ALL=C or PYTHONIOENCODING=ascii."""
+def prepare_streams() -> None:
+    """Let standard output escape what its encoding does not have, such as with LC_ALL=C or PYTHONIOENCODING=ascii.
+
+    The null device takes the place of a closed standard input or error.
+
+    Raises:
+        click.ClickException: Standard output is closed.
+    """
+    sys.stdin = sys.stdin or Path(os.devnull).open()  # noqa: SIM115  # open until the process ends
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115  # as above
+    if sys.stdout is None:
+        raise click.ClickException("cannot write to standard output: it is closed")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 

@@ -255,7 +255,9 @@ def _from_file(file: IO[bytes] | None) -> dict[str, Any]:
         return {}
     try:
         values = json.load(file)
-    except ValueError as error:  # UnicodeDecodeError is one
+    except OSError as error:
+        raise ClientError(f"cannot read {file.name}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
         raise ClientError(f"{file.name}: not valid JSON: {error}") from error
     if not isinstance(values, dict):
         raise ClientError(f"{file.name}: expected a JSON object with fields")

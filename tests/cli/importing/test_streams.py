@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,42 @@ def test_a_disk_that_fills_up_during_an_export_is_named_and_leaves_the_file_as_i
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == f"Error: cannot write {path}: File too large"
     assert [each.read_text() for each in tmp_path.iterdir()] == ["before"]
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")
+@pytest.mark.parametrize(
+    ("closed", "arguments", "expected"),
+    [
+        (">&-", ["list", "sprockets"], "Error: cannot write to standard output: it is closed\n"),
+        (
+            ">&-",
+            ["delete", "location", "ID", "--force", "--yes"],
+            "Error: cannot write to standard output: it is closed\n",
+        ),
+        ("2>&-", ["list", "sprockets", "--limit", "1"], ""),
+        ("<&-", ["import", "locations", "-", "--format", "csv"], "standard input:1: expected the names of fields"),
+        ("<&-", ["delete", "location", "ID"], "not a terminal: pass --yes to confirm\n"),
+    ],
+    ids=str,
+)
+def test_a_closed_standard_stream_ends_no_command_with_a_traceback(
+    world: World, closed: str, arguments: list[str], expected: str
+) -> None:
+    given = [world.location_id if each == "ID" else each for each in arguments]
+    variables = environment({"client_server": world.served.address})
+    command = ["bash", "-c", f'exec "$@" {closed}', "bash", *COMMAND, *given]
+    done = subprocess.run(command, capture_output=True, check=False, env=variables, text=True, timeout=PATIENCE_SECONDS)
+    assert "Traceback" not in done.stderr
+    assert expected in done.stderr
+    assert call(world.served, "get", "location", world.location_id).status == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have names in UTF-8 only")
+def test_the_name_of_a_file_need_not_be_utf_8(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "a\udcff.csv"
+    finished = call(world.served, "export", "locations", str(path))
+    assert (finished.status, finished.output) == (0, f"wrote {tmp_path}/a\\udcff.csv\n")
+    assert world.run("locations", path, "--keep-ids").status == 0
 
 
 def test_refused_lines_do_not_overwrite_the_file_that_is_imported(world: World, tmp_path: Path) -> None:

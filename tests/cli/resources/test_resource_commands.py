@@ -272,6 +272,7 @@ def test_invalid_options_are_usage_errors(arguments: list[str], expected: str) -
     ("content", "expected"),
     [
         ("{", "not valid JSON: "),
+        (f'{{"city": {"[" * 100_000}', "not valid JSON: "),
         ("[]", "expected a JSON object"),
         ('{"colour": 1}', "colour: there is no such field"),
         ('{"city": 1}', "city: expected text, not 1"),
