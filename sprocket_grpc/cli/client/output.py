@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 
 _SPACES = "Zs"
+_ERASE_LINE = "\r\x1b[K"
 
 
 def printable(text: str) -> str:
@@ -72,8 +73,9 @@ def write_data(texts: Iterable[str]) -> None:
 
 
 def warn(text: str) -> None:
-    """Print a line on standard error."""
-    click.echo(printable(text), err=True)
+    """Print a line on standard error, in place of a progress bar if there is one."""
+    before = _ERASE_LINE if sys.stderr.isatty() else ""
+    click.echo(before + printable(text), err=True)
 
 
 def _is_safe(character: str) -> bool:

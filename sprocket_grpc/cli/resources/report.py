@@ -1,7 +1,6 @@
 """Reports the progress and the result of an import."""
 
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,7 +13,6 @@ from sprocket_grpc.cli.resources.importing import Outcome
 _PARTLY_WRITTEN = (
     "an earlier import wrote the lines from here to {last}, except those it refused; import those separately"
 )
-_ERASE_PROGRESS_BAR = "\r\x1b[K"
 
 
 class Report:
@@ -62,8 +60,6 @@ class Report:
         return f"{self._name}: {counts}"
 
     def _print_error(self, line: int, text: str) -> None:
-        if sys.stderr.isatty():
-            sys.stderr.write(_ERASE_PROGRESS_BAR)
         warn(f"{self._name}:{line}: {text}")
 
 
