@@ -187,7 +187,7 @@ def test_a_key_is_sent_with_every_call_and_never_printed() -> None:
 def test_the_address_is_that_of_a_server_with_these_settings_unless_another_is_set() -> None:
     for settings, address in (
         ({"listen": "0.0.0.0:1"}, "127.0.0.1:1"),
-        ({"listen": "[::]:1"}, "localhost:1"),
+        ({"listen": "[::]:1"}, "127.0.0.1:1"),
         ({"listen": "127.0.0.1:1", "client_server": "127.0.0.1:2"}, "127.0.0.1:2"),
         ({"client_server": "127.0.0.1:2"}, "127.0.0.1:2"),
     ):
