@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sprocket.v1 import sprocket_pb2 as pb
 from sprocket_grpc.errors import Violation
 from sprocket_grpc.services.standard.dependencies import ServiceDependencies
+from sprocket_grpc.services.standard.pages import fill_whole
 from sprocket_grpc.services.standard.resource import Resource
 from sprocket_grpc.services.standard.validation import batch_violations, ids_violations, raise_if_invalid, violations
 from sprocket_grpc.services.standard.writes import Writes, request_id_violations
@@ -36,8 +37,7 @@ class SprocketBatches:
         raise_if_invalid(wrong + request_id_violations(request))
 
         def work(connection: Connection) -> None:
-            for row in self._store.insert_many(connection, several):
-                self._resource.assign(response.sprockets.add(), row)
+            fill_whole(response, self._store.insert_many(connection, several), self._resource.assign, "sprockets")
 
         return await self._writes.run(request, response, work)
 

@@ -11,7 +11,8 @@ from sprocket_grpc.query.order import parse_order_by
 from sprocket_grpc.query.values import Kind
 from sprocket_grpc.services.standard.dependencies import ServiceDependencies
 from sprocket_grpc.services.standard.page_token import PageTokens
-from sprocket_grpc.services.standard.requests import ListRequest, ListResponse, items_of
+from sprocket_grpc.services.standard.pages import fill
+from sprocket_grpc.services.standard.requests import ListRequest, ListResponse
 from sprocket_grpc.services.standard.validation import collecting, not_negative, raise_if_invalid, violations
 from sprocket_grpc.storage.listing import ListStore, Row
 from sprocket_grpc.storage.query_sql import SortKey
@@ -52,11 +53,9 @@ class ListMethod(Generic[_M]):
         size = min(request.page_size or self._dependencies.page_size_default, self._dependencies.page_size_maximum)
         session = self._dependencies.read_router.begin()
         rows = await session.read(self._store.page(query, after, size + 1))  # one more tells if it is the last
-        items = items_of(response)
-        for row in rows[:size]:
-            self._listable.assign(items.add(), row)
-        if len(rows) > size:
-            response.next_page_token = await tokens.next(self._store.sort_key(query, rows[size - 1]))
+        number = fill(response, rows[:size], self._listable.assign)
+        if number < len(rows):
+            response.next_page_token = await tokens.next(self._store.sort_key(query, rows[number - 1]))
         if request.show_total_size:
             response.total_size = await session.read(self._store.count(query))
         return response

@@ -10,17 +10,17 @@ from sprocket_grpc.errors import EtagMismatchError, NotFoundError
 from sprocket_grpc.services.standard.dependencies import ServiceDependencies
 from sprocket_grpc.services.standard.field_mask import changed_fields, mask_violations
 from sprocket_grpc.services.standard.lists import ListMethod
+from sprocket_grpc.services.standard.pages import fill_whole
 from sprocket_grpc.services.standard.requests import (
     BatchGetRequest,
-    BatchGetResponse,
     DeleteRequest,
     GetRequest,
+    ItemsResponse,
     ListRequest,
     ListResponse,
     Serializable,
     UpdateRequest,
     WriteRequest,
-    items_of,
 )
 from sprocket_grpc.services.standard.resource import M, Resource
 from sprocket_grpc.services.standard.validation import etag_violations, id_violations, ids_violations, raise_if_invalid
@@ -31,7 +31,7 @@ from sprocket_grpc.storage.postgres.database import Connection
 from sprocket_grpc.storage.resource import ResourceStore, Values
 
 _R = TypeVar("_R", bound=Serializable)
-_B = TypeVar("_B", bound=BatchGetResponse)
+_B = TypeVar("_B", bound=ItemsResponse)
 _L = TypeVar("_L", bound=ListResponse)
 _W = TypeVar("_W", bound=Serializable)
 
@@ -82,9 +82,8 @@ class StandardMethods(Generic[M]):
             NotFoundError: Some do not exist.
         """
         raise_if_invalid(ids_violations("ids", request.ids))
-        items = items_of(response)
-        for row in await self._dependencies.read_router.read(self._store.get_many(request.ids)):
-            self._resource.assign(items.add(), row)
+        rows = await self._dependencies.read_router.read(self._store.get_many(request.ids))
+        fill_whole(response, rows, self._resource.assign, "ids")
         return response
 
     async def list(self, request: ListRequest, response: _L) -> _L:

@@ -1,7 +1,7 @@
 """What the requests and responses of the standard methods have in common."""
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from google.protobuf.descriptor import Descriptor
@@ -31,6 +31,21 @@ class Items(Protocol[_M_co]):
     def add(self) -> _M_co:
         """Append an empty message."""
 
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[_M_co]: ...
+
+    def __delitem__(self, key: slice) -> None: ...
+
+
+class ItemsResponse(Protocol):
+    """The responses with many items, which are their field 1."""
+
+    DESCRIPTOR: Descriptor
+
+    def ByteSize(self) -> int:  # noqa: N802  # protobuf's name
+        """Return the size of the message on the wire."""
+
 
 class GetRequest(Serializable, Protocol):
     """The requests of all Get methods."""
@@ -56,16 +71,9 @@ class ListRequest(Serializable, Protocol):
     show_total_size: bool
 
 
-class BatchGetResponse(Protocol):
-    """The responses of all BatchGet methods."""
-
-    DESCRIPTOR: Descriptor
-
-
-class ListResponse(Protocol):
+class ListResponse(ItemsResponse, Protocol):
     """The responses of all List methods."""
 
-    DESCRIPTOR: Descriptor
     next_page_token: str
     total_size: int
 
@@ -95,8 +103,8 @@ class DeleteRequest(WriteRequest, Protocol):
     allow_missing: bool
 
 
-def items_of(response: ListResponse | BatchGetResponse) -> Items[Any]:
-    """Return the repeated field of a response, which in all of them is field 1."""
+def items_of(response: ItemsResponse) -> Items[Any]:
+    """Return the items of a response."""
     items: Items[Any] = getattr(response, response.DESCRIPTOR.fields_by_number[1].name)
     return items
 
