@@ -5,7 +5,7 @@ from typing import Any
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from tests.conformance.fields import fields_of
+from tests.conformance.fields import Field, fields_of
 from tests.support.resources import MISSING_ID, Case
 
 _OUTPUTS: dict[int, Any] = {
@@ -18,12 +18,12 @@ _OUTPUTS: dict[int, Any] = {
 
 def greatest_values(case: Case) -> dict[str, Any]:
     """Return the largest valid value of each writable field that has no reference."""
+    return {field.name: _largest(case, field) for field in fields_of(case.name) if field.valid}
+
+
+def _largest(case: Case, field: Field) -> Any:
     kind = getattr(case.pb, case.kind)
-    return {
-        field.name: max(field.valid.values(), key=lambda value, name=field.name: kind(**{name: value}).ByteSize())
-        for field in fields_of(case.name)
-        if field.valid
-    }
+    return max(field.valid.values(), key=lambda value: int(kind(**{field.name: value}).ByteSize()))
 
 
 def greatest(case: Case) -> Any:

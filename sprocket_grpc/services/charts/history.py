@@ -14,7 +14,7 @@ from sprocket_grpc.storage.postgres.read_router import ReadSession
 from sprocket_grpc.storage.postgres.reads import Read
 
 CHUNK_ENTRIES = 20_000
-"""The most entries of one read, in all its chunks: 280 kB on the wire. More are hardly faster, fewer cost more each."""
+"""The most entries of one read or response: 280 kB on the wire. More are hardly faster, fewer cost more each."""
 
 
 @dataclass(frozen=True)
@@ -125,3 +125,17 @@ def batches(ranges: Iterable[SequenceRange]) -> Iterator[list[SequenceRange]]:
                 batch, room = [], CHUNK_ENTRIES
     if batch:
         yield batch
+
+
+def groups(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
+    """Group the chunks of several polls, in their order: a group has at most 20,000 entries, or is one chunk."""
+    group: list[Chunk] = []
+    room = CHUNK_ENTRIES
+    for chunk in chunks:
+        if group and len(chunk.time_micros) > room:
+            yield group
+            group, room = [], CHUNK_ENTRIES
+        group.append(chunk)
+        room -= len(chunk.time_micros)
+    if group:
+        yield group

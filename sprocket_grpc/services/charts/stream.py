@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sprocket_grpc.errors import ShuttingDownError, UnavailableError
 from sprocket_grpc.services.charts.followers import ChartPoller, Follower
-from sprocket_grpc.services.charts.history import Opening, batches, open_charts, read_history
+from sprocket_grpc.services.charts.history import Opening, batches, groups, open_charts, read_history
 from sprocket_grpc.services.charts.range import ChartRange
 from sprocket_grpc.services.charts.resume_token import ResumeTokens
 from sprocket_grpc.services.standard.token_cipher import TokenCipher
@@ -113,8 +113,10 @@ class ChartStream:
         chunks, sequences = await follower.wait(self._dependencies.progress_seconds)
         if not chunks and not sequences and self._dependencies.chart_poller.last_polled < waited_since:
             raise UnavailableError  # no new entries, but no poll succeeded either
-        if chunks or not sequences:
-            yield await self._answer(chunks)
+        if not chunks and not sequences:
+            yield await self._answer()
+        for group in groups(chunks):
+            yield await self._answer(group)
         for batch in batches(sequences):
             chunks = await self._dependencies.database.read(chart_reads.read_chunks(batch))
             yield await self._answer(chunks)
