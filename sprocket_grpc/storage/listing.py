@@ -18,9 +18,6 @@ Row: TypeAlias = Sequence[Any]
 ID, UPDATE_TIME, OWN_FIELDS = 0, 2, 3
 """The indexes of fields in a row; times are in microseconds since 1970."""
 
-FIRST_ID = "00000000-0000-0000-0000-000000000000"
-"""Sorts before every id, so that the first page is read like all others."""
-
 
 class ListStore:
     """Lists the rows of a table.
@@ -34,15 +31,15 @@ class ListStore:
         self.table = table
         self._default_order = default_order
         self.columns = [column for column in table.c if not column.info]
-        after = table.c.id > bindparam("after")
-        by_id = select(*self.columns).where(after).order_by(table.c.id).limit(bindparam("limit"))
-        self._page_by_id = PreparedStatement(by_id)
+        by_id = select(*self.columns).order_by(table.c.id).limit(bindparam("limit"))
+        self._first_page_by_id = PreparedStatement(by_id)
+        self._page_by_id = PreparedStatement(by_id.where(table.c.id > bindparam("after")))
 
     def page(self, query: Query, after: SortKey | None, limit: int) -> Read[Sequence[Row]]:
         """Read up to `limit` rows that `query` asks for, in its order, from the one that follows `after` on."""
         query = self._ordered(query)
-        if query == Query():  # the usual case is prepared
-            return Read(self._page_by_id, {"after": after[0] if after else FIRST_ID, "limit": limit}, _all_rows)
+        if query == Query():
+            return self._page_in_order_of_ids(after, limit)
         statement = select(*self.columns).where(*self._conditions(query))
         if after:
             statement = statement.where(query_sql.after(self.table, query.order, after))
@@ -57,6 +54,12 @@ class ListStore:
         """Count the rows that the filter of `query` lets through."""
         statement = select(func.count()).select_from(self.table).where(*self._conditions(query))
         return Read(statement, {}, lambda rows: int(rows[0][0]))
+
+    def _page_in_order_of_ids(self, after: SortKey | None, limit: int) -> Read[Sequence[Row]]:
+        """Read a page in the usual order, which is prepared."""
+        if after:
+            return Read(self._page_by_id, {"after": after[0], "limit": limit}, _all_rows)
+        return Read(self._first_page_by_id, {"limit": limit}, _all_rows)
 
     def _ordered(self, query: Query) -> Query:
         return query if query.order else replace(query, order=self._default_order)

@@ -23,7 +23,14 @@ from sprocket_grpc.services.standard.requests import (
     WriteRequest,
 )
 from sprocket_grpc.services.standard.resource import M, Resource
-from sprocket_grpc.services.standard.validation import etag_violations, id_violations, ids_violations, raise_if_invalid
+from sprocket_grpc.services.standard.validation import (
+    etag_violations,
+    id_violations,
+    ids_violations,
+    new_identifier,
+    raise_if_invalid,
+    violations,
+)
 from sprocket_grpc.services.standard.writes import is_plain, request_id_violations
 from sprocket_grpc.storage.access import require_force
 from sprocket_grpc.storage.listing import ID, Row
@@ -148,7 +155,10 @@ class StandardMethods(Generic[M]):
 
     def _insert_with_id(self, connection: Connection, message: M) -> Row:
         values = self._resource.values(message, self._resource.rules)
-        raise_if_invalid(self._resource.violations(values))
+        prefix = f"{self._resource.name}."
+        raise_if_invalid(
+            violations(prefix, {"id": new_identifier}, {"id": message.id}) + self._resource.violations(values)
+        )
         if message.etag:
             raise EtagMismatchError(self._resource.name, message.id)  # the etag is of a resource that was deleted
         return self._store.insert_in_transaction(connection, values | {"id": message.id})

@@ -14,6 +14,9 @@ from sprocket_grpc.errors import InvalidArgumentError, Violation
 MOST_IN_BATCH = 1000
 """The most items of a batch."""
 
+NIL = "00000000-0000-0000-0000-000000000000"
+"""The nil UUID (RFC 9562, section 5.9)."""
+
 Rule: TypeAlias = Callable[[Any], str | None]
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -56,6 +59,11 @@ def positive(value: float) -> str | None:
 def identifier(value: str) -> str | None:
     """Check an id."""
     return None if _UUID.fullmatch(value) else "must be a UUID in lower case with hyphens"
+
+
+def new_identifier(value: str) -> str | None:
+    """Check the shape of an id that a caller chooses. Many systems write the nil UUID where there is no id."""
+    return "must not be the nil UUID" if value == NIL else identifier(value)
 
 
 def country_code(value: str) -> str | None:
