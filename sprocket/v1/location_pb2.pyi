@@ -41,7 +41,7 @@ class Location(_message.Message):
     """The identifier of the location.
 
     Output only. A UUID (RFC 9562) in lower case. The server generates a version 7 UUID; to choose another
-    id, create the location by UpdateLocation with allow_missing.
+    id than the nil UUID, create the location by UpdateLocation with allow_missing.
     """
     etag: _builtins.str
     """The entity tag of the current state of the location.
@@ -353,6 +353,7 @@ class UpdateLocationRequest(_message.Message):
     """Whether to create the location with this id if it does not exist.
 
     Optional. A location that is created gets all fields of the request, not only those in update_mask.
+    Its id must not be the nil UUID, 00000000-0000-0000-0000-000000000000.
     """
     request_id: _builtins.str
     """Identifies this request, so that it is safe to retry (AIP-155).

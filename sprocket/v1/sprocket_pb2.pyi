@@ -37,7 +37,7 @@ class Sprocket(_message.Message):
     """The identifier of the sprocket.
 
     Output only. A UUID (RFC 9562) in lower case. The server generates a version 7 UUID; to choose another
-    id, create the sprocket by UpdateSprocket with allow_missing.
+    id than the nil UUID, create the sprocket by UpdateSprocket with allow_missing.
     """
     etag: _builtins.str
     """The entity tag of the current state of the sprocket.
@@ -329,6 +329,7 @@ class UpdateSprocketRequest(_message.Message):
     """Whether to create the sprocket with this id if it does not exist.
 
     Optional. A sprocket that is created gets all fields of the request, not only those in update_mask.
+    Its id must not be the nil UUID, 00000000-0000-0000-0000-000000000000.
     """
     request_id: _builtins.str
     """Identifies this request, so that it is safe to retry (AIP-155).

@@ -39,7 +39,7 @@ class SprocketType(_message.Message):
     """The identifier of the sprocket type.
 
     Output only. A UUID (RFC 9562) in lower case. The server generates a version 7 UUID; to choose another
-    id, create the sprocket type by UpdateSprocketType with allow_missing.
+    id than the nil UUID, create the sprocket type by UpdateSprocketType with allow_missing.
     """
     etag: _builtins.str
     """The entity tag of the current state of the sprocket type.
@@ -339,6 +339,7 @@ class UpdateSprocketTypeRequest(_message.Message):
     """Whether to create the sprocket type with this id if it does not exist.
 
     Optional. A sprocket type that is created gets all fields of the request, not only those in update_mask.
+    Its id must not be the nil UUID, 00000000-0000-0000-0000-000000000000.
     """
     request_id: _builtins.str
     """Identifies this request, so that it is safe to retry (AIP-155).
