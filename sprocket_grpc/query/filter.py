@@ -14,6 +14,7 @@ from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedTok
 
 from sprocket_grpc.errors import InvalidArgumentError, Violation
 from sprocket_grpc.query.expression import And, Comparison, Expression, Not, Operator, Or
+from sprocket_grpc.query.times import compare_time, parse_time
 from sprocket_grpc.query.values import InvalidValueError, Kind, Literal, convert, parse_literal, quoted
 
 MAXIMUM_LENGTH = 2_000
@@ -100,6 +101,8 @@ class _Check:
             return _text_comparison(field, str(comparator), literal)
         operator = Operator.EQUAL if comparator == ":" else Operator(comparator)
         try:
+            if kind is Kind.TIME:
+                return compare_time(field, operator, parse_time(literal.text))
             return Comparison(field, operator, convert(kind, literal.text))
         except InvalidValueError as error:
             raise _invalid(literal.position, f"{field}: {error}") from None

@@ -4,7 +4,6 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 
 from sprocket_grpc.query.expression import Value
@@ -17,13 +16,6 @@ _ESCAPES = {f"\\{character}" for character in "\"'\\*"}
 _INTEGER = re.compile(r"-?[0-9]+")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-_CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9]"
-# Times are stored in microseconds, so any digit after the sixth must be 0.
-_TIME = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}T{_CLOCK}:[0-5][0-9](\.[0-9]{{1,6}}0*)?(Z|[+-]{_CLOCK})")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST_TIME = datetime.min.replace(tzinfo=UTC) - _EPOCH
-_LAST_TIME = datetime.max.replace(tzinfo=UTC) - _EPOCH
 
 
 class Kind(Enum):
@@ -88,7 +80,7 @@ def parse_literal(written: str, position: int) -> Literal:
 
 
 def convert(kind: Kind, text: str) -> Value:
-    """Return the value of a kind that a text denotes.
+    """Return the value of a kind, other than TIME, that a text denotes.
 
     Raises:
         InvalidValueError: The text does not denote a value of this kind.
@@ -113,23 +105,6 @@ def _number(text: str) -> float:
     return float(text)
 
 
-def _time(text: str) -> int:
-    since_epoch = _since_epoch(text.upper())
-    if since_epoch is None or not _FIRST_TIME <= since_epoch <= _LAST_TIME:
-        expected = "in the years 1 to 9999, with a time zone and at most microseconds"
-        raise InvalidValueError(f"{quoted(text)} is not a time as in RFC 3339 {expected}")
-    return since_epoch // timedelta(microseconds=1)
-
-
-def _since_epoch(text: str) -> timedelta | None:
-    if not _TIME.fullmatch(text):
-        return None
-    try:
-        return datetime.fromisoformat(text) - _EPOCH
-    except ValueError:  # no such day, for example February 30
-        return None
-
-
 def _identifier(text: str) -> str:
     if not _UUID.fullmatch(text):
         raise InvalidValueError(f"{quoted(text)} is not a UUID in lower case with hyphens")
@@ -140,6 +115,5 @@ _CONVERSIONS: Mapping[Kind, Callable[[str], Value]] = {
     Kind.TEXT: str,
     Kind.INTEGER: _integer,
     Kind.NUMBER: _number,
-    Kind.TIME: _time,
     Kind.IDENTIFIER: _identifier,
 }

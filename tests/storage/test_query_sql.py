@@ -192,6 +192,18 @@ def comparisons(stock: Stock) -> Iterator[FilterPart]:
                 space = draw.choice(["", " ", "\t\n"])
                 written = f"{field}{space}{comparator}{space}{value_written(draw, kind, value)}"
                 yield comparison_of(written, field, compared, value)
+            if kind is Kind.TIME:
+                yield from finer_comparisons(field, value)
+
+
+def finer_comparisons(field: str, micros: int) -> Iterator[FilterPart]:
+    """Yield comparisons with a time one nanosecond after a microsecond, which is equal to none."""
+    written = f"{instant(micros).isoformat(timespec='microseconds').removesuffix('+00:00')}001Z"
+    for comparator, compared in COMPARED.items():
+        yield FilterPart(
+            f"{field} {comparator} {written}",
+            lambda row, compared=compared: compared(row[field] * 1000, micros * 1000 + 1),  # type: ignore[misc]
+        )
 
 
 @st.composite
