@@ -19,7 +19,7 @@ class Operator(Enum):
     GREATER_OR_EQUAL = ">="
 
     HAS = "has"
-    """The text contains the value, ignoring case."""
+    """The text contains the value, ignoring case by the rules of `case_folding`."""
 
     STARTS_WITH = "starts with"
     ENDS_WITH = "ends with"

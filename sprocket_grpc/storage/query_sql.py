@@ -15,6 +15,7 @@ from sqlalchemy import (
     Text,
     and_,
     any_,
+    func,
     literal,
     not_,
     or_,
@@ -23,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import array
 
+from sprocket_grpc.query.case_folding import fold, other_cases
 from sprocket_grpc.query.expression import And, Comparison, Expression, Not, Operator, Or, Value
 from sprocket_grpc.query.order import OrderTerm
 from sprocket_grpc.storage.postgres.types import Instant
@@ -142,8 +144,16 @@ def _text_condition(column: Column[str], operator: Operator, value: str) -> Colu
             return _comparable(column).endswith(value, autoescape=True)
         case Operator.CONTAINS:
             return _comparable(column).contains(value, autoescape=True)
-    # The locale of the database defines lower case; "C" does so for ASCII only.
-    return column.icontains(value, autoescape=True)
+    return _contains_in_any_case(column, value)
+
+
+def _contains_in_any_case(column: Column[str], value: str) -> ColumnElement[bool]:
+    """Compare without case. In "C" PostgreSQL changes the letters of ASCII only, so others are translated to match."""
+    wanted = fold(value)
+    held = func.lower(_comparable(column), type_=Text)
+    if others := other_cases(wanted):
+        held = func.translate(held, "".join(others), "".join(others.values()), type_=Text)
+    return func.strpos(held, wanted, type_=Integer) > 0
 
 
 def _has_index(column: Column[Any]) -> bool:
