@@ -8,7 +8,7 @@ import logging
 import sys
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 from sprocket_grpc.caller import current_caller
 from sprocket_grpc.telemetry.line_handler import LineHandler
@@ -20,6 +20,9 @@ FIELDS = "fields"
 _PLAIN = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 _encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
+_quote = json.JSONEncoder(ensure_ascii=False).encode
+_DELETE = "\x7f"
+"""The only control character that JSON does not require to be escaped."""
 
 
 def configure_logging(level: str, log_format: Literal["auto", "json", "text"]) -> None:
@@ -54,16 +57,51 @@ class JsonLines(logging.Formatter):
             line["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
             line["stack"] = record.stack_info
-        return _encode(line)
+        return _encode(line).replace(_DELETE, _escaped(_DELETE))
 
 
 class PlainLines(logging.Formatter):
-    """A line of text per record, with the additional fields at its end; a traceback follows on more lines."""
+    """A line of text per record, with the additional fields at its end as in logfmt; a traceback follows, indented.
+
+    No text can look like another field or line, or act on a terminal. Values with blanks, `=` or quotes are JSON
+    strings, as are messages with `=`, and all texts with characters that are not printable.
+    """
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging names it
         """Return the first line of a record."""
-        fields = " ".join(f"{key}={value}" for key, value in _fields(record).items() if value != "")
-        return f"{super().formatMessage(record)} {fields}".rstrip()
+        if not record.message.isprintable() or "=" in record.message or record.message.startswith('"'):
+            record.message = _quoted(record.message)
+        fields = (f"{key}={_value(str(value))}" for key, value in _fields(record).items() if value != "")
+        return " ".join([super().formatMessage(record), *fields])
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802, ANN401  # logging names it, and its stubs its type
+        """Return a traceback, which may quote a caller."""
+        return _indented(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802  # logging names it
+        """Return a stack."""
+        return _indented(super().formatStack(stack_info))
+
+
+def _value(text: str) -> str:
+    is_plain = text.isprintable() and " " not in text and "=" not in text and '"' not in text
+    return text if is_plain else _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    """Return a JSON string in which only printable characters, of any language, are not escaped."""
+    return "".join(map(_escaped, _quote(text)))
+
+
+def _escaped(character: str) -> str:
+    """Return a printable character as it is, and another one as JSON escapes it."""
+    if character.isprintable():
+        return character
+    return f"\\u{ord(character):04x}" if character == _DELETE else _encode(character)[1:-1]
+
+
+def _indented(text: str) -> str:
+    return "\n".join("    " + "".join(map(_escaped, line)) for line in text.split("\n"))
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
