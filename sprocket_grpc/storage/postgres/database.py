@@ -25,6 +25,7 @@ from sprocket_grpc.storage.postgres.caller_setting import SET_CALLER
 from sprocket_grpc.storage.postgres.connector import Connector, drop_if_not_primary
 from sprocket_grpc.storage.postgres.direct import DirectReadError, DirectReads, DirectReadTimeoutError
 from sprocket_grpc.storage.postgres.engine import UNPREPARED
+from sprocket_grpc.storage.postgres.error_texts import hide_values
 from sprocket_grpc.storage.postgres.errors import error_for_sqlstate, error_name, translated_errors
 from sprocket_grpc.storage.postgres.reads import PreparedStatement, Read
 from sprocket_grpc.storage.postgres.session import CONNECT_ARGUMENTS, ISOLATION_LEVEL, session_setup
@@ -88,6 +89,7 @@ class Database:
         event.listen(self._autocommit, "do_connect", self._connector)
         event.listen(self._autocommit, "connect", session_setup())
         event.listen(self._autocommit, "handle_error", drop_if_not_primary)
+        event.listen(self._autocommit, "handle_error", hide_values)
         # Callers wait here for a connection, not in the pool: the pool wakes them when a connection is returned, but
         # not when opening one fails.
         self._free = asyncio.Semaphore(pool_size)
