@@ -1,0 +1,17 @@
+"""Options of the programs in reliability/."""
+
+import click
+import pytest
+
+from reliability.options import Duration
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("5m", 300), ("8h", 28800), ("0.5m", 30)])
+def test_a_duration_has_a_unit_or_is_in_seconds(text: str, seconds: float) -> None:
+    assert Duration().convert(text, None, None) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0", "h", "5d", "-5s", "5 m"])
+def test_anything_else_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="8h"):
+        Duration().convert(text, None, None)
