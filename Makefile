@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .PHONY: help serve test quick check format generate generated lint types imports contract breaking migrations \
         files deployment secrets packages lock audit sbom migration \
-        bench bench-quick bench-check clean examples
+        bench bench-quick bench-check chaos clean examples
 
 help: ## List these commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -106,6 +106,12 @@ bench-quick: $(VENV)/.development ## Run smaller versions of all benchmarks, wit
 
 bench-check: $(VENV)/.development ## Check that point reads have not become slower, relative to a minimal server.
 	@$(BIN)/python -m bench.check
+
+# Without gRPC's own log lines, of which a broken connection writes many.
+RELIABILITY = GRPC_VERBOSITY=NONE GRPC_ENABLE_FORK_SUPPORT=0 $(BIN)/python -m
+
+chaos: $(VENV)/.development ## Break a server and its database under load and check all promises (5 minutes; DURATION=8h SEED=1 ONLY=stops).
+	@$(RELIABILITY) reliability.chaos $(if $(DURATION),--duration $(DURATION)) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
 examples: $(VENV)/.development ## Run every program of examples/ whose toolchain is installed, across a server restart.
 	@$(BIN)/python -m tools.examples

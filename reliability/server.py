@@ -54,7 +54,7 @@ class ServerProcess:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while _READY not in (new := self.log_from(written)):
             if self.process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"the server did not start: {new[-_SHOWN_CHARACTERS:]}")
+                raise RuntimeError(f"the server did not start: {new[-_SHOWN_CHARACTERS:].strip()}")
             time.sleep(0.02)
 
     def log_from(self, position: int) -> str:

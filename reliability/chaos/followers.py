@@ -1,0 +1,133 @@
+"""Followers of charts, which keep what they were sent, and resume with tokens."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import grpc
+
+from reliability.chaos.client import Client, Gate, Notes
+from reliability.chaos.ledger import Entry
+from sprocket.v1.factory_pb2 import FactoryChart, FollowFactoryChartsRequest, GetFactoryChartRequest
+
+_PAUSE_SECONDS = 0.1
+_LONGEST_SILENCE_SECONDS = 20  # heartbeats come every 15 s at least, and here every 10 s
+_LONGEST_STREAM_SECONDS = 20
+_ANEW = 0.1
+"""The share of streams that begin without a token, and so read the history."""
+
+
+@dataclass
+class Copy:
+    """A follower's copy of one chart.
+
+    Attributes:
+        checked: The sequence up to which it was compared with the database; those entries are forgotten.
+        entries: The entries since then: time, goal and actual.
+    """
+
+    checked: int = 0
+    entries: list[tuple[int, int, int]] = field(default_factory=list)
+    _to_skip: int = 0
+
+    @property
+    def sequence(self) -> int:
+        """The sequence of its last entry."""
+        return self.checked + len(self.entries)
+
+    def add(self, chart: FactoryChart) -> None:
+        """Add the entries of a response."""
+        skipped = min(self._to_skip, len(chart.time_micros))
+        self._to_skip -= skipped
+        columns = (chart.time_micros, chart.sprocket_production_goal, chart.sprocket_production_actual)
+        self.entries += zip(*(column[skipped:] for column in columns), strict=True)
+
+    def begin_anew(self) -> None:
+        """Expect the whole chart, of which the entries that were compared are skipped."""
+        self.entries = []
+        self._to_skip = self.checked
+
+    def check(self, entries: Sequence[Entry]) -> bool:
+        """Compare with all entries of the database since the last check, forget them, and return whether they agree."""
+        agrees = self.entries == [(entry.time_micros, entry.goal, entry.actual) for entry in entries]
+        self.checked += len(entries)
+        self.entries = []
+        return agrees
+
+
+class Follower(Client):
+    """Follows one chart, or several in one stream, for a drawn time, and resumes the stream then.
+
+    Attributes:
+        copies: Its copies of the charts, by factory.
+    """
+
+    def __init__(self, name: str, address: str, notes: Notes, draw: Random, factory_ids: Iterable[str]) -> None:
+        super().__init__(name, address, notes, draw)
+        self.copies = {factory_id: Copy() for factory_id in factory_ids}
+        self._token = ""
+        self._call: Any = None
+
+    async def run(self, _: Gate) -> None:
+        """Follow until cancelled."""
+        async with self._channel:
+            while True:
+                await self.work()
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def work(self) -> None:
+        """Follow until the stream ends, or for a drawn time."""
+        began = time.monotonic()
+        ends = began + self._draw.uniform(1, _LONGEST_STREAM_SECONDS)
+        if self._draw.random() < _ANEW:
+            self._begin_anew()
+        self._call = self._open()
+        try:
+            while time.monotonic() < ends and not self._call.done():
+                async with asyncio.timeout(_LONGEST_SILENCE_SECONDS):
+                    self._take(await self._call.read())
+        except grpc.aio.AioRpcError as error:
+            self.note(self._method, error, began)
+        except TimeoutError:
+            self.notes.problems.append(f"{self.name}: no heartbeat for {_LONGEST_SILENCE_SECONDS} s")
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) and task.cancelling():  # not by `restart`
+                raise
+        finally:
+            self._call.cancel()
+
+    def restart(self) -> None:
+        """End the stream, and begin anew in another: what it has is not what it should have."""
+        self._begin_anew()
+        self._call.cancel()
+
+    def _begin_anew(self) -> None:
+        self._token = ""
+        for copy in self.copies.values():
+            copy.begin_anew()
+
+    @property
+    def _method(self) -> str:
+        return "GetFactoryChart" if len(self.copies) == 1 else "FollowFactoryCharts"
+
+    def _open(self) -> Any:  # noqa: ANN401  # the stubs are typed for type checkers only
+        ids = list(self.copies)
+        if len(ids) == 1:
+            request = GetFactoryChartRequest(factory_id=ids[0], follow=True, resume_token=self._token)
+            return self.method(self._method)(request)
+        return self.method(self._method)(FollowFactoryChartsRequest(factory_ids=ids, resume_token=self._token))
+
+    def _take(self, response: Any) -> None:  # noqa: ANN401  # of one of two methods
+        if response is grpc.aio.EOF:
+            self.notes.problems.append(f"{self.name}: the stream ended without an error")
+            return
+        self._token = response.resume_token
+        if len(self.copies) == 1:
+            [copy] = self.copies.values()
+            copy.add(response.chart)
+        else:
+            for each in response.charts:
+                self.copies[each.factory_id].add(each.chart)
