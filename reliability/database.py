@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import make_url
 
 from sprocket_grpc.storage import migrate
 from tests.support.postgresql import PostgresServer, new_postgres
+
+if TYPE_CHECKING:
+    import subprocess
 
 ROLE = "sprocket"
 """The role of the service, and the name of its database. No superuser, so it cannot take the last connection slots."""
@@ -23,6 +26,13 @@ class Database(NamedTuple):
 
     postgres: PostgresServer
     url: str
+
+    @property
+    def postmaster(self) -> "subprocess.Popen[bytes]":
+        """The first process of PostgreSQL."""
+        if self.postgres.process is None:
+            raise RuntimeError("PostgreSQL was not started")
+        return self.postgres.process
 
     def url_on(self, port: int) -> str:
         """Return the URL by which the service reaches the database through a proxy on `port`."""

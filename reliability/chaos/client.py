@@ -11,8 +11,7 @@ import grpc
 
 from reliability.chaos.calls import RETRIED, Calls
 from reliability.chaos.ledger import Ledger
-from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
-from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
+from reliability.methods import methods_on
 
 DEADLINE_SECONDS = 20
 """The deadline of every call: longer than any call may take, so that one that hangs is seen as such."""
@@ -98,7 +97,7 @@ class Client:
         self.notes = notes
         self._draw = draw
         self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
-        self._stubs = (SprocketServiceStub(self._channel), FactoryServiceStub(self._channel))
+        self._methods = methods_on(self._channel)
 
     async def run(self, gate: Gate) -> None:
         """Work until cancelled."""
@@ -121,10 +120,6 @@ class Client:
         """
         raise NotImplementedError
 
-    def method(self, name: str) -> Any:  # noqa: ANN401  # the stubs are typed for type checkers only
-        """Return the method of that name."""
-        return next(getattr(stub, name) for stub in self._stubs if hasattr(stub, name))
-
     async def call(
         self, method: str, request: Request, is_expected: Callable[[grpc.StatusCode], bool] = lambda _: False
     ) -> Response:
@@ -141,7 +136,7 @@ class Client:
         while True:
             began = time.monotonic()
             try:
-                response = await self.method(method)(request, timeout=DEADLINE_SECONDS)
+                response = await self._methods[method](request, timeout=DEADLINE_SECONDS)
             except grpc.aio.AioRpcError as error:
                 if not is_expected(error.code()):
                     self.note(method, error, began)

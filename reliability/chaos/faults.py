@@ -99,7 +99,7 @@ async def restart_postgres_while_frozen(world: World) -> None:
         with paused(await world.backends()):
             await asyncio.sleep(world.draw.uniform(0, 0.2))  # in which calls begin
             server_paused.enter_context(paused(world.server.pids))
-            world.postmaster.send_signal(signal.SIGINT)
+            world.database.postmaster.send_signal(signal.SIGINT)
             await asyncio.sleep(0.2)
         await world.end_postgres(signal.SIGINT)
     await world.start_postgres()
@@ -125,7 +125,7 @@ async def pause_backends(world: World) -> None:
 async def pause_postmaster(world: World) -> None:
     """SIGSTOP to the first process of PostgreSQL for a while, after its backends were terminated."""
     await terminate_backends(world)
-    with paused([world.postmaster.pid]):
+    with paused([world.database.postmaster.pid]):
         await _while_it_lasts(world)
 
 

@@ -117,8 +117,8 @@ class Follower(Client):
         ids = list(self.copies)
         if len(ids) == 1:
             request = GetFactoryChartRequest(factory_id=ids[0], follow=True, resume_token=self._token)
-            return self.method(self._method)(request)
-        return self.method(self._method)(FollowFactoryChartsRequest(factory_ids=ids, resume_token=self._token))
+            return self._methods[self._method](request)
+        return self._methods[self._method](FollowFactoryChartsRequest(factory_ids=ids, resume_token=self._token))
 
     def _take(self, response: Any) -> None:  # noqa: ANN401  # of one of two methods
         if response is grpc.aio.EOF:

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any, LiteralString
+from typing import Any, LiteralString
 
 import psycopg
 
@@ -17,9 +17,6 @@ from reliability.chaos.proxy import Proxy, proxy_to
 from reliability.database import ROLE, Database, new_database
 from reliability.server import PATIENCE_SECONDS, ServerProcess
 from tests.support.postgresql import PostgresServer
-
-if TYPE_CHECKING:
-    import subprocess
 
 _MAX_CONNECTIONS = 40
 _MOST_WORKERS = 2
@@ -90,17 +87,10 @@ class World:
         """Return the process ids of the backends of the service."""
         return [pid for (pid,) in await self.query("SELECT pid FROM pg_stat_activity WHERE usename = %s", ROLE)]
 
-    @property
-    def postmaster(self) -> "subprocess.Popen[bytes]":
-        """The first process of PostgreSQL."""
-        if self.postgres.process is None:
-            raise RuntimeError("PostgreSQL was not started")
-        return self.postgres.process
-
     async def end_postgres(self, number: signal.Signals) -> None:
         """Send a signal to the first process of PostgreSQL, and wait for its end."""
-        self.postmaster.send_signal(number)
-        await asyncio.to_thread(self.postmaster.wait, PATIENCE_SECONDS)
+        self.database.postmaster.send_signal(number)
+        await asyncio.to_thread(self.database.postmaster.wait, PATIENCE_SECONDS)
 
     async def start_postgres(self) -> None:
         """Start PostgreSQL, which is possible once the processes of the last one have ended."""
