@@ -48,14 +48,19 @@ class ServerProcess:
         """
         command = [sys.executable, "-m", "sprocket_grpc", "serve", "--workers", str(workers)]
         variables = environment({"listen": self.address} | self.settings)
+        written = self.log_size
         with self.log.open("ab") as output:
-            written = output.tell()
             self.process = subprocess.Popen(command, env=variables, stdout=output, stderr=output)  # noqa: S603  # our own
         deadline = time.monotonic() + PATIENCE_SECONDS
         while _READY not in (new := self.log_from(written)):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the server did not start: {new[-_SHOWN_CHARACTERS:].strip()}")
             time.sleep(0.02)
+
+    @property
+    def log_size(self) -> int:
+        """The size of the log in bytes."""
+        return self.log.stat().st_size if self.log.exists() else 0
 
     def log_from(self, position: int) -> str:
         """Return what it has logged after `position`, in bytes."""

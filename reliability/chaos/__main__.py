@@ -19,7 +19,7 @@ from reliability.chaos.client import Client, Gate, Notes
 from reliability.chaos.clients import Batcher, GoalSetter, Pager, Places, Reader, Writer
 from reliability.chaos.followers import Follower
 from reliability.chaos.ledger import Entry
-from reliability.chaos.plan import Plan, plan, scale_of
+from reliability.chaos.plan import Plan, plan
 from reliability.chaos.run import Outcome, Run
 from reliability.chaos.world import World, new_world
 from reliability.options import Duration, new_seed
@@ -76,8 +76,7 @@ async def _clients_of(world: World, chosen: Plan) -> AsyncIterator[Run]:
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(each.run(gate)) for each in [*clients, *followers]]
         await asyncio.sleep(_WARM_UP_SECONDS)
-        run.scale = scale_of(notes.calls.take())
-        click.echo(f"bounds are multiplied by {run.scale:.1f}, from {_WARM_UP_SECONDS} s without a fault")
+        run.pace.add(notes.calls.take())
         yield run
         for task in tasks:
             task.cancel()
@@ -85,7 +84,7 @@ async def _clients_of(world: World, chosen: Plan) -> AsyncIterator[Run]:
 
 def _clients(address: str, notes: Notes, places: Places, seed: int) -> list[Client]:
     def drawn(name: str) -> Random:
-        return Random(f"{seed} {name}")  # noqa: S311  # no secret
+        return Random(f"{seed} {name}")
 
     making = [(Writer, "writer 1"), (Writer, "writer 2"), (Writer, "writer 3"), (Batcher, "batcher")]
     making.append((GoalSetter, "goal setter"))
@@ -99,8 +98,7 @@ def _clients(address: str, notes: Notes, places: Places, seed: int) -> list[Clie
 def _followers(address: str, notes: Notes, factory_ids: Sequence[str], seed: int) -> list[Follower]:
     followed = [*([factory_id] for factory_id in factory_ids), factory_ids[:1], factory_ids, factory_ids]
     return [
-        Follower(f"follower {n}", address, notes, Random(f"{seed} follower {n}"), ids)  # noqa: S311  # no secret
-        for n, ids in enumerate(followed)
+        Follower(f"follower {n}", address, notes, Random(f"{seed} follower {n}"), ids) for n, ids in enumerate(followed)
     ]
 
 
@@ -108,6 +106,7 @@ def _tell(outcome: Outcome, seed: int) -> None:
     now = f"{datetime.now(UTC):%H:%M:%S}"
     click.echo(
         f"{now}  {outcome.fault:30}  outage {outcome.outage:4.1f} s  recovery {outcome.recovery:4.1f} s"
+        f"  pace {outcome.scale:.1f}"
         f"  {'ok' if not outcome.problems else 'PROBLEMS'}"
     )
     for problem in outcome.problems:

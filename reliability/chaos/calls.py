@@ -16,6 +16,8 @@ RETRIED = {
 }
 """The statuses that a fault may have for a client, which repeats the call then."""
 
+_STREAMS = {"GetFactoryChart", "FollowFactoryCharts"}
+
 
 class Call(NamedTuple):
     """A call that has ended.
@@ -35,6 +37,11 @@ class Call(NamedTuple):
     details: str
     began: float
     ended: float
+
+    @property
+    def is_unary(self) -> bool:
+        """Whether it has one response, so that it must not last."""
+        return self.method not in _STREAMS
 
     def seconds_outside(self, begin: float, end: float) -> float:
         """Return how long the call took, less the time that it shared with a fault from `begin` to `end`."""

@@ -13,7 +13,7 @@ from reliability.chaos.followers import Follower
 from reliability.chaos.ledger import Entry, Ledger, Row
 from reliability.chaos.world import World
 
-LONGEST_GET_SECONDS = 5.0
+LONGEST_CALL_SECONDS = 5.0
 LONGEST_RECOVERY_SECONDS = 5.0
 LONGEST_LAG_SECONDS = 2.0
 LONGEST_FAST_CALL_SECONDS = 0.5
@@ -36,14 +36,14 @@ class Fault(NamedTuple):
 
 
 def call_problems(calls: Iterable[Call], fault: Fault, seconds: float, allowed: Iterable[StatusCode]) -> Iterator[str]:
-    """Check the statuses of calls, and that no Get took longer than `seconds` outside of the fault."""
+    """Check the statuses of calls, and that no unary one took longer than `seconds` outside of the fault."""
     calls, allowed = list(calls), {StatusCode.OK, *allowed}
     for code in sorted({call.code for call in calls} - allowed, key=str):
         wrong = [call for call in calls if call.code is code]
         methods = ", ".join(sorted({call.method for call in wrong}))
         yield f"{len(wrong)} calls ended with {code.name} ({methods}), such as: {wrong[0].details}"
     for call in calls:
-        if call.method == "GetSprocket" and (took := call.seconds_outside(fault.began, fault.ended)) > seconds:
+        if call.is_unary and (took := call.seconds_outside(fault.began, fault.ended)) > seconds:
             yield f"{call.client}: {call.method} took {took:.1f} s beside the fault, and ended with {call.code.name}"
 
 

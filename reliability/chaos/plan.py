@@ -1,15 +1,14 @@
-"""Which faults come one after another, and how long what follows a fault may take on this machine."""
+"""Which faults come one after another, and which statuses they may have."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, repeat
 from random import Random
-from statistics import quantiles
 from typing import NamedTuple
 
 import click
 from grpc import StatusCode
 
-from reliability.chaos.calls import RETRIED, Call
+from reliability.chaos.calls import RETRIED
 from reliability.chaos.faults import FAULTS
 
 _STOPS, _RESTARTS = 50, 100
@@ -17,9 +16,6 @@ _SUITES = {
     "stops": ["stop-server"] * _STOPS,
     "database": ["restart-postgres-fast", "kill-postgres", "reset-database"] * _RESTARTS,
 }
-
-_EXPECTED_MILLISECONDS = 100
-_LARGEST_SCALE = 10.0
 
 
 class Plan(NamedTuple):
@@ -47,15 +43,9 @@ def plan(only: str | None, seed: int) -> Plan:
     names = only.split(",") if only else list(FAULTS)
     if unknown := [name for name in names if name not in FAULTS]:
         raise click.BadParameter(f"unknown: {', '.join(unknown)}; accepted: {', '.join([*_SUITES, *FAULTS])}")
-    draw = Random(seed)  # noqa: S311  # no secret
+    draw = Random(seed)
     return Plan(chain.from_iterable(_shuffled(names, draw) for _ in repeat(None)), RETRIED, seed)
 
 
 def _shuffled(names: Sequence[str], draw: Random) -> list[str]:
     return draw.sample(names, len(names))
-
-
-def scale_of(calls: Iterable[Call]) -> float:
-    """Return by how much slower this machine is than one on which 95 % of calls end within 100 ms; 1 if it is not."""
-    milliseconds = [1000 * (call.ended - call.began) for call in calls]
-    return min(max(1.0, quantiles(milliseconds, n=20)[-1] / _EXPECTED_MILLISECONDS), _LARGEST_SCALE)

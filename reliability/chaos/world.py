@@ -24,7 +24,12 @@ _START_SECONDS = 90  # longer than a port stays in TIME_WAIT
 _RETRY_SECONDS = 10
 
 # Short enough that a stop does not last, and drain time 0: nothing tells clients in advance that the server stops.
-_SETTINGS = {"drain_seconds": "0", "shutdown_grace_seconds": "5", "health_interval_seconds": "1"}
+_SETTINGS = {
+    "drain_seconds": "0",
+    "shutdown_grace_seconds": "5",
+    "health_interval_seconds": "1",
+    "log_level": "WARNING",
+}
 
 
 @dataclass

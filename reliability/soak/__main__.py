@@ -36,7 +36,7 @@ def main(duration: float, seed: int | None, picture: Path) -> None:
     click.echo(f"seed {seed}; the server logs to {log}")
     stock = Stock()
     with new_database() as database, server_with_keys(database, log, stock) as server:
-        soak = Soak(database, server, stock, Random(seed))  # noqa: S311  # no secret
+        soak = Soak(database, server, stock, Random(seed))
         uvloop.run(soak.run(duration, _teller(duration)))
     found = trends(soak.samples)
     draw(soak.samples, found, picture)

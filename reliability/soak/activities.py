@@ -7,8 +7,6 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any, TypeAlias
 
-import grpc
-
 from reliability.soak.user import User
 from sprocket.v1 import factory_pb2, sprocket_pb2
 from sprocket.v1.audit_pb2 import ListAuditEntriesRequest
@@ -117,18 +115,20 @@ async def read_chart(user: User) -> None:
 
 async def follow(user: User) -> None:
     """Follow one chart or all for a while, and leave."""
-    ends = asyncio.get_running_loop().time() + user.draw.uniform(0, _LONGEST_FOLLOW_SECONDS)
-    if user.draw.random() < 0.5:  # a coin
-        request: Any = factory_pb2.GetFactoryChartRequest(factory_id=user.factory_id, follow=True, max_points=100)
-        call = user.begin("GetFactoryChart", request, None)
-    else:
-        request = factory_pb2.FollowFactoryChartsRequest(factory_ids=user.stock.factory_ids, max_points=100)
-        call = user.begin("FollowFactoryCharts", request, None)
-    with suppress(TimeoutError, grpc.aio.AioRpcError):
-        async with asyncio.timeout_at(ends):
+    method, request = user.draw.choice(
+        (
+            ("GetFactoryChart", factory_pb2.GetFactoryChartRequest(factory_id=user.factory_id, follow=True)),
+            ("FollowFactoryCharts", factory_pb2.FollowFactoryChartsRequest(factory_ids=user.stock.factory_ids)),
+        )
+    )
+    request.max_points = 100
+    call = user.begin(method, request, None)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(user.draw.uniform(0, _LONGEST_FOLLOW_SECONDS)):
             async for _ in call:
                 pass
     call.cancel()
+    user.stock.statuses[method, await call.code()] += 1
 
 
 async def break_off(user: User) -> None:

@@ -66,23 +66,25 @@ class Soak:
             seconds: How long.
             tell: Called with each sample.
         """
-        users = [User(self._server.address, self._stock, Random(self._draw.random())) for _ in range(_USERS)]  # noqa: S311
-        await self._create_stock(users[0])
+        users = await self.users()
         async with asyncio.TaskGroup() as group:
             using = [group.create_task(self._use(user)) for user in users]
             await self._sample(seconds, tell)
             for task in using:
                 task.cancel()
 
-    async def _create_stock(self, user: User) -> None:
-        """Create the resources that stay."""
+    async def users(self) -> list[User]:
+        """Create the resources that stay, and return the users."""
+        users = [User(self._server.address, self._stock, Random(self._draw.random())) for _ in range(_USERS)]
+        user, stock = users[0], self._stock
         location = await user.create("CreateLocation", CreateLocationRequest(location=user.location()))
-        self._stock.location_id = location.location.id
+        stock.location_id = location.location.id
         made = await user.create("CreateSprocketType", CreateSprocketTypeRequest(sprocket_type=user.sprocket_type()))
-        self._stock.sprocket_type_id = made.sprocket_type.id
+        stock.sprocket_type_id = made.sprocket_type.id
         for _ in range(_FACTORIES):
             factory = await user.create("CreateFactory", CreateFactoryRequest(factory=user.factory()))
-            self._stock.factory_ids.append(factory.factory.id)
+            stock.factory_ids.append(factory.factory.id)
+        return users
 
     async def _use(self, user: User) -> None:
         activities = {**ACTIVITIES, **STRANGERS}

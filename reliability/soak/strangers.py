@@ -1,7 +1,7 @@
 """What the service has to bear: bad requests, wrong keys, broken bytes, and connections that come and go."""
 
-import asyncio
 import secrets
+import socket
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -73,10 +73,9 @@ async def watch_health(user: User) -> None:
 async def hang_up(user: User) -> None:
     """Connect by TCP, send nothing, something else than HTTP/2, or its first bytes, and hang up."""
     host, _, port = user.address.rpartition(":")
-    _, writer = await asyncio.open_connection(host, int(port))
-    writer.write(user.draw.choice((b"", b"GET / HTTP/1.1\r\n\r\n", _PREFACE, _PREFACE + bytes(9))))
-    await user.pause(0.5)
-    writer.transport.abort()
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(user.draw.choice((b"", b"GET / HTTP/1.1\r\n\r\n", _PREFACE, _PREFACE + bytes(9))))
+        await user.pause(0.5)
 
 
 STRANGERS: Mapping[Activity, int] = {
