@@ -82,7 +82,11 @@ class ServerProcess:
         self._running.send_signal(number)
 
     def wait(self) -> int:
-        """Wait for its end, and return its exit status."""
+        """Wait for its end, and return its exit status.
+
+        Raises:
+            TimeoutExpired: It still runs after a minute.
+        """
         return self._running.wait(PATIENCE_SECONDS)
 
     def kill(self) -> None:

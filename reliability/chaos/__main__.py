@@ -5,7 +5,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -27,7 +27,6 @@ from reliability.table import table
 
 _BUILD = Path("build")
 _FACTORIES = 3
-_DURATION_SECONDS = 300
 _WARM_UP_SECONDS = 3
 _GOALS = "SELECT id::text, sprocket_production_goal FROM factory"
 _NOTHING = Entry(0, 0, 0, 0)
@@ -44,22 +43,23 @@ def main(duration: float | None, seed: int | None, only: str | None) -> None:
     log = _BUILD / f"chaos-{seed}.log"
     log.unlink(missing_ok=True)
     click.echo(f"seed {seed}; the server logs to {log}")
-    outcomes = uvloop.run(_run(plan(only, seed), duration or _DURATION_SECONDS, log))
+    outcomes: list[Outcome] = []
+    with suppress(KeyboardInterrupt):
+        uvloop.run(_run(plan(only, seed, duration), log, outcomes))
     click.echo("\n" + _summary(outcomes))
     if wrong := sum(len(outcome.problems) for outcome in outcomes):
         sys.exit(f"{wrong} problems; make chaos SEED={seed} repeats the faults")
 
 
-async def _run(chosen: Plan, seconds: float, log: Path) -> list[Outcome]:
-    outcomes = []
+async def _run(chosen: Plan, log: Path, outcomes: list[Outcome]) -> None:
+    """Let the faults happen, and add what comes of each."""
     async with new_world(log) as world, _clients_of(world, chosen) as run:
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + chosen.seconds
         for name in chosen.faults:
             outcomes.append(outcome := await run.inflict(name))
             _tell(outcome, chosen.seed)
             if time.monotonic() > deadline:
                 break
-    return outcomes
 
 
 @asynccontextmanager

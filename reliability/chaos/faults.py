@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import subprocess
 from collections.abc import Awaitable, Callable, Container, Mapping
 from contextlib import AsyncExitStack, ExitStack, suppress
 from typing import TypeAlias
@@ -45,9 +46,14 @@ async def stop_server_twice(world: World) -> None:
 
 
 async def _has_ended(world: World, statuses: Container[int]) -> None:
-    status = await asyncio.to_thread(world.server.wait)
-    if status not in statuses:
-        world.problems.add(f"the server ended with status {status} after SIGTERM")
+    try:
+        status = await asyncio.to_thread(world.server.wait)
+    except subprocess.TimeoutExpired as error:
+        world.problems.add(f"the server still runs {error.timeout} s after SIGTERM")
+        await asyncio.to_thread(world.server.kill)
+    else:
+        if status not in statuses:
+            world.problems.add(f"the server ended with status {status} after SIGTERM")
     await world.start_server()
 
 
@@ -58,6 +64,15 @@ async def kill_worker(world: World) -> None:
         await kill_server(world)
     else:
         os.kill(world.draw.choice(pids), signal.SIGKILL)
+
+
+async def stop_worker(world: World) -> None:
+    """SIGTERM to one of several workers, which the server replaces; if it has none, to the server."""
+    pids = world.server.pids
+    if len(pids) == 1:
+        await stop_server(world)
+    else:
+        os.kill(world.draw.choice(pids), signal.SIGTERM)
 
 
 async def pause_worker(world: World) -> None:
@@ -126,6 +141,12 @@ async def pause_postmaster(world: World) -> None:
     """SIGSTOP to the first process of PostgreSQL for a while, after its backends were terminated."""
     await terminate_backends(world)
     with paused([world.database.postmaster.pid]):
+        await _while_it_lasts(world)
+
+
+async def pause_postgres(world: World) -> None:
+    """SIGSTOP to the first process of PostgreSQL and all backends of the service for a while: it hangs."""
+    with paused([world.database.postmaster.pid, *await world.backends()]):
         await _while_it_lasts(world)
 
 
@@ -198,6 +219,7 @@ FAULTS = _by_name(
     stop_server,
     stop_server_twice,
     kill_worker,
+    stop_worker,
     pause_worker,
     kill_postgres,
     kill_postmaster,
@@ -208,6 +230,7 @@ FAULTS = _by_name(
     terminate_backend,
     pause_backends,
     pause_postmaster,
+    pause_postgres,
     fill_slots,
     lock_factory,
     time_statements_out,
