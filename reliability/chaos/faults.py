@@ -59,20 +59,20 @@ async def _has_ended(world: World, statuses: Container[int]) -> None:
 
 async def kill_worker(world: World) -> None:
     """SIGKILL to one of several workers, which the server replaces; if it has none, to the server."""
-    pids = world.server.pids
-    if len(pids) == 1:
-        await kill_server(world)
-    else:
-        os.kill(world.draw.choice(pids), signal.SIGKILL)
+    await _end_worker(world, signal.SIGKILL, kill_server)
 
 
 async def stop_worker(world: World) -> None:
     """SIGTERM to one of several workers, which the server replaces; if it has none, to the server."""
+    await _end_worker(world, signal.SIGTERM, stop_server)
+
+
+async def _end_worker(world: World, number: signal.Signals, without_workers: Fault) -> None:
     pids = world.server.pids
     if len(pids) == 1:
-        await stop_server(world)
+        await without_workers(world)
     else:
-        os.kill(world.draw.choice(pids), signal.SIGTERM)
+        os.kill(world.draw.choice(pids), number)
 
 
 async def pause_worker(world: World) -> None:

@@ -13,8 +13,8 @@ WARM_UP_SECONDS = 300
 _MOST_SAMPLES = 200
 """The slope goes through all pairs of samples: of more, only every second, third and so on is used."""
 
-_JUDGED = {"resident": 8.0, "proportional": 8.0, "descriptors": 5.0, "connections": 5.0, "threads": 2.0}
-_JUDGED |= {"streams": 3.0, "backends": 2.0, "postgres": 30.0}
+_JUDGED = {"resident": 4.0, "proportional": 4.0, "descriptors": 5.0, "connections": 5.0, "threads": 2.0}
+_JUDGED |= {"streams": 3.0, "backends": 2.0, "postgres": 10.0}
 """How much each may grow in absolute terms from the warm-up to the end: noise, and for memory also fragmentation."""
 
 _SHARE = 0.03
