@@ -20,10 +20,11 @@ def draw(samples: Sequence[Sample], trends: Sequence[Trend], path: Path) -> None
     rows = -(-len(trends) // _COLUMNS)
     minutes = [each.seconds / 60 for each in samples]
     for axes, trend in zip(drawing.subplots(rows, _COLUMNS, sharex=True).flat, trends, strict=False):
-        axes.plot(minutes, [getattr(each, trend.name) for each in samples], color=_FLAT if trend.is_flat else _GROWING)
+        values = [getattr(each, trend.name) for each in samples]
+        axes.plot(minutes, values, color=_FLAT if trend.is_flat else _GROWING)
         axes.axvline(after_warm_up(samples)[0].seconds / 60, color=_INK, linewidth=0.5)
         axes.set_title(f"{trend.name}: {trend.level:.0f}, {trend.growth:+.1f}", fontsize=9, loc="left")
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.2 * max(values) + 1)
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=8)
     drawing.supxlabel("minutes; the line marks the end of the warm-up", fontsize=9)
