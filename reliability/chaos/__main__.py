@@ -5,7 +5,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -44,9 +44,12 @@ def main(duration: float | None, seed: int | None, only: str | None) -> None:
     log.unlink(missing_ok=True)
     click.echo(f"seed {seed}; the server logs to {log}")
     outcomes: list[Outcome] = []
-    with suppress(KeyboardInterrupt):
+    try:
         uvloop.run(_run(plan(only, seed, duration), log, outcomes))
-    click.echo("\n" + _summary(outcomes))
+    except KeyboardInterrupt:
+        pass  # enough
+    finally:
+        click.echo("\n" + _summary(outcomes))
     if wrong := sum(len(outcome.problems) for outcome in outcomes):
         sys.exit(f"{wrong} problems; make chaos SEED={seed} repeats the faults")
 

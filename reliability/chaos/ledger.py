@@ -71,7 +71,7 @@ class Ledger:
             self.deleted[row.name] = row.id
 
     def problems(self, rows: Iterable[Row]) -> Iterator[str]:
-        """Compare with all sprockets in the database, while nothing is written."""
+        """Compare with all sprockets in the database, while nothing is written, and tell each difference once."""
         rows = list(rows)
         found = {row.name: row.id for row in rows}
         twice = [name for name, count in Counter(row.name for row in rows).items() if count > 1]
@@ -85,6 +85,9 @@ class Ledger:
         yield from _told("in the database, but never acknowledged", stray)
         yield from _told("acknowledged with another id than in the database", other)
         self.deleted.clear()
+        self.unknown |= stray
+        for name in lost:
+            del self.live[name]
 
     def chart_problems(self, factory_id: str, last: Entry, entries: list[Entry]) -> Iterator[str]:
         """Compare the new entries of a chart with the acknowledged goals.

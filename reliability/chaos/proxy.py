@@ -4,7 +4,7 @@ import asyncio
 import ctypes
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -45,22 +45,27 @@ class Proxy:
 
     def reset(self) -> None:
         """Reset all connections on both sides."""
+        self._set_option(self._sockets(), socket.SO_LINGER, _RESET_ON_CLOSE)
         for writer in tuple(self._open):
-            with suppress(OSError):
-                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             writer.transport.abort()
 
     def swallow(self) -> None:
         """Drop all packets that arrive from now on, in both directions."""
-        self._set_filter(_ATTACH_FILTER, _FILTER)
+        self._set_option([*self._listening(), *self._sockets()], _ATTACH_FILTER, _FILTER)
 
     def release(self) -> None:
         """Let packets through again."""
-        self._set_filter(_DETACH_FILTER, struct.pack("i", 0))
+        self._set_option([*self._listening(), *self._sockets()], _DETACH_FILTER, struct.pack("i", 0))
 
-    def _set_filter(self, option: int, value: bytes) -> None:
-        listening: list[Any] = list(self._server.sockets) if self._server else []
-        for each in [*listening, *(writer.get_extra_info("socket") for writer in self._open)]:
+    def _listening(self) -> Iterable[Any]:
+        return self._server.sockets if self._server else ()
+
+    def _sockets(self) -> list[Any]:
+        found = [writer.get_extra_info("socket") for writer in self._open]
+        return [each for each in found if each]  # None if it is closed
+
+    def _set_option(self, sockets: Iterable[Any], option: int, value: bytes) -> None:
+        for each in sockets:
             with suppress(OSError):  # closed meanwhile
                 each.setsockopt(socket.SOL_SOCKET, option, value)
 

@@ -27,6 +27,11 @@ def test_a_lost_creation_is_noticed(ledger: Ledger) -> None:
     assert "wheel" in problem
 
 
+def test_a_difference_is_told_once(ledger: Ledger) -> None:
+    assert len(list(ledger.problems([COG, Row("3", "stray")]))) == 2
+    assert list(ledger.problems([COG, Row("3", "stray")])) == []
+
+
 def test_a_creation_that_was_executed_twice_is_noticed(ledger: Ledger) -> None:
     [problem] = ledger.problems([COG, WHEEL, Row("3", "wheel")][::-1])
     assert "twice" in problem
