@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .PHONY: help serve test quick check format generate generated lint types imports contract breaking migrations \
         files deployment secrets packages lock audit sbom migration \
-        bench bench-quick bench-check chaos soak clean examples
+        bench bench-quick bench-check chaos soak fuzz attack clean examples
 
 help: ## List these commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -115,6 +115,10 @@ chaos: $(VENV)/.development ## Break a server and its database under load and ch
 
 soak: $(VENV)/.development ## Use a server in every way and check that memory and connections do not grow (20 minutes; DURATION=8h).
 	@$(RELIABILITY) reliability.soak $(if $(DURATION),--duration $(DURATION)) $(if $(SEED),--seed $(SEED))
+
+fuzz: $(VENV)/.development ## Call every method with mutated requests, and check all answers and the database (DURATION=60s SEED=1).
+	@$(RELIABILITY) reliability.fuzz $(if $(SEED),--seed $(SEED)) $(if $(REQUESTS),--requests $(REQUESTS)) \
+	  $(if $(DURATION),--duration $(DURATION))
 
 examples: $(VENV)/.development ## Run every program of examples/ whose toolchain is installed, across a server restart.
 	@$(BIN)/python -m tools.examples

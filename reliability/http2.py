@@ -1,0 +1,162 @@
+"""HTTP/2 frames by hand (RFC 9113), for clients that do what no library does: begin requests and never end them.
+
+A library such as h2 refuses to send what breaks the protocol, and keeps state for each stream, which an attacker with
+10,000 of them cannot afford. What is needed is small: headers are literals that no table keeps (RFC 7541, 6.2.2).
+"""
+
+import asyncio
+import re
+import ssl
+import struct
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import grpc
+
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY = 0, 1, 3, 4, 6, 7
+END_STREAM, ACK, END_HEADERS, PADDED, PRIORITY = 1, 1, 4, 8, 32
+
+HEADER_TABLE_SIZE, INITIAL_WINDOW_SIZE = 1, 4
+"""Settings. Without a table, the server spells out every header, so that its status can be read without HPACK."""
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_STATUS = re.compile(rb"\x0bgrpc-status[\x01\x02](\d\d?)")
+_MESSAGE = re.compile(rb"\x0cgrpc-message[\x01-\x7f]([ -~]*)")
+_CODES = {code.value[0]: code.name for code in grpc.StatusCode}
+
+
+class Frame(NamedTuple):
+    """A frame that the server sent."""
+
+    kind: int
+    flags: int
+    stream: int
+    payload: bytes
+
+
+class Answer(NamedTuple):
+    """How a stream ended.
+
+    Attributes:
+        code: The name of its status code; `RST_STREAM`, `GOAWAY`, `CLOSED` or `HTTP` if it has none.
+        details: The message of the status, or the number of the error.
+    """
+
+    code: str
+    details: str
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    """Encode a frame."""
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+
+USUAL: Headers = [(b"content-type", b"application/grpc"), (b"te", b"trailers")]
+"""The headers that every client of gRPC sends."""
+
+
+def request_headers(stream: int, path: str, headers: Headers = USUAL) -> bytes:
+    """Encode the headers that begin a call."""
+    fields = [
+        (b":method", b"POST"),
+        (b":scheme", b"http"),
+        (b":path", path.encode()),
+        (b":authority", b"localhost"),
+        *headers,
+    ]
+    block = b"".join(b"\x00" + _string(name) + _string(value) for name, value in fields)
+    return frame(HEADERS, END_HEADERS, stream, block)
+
+
+def message(content: bytes, *, compressed: int = 0) -> bytes:
+    """Prefix a message as gRPC does: whether it is compressed, and its length."""
+    return bytes([compressed]) + len(content).to_bytes(4, "big") + content
+
+
+def data(stream: int, content: bytes, *, ends: bool = False) -> bytes:
+    """Encode data of a stream in frames of the largest size that servers accept by default."""
+    pieces = [content[at : at + 16384] for at in range(0, len(content), 16384)] or [b""]
+    kinds = [0] * (len(pieces) - 1) + [END_STREAM if ends else 0]
+    return b"".join(frame(DATA, flags, stream, piece) for flags, piece in zip(kinds, pieces, strict=True))
+
+
+def _string(value: bytes) -> bytes:
+    """Encode a text: its length as a number with a prefix of 7 bits (RFC 7541, 5.1), then its bytes."""
+    if len(value) < 0x7F:  # what the prefix holds
+        return bytes([len(value)]) + value
+    rest, encoded = len(value) - 0x7F, bytearray([0x7F])
+    while rest > 0x7F:  # seven bits to a byte
+        encoded.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    return bytes([*encoded, rest]) + value
+
+
+@dataclass
+class Connection:
+    """A connection that sends whatever it is told to, and acknowledges what servers insist on."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def send(self, *frames: bytes) -> None:
+        """Send frames.
+
+        Raises:
+            OSError: The server has closed the connection.
+        """
+        self.writer.write(b"".join(frames))
+        await self.writer.drain()
+
+    async def frames(self) -> AsyncIterator[Frame]:
+        """Yield what the server sends until it closes the connection."""
+        with suppress(OSError, asyncio.IncompleteReadError):
+            while True:
+                head = await self.reader.readexactly(9)
+                size, kind, flags = int.from_bytes(head[:3], "big"), head[3], head[4]
+                payload = await self.reader.readexactly(size)
+                if kind in (SETTINGS, PING) and not flags & ACK:
+                    await self.send(frame(kind, ACK, 0, payload if kind == PING else b""))
+                yield Frame(kind, flags, int.from_bytes(head[5:], "big"), payload)
+
+    async def answer(self, stream: int = 1) -> Answer:
+        """Wait for the end of a stream."""
+        async for each in self.frames():
+            if each.kind == GOAWAY:
+                return Answer("GOAWAY", each.payload[8:].decode(errors="replace"))
+            if each.kind == RST_STREAM and each.stream == stream:
+                return Answer("RST_STREAM", str(int.from_bytes(each.payload, "big")))
+            if each.kind == HEADERS and each.stream == stream and each.flags & END_STREAM:
+                return _answer(each.payload)
+        return Answer("CLOSED", "")
+
+
+def _answer(block: bytes) -> Answer:
+    status, text = _STATUS.search(block), _MESSAGE.search(block)
+    if not status:
+        return Answer("HTTP", repr(block))
+    return Answer(_CODES[int(status[1])], text[1].decode() if text else "")
+
+
+@asynccontextmanager
+async def connected(
+    address: str, settings: Sequence[tuple[int, int]] = (), tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Connection]:
+    """Connect to a server until the block ends, and begin HTTP/2 with settings.
+
+    Raises:
+        OSError: There is no connection to be had.
+    """
+    host, _, port = address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port), ssl=tls)
+    try:
+        own = [(HEADER_TABLE_SIZE, 0), *settings]
+        payload = b"".join(struct.pack(">HI", *each) for each in own)
+        connection = Connection(reader, writer)
+        await connection.send(_PREFACE, frame(SETTINGS, 0, 0, payload))
+        yield connection
+    finally:
+        writer.transport.abort()

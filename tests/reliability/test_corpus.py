@@ -1,0 +1,53 @@
+"""Replays the calls that once failed, which `make fuzz` and `make attack` found."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+import grpc
+import pytest
+
+from reliability.fuzz.calls import send_body
+from reliability.fuzz.case import Case, parse
+from reliability.fuzz.judge import INSIDES
+from tests.support.service import Service
+
+PATIENCE_SECONDS = 60
+CASES = {path.stem: path.read_text() for path in sorted((Path(__file__).parent / "corpus").glob("*.txt"))}
+
+_WAITING_FOR_A_MEND = [name for name in CASES if name.startswith("health_")]
+_WAITING_FOR_A_MEND += ["reflection_malformed", "get_without_message", "chart_without_message"]
+_WAITING_FOR_A_MEND += ["update_with_half_a_message"]
+_REPLAYED = [
+    pytest.param(name, marks=[pytest.mark.xfail(run=False)] if name in _WAITING_FOR_A_MEND else []) for name in CASES
+]
+
+
+@pytest.mark.parametrize("name", _REPLAYED)
+async def test_a_call_that_once_failed_is_answered_as_it_must_be(
+    service: Service, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    case = parse(CASES[name])
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        answer = await send_body(service.address, case.path, case.metadata, case.body)
+    assert answer.code in case.expect.split(), case.why
+    assert not INSIDES.search(answer.details)
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+def test_a_case_survives_its_file() -> None:
+    metadata = (("x-request-id", "a=b: c"), ("grpc-timeout", ""))
+    case = Case("It hung: for ever", "/a.B/C", metadata, bytes(range(256)), "OK NOT_FOUND")
+    assert parse(case.text()) == case
+
+
+def test_a_file_of_a_case_has_no_credentials() -> None:
+    case = Case("", "/a.B/C", (("authorization", "Bearer secret"),), b"", "OK")
+    assert "secret" not in case.text()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_case_expects_codes_that_exist_and_no_defect(name: str) -> None:
+    expected = parse(CASES[name]).expect.split()
+    assert expected
+    assert set(expected) <= set(grpc.StatusCode.__members__) - {"UNKNOWN", "INTERNAL"}
