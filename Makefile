@@ -120,6 +120,9 @@ fuzz: $(VENV)/.development ## Call every method with mutated requests, and check
 	@$(RELIABILITY) reliability.fuzz $(if $(SEED),--seed $(SEED)) $(if $(REQUESTS),--requests $(REQUESTS)) \
 	  $(if $(DURATION),--duration $(DURATION))
 
+attack: $(VENV)/.development ## Attack a server in each way of SECURITY.md (ONLY=counts,flood, DURATION=30s for each). Linux only.
+	@$(BIN)/python -m reliability.attack $(if $(ONLY),--only $(ONLY)) $(if $(DURATION),--duration $(DURATION))
+
 examples: $(VENV)/.development ## Run every program of examples/ whose toolchain is installed, across a server restart.
 	@$(BIN)/python -m tools.examples
 

@@ -15,8 +15,11 @@ from typing import NamedTuple
 
 import grpc
 
-DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY = 0, 1, 3, 4, 6, 7
-END_STREAM, ACK, END_HEADERS, PADDED, PRIORITY = 1, 1, 4, 8, 32
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
+END_STREAM, ACK, END_HEADERS = 1, 1, 4
+
+FIRST_WINDOW, MOST_IN_FRAME = 65535, 16384
+"""How many bytes may be sent before the server says more, and how many in one frame, by default."""
 
 HEADER_TABLE_SIZE, INITIAL_WINDOW_SIZE = 1, 4
 """Settings. Without a table, the server spells out every header, so that its status can be read without HPACK."""
@@ -79,7 +82,7 @@ def message(content: bytes, *, compressed: int = 0) -> bytes:
 
 def data(stream: int, content: bytes, *, ends: bool = False) -> bytes:
     """Encode data of a stream in frames of the largest size that servers accept by default."""
-    pieces = [content[at : at + 16384] for at in range(0, len(content), 16384)] or [b""]
+    pieces = [content[at : at + MOST_IN_FRAME] for at in range(0, len(content), MOST_IN_FRAME)] or [b""]
     kinds = [0] * (len(pieces) - 1) + [END_STREAM if ends else 0]
     return b"".join(frame(DATA, flags, stream, piece) for flags, piece in zip(kinds, pieces, strict=True))
 
@@ -111,6 +114,24 @@ class Connection:
         self.writer.write(b"".join(frames))
         await self.writer.drain()
 
+    async def upload(self, stream: int, content: bytes) -> None:
+        """Send data of a stream as fast as the server's flow control permits (RFC 9113, 5.2), as its only stream.
+
+        Returns early if the server ends the stream.
+
+        Raises:
+            OSError: The server has closed the connection.
+        """
+        windows = {0: FIRST_WINDOW, stream: FIRST_WINDOW}
+        frames = self.frames()
+        while content:
+            if size := min(*windows.values(), MOST_IN_FRAME):
+                await self.send(data(stream, content[:size]))
+                content = content[size:]
+                windows = {each: window - min(size, window) for each, window in windows.items()}
+            elif not await _widen(windows, frames, stream):
+                return
+
     async def frames(self) -> AsyncIterator[Frame]:
         """Yield what the server sends until it closes the connection."""
         with suppress(OSError, asyncio.IncompleteReadError):
@@ -132,6 +153,26 @@ class Connection:
             if each.kind == HEADERS and each.stream == stream and each.flags & END_STREAM:
                 return _answer(each.payload)
         return Answer("CLOSED", "")
+
+
+async def _widen(windows: dict[int, int], frames: AsyncIterator[Frame], stream: int) -> bool:
+    """Wait until the server permits more, and return whether it still wants the stream."""
+    async for each in frames:
+        if each.kind == WINDOW_UPDATE and each.stream in windows:
+            windows[each.stream] += int.from_bytes(each.payload, "big")
+            return True
+        if each.kind == SETTINGS and (size := _initial_window(each.payload)):
+            windows[stream] += size - FIRST_WINDOW  # for a server that says it once, as all do
+            return True
+        if each.kind == GOAWAY or (each.stream == stream and (each.kind == RST_STREAM or each.flags & END_STREAM)):
+            return False
+    return False
+
+
+def _initial_window(settings: bytes) -> int | None:
+    """Return the INITIAL_WINDOW_SIZE of a SETTINGS frame, if it has one."""
+    pairs = dict(struct.iter_unpack(">HI", settings))
+    return pairs.get(INITIAL_WINDOW_SIZE)
 
 
 def _answer(block: bytes) -> Answer:

@@ -1,0 +1,142 @@
+"""Where an attack takes place: a server process with API keys, an honest caller, and what both come to."""
+
+import asyncio
+import os
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.processes import memory_megabytes, peak_memory_megabytes, reset_peak_memory
+from reliability.attack.data import Data
+from reliability.attack.honest import Honest, honest_caller, p99
+from reliability.server import ServerProcess, new_server
+from tests.support.callers import bearer, create_key
+
+_QUIET_SECONDS = 2
+_EXPECTED = {"OK", "NOT_FOUND"}
+_POLITENESS = 10
+_RATIO, _ALLOWANCE_SECONDS = 2, 0.1
+"""An attacker on the same two cores delays everybody a little, whatever the server does."""
+
+
+class Measure(NamedTuple):
+    """Something that was measured, and the most that it may be."""
+
+    what: str
+    value: float
+    bound: float
+    unit: str = ""
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the value is within the bound."""
+        return self.value <= self.bound
+
+
+@dataclass
+class Seen:
+    """What an attack did to the server and to its honest caller.
+
+    Attributes:
+        grown: How much more memory the server had at the most, in MB.
+        before: The p99 of the honest caller before the attack, in seconds.
+        during: Its p99 during the attack.
+        failed: The share of its calls that failed during the attack, in percent.
+    """
+
+    grown: float = 0
+    before: float = 0
+    during: float = 0
+    failed: float = 0
+
+    def measures(self, megabytes: float = 100) -> Iterator[Measure]:
+        """Yield what was seen, with the bounds that all attacks share."""
+        yield Measure("memory of the server", self.grown, megabytes, "MB more")
+        limit = _RATIO * self.before + _ALLOWANCE_SECONDS
+        yield Measure(
+            f"p99 of an honest caller ({self.before * 1000:.0f} ms before)", self.during * 1000, limit * 1000, "ms"
+        )
+        yield Measure("honest calls that failed", self.failed, 0, "%")
+
+
+@dataclass
+class Scene:
+    """A running server with its callers.
+
+    Attributes:
+        server: The server.
+        url: The URL of its database.
+        honest: The honest caller, with a key of its own.
+        key: The API key of the attacker, if the attack needs one.
+    """
+
+    server: ServerProcess
+    url: str
+    honest: Honest
+    key: str
+
+    @property
+    def address(self) -> str:
+        """The address of the server."""
+        return self.server.address
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """The attacker's credentials, as headers of HTTP/2."""
+        return [(name.encode(), value.encode()) for name, value in bearer(self.key)]
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[Seen]:
+        """Observe the server for two quiet seconds, and then until the block ends."""
+        seen = Seen()
+        begin = time.monotonic()
+        await asyncio.sleep(_QUIET_SECONDS)
+        quiet = await asyncio.to_thread(self.honest.between, begin, time.monotonic())
+        [pid] = self.server.pids
+        reset_peak_memory(pid)
+        memory, attacked = memory_megabytes(pid), time.monotonic()
+        os.setpriority(os.PRIO_PROCESS, 0, _POLITENESS)  # this thread: it must not take the server's processor
+        yield seen
+        samples = await asyncio.to_thread(self.honest.between, attacked, time.monotonic())
+        seen.grown = peak_memory_megabytes(pid) - memory
+        seen.before, seen.during = p99(quiet), p99(samples)
+        seen.failed = 100 * sum(sample.code not in _EXPECTED for sample in samples) / len(samples)
+
+
+@dataclass
+class Stage:
+    """What all attacks share.
+
+    Attributes:
+        url: The URL of a migrated database.
+        data: What dear calls need in it.
+        seconds: How long an attack lasts.
+        folder: A directory for files of servers.
+    """
+
+    url: str
+    data: Data
+    seconds: float
+    folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp()))
+
+    @contextmanager
+    def scene(self, root: Path | None = None, **settings: str) -> Iterator[Scene]:
+        """Run a server and an honest caller until the block ends.
+
+        Args:
+            root: The root certificate of the server, if it has TLS.
+            settings: Settings of the server: `pool_size="1"` sets SPROCKET_POOL_SIZE.
+        """
+        keys = [create_key(self.url, "read", "write", name=name).text for name in ("honest", "attacker")]
+        log = self.folder / "server.log"
+        log.unlink(missing_ok=True)
+        settings = {"api_keys": "true", "log_format": "text"} | settings
+        with (
+            new_server(self.url, log, 1, **settings) as server,
+            honest_caller(server.address, keys[0], root) as honest,
+        ):
+            yield Scene(server, self.url, honest, keys[1])
