@@ -28,7 +28,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _STATUS = re.compile(rb"\x0bgrpc-status[\x01\x02](\d\d?)")
-_MESSAGE = re.compile(rb"\x0cgrpc-message[\x01-\x7f]([ -~]*)")
+_MESSAGE = re.compile(rb"\x0cgrpc-message(?:[\x01-\x7e]|\x7f[\x80-\xff]*[\x00-\x7f])([ -~]*)")
 _CODES = {code.value[0]: code.name for code in grpc.StatusCode}
 
 

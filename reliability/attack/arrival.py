@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import AsyncExitStack
 
 from reliability import http2
-from reliability.attack.crowd import all_within
+from reliability.attack.crowd import spread
 from reliability.attack.stage import Measure, Stage
 
 _GET, _LIST = "/sprocket.v1.LocationService/GetLocation", "/sprocket.v1.LocationService/ListLocations"
@@ -15,17 +15,28 @@ _ALIVE_SECONDS = 15
 
 
 async def unfinished(stage: Stage) -> AsyncIterator[Measure]:
-    """Send 100 requests of 4 MiB less their last byte, one on each connection, half of them with a key."""
+    """Send 100 requests of 4 MiB less their last byte as a stranger, one on each connection."""
+    async for measure in _unfinished(stage, has_key=False):
+        yield measure
+
+
+async def uploads(stage: Stage) -> AsyncIterator[Measure]:
+    """Do the same with a key."""
+    async for measure in _unfinished(stage, has_key=True):
+        yield measure
+
+
+async def _unfinished(stage: Stage, *, has_key: bool) -> AsyncIterator[Measure]:
     with stage.scene() as scene:
         async with scene.watched() as seen, AsyncExitStack() as until_the_end:
 
-            async def send(number: int) -> None:
+            async def send(_: int) -> None:
                 connection = await until_the_end.enter_async_context(http2.connected(scene.address))
-                headers = [*http2.USUAL, *(scene.headers if number % 2 else [])]
+                headers = [*http2.USUAL, *(scene.headers if has_key else [])]
                 await connection.send(http2.request_headers(1, _GET, headers))
                 await connection.upload(1, http2.message(bytes(_LARGE - 5))[:-1])
 
-            await all_within(3 * stage.seconds, send, range(100))
+            await spread(2 * stage.seconds, send, 100)
         for measure in seen.measures():
             yield measure
 
@@ -40,7 +51,7 @@ async def headers(stage: Stage) -> AsyncIterator[Measure]:
                 streams = range(1, 20, 2)
                 await connection.send(*(http2.request_headers(stream, _GET) for stream in streams))
 
-            await all_within(stage.seconds, send, range(1_000))
+            await spread(2 * stage.seconds, send, 1_000)
         for measure in seen.measures():
             yield measure
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 from reliability import http2
-from reliability.attack.crowd import all_within
+from reliability.attack.crowd import spread
 from reliability.attack.stage import Measure, Stage
 
 _HANDSHAKES_PER_SECOND = 30
@@ -28,12 +28,11 @@ async def handshakes(stage: Stage) -> AsyncIterator[Measure]:
     with stage.scene(files["tls_certificate"], **{name: str(path) for name, path in files.items()}) as scene:
         async with scene.watched() as seen:
 
-            async def connect(number: int) -> None:
-                await asyncio.sleep(number / _HANDSHAKES_PER_SECOND)
+            async def connect(_: int) -> None:
                 async with http2.connected(scene.address, tls=tls):
                     pass
 
-            await all_within(stage.seconds, connect, range(int(_HANDSHAKES_PER_SECOND * stage.seconds)))
+            await spread(stage.seconds, connect, int(_HANDSHAKES_PER_SECOND * stage.seconds))
         for measure in seen.measures():
             yield measure
 

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 
 from reliability import http2
-from reliability.attack.crowd import all_within, loops
+from reliability.attack.crowd import loops, spread
 from reliability.attack.stage import Measure, Stage
 
 _LIST = "/sprocket.v1.LocationService/ListLocations"
@@ -77,7 +77,7 @@ async def bombs(stage: Stage) -> AsyncIterator[Measure]:
                     await connection.send(http2.request_headers(1, _LIST, headers), http2.data(1, body, ends=True))
                     codes[(await connection.answer()).code] += 1
 
-            await all_within(stage.seconds, send, range(100))
+            await spread(stage.seconds, send, 100)
         yield Measure("bombs that were accepted", codes["OK"], 0)
         for measure in seen.measures():
             yield measure

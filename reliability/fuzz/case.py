@@ -28,11 +28,12 @@ class Case:
     expect: str = ""
 
     def text(self) -> str:
-        """Return the content of its file, without credentials and metadata in bytes, and with the first 20 kB only."""
+        """Return the content of its file, without credentials, and with the first 20 kB only."""
         body = self.body[:_LONGEST]
         lines = [f"why: {self.why}", f"method: {self.path}"]
-        kept = [(name, value) for name, value in self.metadata if isinstance(value, str) and name != "authorization"]
-        lines += [f"metadata: {name}={value}" for name, value in kept]
+        kept = [each for each in self.metadata if each[0] != "authorization"]
+        lines += [f"metadata: {name}={value}" for name, value in kept if isinstance(value, str)]
+        lines += [f"bytes: {name}={value.hex()}" for name, value in kept if isinstance(value, bytes)]
         lines += [f"body: {body[at : at + _LINE_BYTES].hex()}" for at in range(0, len(body), _LINE_BYTES)]
         return "\n".join([*lines, f"expect: {self.expect}", ""])
 
@@ -45,8 +46,11 @@ def parse(text: str) -> Case:
     """
     lines = [(name, value) for name, _, value in (line.partition(": ") for line in text.splitlines())]
     [why], [path], [expect] = (_values(lines, name) for name in ("why", "method", "expect"))
-    metadata = tuple((name, value) for name, _, value in (each.partition("=") for each in _values(lines, "metadata")))
-    return Case(why, path, metadata, bytes.fromhex("".join(_values(lines, "body"))), expect)
+    texts = [(name, value) for name, _, value in (each.partition("=") for each in _values(lines, "metadata"))]
+    others = [
+        (name, bytes.fromhex(value)) for name, _, value in (each.partition("=") for each in _values(lines, "bytes"))
+    ]
+    return Case(why, path, (*texts, *others), bytes.fromhex("".join(_values(lines, "body"))), expect)
 
 
 def _values(lines: Sequence[tuple[str, str]], wanted: str) -> list[str]:

@@ -12,7 +12,9 @@ from reliability.fuzz.port import Port
 _NEVER = {"UNKNOWN", "INTERNAL", "HANG", "DATA_LOSS"}
 """Status codes that no request may lead to."""
 
-_BY_THE_TRANSPORT = re.compile(r"Compression bit set but no encoding|Error parsing '(grpc-|content-|te)")
+_BY_THE_TRANSPORT = re.compile(
+    r"Compression bit set but no encoding|Decompression failed|Error parsing '(grpc-|content-|te)"
+)
 """Errors that gRPC answers by itself, with INTERNAL, before any code of the service runs."""
 
 INSIDES = re.compile(r"Traceback|Exception\b|[a-z]Error\b|<class |\.py\b|psycopg|sqlalchemy|SQLSTATE")

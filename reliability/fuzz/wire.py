@@ -5,13 +5,14 @@ from collections.abc import Callable, Sequence
 
 _NUMBERS = 40
 _DEEP = [10, 90, 101, 1_000, 30_000]
+_MOST_BYTES = 5 << 20  # more than the server takes
 _LENGTHS = [0x7F, 0x3FFF, 2**31 - 1, 2**32 - 1, 2**63]
 
 
 def mutate(chance: random.Random, data: bytes) -> bytes:
     """Return the bytes with one to three mutations."""
     for _ in range(chance.choice([1, 1, 2, 3])):
-        data = chance.choice(_MUTATIONS)(chance, data)
+        data = chance.choice(_MUTATIONS)(chance, data)[:_MOST_BYTES]
     return data
 
 
@@ -52,7 +53,7 @@ def _nested(chance: random.Random, data: bytes) -> bytes:
     if chance.random() < 0.5:
         ends = varint(number << 3 | 4) * chance.choice([0, depth])
         return data + varint(number << 3 | 3) * depth + ends
-    inner = data
+    inner = data[:1_000]
     for _ in range(min(depth, 1_000)):
         inner = delimited(number, inner)
     return inner
