@@ -121,7 +121,7 @@ fuzz: $(VENV)/.development ## Call every method with mutated requests, and check
 	  $(if $(DURATION),--duration $(DURATION))
 
 attack: $(VENV)/.development ## Attack a server in each way of SECURITY.md (ONLY=counts,flood, DURATION=30s for each). Linux only.
-	@$(BIN)/python -m reliability.attack $(if $(ONLY),--only $(ONLY)) $(if $(DURATION),--duration $(DURATION))
+	@$(RELIABILITY) reliability.attack $(if $(ONLY),--only $(ONLY)) $(if $(DURATION),--duration $(DURATION))
 
 examples: $(VENV)/.development ## Run every program of examples/ whose toolchain is installed, across a server restart.
 	@$(BIN)/python -m tools.examples
