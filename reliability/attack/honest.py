@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
@@ -30,10 +30,18 @@ _PERCENTILE = 0.99
 
 
 class Sample(NamedTuple):
-    """A call: when it began, on the clock of `time.monotonic`, how long it took in seconds, and its status code."""
+    """A call.
+
+    Attributes:
+        begin: When it began, on the clock of `time.monotonic`.
+        seconds: How long it took, in seconds.
+        lag: How much longer than asked for the caller slept before it: what the machine delays every process now.
+        code: Its status code.
+    """
 
     begin: float
     seconds: float
+    lag: float
     code: str
 
 
@@ -59,14 +67,14 @@ class Honest:
 
     def _read(self) -> None:
         for line in self._process.stdout or ():
-            begin, seconds, code = line.split()
-            self.samples.append(Sample(float(begin), float(seconds), code))
+            begin, seconds, lag, code = line.split()
+            self.samples.append(Sample(float(begin), float(seconds), float(lag), code))
 
 
-def p99(samples: Sequence[Sample]) -> float:
-    """Return the duration that one call in a hundred exceeds, in seconds."""
-    durations = sorted(sample.seconds for sample in samples)
-    return durations[min(len(durations) - 1, int(len(durations) * _PERCENTILE))]
+def p99(durations: Iterable[float]) -> float:
+    """Return the duration that one in a hundred exceeds."""
+    ordered = sorted(durations)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * _PERCENTILE))]
 
 
 @contextmanager
@@ -92,14 +100,15 @@ def honest_caller(address: str, key: str, root: Path | None = None) -> Iterator[
 def _call_for_ever(channel: grpc.Channel) -> None:
     get, metadata = LocationServiceStub(channel).GetLocation, (("authorization", f"Bearer {os.environ[KEY_VARIABLE]}"),)
     while True:
+        woken = time.monotonic() + _PAUSE_SECONDS
+        time.sleep(_PAUSE_SECONDS)
         begin, code = time.monotonic(), grpc.StatusCode.OK
         try:
             get(GetLocationRequest(id=MISSING_ID), metadata=metadata, timeout=_CALL_SECONDS)
         except grpc.RpcError as error:
             code = error.code()
-        sys.stdout.write(f"{begin} {time.monotonic() - begin} {code.name}\n")
+        sys.stdout.write(f"{begin} {time.monotonic() - begin} {begin - woken} {code.name}\n")
         sys.stdout.flush()
-        time.sleep(_PAUSE_SECONDS)
 
 
 def _main(address: str) -> None:

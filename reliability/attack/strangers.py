@@ -26,7 +26,7 @@ _LINE_BYTES = 1_000
 
 
 async def flood(stage: Stage) -> AsyncIterator[Measure]:
-    """Call as fast as possible without credentials and with invalid ones, 50 calls at a time."""
+    """Call as fast as possible without credentials and with invalid ones, 30 calls at a time."""
     numbers = itertools.count()
     with stage.scene() as scene:
         async with scene.watched() as seen, grpc.aio.insecure_channel(scene.address) as channel:
@@ -37,7 +37,7 @@ async def flood(stage: Stage) -> AsyncIterator[Measure]:
                 metadata = (("authorization", key),) if next(numbers) % 4 else None
                 await method(b"", metadata=metadata)
 
-            codes = await loops(stage.seconds, call, 50)
+            codes = await loops(stage.seconds, call, 30)
         yield Measure("calls that were not refused", sum(codes[code] for code in set(codes) - _REFUSALS), 0)
         for measure in seen.measures():
             yield measure

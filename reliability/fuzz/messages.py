@@ -154,7 +154,7 @@ class Maker:
         return named[-1] if named else self._chance.choice(KINDS)
 
     def _request_id(self) -> str:
-        few = random.Random(self._chance.randrange(20))  # noqa: S311  # no secret
+        few = random.Random(self._chance.randrange(20))  # no secret
         return new_id(self._chance if self._chance.random() < 0.7 else few)
 
     def _bytes(self) -> bytes:

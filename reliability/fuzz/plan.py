@@ -43,7 +43,7 @@ class Plan:
         """Return the calls with a number, to be made one after the other."""
         if number % _RESTORE_EVERY == 0:
             return self.restoration()
-        chance = random.Random(f"{self._seed}:{number}")  # noqa: S311  # no secret
+        chance = random.Random(f"{self._seed}:{number}")  # no secret
         kind, key = chance.choice(_KINDS), self._keys[number % len(self._keys)]
         if kind == "story":
             steps = story(chance, self._port, self.world)

@@ -37,7 +37,7 @@ class World:
     @classmethod
     def of_seed(cls, seed: int) -> "World":
         """Return the world of a seed, which has the same ids every time."""
-        chance = random.Random(seed)  # noqa: S311  # no secret
+        chance = random.Random(seed)  # no secret
         return cls({kind: [new_id(chance) for _ in range(count)] for kind, count in _COUNTS.items()})
 
     def learn(self, method: Method, contents: Sequence[bytes]) -> None:
