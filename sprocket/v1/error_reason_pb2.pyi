@@ -386,6 +386,21 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
           "metadata": {}
         }
     """
+    ERROR_REASON_EXPENSIVE_CALL_LIMIT: _ErrorReason.ValueType  # 27
+    """The server already handles the maximum number of expensive calls, which count, filter, sort or summarise
+    many rows, or write many, and the turn of this one did not come in time. Cheap calls are not affected.
+
+    Code RESOURCE_EXHAUSTED, with a google.rpc.RetryInfo. The server did not execute the request. Retry it
+    after the delay.
+
+    Example of an ErrorInfo:
+
+        {
+          "reason": "ERROR_REASON_EXPENSIVE_CALL_LIMIT",
+          "domain": "sprocket.internal",
+          "metadata": {"limit": "5"}
+        }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason of an error, for programs: the `reason` of the google.rpc.ErrorInfo that every error carries.
@@ -763,6 +778,21 @@ Example of an ErrorInfo:
       "reason": "ERROR_REASON_UNKNOWN_SERVICE",
       "domain": "sprocket.internal",
       "metadata": {}
+    }
+"""
+ERROR_REASON_EXPENSIVE_CALL_LIMIT: ErrorReason.ValueType  # 27
+"""The server already handles the maximum number of expensive calls, which count, filter, sort or summarise
+many rows, or write many, and the turn of this one did not come in time. Cheap calls are not affected.
+
+Code RESOURCE_EXHAUSTED, with a google.rpc.RetryInfo. The server did not execute the request. Retry it
+after the delay.
+
+Example of an ErrorInfo:
+
+    {
+      "reason": "ERROR_REASON_EXPENSIVE_CALL_LIMIT",
+      "domain": "sprocket.internal",
+      "metadata": {"limit": "5"}
     }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

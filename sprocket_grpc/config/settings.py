@@ -55,9 +55,14 @@ class Settings(BaseSettings):
         embedded_directory: The directory in which the embedded PostgreSQL keeps its data between runs.
         embedded_binaries: The directory of the programs of the embedded PostgreSQL, such as initdb.
         environment: `production` rejects settings that are convenient but unsafe.
+        expensive_call_limit: The largest number of connections to the database that expensive calls have at a time:
+            counts, filters, summaries, large batches and cascades. By default, half of `pool_size`.
+        expensive_call_timeout_seconds: The longest time that the database works on one of them.
         follow_progress_seconds: The longest time without a response on a stream that follows a chart.
         follow_tick_seconds: The interval at which followed charts are polled for new entries, at most half of
             `follow_progress_seconds`.
+        followed_chart_limit: The largest number of charts that all streams together follow: 1.5 kB for each. A caller
+            may have half of it.
         health_interval_seconds: The interval between health checks of the database.
         health_listen: The address of a second listener, without TLS, that serves only health checks.
         jwt_audience: The `aud` claim that bearer tokens must have.
@@ -116,9 +121,12 @@ class Settings(BaseSettings):
     embedded_directory: Path | None = None
     embedded_binaries: Path | None = None
     environment: Literal["development", "production"] = "development"
+    expensive_call_limit: int | None = Field(default=None, ge=1, le=1000)
+    expensive_call_timeout_seconds: float = Field(default=15, gt=0, le=3600, allow_inf_nan=False)
     # Less than the contract promises (15 s and 250 ms), to leave time for reading and sending.
     follow_progress_seconds: float = Field(default=10, gt=0, le=3600, allow_inf_nan=False)
     follow_tick_seconds: float = Field(default=0.2, gt=0, le=60, allow_inf_nan=False)
+    followed_chart_limit: int = Field(default=100_000, ge=1, le=10_000_000)
     health_interval_seconds: float = Field(default=5, gt=0, le=3600, allow_inf_nan=False)
     health_listen: Annotated[str, AfterValidator(validators.address)] | None = None
     jwt_audience: str | None = None
@@ -197,6 +205,11 @@ class Settings(BaseSettings):
     def principal_streams(self) -> int:
         """The largest number of concurrent streams of one caller."""
         return self.principal_stream_limit or max(1, self.stream_limit // 2)
+
+    @property
+    def principal_charts(self) -> int:
+        """The largest number of charts that one caller follows: all of them where callers are not authenticated."""
+        return max(1, self.followed_chart_limit // 2) if self.authenticates else self.followed_chart_limit
 
     @property
     def drains_seconds(self) -> float:

@@ -96,6 +96,17 @@ class PrincipalLimitError(SprocketError):
         super().__init__(f"{principal} has reached its limit of {limit}", {"principal": principal, "limit": limit})
 
 
+class ExpensiveCallLimitError(SprocketError):
+    """The turn of the caller did not come in time: others, or other calls of it, use the lane of expensive calls."""
+
+    reason = "ERROR_REASON_EXPENSIVE_CALL_LIMIT"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"the server has reached its limit of {limit} expensive calls; try again later", {"limit": str(limit)}
+        )
+
+
 class StrangerLimitError(SprocketError):
     """Too many calls from the address of the caller failed authentication."""
 

@@ -4,51 +4,11 @@ Streams have a limit of their own: those that follow charts stay open for hours 
 exhaust the limit of the other.
 """
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from sprocket_grpc.errors import OverloadedError, PrincipalLimitError
 from sprocket_grpc.interceptors.call import Call, CallNext
-
-
-class Slots:
-    """The slots for calls of one kind: in all, and for one holder."""
-
-    def __init__(self, limit: int, share: int, kind: str) -> None:
-        """Create free slots.
-
-        Args:
-            limit: The number of slots.
-            share: The largest number that one holder has at a time.
-            kind: The kind of calls, in the plural, for people.
-        """
-        self._limit = limit
-        self._share = share
-        self._kind = kind
-        self._taken = 0
-        self._held: Counter[str] = Counter()
-
-    def take(self, holder: str) -> None:
-        """Take a slot.
-
-        Raises:
-            OverloadedError: All slots are taken.
-            PrincipalLimitError: The holder has its share.
-        """
-        if self._taken >= self._limit:
-            raise OverloadedError(f"{self._limit} {self._kind}")
-        if self._held[holder] >= self._share:
-            raise PrincipalLimitError(holder, f"{self._share} {self._kind}")
-        self._taken += 1
-        self._held[holder] += 1
-
-    def release(self, holder: str) -> None:
-        """Release a slot that was taken."""
-        self._taken -= 1
-        self._held[holder] -= 1
-        if not self._held[holder]:
-            del self._held[holder]  # holders come and go
+from sprocket_grpc.slots import Slots
 
 
 class ConcurrencyLimit:

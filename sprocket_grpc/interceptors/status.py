@@ -121,6 +121,7 @@ _TABLE: dict[type[errors.SprocketError], tuple[Code, Callable[[Any], list[Messag
     errors.ShuttingDownError: (Code.UNAVAILABLE, _retry_info),
     errors.RateLimitedError: (Code.RESOURCE_EXHAUSTED, _quota_failure),
     errors.OverloadedError: (Code.RESOURCE_EXHAUSTED, _retry_info),
+    errors.ExpensiveCallLimitError: (Code.RESOURCE_EXHAUSTED, _retry_info),
     errors.PrincipalLimitError: (Code.RESOURCE_EXHAUSTED, _quota_failure),
     errors.StrangerLimitError: (Code.RESOURCE_EXHAUSTED, _retry_info),
     errors.RequestTooLargeError: (Code.RESOURCE_EXHAUSTED, _no_details),

@@ -14,7 +14,9 @@ from sprocket_grpc.interceptors.rate_limit import RateLimit
 from sprocket_grpc.server.cleanup import purging
 from sprocket_grpc.server.health import HealthMonitor
 from sprocket_grpc.services.charts.followers import ChartPoller
+from sprocket_grpc.slots import Slots
 from sprocket_grpc.storage.postgres.database import Database
+from sprocket_grpc.storage.postgres.lane import LaneLimits
 from sprocket_grpc.storage.postgres.read_router import ReadRouter
 from sprocket_grpc.telemetry.background import Background, BackgroundTask
 
@@ -102,7 +104,8 @@ async def dependencies_on(
     # A stream reports an outage if no poll happened within its progress interval.
     poll_seconds = min(settings.follow_tick_seconds, settings.follow_progress_seconds / 2)
     supervisor = Background()
-    chart_poller = ChartPoller(database, poll_seconds, supervisor)
+    followed = Slots(settings.followed_chart_limit, settings.principal_charts, "followed charts")
+    chart_poller = ChartPoller(database, poll_seconds, supervisor, followed)
     rate_limit = RateLimit(settings.rate_limit, settings.rate_limit_storage) if settings.rate_limit else None
     polls = [asyncio.create_task(supervisor.keep(task)) for task in read_router.tasks(health_database)]
     try:
@@ -136,6 +139,11 @@ def _database(settings: Settings, url: str) -> Database:
         pool_size=settings.pool_size,
         pool_timeout_seconds=settings.pool_timeout_seconds,
         prepared_statements=settings.database_prepared_statements,
+        lane=LaneLimits(
+            settings.expensive_call_limit or max(1, settings.pool_size // 2),
+            settings.pool_timeout_seconds,
+            settings.expensive_call_timeout_seconds,
+        ),
     )
 
 

@@ -11,7 +11,7 @@ from sprocket_grpc.interceptors.access_log import AccessLog
 from sprocket_grpc.interceptors.authorization import Authorization
 from sprocket_grpc.interceptors.call import Interceptor
 from sprocket_grpc.interceptors.chain import InterceptorChain, WireTimeouts
-from sprocket_grpc.interceptors.concurrency import ConcurrencyLimit, Slots, address, everyone, principal
+from sprocket_grpc.interceptors.concurrency import ConcurrencyLimit, address, everyone, principal
 from sprocket_grpc.interceptors.errors import ErrorMapping
 from sprocket_grpc.interceptors.lifetime import Lifetime
 from sprocket_grpc.interceptors.strangers import Strangers
@@ -19,6 +19,7 @@ from sprocket_grpc.server.dependencies import ServerDependencies
 from sprocket_grpc.server.grpc_transport import add_rpcs
 from sprocket_grpc.server.rpcs import contract_rpcs, health_rpcs, reflection_rpcs
 from sprocket_grpc.server.tls import load_tls
+from sprocket_grpc.slots import Slots
 
 _ChannelOptions: TypeAlias = list[tuple[str, int]]
 

@@ -273,7 +273,7 @@ def read_summary(sequences: SequenceRange, begin_micros: int, most: int) -> Read
         NotFoundError: The range has no entries: the factory was deleted meanwhile.
     """
     keys = sequences._asdict() | {"begin": begin_micros, "parts": most // ENTRIES_OF_PART}
-    return Read(_SUMMARY, keys, partial(_summary, sequences))
+    return Read(_SUMMARY, keys, partial(_summary, sequences), is_expensive=True)
 
 
 def _summary(sequences: SequenceRange, rows: Sequence[tuple[Any, ...]]) -> list[Chunk]:

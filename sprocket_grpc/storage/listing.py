@@ -44,7 +44,7 @@ class ListStore:
         if after:
             statement = statement.where(query_sql.after(self.table, query.order, after))
         ordered = statement.order_by(*query_sql.order_columns(self.table, self._terms(query)))
-        return Read(ordered.limit(limit), {}, _all_rows)
+        return Read(ordered.limit(limit), {}, _all_rows, is_expensive=True)
 
     def sort_key(self, query: Query, row: Row) -> SortKey:
         """Return the sort key with which `page` continues after a row."""
@@ -53,7 +53,7 @@ class ListStore:
     def count(self, query: Query) -> Read[int]:
         """Count the rows that the filter of `query` lets through."""
         statement = select(func.count()).select_from(self.table).where(*self._conditions(query))
-        return Read(statement, {}, lambda rows: int(rows[0][0]))
+        return Read(statement, {}, lambda rows: int(rows[0][0]), is_expensive=True)
 
     def _page_in_order_of_ids(self, after: SortKey | None, limit: int) -> Read[Sequence[Row]]:
         """Read a page in the usual order, which is prepared."""

@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import Context
 
+from sprocket_grpc.caller import current_caller
 from sprocket_grpc.errors import NotFoundError, ShuttingDownError, SprocketError
+from sprocket_grpc.slots import Slots
 from sprocket_grpc.storage import chart_reads
 from sprocket_grpc.storage.chart_reads import Chunk, Position, SequenceRange
 from sprocket_grpc.storage.postgres.database import Database
@@ -101,8 +103,9 @@ def _holds(shared: Mapping[str, Chunk], sequences: SequenceRange) -> bool:
 class ChartPoller:
     """All followers of this process, and the task that polls for them."""
 
-    def __init__(self, database: Database, poll_seconds: float, background: Background) -> None:
+    def __init__(self, database: Database, poll_seconds: float, background: Background, slots: Slots) -> None:
         self._database = database
+        self._slots = slots
         self._poll_seconds = poll_seconds
         self._background = background
         background.restarts[_TASK] = 0  # the metric has it before anybody follows
@@ -119,7 +122,21 @@ class ChartPoller:
 
         Args:
             positions: The position that the stream has sent of each chart. The caller keeps it up to date.
+
+        Raises:
+            OverloadedError: Too many charts are followed.
+            PrincipalLimitError: The caller follows too many charts.
         """
+        holder = current_caller().principal
+        self._slots.take(holder, len(positions))
+        try:
+            with self._follow(positions) as follower:
+                yield follower
+        finally:
+            self._slots.release(holder, len(positions))
+
+    @contextmanager
+    def _follow(self, positions: Mapping[str, Position]) -> Iterator[Follower]:
         follower = Follower(positions)
         if self._stopped:
             follower.fail(ShuttingDownError())

@@ -3,6 +3,7 @@
 import hashlib
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
@@ -13,6 +14,9 @@ from sprocket_grpc.services.standard.requests import Serializable, WriteRequest,
 from sprocket_grpc.storage import idempotency
 from sprocket_grpc.storage.postgres.database import Connection, Database
 
+_MANY = 100
+"""The length of a list from which a write is expensive: some milliseconds on a connection."""
+
 FREE_FIELDS = ("request_id", "validate_only")
 """The fields that may differ between a request and its retry."""
 
@@ -20,6 +24,12 @@ FREE_FIELDS = ("request_id", "validate_only")
 def is_plain(request: WriteRequest) -> bool:
     """Whether a request has neither `request_id` nor `validate_only`: a single statement needs no transaction then."""
     return not request.request_id and not request.validate_only
+
+
+def is_expensive(request: WriteRequest) -> bool:
+    """Whether a request writes many rows: it deletes by force, or has a long list."""
+    repeated = (getattr(request, field.name) for field in request.DESCRIPTOR.fields if field.is_repeated)
+    return getattr(request, "force", False) or any(len(each) > _MANY for each in repeated)
 
 
 def request_id_violations(request: WriteRequest) -> list[Violation]:
@@ -97,7 +107,8 @@ class Writes:
         """
         write = SharedWrite(claim_of(request), response)
         run = self._database.run_dry if request.validate_only else self._database.run_in_transaction
-        await run(self._run_one, write, lambda connection: work(connection, *args, **kwargs))
+        async with self._database.lane.enter() if is_expensive(request) else nullcontext():
+            await run(self._run_one, write, lambda connection: work(connection, *args, **kwargs))
         return response
 
     async def run_together(self, writes: Sequence[_W], work: Callable[[Connection, Sequence[_W]], None]) -> None:

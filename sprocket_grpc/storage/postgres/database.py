@@ -27,6 +27,7 @@ from sprocket_grpc.storage.postgres.direct import DirectReadError, DirectReads, 
 from sprocket_grpc.storage.postgres.engine import UNPREPARED
 from sprocket_grpc.storage.postgres.error_texts import hide_values
 from sprocket_grpc.storage.postgres.errors import error_for_sqlstate, error_name, translated_errors
+from sprocket_grpc.storage.postgres.lane import Lane, LaneLimits
 from sprocket_grpc.storage.postgres.reads import PreparedStatement, Read
 from sprocket_grpc.storage.postgres.session import CONNECT_ARGUMENTS, ISOLATION_LEVEL, session_setup
 
@@ -54,6 +55,7 @@ class Database:
     Attributes:
         pending: The number of units of work that wait for a connection.
         timeouts: The number of units of work whose wait timed out.
+        lane: The lane of expensive work, for writes; reads say themselves whether they belong there.
         reads_directly: Whether prepared reads bypass SQLAlchemy, and so the events of `engine`.
         on_wait: Called with the time of each wait, in seconds.
         on_commit: Called with the time of each commit, in seconds, and its SQLSTATE or the name of its error, or None.
@@ -67,7 +69,13 @@ class Database:
     """
 
     def __init__(
-        self, url: str, *, pool_size: int = 10, pool_timeout_seconds: float = 5, prepared_statements: bool = True
+        self,
+        url: str,
+        *,
+        pool_size: int = 10,
+        pool_timeout_seconds: float = 5,
+        prepared_statements: bool = True,
+        lane: LaneLimits | None = None,
     ) -> None:
         # In autocommit a single statement is one round trip instead of three, and leaves no state to reset.
         self._name = describe(url)
@@ -94,6 +102,7 @@ class Database:
         # not when opening one fails.
         self._free = asyncio.Semaphore(pool_size)
         self._pool_timeout_seconds = pool_timeout_seconds
+        self.lane = Lane(lane or LaneLimits(max(1, pool_size // 2)))
         self.pending = 0
         self.timeouts = 0
         self.on_wait: Callable[[float], None] = lambda _: None
@@ -148,11 +157,18 @@ class Database:
         return await self._run_when_free(unit)
 
     async def read(self, read: Read[_T]) -> _T:
-        """Run a read.
+        """Run a read, one that is expensive in the lane of these.
 
         Raises:
             Exception: What the read documents.
+            ExpensiveCallLimitError: The turn of the caller in the lane did not come in time.
         """
+        if read.is_expensive:
+            async with self.lane.enter():
+                return await self._read(read)
+        return await self._read(read)
+
+    async def _read(self, read: Read[_T]) -> _T:
         if self.reads_directly and isinstance(read.statement, PreparedStatement):
             rows = await self._rows_of_prepared(read.statement, read)
         else:

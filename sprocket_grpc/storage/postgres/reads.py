@@ -48,15 +48,19 @@ class Read(Generic[_T]):
         statement: What to execute; one that is prepared takes a fifth of the CPU.
         parameters: Its parameters.
         result: Turns all rows into the result, and raises what the read documents.
+        is_expensive: Whether it may take long, and runs in the lane of expensive work.
     """
 
     statement: PreparedStatement | _Statement
     parameters: Mapping[str, object]
     result: Callable[[Sequence[tuple[Any, ...]]], _T]
+    is_expensive: bool = False
 
     def then(self, convert: Callable[[_T], _U]) -> "Read[_U]":
         """Return the same read with a result that is converted."""
-        return Read(self.statement, self.parameters, lambda rows: convert(self.result(rows)))
+        return Read(
+            self.statement, self.parameters, lambda rows: convert(self.result(rows)), is_expensive=self.is_expensive
+        )
 
     def on(self, connection: Connection) -> _T:
         """Run it on a connection of SQLAlchemy."""

@@ -1,0 +1,44 @@
+"""Slots: a limit of how much there is at a time, in all and for each holder."""
+
+from collections import Counter
+
+from sprocket_grpc.errors import OverloadedError, PrincipalLimitError
+
+
+class Slots:
+    """The slots for one kind of thing, such as calls: in all, and for one holder."""
+
+    def __init__(self, limit: int, share: int, kind: str) -> None:
+        """Create free slots.
+
+        Args:
+            limit: The number of slots.
+            share: The largest number that one holder has at a time.
+            kind: What takes slots, in the plural, for people.
+        """
+        self._limit = limit
+        self._share = share
+        self._kind = kind
+        self._taken = 0
+        self._held: Counter[str] = Counter()
+
+    def take(self, holder: str, count: int = 1) -> None:
+        """Take slots.
+
+        Raises:
+            OverloadedError: Too few are free.
+            PrincipalLimitError: The holder would have more than its share.
+        """
+        if self._taken + count > self._limit:
+            raise OverloadedError(f"{self._limit} {self._kind}")
+        if self._held[holder] + count > self._share:
+            raise PrincipalLimitError(holder, f"{self._share} {self._kind}")
+        self._taken += count
+        self._held[holder] += count
+
+    def release(self, holder: str, count: int = 1) -> None:
+        """Release slots that were taken."""
+        self._taken -= count
+        self._held[holder] -= count
+        if not self._held[holder]:
+            del self._held[holder]  # holders come and go

@@ -1,0 +1,67 @@
+"""The lane of expensive work: counts, filters, summaries and large batches take a share of the connections.
+
+The rest is for cheap calls, which never wait behind it. In the lane, one caller has a share too.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from weakref import WeakValueDictionary
+
+from sprocket_grpc.caller import ANONYMOUS, current_caller
+from sprocket_grpc.errors import DeadlineExceededError, ExpensiveCallLimitError
+
+
+@dataclass(frozen=True)
+class LaneLimits:
+    """The limits of the lane.
+
+    Attributes:
+        connections: The largest number of connections that expensive work has at a time.
+        wait_seconds: The longest wait for one of them.
+        run_seconds: The longest time that it is held.
+    """
+
+    connections: int = 5
+    wait_seconds: float = 5
+    run_seconds: float = 15
+
+
+class Lane:
+    """Admits expensive work, fairly for the callers."""
+
+    def __init__(self, limits: LaneLimits) -> None:
+        self._limits = limits
+        self._free = asyncio.Semaphore(limits.connections)
+        self._shares: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def enter(self) -> AsyncIterator[None]:
+        """Wait for the turn of the current caller, and hold it during the block.
+
+        Raises:
+            ExpensiveCallLimitError: Its turn did not come in time.
+            DeadlineExceededError: The block took too long.
+        """
+        share, is_running = self._share_of(current_caller().principal), False
+        limit = asyncio.timeout(self._limits.wait_seconds)
+        try:
+            async with limit, share, self._free:
+                limit.reschedule(asyncio.get_running_loop().time() + self._limits.run_seconds)
+                is_running = True
+                yield
+        except TimeoutError:
+            if not limit.expired():
+                raise  # a time-out of something inside
+            if is_running:
+                raise DeadlineExceededError from None
+            raise ExpensiveCallLimitError(self._limits.connections) from None
+
+    def _share_of(self, principal: str) -> asyncio.Semaphore:
+        """Return the share of a caller: half of the lane. Without authentication, all callers are one."""
+        connections = self._limits.connections
+        whole = principal == ANONYMOUS
+        share = self._shares.get(principal) or asyncio.Semaphore(connections if whole else max(1, connections // 2))
+        self._shares[principal] = share
+        return share
