@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 
 import grpc
 import pytest
@@ -20,6 +20,7 @@ from tests.support.processes import ServerProcess, connected_to, server_process
 from tests.support.production import get_factory, update_factory
 from tests.support.resources import create_factory
 from tests.support.service import Service, running_service
+from tests.support.stopping import backends_of, stopped
 
 pytestmark = pytest.mark.slow
 
@@ -44,19 +45,6 @@ def postgresql() -> Iterator[PostgresServer]:
     with new_postgres() as running:
         migrate.upgrade(running.url)
         yield running
-
-
-@contextmanager
-def stopped(*pids: int) -> Iterator[None]:
-    """Stop processes until the block ends, so that they see all that happens in it at once."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
 
 
 @asynccontextmanager
@@ -161,12 +149,6 @@ async def test_a_fast_restart_of_postgresql_under_a_read_ends_the_read_and_no_st
             assert set(codes) <= {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
             await until_ok(lambda: get_factory(service, made.id))
             assert await follows_again(follower, service, made.id) < RECOVERY_SECONDS
-
-
-def backends_of(postgresql: PostgresServer) -> list[int]:
-    """Return the pids of the backends of all clients."""
-    statement = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
-    return [pid for (pid,) in postgresql.query(statement)]
 
 
 def restart_fast_under(postgresql: PostgresServer, server: ServerProcess, backends: list[int]) -> None:

@@ -1,0 +1,111 @@
+"""A database that hangs, without a lost connection: it is reported soon, and so is its return."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+
+from sprocket_grpc.server import health as health_module
+from sprocket_grpc.storage import migrate
+from sprocket_grpc.telemetry.background import Background
+from tests.support.postgresql import PostgresServer, new_postgres
+from tests.support.resources import create_location
+from tests.support.service import Service, running_service
+from tests.support.stopping import backends_of, stopped
+
+pytestmark = pytest.mark.slow
+
+PATIENCE_SECONDS = 60
+CANCEL_SECONDS = 5
+"""How long psycopg waits for PostgreSQL to answer a cancellation, before it closes the connection."""
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[PostgresServer]:
+    with new_postgres() as running:
+        migrate.upgrade(running.url)
+        yield running
+
+
+@pytest.fixture
+async def service(postgresql: PostgresServer) -> AsyncIterator[Service]:
+    async with running_service(postgresql.url) as running:
+        yield running
+
+
+def everything_of(postgresql: PostgresServer) -> list[int]:
+    """Return the pids of the postmaster and the backends."""
+    assert postgresql.process
+    return [postgresql.process.pid, *backends_of(postgresql)]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not condition():  # noqa: ASYNC110  # there is no event
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("pids", [everything_of, backends_of], ids=["everything", "backends"])
+async def test_a_check_does_not_wait_until_a_hung_database_answers_its_cancellation(
+    postgresql: PostgresServer,
+    service: Service,
+    monkeypatch: pytest.MonkeyPatch,
+    pids: Callable[[PostgresServer], list[int]],
+) -> None:
+    monkeypatch.setattr(health_module, "ANSWER_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(health_module, "CONFIRM_SECONDS", 0)
+    with stopped(*pids(postgresql)):
+        began = time.monotonic()
+        await service.monitor.check()
+        assert service.monitor.problem == "the database does not answer"
+        assert time.monotonic() - began < CANCEL_SECONDS
+    monkeypatch.undo()
+    await service.monitor.check()
+    assert service.monitor.problem is None
+
+
+async def test_a_check_is_given_up_and_the_next_one_uses_another_connection(
+    postgresql: PostgresServer, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health_module, "ANSWER_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(health_module, "CONFIRM_SECONDS", 0)
+    monkeypatch.setattr(health_module, "_GIVE_UP_SECONDS", 0.2)
+    with stopped(*backends_of(postgresql)):
+        await service.monitor.check()
+        assert service.monitor.problem
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while service.monitor.problem:  # the postmaster opens new connections
+                await service.monitor.check()
+
+
+async def test_health_comes_back_with_the_database(postgresql: PostgresServer, service: Service) -> None:
+    watching = asyncio.create_task(Background().keep(service.monitor.task(interval_seconds=0.1)))
+    try:
+        with stopped(*everything_of(postgresql)):
+            await until(lambda: service.monitor.problem is not None)
+        await create_location(service)
+        await until(lambda: service.monitor.problem is None)
+    finally:
+        watching.cancel()
+        await asyncio.wait([watching])
+
+
+async def test_a_problem_is_checked_more_often_than_health(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health_module, "CONFIRM_SECONDS", 0)
+    checks = 0
+
+    async def find(_: object) -> str:
+        nonlocal checks
+        checks += 1
+        return "gone"
+
+    monkeypatch.setattr(service.monitor._database, "run", find)
+    await service.monitor.check()
+    watching = asyncio.create_task(Background().keep(service.monitor.task(interval_seconds=3600)))
+    try:
+        await until(lambda: checks >= 5)
+    finally:
+        watching.cancel()
+        await asyncio.wait([watching])
