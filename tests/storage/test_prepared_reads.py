@@ -10,6 +10,7 @@ from sqlalchemy.util import await_only, greenlet_spawn
 from sprocket.v1.factory_pb2 import GetFactoryRequest, GetFactoryResponse
 from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
 from sprocket_grpc.config.settings import Settings
+from sprocket_grpc.storage.postgres import database as database_module
 from sprocket_grpc.storage.postgres import direct
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.postgres.reads import PreparedStatement, Read
@@ -154,6 +155,19 @@ async def test_a_read_that_postgresql_does_not_answer_is_given_up_and_cancelled(
         while await query(service, STILL_THERE, backends=backends) != [(0,)]:  # noqa: ASYNC110  # there is no event
             await asyncio.sleep(0.05)
     assert await get_factory(service, made.id) == made
+
+
+async def test_a_unit_of_work_that_postgresql_does_not_answer_is_given_up(
+    service: Service, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await create_factory(service)
+    monkeypatch.setattr(database_module, "_LONGEST_SECONDS", 0.1)
+    async with open_transaction(database_url, LOCK_ALL):
+        for _ in range(2):
+            with fails(grpc.StatusCode.UNAVAILABLE):
+                await update_factory(service, made.id, sprocket_production_goal=7)
+    monkeypatch.undo()
+    assert (await update_factory(service, made.id, sprocket_production_goal=7)).sprocket_production_goal == 7
 
 
 async def test_a_point_read_bypasses_sqlalchemy(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,9 @@ _log = logging.getLogger(__name__)
 
 _SET_CALLER = select(SET_CALLER)
 
+_LONGEST_SECONDS = 600
+"""The most that a unit of work takes, if nothing else limits it: calls have a timeout, streams and tasks may not."""
+
 
 class _BinaryCursor(AsyncCursor[TupleRow]):
     """Gets results in PostgreSQL's binary format: a chunk of a chart takes two thirds of the CPU of text."""
@@ -227,8 +230,15 @@ class Database:
 
     async def _run_when_free(self, unit: Callable[[], _T]) -> _T:
         await self._take_slot()
+        limit = asyncio.timeout(_LONGEST_SECONDS)
         try:
-            return await greenlet_spawn(unit)
+            async with limit:
+                return await greenlet_spawn(unit)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            _log.warning("UnavailableError: PostgreSQL did not answer within %g s", _LONGEST_SECONDS)
+            raise UnavailableError from None
         finally:
             self._free.release()
 

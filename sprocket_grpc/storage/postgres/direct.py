@@ -241,7 +241,11 @@ class DirectReads:
             await greenlet_spawn(connection.check_in)
         # The generation before connecting: if a connection is invalidated meanwhile, this one may be broken too.
         generation = self._generation
-        return _DirectConnection(await greenlet_spawn(self._connect), generation)
+        try:
+            async with asyncio.timeout(_LONGEST_SECONDS):
+                return _DirectConnection(await greenlet_spawn(self._connect), generation)
+        except TimeoutError as error:
+            raise DirectReadTimeoutError from error
 
     def _note_invalid(self, _connection: object, _record: object, error: BaseException | None) -> None:
         """Start a new generation when a connection was broken: the pool checks the older ones again."""
