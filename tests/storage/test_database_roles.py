@@ -14,6 +14,7 @@ from sprocket.v1.factory_pb2 import (
     GetFactoryChartRequest,
 )
 from sprocket.v1.location_pb2 import DeleteLocationRequest
+from sprocket.v1.sprocket_pb2 import Sprocket
 from sprocket.v1.sprocket_type_pb2 import DeleteSprocketTypeRequest
 from sprocket_grpc.auth.api_key import ApiKeys
 from sprocket_grpc.storage import idempotency, migrate
@@ -26,6 +27,7 @@ from tests.support.books import assert_books_agree
 from tests.support.command_line import run
 from tests.support.resources import (
     CASES,
+    SPROCKET,
     Case,
     create_factory,
     create_location,
@@ -193,6 +195,32 @@ async def test_the_server_can_write_after_a_downgrade_too(postgres: str) -> None
         async with running_service(roles.server) as service:
             await create_sprocket(service)
             assert len(await entries(service)) == 8
+
+
+async def test_no_call_fails_while_the_protection_is_reverted_and_applied(postgres: str) -> None:
+    with database_with_roles(postgres) as roles:
+        async with running_service(roles.server) as service:
+            factory, kind = await create_factory(service), await create_sprocket_type(service)
+            ids = {"factory_id": factory.id, "sprocket_type_id": kind.id}
+            migrated = asyncio.Event()
+
+            async def write() -> int:
+                written = 0
+                while not migrated.is_set():
+                    made = await create_sprocket(service, **ids)
+                    await SPROCKET.update(service, Sprocket(id=made.id, display_name="x"))
+                    await SPROCKET.delete(service, made.id)
+                    written += 3
+                return written
+
+            writers = [asyncio.create_task(write()) for _ in range(3)]
+            for _ in range(3):
+                await asyncio.to_thread(migrate.downgrade, roles.owner, "0006")
+                await asyncio.to_thread(migrate.upgrade, roles.owner, role=roles.server_name)
+            migrated.set()
+            written = sum(await asyncio.gather(*writers))
+            logged = ListAuditEntriesRequest(page_size=1, show_total_size=True)
+            assert (await service.audit.ListAuditEntries(logged)).total_size == written + 3
 
 
 def test_a_role_that_does_not_exist_is_named_and_nothing_changes(empty_database_url: str) -> None:
