@@ -25,6 +25,7 @@ from tests.conformance.writes import Maker, every_write
 from tests.support.auditing import entries
 from tests.support.books import assert_books_agree
 from tests.support.command_line import run
+from tests.support.migrations import BEFORE_PROTECTION
 from tests.support.resources import (
     CASES,
     SPROCKET,
@@ -187,7 +188,7 @@ def test_privileges_are_granted_with_the_newest_schema_only(roles: Roles, argume
 
 async def test_the_server_can_write_after_a_downgrade_too(postgres: str) -> None:
     with database_with_roles(postgres) as roles:
-        migrate.downgrade(roles.owner, "0006")
+        migrate.downgrade(roles.owner, BEFORE_PROTECTION)
         async with running_service(roles.server) as service:
             await create_sprocket(service)
             assert len(await entries(service)) == 4
@@ -215,7 +216,7 @@ async def test_no_call_fails_while_the_protection_is_reverted_and_applied(postgr
 
             writers = [asyncio.create_task(write()) for _ in range(3)]
             for _ in range(3):
-                await asyncio.to_thread(migrate.downgrade, roles.owner, "0006")
+                await asyncio.to_thread(migrate.downgrade, roles.owner, BEFORE_PROTECTION)
                 await asyncio.to_thread(migrate.upgrade, roles.owner, role=roles.server_name)
             migrated.set()
             written = sum(await asyncio.gather(*writers))

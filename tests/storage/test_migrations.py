@@ -16,7 +16,7 @@ from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.tables import SCHEMA_REVISION, metadata
 from sprocket_grpc.testing.postgres import execute
 from tests import ROOT
-from tests.support.migrations import NEWEST_REVISION, SCRIPTS
+from tests.support.migrations import BEFORE_PROTECTION, NEWEST_REVISION, SCRIPTS
 from tests.support.waiting import wait_until_blocked
 
 pytestmark = pytest.mark.slow
@@ -244,16 +244,16 @@ def test_a_transaction_after_a_migration_that_commits_waits_for_locks_no_longer_
 @pytest.mark.parametrize("table", ["location", "factory", "api_key"])
 def test_a_protection_that_was_interrupted_by_a_lock_can_be_run_again(database_url: str, table: str) -> None:
     protected = programs(database_url)
-    migrate.downgrade(database_url, "0006")
+    migrate.downgrade(database_url, BEFORE_PROTECTION)
     before = programs(database_url)
     with connected(database_url) as writer:
         writer.execute(text(f"LOCK TABLE {table} IN ROW EXCLUSIVE MODE"))
         with pytest.raises(migrate.MigrationError, match="lock timeout"):
             migrate.upgrade(database_url)
-    assert revision(database_url) == "0006"
+    assert revision(database_url) == BEFORE_PROTECTION
     migrate.upgrade(database_url)
     assert programs(database_url) == protected
-    migrate.downgrade(database_url, "0006")
+    migrate.downgrade(database_url, BEFORE_PROTECTION)
     assert programs(database_url) == before
 
 

@@ -9,3 +9,7 @@ SCRIPTS = [*ScriptDirectory(str(ROOT / "migrations")).walk_revisions()][::-1]
 
 NEWEST_REVISION = SCRIPTS[-1].revision
 """To which `sprocket-grpc migrate` brings the schema. `SCHEMA_REVISION` is the newest one that the server requires."""
+
+[_PROTECTION] = [script for script in SCRIPTS if "protect_audit_log" in script.path]
+BEFORE_PROTECTION = str(_PROTECTION.down_revision)
+"""The revision before the one that puts the audit log and the API keys beyond the reach of the server's role."""
