@@ -36,6 +36,7 @@ Every service, method, message, field and error of [`{PACKAGE}`](../protos/sproc
 [grpcurl.md](grpcurl.md) has calls to try out.
 
 Methods marked *reads* have no side effects: they need only the permission `sprocket.read`, and are safe to retry.
+[authentication.md](authentication.md) has the permissions of single services.
 """
 
 

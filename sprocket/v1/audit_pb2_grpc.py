@@ -31,7 +31,8 @@ class AuditServiceStub:
     Every creation, update and deletion of a location, sprocket type, factory or sprocket has an entry, whether
     it was made by a call, by a command or with SQL. So has every change of an API key. Entries never change.
 
-    If the server authenticates callers, this service requires the permission `sprocket.admin`.
+    If the server authenticates callers, this service requires the permission `sprocket.audit_entries.read`, which
+    `sprocket.admin` includes.
 
     Every error is a google.rpc.Status whose details contain a google.rpc.ErrorInfo with a reason from
     ErrorReason. In addition to the errors listed for an RPC, every RPC can return UNAUTHENTICATED,
@@ -57,7 +58,8 @@ class AuditServiceServicer:
     Every creation, update and deletion of a location, sprocket type, factory or sprocket has an entry, whether
     it was made by a call, by a command or with SQL. So has every change of an API key. Entries never change.
 
-    If the server authenticates callers, this service requires the permission `sprocket.admin`.
+    If the server authenticates callers, this service requires the permission `sprocket.audit_entries.read`, which
+    `sprocket.admin` includes.
 
     Every error is a google.rpc.Status whose details contain a google.rpc.ErrorInfo with a reason from
     ErrorReason. In addition to the errors listed for an RPC, every RPC can return UNAUTHENTICATED,
@@ -100,7 +102,8 @@ class AuditService:
     Every creation, update and deletion of a location, sprocket type, factory or sprocket has an entry, whether
     it was made by a call, by a command or with SQL. So has every change of an API key. Entries never change.
 
-    If the server authenticates callers, this service requires the permission `sprocket.admin`.
+    If the server authenticates callers, this service requires the permission `sprocket.audit_entries.read`, which
+    `sprocket.admin` includes.
 
     Every error is a google.rpc.Status whose details contain a google.rpc.ErrorInfo with a reason from
     ErrorReason. In addition to the errors listed for an RPC, every RPC can return UNAUTHENTICATED,

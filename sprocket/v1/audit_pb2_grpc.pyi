@@ -32,7 +32,8 @@ class AuditServiceStub:
     Every creation, update and deletion of a location, sprocket type, factory or sprocket has an entry, whether
     it was made by a call, by a command or with SQL. So has every change of an API key. Entries never change.
 
-    If the server authenticates callers, this service requires the permission `sprocket.admin`.
+    If the server authenticates callers, this service requires the permission `sprocket.audit_entries.read`, which
+    `sprocket.admin` includes.
 
     Every error is a google.rpc.Status whose details contain a google.rpc.ErrorInfo with a reason from
     ErrorReason. In addition to the errors listed for an RPC, every RPC can return UNAUTHENTICATED,
@@ -61,7 +62,8 @@ class AuditServiceAsyncStub(AuditServiceStub):
     Every creation, update and deletion of a location, sprocket type, factory or sprocket has an entry, whether
     it was made by a call, by a command or with SQL. So has every change of an API key. Entries never change.
 
-    If the server authenticates callers, this service requires the permission `sprocket.admin`.
+    If the server authenticates callers, this service requires the permission `sprocket.audit_entries.read`, which
+    `sprocket.admin` includes.
 
     Every error is a google.rpc.Status whose details contain a google.rpc.ErrorInfo with a reason from
     ErrorReason. In addition to the errors listed for an RPC, every RPC can return UNAUTHENTICATED,
@@ -86,7 +88,8 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     Every creation, update and deletion of a location, sprocket type, factory or sprocket has an entry, whether
     it was made by a call, by a command or with SQL. So has every change of an API key. Entries never change.
 
-    If the server authenticates callers, this service requires the permission `sprocket.admin`.
+    If the server authenticates callers, this service requires the permission `sprocket.audit_entries.read`, which
+    `sprocket.admin` includes.
 
     Every error is a google.rpc.Status whose details contain a google.rpc.ErrorInfo with a reason from
     ErrorReason. In addition to the errors listed for an RPC, every RPC can return UNAUTHENTICATED,

@@ -236,7 +236,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 16
     """The caller is authenticated but lacks the permission that the method requires. The server decides this
     before it examines the request, so the error does not depend on the request or on the existence of a
-    resource.
+    resource. A Delete with `force` requires `sprocket.force` too.
+
+    The right `sprocket.factories` means that the caller is limited to some factories, and that the request
+    reaches others. Then `values` has the ids in question; whether they exist is not told.
 
     Code PERMISSION_DENIED. Ask the operators of the service for the permission.
 
@@ -245,7 +248,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         {
           "reason": "ERROR_REASON_PERMISSION_DENIED",
           "domain": "sprocket.internal",
-          "metadata": {"right": "sprocket.write"}
+          "metadata": {"right": "sprocket.locations.write"}
         }
     """
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 17
@@ -630,7 +633,10 @@ Example of an ErrorInfo:
 ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 16
 """The caller is authenticated but lacks the permission that the method requires. The server decides this
 before it examines the request, so the error does not depend on the request or on the existence of a
-resource.
+resource. A Delete with `force` requires `sprocket.force` too.
+
+The right `sprocket.factories` means that the caller is limited to some factories, and that the request
+reaches others. Then `values` has the ids in question; whether they exist is not told.
 
 Code PERMISSION_DENIED. Ask the operators of the service for the permission.
 
@@ -639,7 +645,7 @@ Example of an ErrorInfo:
     {
       "reason": "ERROR_REASON_PERMISSION_DENIED",
       "domain": "sprocket.internal",
-      "metadata": {"right": "sprocket.write"}
+      "metadata": {"right": "sprocket.locations.write"}
     }
 """
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 17
