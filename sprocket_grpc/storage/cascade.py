@@ -37,6 +37,7 @@ def delete_sprockets_of_type(connection: Connection, identifier: str) -> None:
 
 def delete_sprockets_of_factory(connection: Connection, identifier: str) -> None:
     """Delete the sprockets of a factory that is deleted next, with its counter and chart."""
+    require_factories([identifier])  # before waiting for a lock, which would tell that the factory exists
     of_factory = sprocket.c.factory_id == identifier
     _lock(connection, sprocket, of_factory)
     _lock(connection, factory, factory.c.id == identifier)
