@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from sprocket_grpc.server.supervisor import shared_port
+from sprocket_grpc.server.supervisor import RESTART_SECONDS, shared_port
 from sprocket_grpc.server.worker_process import WorkerError
 from tests.server.supervisor_program import LONGEST_STOP_SECONDS
 from tests.support.command_line import PATIENCE_SECONDS, interruptible_environment
@@ -60,7 +60,9 @@ def supervisor(behaviour: str) -> Iterator[Supervisor]:
 def test_a_worker_that_ends_is_replaced_even_if_no_process_can_be_started_at_first() -> None:
     with supervisor("ends_once") as supervised:
         assert supervised.says("ready")
+        began = time.monotonic()
         assert supervised.says("replaced")
+        assert time.monotonic() - began > 2 * RESTART_SECONDS - 0.2  # a pause before each of the two attempts
         supervised.process.terminate()
         log = supervised.ends()
     assert "worker 0 ended with status 3; replacing it" in log

@@ -70,17 +70,24 @@ def _shared_server(
             processes.extend(ensure_guard(directory))  # before the server, so that it is never without a guard
             sockets = find_server(directory)
             if sockets is None:
-                account = account_for(directory)
-                binaries = find_binaries(account, chosen_binaries)
-                prepare_data(directory, binaries, account, lock, durable=durable)
-                end_server(directory, timeout_seconds)
-                server, sockets = start_server(directory, binaries, account, timeout_seconds, durable=durable)
+                server, sockets = _start(directory, chosen_binaries, lock, timeout_seconds, durable=durable)
                 processes.append(server)
         try:
             yield sockets
         finally:
             if not _leave(users, directory):
                 processes.clear()
+
+
+def _start(
+    directory: Path, chosen_binaries: Path | None, lock: int, timeout_seconds: float, *, durable: bool
+) -> tuple[Daemon, str]:
+    """Start a server, and return it and the directory of its socket."""
+    account = account_for(directory)
+    binaries = find_binaries(account, chosen_binaries)
+    prepare_data(directory, binaries, account, lock, durable=durable)
+    end_server(directory, timeout_seconds)  # it may run without answering
+    return start_server(directory, binaries, account, timeout_seconds, durable=durable)
 
 
 @contextmanager
@@ -102,7 +109,8 @@ def _become_user(users: int, directory: Path, timeout_seconds: float) -> None:
 
 def _leave(users: int, directory: Path) -> bool:
     """Stop the server if no other user is left, and return whether that is so."""
-    with suppress(EmbeddedDatabaseError), turn(beside(directory, "lock"), _STOP_SECONDS):
+    # If another process takes too long, or somebody has deleted the files, the guard does it.
+    with suppress(EmbeddedDatabaseError, OSError), turn(beside(directory, "lock"), _STOP_SECONDS):
         if take(users, fcntl.LOCK_EX):
             end_server(directory, _STOP_SECONDS)
             return True
