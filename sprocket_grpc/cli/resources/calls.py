@@ -1,5 +1,6 @@
 """Calls that are retried while the server is unavailable; a retried write takes effect once."""
 
+import math
 import sys
 import time
 import uuid
@@ -32,6 +33,7 @@ def timeout_option(seconds: float) -> Callable[[_F], _F]:
     return click.option(
         "--timeout",
         type=click.FloatRange(0, min_open=True, max=86_400),
+        callback=_check_number,
         default=seconds,
         show_default=True,
         envvar=f"{CLIENT_PREFIX}TIMEOUT_SECONDS",
@@ -39,6 +41,12 @@ def timeout_option(seconds: float) -> Callable[[_F], _F]:
         metavar="SECONDS",
         help="The deadline of a call, including its retries while the server is unavailable.",
     )
+
+
+def _check_number(_: click.Context, __: click.Parameter, value: float) -> float:
+    if math.isnan(value):  # which click accepts in every range
+        raise click.BadParameter("expected a number of seconds, not nan")
+    return value
 
 
 class Caller:

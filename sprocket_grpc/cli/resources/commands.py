@@ -31,6 +31,8 @@ from sprocket_grpc.cli.resources.values import fill
 TIMEOUT_SECONDS = 10
 LISTED = 50
 
+_HIGHEST_INT32 = (1 << 31) - 1
+
 _NOT_IN_TABLES = {"etag", "create_time", "update_time"}
 _FILE = click.option(
     "--file", "-f", type=click.File("rb"), help="Read fields from a JSON object in this file; - means standard input."
@@ -63,7 +65,7 @@ def _make_list(resource: Resource) -> click.Command:
     @click.option("--order-by", default="", help="The order (AIP-132), such as 'display_name, create_time desc'.")
     @click.option("--limit", type=click.IntRange(0), default=LISTED, show_default=True, help="List at most this many.")
     @click.option("--all", "lists_all", is_flag=True, help="List all; --limit is ignored.")
-    @click.option("--page-size", type=click.IntRange(1), help="The number of resources per request.")
+    @click.option("--page-size", type=click.IntRange(1, _HIGHEST_INT32), help="The number of resources per request.")
     @output_option()
     @columns_option(resource, f"all; tables leave out {', '.join(sorted(_NOT_IN_TABLES))}")
     @timeout_option(TIMEOUT_SECONDS)

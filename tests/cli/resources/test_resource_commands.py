@@ -260,6 +260,8 @@ def test_an_error_of_the_server_is_one_line_with_the_field_or_id(
         (["update", "location", MISSING_ID], "nothing to update"),
         (["delete", "location", "1", "2", "--etag", "x"], "--etag and --request-id apply to a single ID"),
         (["list", "factories", "--timeout", "0"], "--timeout"),
+        (["list", "factories", "--timeout", "nan"], "'--timeout'"),
+        (["list", "factories", "--page-size", "2147483648"], "'--page-size'"),
     ],
 )
 def test_invalid_options_are_usage_errors(arguments: list[str], expected: str) -> None:
