@@ -111,15 +111,18 @@ def checked_stdout() -> Iterator[None]:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield the path of a temporary file that replaces `path` when the block succeeds, and is deleted otherwise.
 
+    If `path` is a device or a pipe, which must not be replaced, it is yielded itself.
+
     Raises:
         click.ClickException: The file cannot be written.
     """
-    target = path.resolve()
+    target, is_special = path.resolve(), path.exists() and not path.is_file()
     # In the same directory, because a rename cannot cross file systems. The suffix selects the format.
     temporary = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
     try:
-        yield temporary
-        temporary.replace(target)
+        yield path if is_special else temporary
+        if not is_special:
+            temporary.replace(target)
     except OSError as error:
         raise click.ClickException(f"cannot write {path}: {error.strerror or error}") from error
     finally:

@@ -1,7 +1,6 @@
 """The files that are imported and exported, and their formats; - stands for standard input and output."""
 
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -59,21 +58,22 @@ def format_of(file: str, chosen: str | None) -> str:
 
 @contextmanager
 def opened_source(file: str, chosen: str | None) -> Iterator[Source]:
-    """Yield a file to import. Standard input is kept in a temporary file until the block ends, to be read twice.
+    """Yield a file to import. What can be read only once is kept in a temporary file until the block ends.
 
     Raises:
         click.UsageError: Its format is unknown.
-        ClientError: Standard input cannot be kept.
+        ClientError: It cannot be kept.
     """
     kind = format_of(file, chosen)
-    if file != DASH:
-        yield Source(file, Path(file), kind)
+    name = "standard input" if file == DASH else file
+    if file != DASH and Path(file).is_file():
+        yield Source(name, Path(file), kind)
         return
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "input"
         try:
-            with path.open("wb") as copy:
-                shutil.copyfileobj(sys.stdin.buffer, copy)
+            with click.open_file(file, "rb") as original, path.open("wb") as copy:
+                shutil.copyfileobj(original, copy)
         except OSError as error:
-            raise ClientError(f"cannot keep standard input in {directory}: {error.strerror or error}") from error
-        yield Source("standard input", path, kind)
+            raise ClientError(f"cannot keep {name} in {directory}: {error.strerror or error}") from error
+        yield Source(name, path, kind)

@@ -33,9 +33,9 @@ _PIECE = 1 << 20
 _HELP = """Import {titles} from FILE.csv, FILE.json or FILE.jsonl, as `export` writes them; - means standard input.
 
     CSV has the names of the fields in its first line, and commas, semicolons or tabs between its cells; an empty cell
-    leaves a field unset. JSON is an array of objects,
-    consecutive objects, or the response of a List; .jsonl has one object per line. Options set the fields that are
-    missing from a line. Fields that only the server sets are ignored, and so are ids without --keep-ids.
+    leaves a field unset. JSON is an array of objects, consecutive objects, or the response of a List; JSONL has one
+    object per line. Options set the fields that are missing from a line. Fields that only the server sets are ignored,
+    and so are ids without --keep-ids.
 
     If an import is interrupted, repeat it with the same file and options: resources that are already written are not
     written again, as long as the server keeps request_ids (24 hours by default). A file that has changed counts as
