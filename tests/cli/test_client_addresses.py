@@ -91,16 +91,23 @@ def test_no_command_sends_a_key_to_another_machine_without_tls(command: list[str
     assert SECRET not in finished.errors
 
 
-def test_the_key_is_sent_if_the_user_says_so_by_an_option_or_a_variable() -> None:
-    arguments = ["list", "factories", "--timeout", "0.1"]
-    for options, variables in ((["--insecure"], {}), ([], {"client_insecure": "true"})):
-        finished = run(*arguments, *options, client_server=NOWHERE, client_api_key=SECRET, **variables)
-        finished.assert_refused()
-        assert "without TLS" not in finished.errors
+@pytest.mark.parametrize(
+    ("options", "variables"), [(["--insecure"], {}), ([], {"client_insecure": "true"})], ids=["option", "variable"]
+)
+def test_the_key_is_sent_if_the_user_says_so(options: list[str], variables: dict[str, str]) -> None:
+    with failing_server() as server:
+        address = server.address.replace("127.0.0.1", "0.0.0.0")  # noqa: S104  # reaches loopback, but is not local
+        arguments = ["create", "location", *LOCATION]
+        run(*arguments, client_server=address, client_api_key=SECRET).assert_refused()
+        assert not server.metadata
+        assert run(*arguments, *options, client_server=address, client_api_key=SECRET, **variables).status == 0
+    assert server.metadata[0]["authorization"] == f"Bearer {SECRET}"
 
 
 def test_without_a_key_any_server_is_called() -> None:
-    assert "without TLS" not in run("list", "factories", "--timeout", "0.1", client_server=NOWHERE).errors
+    with failing_server() as server:
+        address = server.address.replace("127.0.0.1", "0.0.0.0")  # noqa: S104  # as above
+        assert run("create", "location", *LOCATION, client_server=address).status == 0
 
 
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.1"])
