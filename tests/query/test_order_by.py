@@ -64,6 +64,10 @@ def test_an_error_names_the_mistake(text: str, words: str) -> None:
     assert words in violation.description
 
 
+def test_an_order_may_have_200_characters() -> None:
+    assert len(parse_order_by(" " * 199 + "a", KINDS)) == 1
+
+
 def test_an_error_quotes_at_most_64_characters() -> None:
     for text in ("x" * 150, "a " + "x" * 150):
         with pytest.raises(InvalidArgumentError) as caught:
