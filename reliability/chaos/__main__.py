@@ -11,7 +11,6 @@ from pathlib import Path
 from random import Random
 
 import click
-import uvloop
 
 from bench.resources import create_resources
 from reliability.chaos.checks import Audit
@@ -23,6 +22,7 @@ from reliability.chaos.plan import Plan, plan
 from reliability.chaos.run import Outcome, Run
 from reliability.chaos.world import World, new_world
 from reliability.options import Duration, new_seed
+from reliability.running import run_until_signal
 from reliability.table import table
 
 _BUILD = Path("build")
@@ -45,9 +45,7 @@ def main(duration: float | None, seed: int | None, only: str | None) -> None:
     click.echo(f"seed {seed}; the server logs to {log}")
     outcomes: list[Outcome] = []
     try:
-        uvloop.run(_run(plan(only, seed, duration), log, outcomes))
-    except KeyboardInterrupt:
-        pass  # enough
+        run_until_signal(_run(plan(only, seed, duration), log, outcomes))
     finally:
         click.echo("\n" + _summary(outcomes))
     if wrong := sum(len(outcome.problems) for outcome in outcomes):

@@ -6,10 +6,10 @@ from pathlib import Path
 from random import Random
 
 import click
-import uvloop
 
 from reliability.database import new_database
 from reliability.options import Duration, new_seed
+from reliability.running import run_until_signal
 from reliability.soak.picture import draw
 from reliability.soak.run import Soak, server_with_keys
 from reliability.soak.samples import Sample
@@ -37,7 +37,7 @@ def main(duration: float, seed: int | None, picture: Path) -> None:
     stock = Stock()
     with new_database() as database, server_with_keys(database, log, stock) as server:
         soak = Soak(database, server, stock, Random(seed))
-        uvloop.run(soak.run(duration, _teller(duration)))
+        run_until_signal(soak.run(duration, _teller(duration)))
     found = trends(soak.samples)
     draw(soak.samples, found, picture)
     click.echo(f"\n{_statuses(stock)}\n\n{_verdict(found)}\n\ndrawn in {picture}")
