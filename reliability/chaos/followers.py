@@ -86,9 +86,13 @@ class Follower(Client):
             self._begin_anew()
         self._call = self._open()
         try:
-            while time.monotonic() < ends and not self._call.done():
+            while time.monotonic() < ends:
                 async with asyncio.timeout(_LONGEST_SILENCE_SECONDS):
-                    self._take(await self._call.read())
+                    response = await self._call.read()
+                if response is grpc.aio.EOF:
+                    self.notes.problems.append(f"{self.name}: the stream ended without an error")
+                    break
+                self._take(response)
         except grpc.aio.AioRpcError as error:
             self.note(self._method, error, began)
         except TimeoutError:
@@ -121,9 +125,6 @@ class Follower(Client):
         return self._methods[self._method](FollowFactoryChartsRequest(factory_ids=ids, resume_token=self._token))
 
     def _take(self, response: Any) -> None:  # noqa: ANN401  # of one of two methods
-        if response is grpc.aio.EOF:
-            self.notes.problems.append(f"{self.name}: the stream ended without an error")
-            return
         self._token = response.resume_token
         if len(self.copies) == 1:
             [copy] = self.copies.values()
