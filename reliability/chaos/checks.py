@@ -19,6 +19,8 @@ LONGEST_LAG_SECONDS = 2.0
 LONGEST_FAST_CALL_SECONDS = 0.5
 
 _POLL_SECONDS = 0.02
+_BEGINS = 4
+"""After so many times the bound, a follower is late even if its streams begin again and again."""
 
 
 class Fault(NamedTuple):
@@ -48,15 +50,19 @@ def call_problems(calls: Iterable[Call], fault: Fault, seconds: float, allowed: 
 
 
 async def late_followers(world: World, followers: Sequence[Follower], seconds: float) -> list[str]:
-    """Return which followers do not have within `seconds` what the database has now."""
-    rows = await world.query("SELECT id::text, chart_sequence FROM factory")
-    sequences: dict[str, int] = dict(rows)
-    deadline = time.monotonic() + seconds
-    while late := [each for each in followers if _lacks(each, sequences)]:
-        if time.monotonic() > deadline:
-            break
+    """Return which followers do not have within `seconds` what the database has now.
+
+    One whose stream began meanwhile, and who may read the whole history, has `seconds` from then on.
+    """
+    sequences = dict(await world.query("SELECT id::text, chart_sequence FROM factory"))
+    begin = time.monotonic()
+    while lacking := [each for each in followers if _lacks(each, sequences)]:
+        now = time.monotonic()
+        late = [each for each in lacking if now > min(max(begin, each.began), begin + _BEGINS * seconds) + seconds]
+        if late:
+            return [f"{each.name}: lacks {_lacks(each, sequences)} entries after {now - begin:.1f} s" for each in late]
         await asyncio.sleep(_POLL_SECONDS)
-    return [f"{each.name}: lacks {_lacks(each, sequences)} entries, {seconds:.1f} s after recovery" for each in late]
+    return []
 
 
 def _lacks(follower: Follower, sequences: dict[str, int]) -> int:
@@ -108,6 +114,6 @@ class Audit:
 
     def _copy_problems(self, factory_id: str, entries: Sequence[Entry]) -> Iterator[str]:
         for follower in self.followers:
-            if factory_id in follower.copies and not follower.copies[factory_id].check(entries):
+            if factory_id in follower.copies and (what := follower.copies[factory_id].difference(entries)):
                 follower.restart()
-                yield f"{follower.name}: its columns of {factory_id} differ from the table"
+                yield f"{follower.name}: its columns of {factory_id} differ from the table: it {what}"

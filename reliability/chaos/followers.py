@@ -50,12 +50,20 @@ class Copy:
         self.entries = []
         self._to_skip = self.checked
 
-    def check(self, entries: Sequence[Entry]) -> bool:
-        """Compare with all entries of the database since the last check, forget them, and return whether they agree."""
-        agrees = self.entries == [(entry.time_micros, entry.goal, entry.actual) for entry in entries]
-        self.checked += len(entries)
-        self.entries = []
-        return agrees
+    def difference(self, entries: Sequence[Entry]) -> str:
+        """Compare with all entries of the database since the last check, forget them, and tell the first difference.
+
+        Returns:
+            What differs; empty if nothing does.
+        """
+        expected = [(entry.time_micros, entry.goal, entry.actual) for entry in entries]
+        found, self.entries, self.checked = self.entries, [], self.checked + len(entries)
+        if found == expected:
+            return ""
+        for entry, has, should in zip(entries, found, expected, strict=False):
+            if has != should:
+                return f"has {has} instead of {should} at {entry.sequence}"
+        return f"has {len(found)} new entries instead of {len(expected)}"
 
 
 class Follower(Client):
@@ -63,11 +71,13 @@ class Follower(Client):
 
     Attributes:
         copies: Its copies of the charts, by factory.
+        began: When its stream began, by a monotonic clock.
     """
 
     def __init__(self, name: str, address: str, notes: Notes, draw: Random, factory_ids: Iterable[str]) -> None:
         super().__init__(name, address, notes, draw)
         self.copies = {factory_id: Copy() for factory_id in factory_ids}
+        self.began = 0.0
         self._token = ""
         self._call: Any = None
 
@@ -80,8 +90,8 @@ class Follower(Client):
 
     async def work(self) -> None:
         """Follow until the stream ends, or for a drawn time."""
-        began = time.monotonic()
-        ends = began + self._draw.uniform(1, _LONGEST_STREAM_SECONDS)
+        self.began = time.monotonic()
+        ends = self.began + self._draw.uniform(1, _LONGEST_STREAM_SECONDS)
         if self._draw.random() < _ANEW:
             self._begin_anew()
         self._call = self._open()
@@ -94,7 +104,7 @@ class Follower(Client):
                     break
                 self._take(response)
         except grpc.aio.AioRpcError as error:
-            self.note(self._method, error, began)
+            self.note(self._method, error, self.began)
         except TimeoutError:
             self.notes.problems.append(f"{self.name}: no heartbeat for {_LONGEST_SILENCE_SECONDS} s")
         except asyncio.CancelledError:

@@ -41,4 +41,4 @@ async def test_a_broken_stream_is_resumed_with_the_last_token() -> None:
         for _ in streams:
             await follower.work()
     assert [request.resume_token for request in server.requests] == ["", "token 1"]
-    assert follower.copies[FACTORY_ID].check([Entry(n, n * SECOND, n, n) for n in (1, 2)])
+    assert not follower.copies[FACTORY_ID].difference([Entry(n, n * SECOND, n, n) for n in (1, 2)])
