@@ -143,9 +143,11 @@ class Connection:
                     await self.send(frame(kind, ACK, 0, payload if kind == PING else b""))
                 yield Frame(kind, flags, int.from_bytes(head[5:], "big"), payload)
 
-    async def answer(self, stream: int = 1) -> Answer:
-        """Wait for the end of a stream."""
+    async def answer(self, stream: int = 1, *, streams: bool = False) -> Answer:
+        """Wait for the end of a stream, or for its first response if it may have no end."""
         async for each in self.frames():
+            if streams and each.kind == DATA and each.stream == stream:
+                return Answer("OK", "")
             if each.kind == GOAWAY:
                 return Answer("GOAWAY", each.payload[8:].decode(errors="replace"))
             if each.kind == RST_STREAM and each.stream == stream:

@@ -2,9 +2,11 @@
 
 import asyncio
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import click
 
@@ -52,23 +54,23 @@ def main(*, only: list[str], duration: float) -> None:
     rows: list[tuple[object, ...]] = [("attack", "measured", "value", "bound", "")]
     with temporary_postgres() as postgres, migrated_database(postgres) as url, ThreadPoolExecutor() as threads:
         data = Data(url)
-        running = {name: threads.submit(_run, name, Stage(url, data, duration)) for name in only if name in _PATIENT}
+        running = {name: threads.submit(_run, name, url, data, duration) for name in only if name in _PATIENT}
         for name in only:
             begin = time.monotonic()
-            measures = running[name].result() if name in running else _run(name, Stage(url, data, duration))
+            measures = running[name].result() if name in running else _run(name, url, data, duration)
             rows += [(name, *_cells(measure)) for measure in measures]
             click.echo(f"{name}: {time.monotonic() - begin:.0f} s", err=True)
     click.echo(table(rows))
     sys.exit(any(row[-1] == "FAILED" for row in rows))
 
 
-def _run(name: str, stage: Stage) -> list[Measure]:
+def _run(name: str, url: str, data: Data, seconds: float) -> list[Measure]:
     """Run an attack in a thread of its own, since it lowers the priority of its thread for good."""
 
     async def measures() -> list[Measure]:
-        return [measure async for measure in ATTACKS[name](stage)]
+        return [measure async for measure in ATTACKS[name](Stage(url, data, seconds, Path(folder)))]
 
-    with ThreadPoolExecutor(1) as executor:
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1) as executor:
         return executor.submit(asyncio.run, measures()).result()
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -146,13 +145,13 @@ class Stage:
         url: The URL of a migrated database.
         data: What dear calls need in it.
         seconds: How long an attack lasts.
-        folder: A directory for files of servers.
+        folder: An empty directory for the files of its server.
     """
 
     url: str
     data: Data
     seconds: float
-    folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp()))
+    folder: Path
 
     @contextmanager
     def scene(self, root: Path | None = None, **settings: str) -> Iterator[Scene]:
@@ -164,7 +163,6 @@ class Stage:
         """
         keys = [create_key(self.url, "read", "write", name=name).text for name in ("honest", "attacker")]
         log = self.folder / "server.log"
-        log.unlink(missing_ok=True)
         settings = {"api_keys": "true", "log_format": "text"} | settings
         with (
             new_server(self.url, log, 1, **settings) as server,

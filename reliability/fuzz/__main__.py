@@ -1,9 +1,11 @@
 """Calls every method of a server with mutated requests: `python -m reliability.fuzz`. See docs/reliability.md."""
 
 import asyncio
+import re
+import shutil
 import sys
-import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +24,10 @@ from sprocket_grpc.testing.postgres import migrated_database, temporary_postgres
 from tests.support.callers import bearer, create_key
 
 _CALLERS = 8
-_FOUND = Path(".cache/fuzz")
+_BUILD = Path("build/fuzz")
+_RAISED = re.compile(r"^Traceback .*\n(?:[ |].*\n|\n)*(.{1,60})", re.MULTILINE)
+"""A traceback, and the beginning of what was raised."""
+
 _SHOWN_METHODS = 3
 _PROGRESS = 10_000
 _SETTINGS = {"api_keys": "true", "log_format": "text", "call_timeout_seconds": "5"}
@@ -38,14 +43,17 @@ def main(*, seed: int | None, requests: int, duration: float, concurrency: int) 
     """Fuzz a new server with its own database, and check what it answered, logged and stored."""
     seed = new_seed() if seed is None else seed
     click.echo(f"SEED={seed}")
-    with tempfile.TemporaryDirectory() as folder, temporary_postgres() as postgres, migrated_database(postgres) as url:
+    folder = _BUILD / str(seed)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with temporary_postgres() as postgres, migrated_database(postgres) as url:
         keys = [bearer(create_key(url, "admin", name=f"caller {number}").text) for number in range(_CALLERS)]
-        with new_server(url, Path(folder, "server.log"), 1, **_SETTINGS) as server:
+        with new_server(url, folder / "server.log", 1, **_SETTINGS) as server:
             port = Port(server.address, keys[0])
             judge = Judge(port)
             asyncio.run(_fuzz(server, Plan(seed, port, keys), judge, (requests, duration, concurrency)))
             wrong = list(_wrong(server, port, url, keys[0]))
-    _report(judge, wrong, seed)
+    _report(judge, wrong, seed, folder)
 
 
 async def _fuzz(server: ServerProcess, plan: Plan, judge: Judge, bounds: tuple[int, float, int]) -> None:
@@ -80,12 +88,11 @@ def _wrong(server: ServerProcess, port: Port, url: str, key: Metadata) -> Iterat
         yield from faults(url, server.address, port, key)
     except grpc.RpcError as error:
         yield f"the server does not answer a list any more: {error}"
-    log = server.log_from(0)
-    if count := log.count("Traceback"):
-        yield f"{count} tracebacks in the server's log, the first:\n{log[log.index('Traceback') - 500 :][:3000]}"
+    for raised, count in Counter(_RAISED.findall(server.log_from(0))).most_common():
+        yield f"{count} x in the server's log, with a traceback: {raised}"
 
 
-def _report(judge: Judge, wrong: list[str], seed: int) -> None:
+def _report(judge: Judge, wrong: list[str], seed: int, folder: Path) -> None:
     codes = sorted({code for counts in judge.codes.values() for code in counts})
     rows: list[list[object]] = [["method", *codes, "slowest s"]]
     for path, counts in sorted(judge.codes.items()):
@@ -98,10 +105,8 @@ def _report(judge: Judge, wrong: list[str], seed: int) -> None:
         click.echo("".join(f"       {case.why}\n" for case in judge.examples[defect]), nl=False)
     for line in wrong:
         click.echo(f"FAILED {line}")
-    if judge.defects:
-        click.echo(
-            f"examples are in {judge.write(_FOUND / str(seed))[0].parent}, in the form of tests/reliability/corpus"
-        )
+    if judge.write(folder):
+        click.echo(f"examples are in {folder}, in the form of tests/reliability/corpus")
     sys.exit(1 if judge.defects or wrong else 0)
 
 

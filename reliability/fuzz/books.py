@@ -62,7 +62,7 @@ def faults(url: str, address: str, port: Port, key: Metadata) -> Iterator[str]:
     with create_plain_engine(url).connect() as connection:
         yield from (f"factory {factory} {fault}" for factory, fault in connection.execute(_CHARTS) if fault)
         yield from _broken_references(connection)
-        recorded: dict[str, int] = dict(connection.execute(_AUDIT).tuples().all())
+        recorded: dict[str, int] = dict(connection.execute(_AUDIT).all())
     with grpc.insecure_channel(address, [("grpc.max_receive_message_length", -1)]) as channel:
         for kind in dict.fromkeys(field.resource for field in FIELDS):
             yield from _faults_of_kind(channel, port, key, kind, recorded)

@@ -70,7 +70,7 @@ async def send(address: str, channel: grpc.aio.Channel, request: Request) -> Out
     try:
         async with asyncio.timeout(HANG_SECONDS):
             if request.body is not None:
-                code, details = await send_body(address, request.method.path, request.metadata, request.body)
+                code, details = await send_body(address, request)
             else:
                 await _exchange(channel, request, responses)
     except grpc.aio.AioRpcError as error:
@@ -82,17 +82,19 @@ async def send(address: str, channel: grpc.aio.Channel, request: Request) -> Out
     return Outcome(code, details, time.monotonic() - begin, responses)
 
 
-async def send_body(address: str, path: str, metadata: Metadata, body: bytes) -> http2.Answer:
-    """Make a call on a connection of its own, with a body of any bytes, and wait for its status.
+async def send_body(address: str, request: Request) -> http2.Answer:
+    """Make a call on a connection of its own, with a body of any bytes, and wait for its status or a first response.
 
     Raises:
         OSError: There is no connection to be had.
     """
+    method, metadata = request.method, request.metadata
     given = [(name.encode(), value if isinstance(value, bytes) else value.encode()) for name, value in metadata]
     usual = [each for each in http2.USUAL if each[0] not in dict(given)]
     async with http2.connected(address) as connection:
-        await connection.send(http2.request_headers(1, path, [*usual, *given]), http2.data(1, body, ends=True))
-        return await connection.answer()
+        await connection.send(http2.request_headers(1, method.path, [*usual, *given]))
+        await connection.send(http2.data(1, request.whole_body, ends=True))
+        return await connection.answer(streams=method.server_streaming)
 
 
 async def _exchange(channel: Any, request: Request, responses: list[bytes]) -> None:  # noqa: ANN401  # no types for bytes

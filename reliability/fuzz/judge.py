@@ -57,14 +57,12 @@ class Judge:
             why = f"{request.name}: {outcome.code} {outcome.details[:200]!r}"
             self.examples[defect].append(Case(why, request.method.path, request.metadata, request.whole_body, ""))
 
-    def write(self, folder: Path) -> list[Path]:
-        """Write the examples as files of the corpus, without what they should be answered, and return their paths."""
-        folder.mkdir(parents=True, exist_ok=True)
-        paths = []
-        for number, case in enumerate(case for cases in self.examples.values() for case in cases):
-            paths.append(folder / f"{number}.txt")
-            paths[-1].write_text(case.text())
-        return paths
+    def write(self, folder: Path) -> int:
+        """Write the examples as files of the corpus, without what they should be answered, and return their number."""
+        cases = [case for cases in self.examples.values() for case in cases]
+        for number, case in enumerate(cases):
+            (folder / f"{number}.txt").write_text(case.text())
+        return len(cases)
 
 
 def _defect(outcome: Outcome, *, is_known: bool) -> str:
