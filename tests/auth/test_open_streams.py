@@ -27,6 +27,7 @@ from tests.support.service import Service, running_service
 
 PATIENCE_SECONDS = 60
 PROMPT_SECONDS = 20  # ten times of what is promised, for busy machines
+PERMISSION_DENIED = (grpc.StatusCode.PERMISSION_DENIED, "ERROR_REASON_PERMISSION_DENIED")
 UNAUTHENTICATED = (grpc.StatusCode.UNAUTHENTICATED, "ERROR_REASON_UNAUTHENTICATED")
 
 KEY = signing_key("ES256")
@@ -73,14 +74,20 @@ async def busy(service: Service, factory_id: str, *, is_busy: bool) -> AsyncIter
             await work
 
 
-async def follow(service: Service, factory_id: str, caller: Metadata, then: Callable[[], object]) -> float:
-    """Follow a chart, do something after the first response, read to the end, and return the seconds since then."""
+async def follow(
+    service: Service,
+    factory_id: str,
+    caller: Metadata,
+    then: Callable[[], object],
+    expected: tuple[grpc.StatusCode, str] = UNAUTHENTICATED,
+) -> float:
+    """Follow a chart, do something after the first response, expect an error, and return the seconds in between."""
     request = FollowFactoryChartsRequest(factory_ids=[factory_id])
     responses = aiter(service.factories.FollowFactoryCharts(request, metadata=caller, timeout=PATIENCE_SECONDS))
     await anext(responses)
     await asyncio.to_thread(then)
     began = time.monotonic()
-    with refuses(*UNAUTHENTICATED):
+    with refuses(*expected):
         async for _ in responses:
             pass
     return time.monotonic() - began
@@ -100,6 +107,22 @@ async def test_a_key_that_is_revoked_or_expires_ends_an_open_stream(
     async with busy(service, factory.id, is_busy=is_busy):
         took = await follow(guarded, factory.id, caller, lambda: change(database_url, end))
     assert took < PROMPT_SECONDS
+
+
+@pytest.mark.parametrize(
+    "change_key",
+    [
+        "UPDATE api_key SET rights = '{factories.write}'",
+        "UPDATE api_key SET factory_ids = ARRAY[gen_random_uuid()]",
+    ],
+    ids=["permission", "factory"],
+)
+async def test_a_key_that_loses_what_a_stream_requires_ends_it(
+    service: Service, guarded: Service, database_url: str, change_key: str
+) -> None:
+    factory = await create_factory(service)
+    caller = bearer(create_key(database_url, "read").text)
+    await follow(guarded, factory.id, caller, lambda: change(database_url, change_key), PERMISSION_DENIED)
 
 
 async def test_a_token_that_expires_ends_an_open_stream(service: Service, guarded: Service) -> None:
