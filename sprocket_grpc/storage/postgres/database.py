@@ -11,9 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from psycopg import AsyncCursor, waiting
-from psycopg.pq import Format
-from psycopg.rows import TupleRow
+from psycopg import waiting
 from sqlalchemy import Connection, Engine, RootTransaction, event, select
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import QueuePool
@@ -24,7 +22,7 @@ from sprocket_grpc.errors import DeadlineExceededError, UnavailableError
 from sprocket_grpc.storage.postgres.caller_setting import SET_CALLER
 from sprocket_grpc.storage.postgres.connector import Connector, drop_if_not_primary
 from sprocket_grpc.storage.postgres.direct import DirectReadError, DirectReads, DirectReadTimeoutError
-from sprocket_grpc.storage.postgres.engine import UNPREPARED
+from sprocket_grpc.storage.postgres.engine import cursors
 from sprocket_grpc.storage.postgres.error_texts import hide_values
 from sprocket_grpc.storage.postgres.errors import error_for_sqlstate, error_name, translated_errors
 from sprocket_grpc.storage.postgres.lane import Lane, LaneLimits
@@ -42,14 +40,6 @@ _SET_CALLER = select(SET_CALLER)
 
 _LONGEST_SECONDS = 600
 """The most that a unit of work takes, if nothing else limits it: calls have a timeout, streams and tasks may not."""
-
-
-class _BinaryCursor(AsyncCursor[TupleRow]):
-    """Gets results in PostgreSQL's binary format: a chunk of a chart takes two thirds of the CPU of text."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # as psycopg gives them
-        super().__init__(*args, **kwargs)
-        self.format = Format.BINARY
 
 
 class Database:
@@ -84,7 +74,7 @@ class Database:
         self._name = describe(url)
         self._engine = create_async_engine(
             url,
-            connect_args=connect_arguments(url) | CONNECT_ARGUMENTS | _cursors(prepared_statements=prepared_statements),
+            connect_args=connect_arguments(url) | CONNECT_ARGUMENTS | cursors(prepared_statements=prepared_statements),
             hide_parameters=True,  # the log never contains what callers send
             isolation_level="AUTOCOMMIT",
             max_overflow=0,
@@ -304,7 +294,3 @@ def disable_psycopg_yields() -> None:
     psycopg keeps its default.
     """
     waiting.MAX_BUSY_TIME = math.inf
-
-
-def _cursors(*, prepared_statements: bool) -> dict[str, object]:
-    return {"cursor_factory": _BinaryCursor} | ({} if prepared_statements else UNPREPARED)

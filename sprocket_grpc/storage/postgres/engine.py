@@ -1,7 +1,11 @@
-"""Synchronous engines, for migrations and the command line; servers have a `Database`."""
+"""Synchronous engines for migrations and the command line, and how connections of a server make cursors."""
 
 import time
+from typing import Any
 
+from psycopg import AsyncCursor
+from psycopg.pq import Format
+from psycopg.rows import TupleRow
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
@@ -60,3 +64,16 @@ def _connection_error(url: str) -> DBAPIError | None:
     except DBAPIError as error:
         return error
     return None
+
+
+class _BinaryCursor(AsyncCursor[TupleRow]):
+    """Gets results in PostgreSQL's binary format: a chunk of a chart takes two thirds of the CPU of text."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # as psycopg gives them
+        super().__init__(*args, **kwargs)
+        self.format = Format.BINARY
+
+
+def cursors(*, prepared_statements: bool) -> dict[str, object]:
+    """Return how connections of a server make cursors, as arguments to connect."""
+    return {"cursor_factory": _BinaryCursor} | ({} if prepared_statements else UNPREPARED)
