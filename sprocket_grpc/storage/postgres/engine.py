@@ -69,7 +69,7 @@ def _connection_error(url: str) -> DBAPIError | None:
 class _BinaryCursor(AsyncCursor[TupleRow]):
     """Gets results in PostgreSQL's binary format: a chunk of a chart takes two thirds of the CPU of text."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # as psycopg gives them
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # as psycopg gives them
         super().__init__(*args, **kwargs)
         self.format = Format.BINARY
 
