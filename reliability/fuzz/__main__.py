@@ -1,11 +1,9 @@
 """Calls every method of a server with mutated requests: `python -m reliability.fuzz`. See docs/reliability.md."""
 
 import asyncio
-import re
 import shutil
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +12,7 @@ import grpc
 
 from reliability.fuzz.books import faults
 from reliability.fuzz.calls import send
-from reliability.fuzz.judge import Judge
+from reliability.fuzz.judge import Judge, tracebacks
 from reliability.fuzz.plan import Plan
 from reliability.fuzz.port import Metadata, Port
 from reliability.options import Duration, new_seed
@@ -25,9 +23,6 @@ from tests.support.callers import bearer, create_key
 
 _CALLERS = 8
 _BUILD = Path("build/fuzz")
-_RAISED = re.compile(r"^Traceback .*\n(?:[ |].*\n|\n)*(.{1,60})", re.MULTILINE)
-"""A traceback, and the beginning of what was raised."""
-
 _SHOWN_METHODS = 3
 _PROGRESS = 10_000
 _SETTINGS = {"api_keys": "true", "log_format": "text", "call_timeout_seconds": "5"}
@@ -88,8 +83,7 @@ def _wrong(server: ServerProcess, port: Port, url: str, key: Metadata) -> Iterat
         yield from faults(url, server.address, port, key)
     except grpc.RpcError as error:
         yield f"the server does not answer a list any more: {error}"
-    for raised, count in Counter(_RAISED.findall(server.log_from(0))).most_common():
-        yield f"{count} x in the server's log, with a traceback: {raised}"
+    yield from tracebacks(server.log_from(0))
 
 
 def _report(judge: Judge, wrong: list[str], seed: int, folder: Path) -> None:

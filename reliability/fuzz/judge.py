@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,9 @@ _BY_THE_TRANSPORT = re.compile(
 
 INSIDES = re.compile(r"Traceback|Exception\b|[a-z]Error\b|<class |\.py\b|psycopg|sqlalchemy|SQLSTATE")
 """What no text of an error may tell: names of classes, modules and libraries."""
+
+_TRACEBACK = re.compile(r"^( *)Traceback .*\n(?:\1[ |].*\n|\n)*\1([\w.]+)", re.MULTILINE)
+"""A traceback, indented or not, and the class of what was raised."""
 
 _LARGEST_RESPONSE = 4 << 20
 _KEPT = 3
@@ -76,3 +80,14 @@ def _defect(outcome: Outcome, *, is_known: bool) -> str:
     if any(len(response) > _LARGEST_RESPONSE for response in outcome.responses):
         return "a response of over 4 MiB"
     return ""
+
+
+def tracebacks(log: str) -> Iterator[str]:
+    """Yield how many tracebacks a log has of each class of error, with the place of the first."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for match in _TRACEBACK.finditer(log):
+        found[match[2]].append(log.count("\n", 0, match.start()) + 1)
+    for raised, lines in found.items():
+        yield f"{len(lines)} x {raised} in the server's log, with a traceback; the first in line {lines[0]}"
+    if (count := log.count("Traceback (most recent call last)")) and not found:
+        yield f"{count} tracebacks in the server's log"

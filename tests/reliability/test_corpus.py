@@ -17,9 +17,7 @@ from tests.support.service import Service
 PATIENCE_SECONDS = 60
 CASES = {path.stem: path.read_text() for path in sorted((Path(__file__).parent / "corpus").glob("*.txt"))}
 
-_WAITING_FOR_A_MEND = [name for name in CASES if name.startswith("health_")]
-_WAITING_FOR_A_MEND += ["reflection_malformed", "get_without_message", "chart_without_message"]
-_WAITING_FOR_A_MEND += ["update_with_half_a_message", "metadata_not_utf8"]
+_WAITING_FOR_A_MEND = ["metadata_not_utf8"]
 _REPLAYED = [
     pytest.param(name, marks=[pytest.mark.xfail(run=False)] if name in _WAITING_FOR_A_MEND else []) for name in CASES
 ]

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from reliability.fuzz.books import faults
 from reliability.fuzz.calls import Outcome, Request
-from reliability.fuzz.judge import Judge
+from reliability.fuzz.judge import Judge, tracebacks
 from reliability.fuzz.plan import Plan
 from reliability.fuzz.port import Port
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
@@ -74,6 +74,21 @@ async def test_an_answer_that_no_request_may_get_is_a_defect(
     judge.judge(Request("1 fields", judge.port.methods[GET], ()), outcome)
     assert judge.codes[GET][outcome.code] == 1
     assert judge.write(tmp_path) == len(judge.defects) == int(is_defect)
+
+
+@pytest.mark.parametrize("indent", ["", "    "])
+def test_tracebacks_in_a_log_are_counted_by_what_was_raised(indent: str) -> None:
+    lines = ["Traceback (most recent call last):", '  File "a.py", line 1, in f', "    g()", "a.BrokenError: it broke"]
+    logged = "".join(f"{indent}{line}\n" for line in lines)
+    log = f"INFO a line\nERROR it failed\n{logged}ERROR it failed\n{logged}"
+    assert list(tracebacks(log)) == ["2 x a.BrokenError in the server's log, with a traceback; the first in line 3"]
+    assert list(tracebacks("INFO a line\n")) == []
+
+
+def test_a_traceback_of_any_other_form_is_noticed_too() -> None:
+    assert list(tracebacks('{"exception": "Traceback (most recent call last):\\n  File"}')) == [
+        "1 tracebacks in the server's log"
+    ]
 
 
 BROKEN = {
