@@ -153,7 +153,7 @@ class Settings(BaseSettings):
     request_id_hours: int = Field(default=24, ge=1, le=24 * 365)
     send_timeout_seconds: float = Field(default=60, gt=0, le=3600, allow_inf_nan=False)
     shutdown_grace_seconds: float = Field(default=10, ge=0, le=3600, allow_inf_nan=False)
-    stranger_rate_limit: Annotated[str, AfterValidator(validators.rate)] = "20/second"
+    stranger_rate_limit: Annotated[str, AfterValidator(validators.rate)] = "100/second"
     stream_limit: int = Field(default=10_000, ge=1, le=1_000_000)
     tls_certificate: Path | None = None
     tls_client_ca: Path | None = None

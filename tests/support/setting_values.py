@@ -57,7 +57,7 @@ DEFAULTS = {
     "request_id_hours": 24,
     "send_timeout_seconds": 60,
     "shutdown_grace_seconds": 10,
-    "stranger_rate_limit": "20/second",
+    "stranger_rate_limit": "100/second",
     "stream_limit": 10_000,
     "tls_certificate": None,
     "tls_client_ca": None,
