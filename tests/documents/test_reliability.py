@@ -33,7 +33,8 @@ def _waits(node: ast.AST, *, is_limited: bool) -> Iterator[str]:
         contexts = [item.context_expr for item in node.items]
         is_limited |= any(isinstance(each, ast.Call) and _name(each) in _LIMITS for each in contexts)
         is_limited |= any(isinstance(each, ast.Name) and each.id == "limit" for each in contexts)
-        yield from (ast.unparse(each) for each in contexts if isinstance(each, ast.Attribute) and not is_limited)
+        locks = [each for each in contexts if isinstance(each, ast.Attribute) and each.attr != "limit"]
+        yield from (ast.unparse(each) for each in locks if not is_limited)
     elif isinstance(node, ast.Await) and isinstance(node.value, ast.Name | ast.Attribute) and not is_limited:
         yield ast.unparse(node)  # a task or a future
     elif isinstance(node, ast.Call) and not is_limited and _is_wait(node):
