@@ -163,7 +163,7 @@ class Stage:
         """
         keys = [create_key(self.url, "read", "write", name=name).text for name in ("honest", "attacker")]
         log = self.folder / "server.log"
-        settings = {"api_keys": "true", "log_format": "text"} | settings
+        settings = {"api_keys": "true", "log_format": "text"} | settings  # pragma: allowlist secret
         with (
             new_server(self.url, log, 1, **settings) as server,
             honest_caller(server.address, keys[0], root) as honest,
