@@ -64,7 +64,7 @@ async def test_a_write_without_the_privilege_is_unavailable_and_the_log_names_th
             assert_nothing_internal(failure)
     [record] = [record for record in caplog.records if "permission denied" in record.getMessage()]
     assert record.getMessage() == (
-        "the database is not configured for this service: permission denied for table location"
+        "the database is not configured for this service: SQLSTATE 42501: permission denied for table location"
     )
     assert not any(record.exc_info for record in caplog.records)
     execute(database_url, f"GRANT INSERT ON location TO {role}")
@@ -88,7 +88,7 @@ async def test_health_says_which_privilege_is_missing(restricted: Service, datab
     execute(database_url, f"REVOKE SELECT ON alembic_version FROM {role}")  # noqa: S608  # a made-up name
     await restricted.monitor.check()
     assert restricted.monitor.problem == (
-        "the database rejects the health check: permission denied for table alembic_version"
+        "the database rejects the health check: SQLSTATE 42501: permission denied for table alembic_version"
     )
     execute(database_url, f"GRANT SELECT ON alembic_version TO {role}")
     await restricted.monitor.check()
