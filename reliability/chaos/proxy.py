@@ -97,7 +97,7 @@ class Proxy:
 
 
 async def _forward(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
+    with suppress(OSError, RuntimeError):  # uvloop raises the latter for a connection that was aborted meanwhile
         while data := await source.read(_CHUNK_BYTES):
             target.write(data)
             await target.drain()
