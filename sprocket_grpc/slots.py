@@ -1,6 +1,10 @@
-"""Slots: a limit of how much there is at a time, in all and for each holder."""
+"""Limits of how much there is at a time, in all and for each holder: slots are refused, turns are waited for."""
 
+import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from weakref import WeakValueDictionary
 
 from sprocket_grpc.errors import OverloadedError, PrincipalLimitError
 
@@ -42,3 +46,21 @@ class Slots:
         self._held[holder] -= count
         if not self._held[holder]:
             del self._held[holder]  # holders come and go
+
+
+class Turns:
+    """Turns that are waited for: in all, and for one holder. Whoever waits for its own share takes nobody's turn."""
+
+    def __init__(self, limit: int, share: int) -> None:
+        """Let `limit` holders have a turn at a time, and each of them `share` turns."""
+        self._share = share
+        self._free = asyncio.Semaphore(limit)
+        self._shares: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()  # holders come and go
+
+    @asynccontextmanager
+    async def turn(self, holder: str) -> AsyncIterator[None]:
+        """Wait for a turn, and hold it during the block. The caller limits the wait."""
+        share = self._shares.get(holder) or asyncio.Semaphore(self._share)
+        self._shares[holder] = share
+        async with share, self._free:
+            yield

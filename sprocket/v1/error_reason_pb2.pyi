@@ -334,7 +334,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         {
           "reason": "ERROR_REASON_STRANGER_LIMIT",
           "domain": "sprocket.internal",
-          "metadata": {"address": "ipv4:192.0.2.1"}
+          "metadata": {}
         }
     """
     ERROR_REASON_REQUEST_TOO_LARGE: _ErrorReason.ValueType  # 23
@@ -731,7 +731,7 @@ Example of an ErrorInfo:
     {
       "reason": "ERROR_REASON_STRANGER_LIMIT",
       "domain": "sprocket.internal",
-      "metadata": {"address": "ipv4:192.0.2.1"}
+      "metadata": {}
     }
 """
 ERROR_REASON_REQUEST_TOO_LARGE: ErrorReason.ValueType  # 23

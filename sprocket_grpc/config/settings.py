@@ -39,6 +39,8 @@ class Settings(BaseSettings):
 
     Attributes:
         api_keys: Whether callers may authenticate with an API key.
+        arrival_limit: The largest number of requests that are received at a time: further ones wait, unread. They can
+            have `message_bytes_maximum` each. An authenticated caller has a quarter of it at most.
         arrival_timeout_seconds: The longest time from the headers of a call to its whole request.
         call_timeout_seconds: The longest duration of a call, even if the deadline of the client is later.
         concurrency_limit: The largest number of concurrent calls, not counting streams.
@@ -106,6 +108,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, hide_input_in_errors=True)
 
     api_keys: bool = False
+    arrival_limit: int = Field(default=64, ge=1, le=100_000)
     arrival_timeout_seconds: float = Field(default=10, gt=0, le=3600, allow_inf_nan=False)
     call_timeout_seconds: float = Field(default=30, gt=0, le=3600, allow_inf_nan=False)
     concurrency_limit: int = Field(default=500, ge=1, le=100_000)

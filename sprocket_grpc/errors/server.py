@@ -108,14 +108,12 @@ class ExpensiveCallLimitError(SprocketError):
 
 
 class StrangerLimitError(SprocketError):
-    """Too many calls from the address of the caller failed authentication."""
+    """Too many calls from the address of the caller failed authentication. The text does not say which address."""
 
     reason = "ERROR_REASON_STRANGER_LIMIT"
 
-    def __init__(self, address: str) -> None:
-        super().__init__(
-            f"too many failed authentications of the address {address}; try again later", {"address": address}
-        )
+    def __init__(self) -> None:
+        super().__init__("too many calls of your network address have no valid credentials; try again later")
 
 
 class RequestTooLargeError(SprocketError):

@@ -18,6 +18,7 @@ from sprocket_grpc.caller import Caller, set_caller
 from sprocket_grpc.errors import ArrivalTimeoutError, MalformedRequestError, SendTimeoutError
 from sprocket_grpc.interceptors.call import REQUEST_ID_KEY, Call, CallNext, Interceptor
 from sprocket_grpc.interceptors.transport import Transport
+from sprocket_grpc.slots import Turns
 from sprocket_grpc.telemetry.trace_context import TRACEPARENT_KEY, read_trace_id, set_trace_id
 
 _LONGEST_REQUEST_ID = 128
@@ -65,9 +66,17 @@ Answer: TypeAlias = Callable[[Transport], Awaitable[Any]]
 class InterceptorChain:
     """Puts interceptors around RPCs."""
 
-    def __init__(self, interceptors: Sequence[Interceptor], timeouts: WireTimeouts) -> None:
+    def __init__(self, interceptors: Sequence[Interceptor], timeouts: WireTimeouts, arrivals: Turns) -> None:
+        """Put interceptors around RPCs.
+
+        Args:
+            interceptors: The interceptors, the outermost first.
+            timeouts: How long a call waits for the network.
+            arrivals: The turns of requests that are being received: what has arrived of them is bounded.
+        """
         self._interceptors = interceptors
         self._timeouts = timeouts
+        self._arrivals = arrivals
 
     def around(self, rpc: Rpc) -> Answer:
         """Return an RPC within the interceptors."""
@@ -112,7 +121,7 @@ class InterceptorChain:
 
     async def _receive(self, call: Call, rpc: Rpc) -> Message | None:
         try:
-            async with asyncio.timeout(self._timeouts.arrival_seconds):
+            async with asyncio.timeout(self._timeouts.arrival_seconds), self._arrivals.turn(call.principal):
                 received = await call.transport.receive(rpc.request_type)
         except TimeoutError:
             raise ArrivalTimeoutError(self._timeouts.arrival_seconds) from None

@@ -49,7 +49,7 @@ class Strangers:
             yield
             return
         if self._checked[address] >= _MOST_CHECKED or not await self._limiter.test(self._limit, address):
-            raise StrangerLimitError(address)
+            raise StrangerLimitError
         self._checked[address] += 1
         try:
             yield

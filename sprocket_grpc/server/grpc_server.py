@@ -16,12 +16,14 @@ from sprocket_grpc.interceptors.errors import ErrorMapping
 from sprocket_grpc.interceptors.lifetime import Lifetime
 from sprocket_grpc.interceptors.strangers import Strangers
 from sprocket_grpc.server.dependencies import ServerDependencies
-from sprocket_grpc.server.grpc_transport import add_rpcs
+from sprocket_grpc.server.grpc_transport import add_rpcs, leave_out_odd_headers
 from sprocket_grpc.server.rpcs import contract_rpcs, health_rpcs, reflection_rpcs
 from sprocket_grpc.server.tls import load_tls
-from sprocket_grpc.slots import Slots
+from sprocket_grpc.slots import Slots, Turns
 
 _ChannelOptions: TypeAlias = list[tuple[str, int]]
+
+_MOST_PENDING = 100_000
 
 _HEALTH_SLOTS = (1000, 100)
 """The health checks and watches in flight, in all and from one address: many more than probes and balancers need."""
@@ -67,9 +69,10 @@ def create_server(dependencies: ServerDependencies, *, shares_port: bool = False
         TlsError: The certificate and key cannot be used.
     """
     settings = dependencies.settings
+    leave_out_odd_headers()
     server = grpc.aio.server(options=_options(settings, shares_port=shares_port))
     lifetime, timeouts = Lifetime(settings.call_timeout_seconds), _timeouts(settings)
-    contract = InterceptorChain([*_interceptors(dependencies, lifetime)], timeouts)
+    contract = InterceptorChain([*_interceptors(dependencies, lifetime)], timeouts, _arrivals(settings))
     add_rpcs(server, contract_rpcs(dependencies), contract.around)
     add_rpcs(server, health_rpcs(dependencies.monitor.servicer), _health_chain(timeouts).around)
     if settings.reflects:
@@ -101,6 +104,12 @@ def _options(settings: Settings, *, shares_port: bool) -> _ChannelOptions:
     return [
         *OPTIONS,
         _reuseport_option(shares_port=shares_port),
+        # By default, gRPC rejects calls at random while more than 1,000 wait for us: honest ones in a flood too. The
+        # interceptors refuse those that are over a limit.
+        ("grpc.server.max_pending_requests", _MOST_PENDING),
+        ("grpc.server.max_pending_requests_hard_limit", _MOST_PENDING),
+        # A request of which nothing is read yet has at most 64 kB: windows do not grow with the bandwidth.
+        ("grpc.http2.bdp_probe", 0),
         ("grpc.max_concurrent_streams", settings.connection_stream_limit),
         ("grpc.max_receive_message_length", settings.message_bytes_maximum),
         # Without a grace period, connections with open streams would never be closed.
@@ -127,6 +136,12 @@ def _listen(
 
 def _timeouts(settings: Settings) -> WireTimeouts:
     return WireTimeouts(settings.arrival_timeout_seconds, settings.send_timeout_seconds)
+
+
+def _arrivals(settings: Settings) -> Turns:
+    """Return the turns of requests that arrive: all of them where callers are one, since they do not authenticate."""
+    limit = settings.arrival_limit
+    return Turns(limit, max(1, limit // 4) if settings.authenticates else limit)
 
 
 def _interceptors(dependencies: ServerDependencies, lifetime: Lifetime) -> Iterator[Interceptor]:
@@ -156,10 +171,12 @@ def _interceptors(dependencies: ServerDependencies, lifetime: Lifetime) -> Itera
 def _health_chain(timeouts: WireTimeouts) -> InterceptorChain:
     """Return the chain of the health service, which answers when everything else fails: in no other limit or log."""
     checks, watches = Slots(*_HEALTH_SLOTS, "health checks"), Slots(*_HEALTH_SLOTS, "health watches")
-    return InterceptorChain([ErrorMapping(), ConcurrencyLimit(checks, watches, address)], timeouts)
+    limit = ConcurrencyLimit(checks, watches, address)
+    return InterceptorChain([ErrorMapping(), limit], timeouts, Turns(*2 * _HEALTH_SLOTS[:1]))
 
 
 def _reflection_chain(lifetime: Lifetime, timeouts: WireTimeouts) -> InterceptorChain:
     """Return the chain of reflection. It asks for no credentials, since tools do not send them."""
     slots = Slots(*_REFLECTION_SLOTS, "reflection streams")
-    return InterceptorChain([AccessLog(), ErrorMapping(), ConcurrencyLimit(slots, slots, address), lifetime], timeouts)
+    limit = ConcurrencyLimit(slots, slots, address)
+    return InterceptorChain([AccessLog(), ErrorMapping(), limit, lifetime], timeouts, Turns(*2 * _REFLECTION_SLOTS[:1]))

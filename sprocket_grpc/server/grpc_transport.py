@@ -6,7 +6,9 @@ never sends it could not be refused, limited or logged. On the wire there is no 
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
@@ -68,16 +70,34 @@ class GrpcTransport:
 
     async def send(self, response: Message) -> None:
         """Send one of many responses."""
-        try:
+        with _client_may_be_gone():
             await self._context.write(response)
-        except grpc.aio.InternalError:
-            raise asyncio.CancelledError from None  # the client has disconnected, and gRPC is about to cancel the call
 
     async def abort(self, status: Status) -> NoReturn:
         """End the call with a status."""
         described = rpc_status.to_status(status)
-        await self._context.abort(described.code, described.details, (*described.trailing_metadata, *self._trailers))
+        trailers = (*described.trailing_metadata, *self._trailers)
+        with _client_may_be_gone():
+            await self._context.abort(described.code, described.details, trailers)
         raise AssertionError  # gRPC has raised
+
+
+@contextmanager
+def _client_may_be_gone() -> Iterator[None]:
+    """Cancel a call whose client has disconnected, as gRPC is about to do."""
+    try:
+        yield
+    except grpc.aio.InternalError:
+        raise asyncio.CancelledError from None
+
+
+def leave_out_odd_headers() -> None:
+    """Log no traceback of gRPC for each header that is not UTF-8, which anybody can send at any rate."""
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_odd_header)
+
+
+def _is_no_odd_header(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("Invalid encoding on")
 
 
 def add_rpcs(server: grpc.aio.Server, rpcs: Iterable[Rpc], around: Callable[[Rpc], Answer]) -> None:

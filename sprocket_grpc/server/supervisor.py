@@ -152,5 +152,8 @@ def _bound(host: str, port: int) -> socket.socket:
         exclusive.bind(address)
     shared = socket.socket(family)
     shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    # Connections in TIME_WAIT of a server with one worker, which does not share its port, would take it for a minute.
+    shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     shared.bind(address)
+    shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)  # the exclusive bind of another server must fail
     return shared

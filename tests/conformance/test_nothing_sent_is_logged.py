@@ -24,10 +24,13 @@ DAMAGES = {
     "none": "",
     "an unknown constraint": "ALTER TABLE {0} ADD CONSTRAINT mine CHECK (display_name !~ 'marker') NOT VALID",
     "a column of another type": """
-        DROP TRIGGER audit_update ON {0}; DROP INDEX IF EXISTS ix_{0}_display_name_id; ALTER TABLE {0} DROP CONSTRAINT ck_{0}_display_name;
+        DROP TRIGGER audit_update ON {0};
+        DROP INDEX IF EXISTS ix_{0}_display_name_id; ALTER TABLE {0} DROP CONSTRAINT ck_{0}_display_name;
         ALTER TABLE {0} ALTER display_name TYPE int USING 1
     """,
-    "a shorter column": "DROP TRIGGER audit_update ON {0}; ALTER TABLE {0} ALTER display_name TYPE varchar(5) USING 'x'",
+    "a shorter column": """
+        DROP TRIGGER audit_update ON {0}; ALTER TABLE {0} ALTER display_name TYPE varchar(5) USING 'x'
+    """,
     "a unique column": "CREATE UNIQUE INDEX ON {0} ((true)) WHERE display_name ~ 'marker'",
     "a trigger that fails": """
         CREATE OR REPLACE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql
@@ -35,7 +38,8 @@ DAMAGES = {
         CREATE TRIGGER fail BEFORE INSERT OR UPDATE ON {0} FOR EACH ROW EXECUTE FUNCTION fail();
     """,
     "stored values of another type": f"""
-        UPDATE {{0}} SET display_name = '{MARKER}'; DROP TRIGGER audit_update ON {{0}}; ALTER TABLE {{0}} DROP CONSTRAINT ck_{{0}}_display_name;
+        UPDATE {{0}} SET display_name = '{MARKER}'; DROP TRIGGER audit_update ON {{0}};
+        ALTER TABLE {{0}} DROP CONSTRAINT ck_{{0}}_display_name;
         ALTER TABLE {{0}} ALTER display_name TYPE text[] USING ARRAY[display_name];
     """,  # noqa: S608  # our own text
     "a missing column": "ALTER TABLE {0} RENAME display_name TO other_name",

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -162,3 +162,31 @@ async def _until(happened: Callable[[], bool]) -> None:
     while not happened():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
+
+
+async def test_a_caller_with_unfinished_requests_delays_only_its_own(database_url: str) -> None:
+    settings = Settings(api_keys=True, arrival_limit=8, arrival_timeout_seconds=3600)
+    request = ListLocationsRequest()
+    async with running_service(database_url, settings) as served:
+        greedy, modest = (bearer(create_key(database_url, "read", name=name).text) for name in ("greedy", "modest"))
+        channel: Any = served.channel
+        list_locations = channel.stream_unary("/sprocket.v1.LocationService/ListLocations")
+        held = [list_locations(never(), metadata=greedy) for _ in range(20)]
+        await _until_timeout(lambda: served.locations.ListLocations(request, metadata=greedy, timeout=0.5))
+        for _ in range(10):
+            await served.locations.ListLocations(request, metadata=modest, timeout=PATIENCE_SECONDS)
+        for each in held:
+            each.cancel()
+            await each.code()
+        await served.locations.ListLocations(request, metadata=greedy, timeout=PATIENCE_SECONDS)
+
+
+async def _until_timeout(attempt: Callable[[], Awaitable[object]]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        assert time.monotonic() < deadline
+        try:
+            await attempt()
+        except grpc.aio.AioRpcError as error:
+            assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED  # noqa: PT017  # its turn does not come
+            return

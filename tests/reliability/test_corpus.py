@@ -17,13 +17,8 @@ from tests.support.service import Service
 PATIENCE_SECONDS = 60
 CASES = {path.stem: path.read_text() for path in sorted((Path(__file__).parent / "corpus").glob("*.txt"))}
 
-_WAITING_FOR_A_MEND = ["metadata_not_utf8"]
-_REPLAYED = [
-    pytest.param(name, marks=[pytest.mark.xfail(run=False)] if name in _WAITING_FOR_A_MEND else []) for name in CASES
-]
 
-
-@pytest.mark.parametrize("name", _REPLAYED)
+@pytest.mark.parametrize("name", CASES)
 async def test_a_call_that_once_failed_is_answered_as_it_must_be(
     service: Service, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:

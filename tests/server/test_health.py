@@ -255,7 +255,10 @@ async def test_an_unexpected_error_of_the_database_is_a_problem_until_the_next_s
     execute(database_url, "ALTER TABLE alembic_version RENAME TO elsewhere")
     execute(database_url, "CREATE VIEW alembic_version AS SELECT (1 / 0)::text AS version_num")
     await service.monitor.check()
-    assert service.monitor.problem == "the database rejects the health check: SQLSTATE 22012: its message can quote a value"
+    assert (
+        service.monitor.problem
+        == "the database rejects the health check: SQLSTATE 22012: its message can quote a value"
+    )
     assert await statuses(service) == {NOT_SERVING}
     execute(database_url, "DROP VIEW alembic_version")
     execute(database_url, "ALTER TABLE elsewhere RENAME TO alembic_version")

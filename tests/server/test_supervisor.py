@@ -111,3 +111,13 @@ def test_workers_can_share_a_port_on_all_interfaces_of_a_host_without_ipv6(monke
         port = int(address.removeprefix("[::]:"))
         with pytest.raises(WorkerError, match="is another server running there"), shared_port(f"0.0.0.0:{port}"):
             pass
+
+
+def test_workers_can_share_a_port_after_a_server_that_did_not_share_it_and_left_connections() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as before:
+        host, port = before.getsockname()
+        with socket.create_connection((host, port)):
+            accepted, _ = before.accept()
+            accepted.close()  # the side that closes first keeps the address for a minute
+    with shared_port(f"{host}:{port}") as address:
+        assert address == f"{host}:{port}"

@@ -12,6 +12,7 @@ URL = f"postgresql://someone:{SECRET}@db.example:5432/sprockets"
 
 DEFAULTS = {
     "api_keys": False,
+    "arrival_limit": 64,
     "arrival_timeout_seconds": 10,
     "call_timeout_seconds": 30,
     "concurrency_limit": 500,
@@ -69,6 +70,7 @@ DEFAULTS = {
 
 ACCEPTED: dict[str, dict[str, object]] = {
     "API_KEYS": {"true": True, "false": False},
+    "ARRIVAL_LIMIT": {"1": 1, "100000": 100_000},
     "ARRIVAL_TIMEOUT_SECONDS": {"0.1": 0.1, "3600": 3600},
     "CALL_TIMEOUT_SECONDS": {"0.1": 0.1, "3600": 3600},
     "CONCURRENCY_LIMIT": {"1": 1, "100000": 100_000},
@@ -150,6 +152,7 @@ BESIDE = {
 
 REFUSED = {
     "API_KEYS": ["on the table", "2"],
+    "ARRIVAL_LIMIT": ["0", "-1", "100001", "1.5", "many"],
     "ARRIVAL_TIMEOUT_SECONDS": ["0", "-1", "3601", "nan", "inf", "long"],
     "CALL_TIMEOUT_SECONDS": ["0", "-1", "3601", "nan", "inf", "long"],
     "CONCURRENCY_LIMIT": ["0", "-1", "100001", "1.5", "many"],

@@ -195,6 +195,8 @@ class ChartPoller:
         await asyncio.sleep(self._poll_seconds)
 
     async def _poll(self) -> None:
+        if not self._known:
+            return  # the last follower has left before this round began
         moved = await self._database.read(chart_reads.read_moved(dict(self._known)))
         chunks = await self._read_shared(moved)
         for factory_id, end in moved.items():

@@ -16,6 +16,10 @@ from sprocket_grpc.storage.postgres.reads import Read
 CHUNK_ENTRIES = 20_000
 """The most entries of one read or response: 280 kB on the wire. More are hardly faster, fewer cost more each."""
 
+FIRST_ENTRIES = 2_500
+"""The most entries of the first response of a stream. Each later one has up to twice as many as the one before, so that
+a client who does not read costs the memory of a few small ones."""
+
 
 @dataclass(frozen=True)
 class Opening:
@@ -111,9 +115,10 @@ def _reads(requested: ChartRange, openings: Iterable[Opening]) -> Iterator[Read[
 
 
 def batches(ranges: Iterable[SequenceRange]) -> Iterator[list[SequenceRange]]:
-    """Split and group ranges: each batch has at most 20,000 entries, and at most one range of each factory."""
+    """Split and group ranges: a batch has one range of a factory, and at most 20,000 entries, the first fewer."""
     batch: list[SequenceRange] = []
-    room = CHUNK_ENTRIES
+    sizes = _sizes()
+    room = next(sizes)
     for sequences in ranges:
         after = sequences.after
         while after < sequences.upto:
@@ -122,9 +127,16 @@ def batches(ranges: Iterable[SequenceRange]) -> Iterator[list[SequenceRange]]:
             after, room = piece.upto, room - piece.entries
             if not room:
                 yield batch
-                batch, room = [], CHUNK_ENTRIES
+                batch, room = [], next(sizes)
     if batch:
         yield batch
+
+
+def _sizes() -> Iterator[int]:
+    size = min(FIRST_ENTRIES, CHUNK_ENTRIES)
+    while True:
+        yield size
+        size = min(2 * size, CHUNK_ENTRIES)
 
 
 def groups(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:

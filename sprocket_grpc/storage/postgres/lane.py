@@ -7,10 +7,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from weakref import WeakValueDictionary
 
 from sprocket_grpc.caller import ANONYMOUS, current_caller
 from sprocket_grpc.errors import DeadlineExceededError, ExpensiveCallLimitError
+from sprocket_grpc.slots import Turns
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,15 @@ class LaneLimits:
 
 
 class Lane:
-    """Admits expensive work, fairly for the callers."""
+    """Admits expensive work, fairly for the callers: each has half of the lane at most.
+
+    Without authentication all callers are one, who has all of it.
+    """
 
     def __init__(self, limits: LaneLimits) -> None:
         self._limits = limits
-        self._free = asyncio.Semaphore(limits.connections)
-        self._shares: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._turns = Turns(limits.connections, max(1, limits.connections // 2))
+        self._turns_of_all = Turns(limits.connections, limits.connections)
 
     @asynccontextmanager
     async def enter(self) -> AsyncIterator[None]:
@@ -44,10 +47,11 @@ class Lane:
             ExpensiveCallLimitError: Its turn did not come in time.
             DeadlineExceededError: The block took too long.
         """
-        share, is_running = self._share_of(current_caller().principal), False
+        principal, is_running = current_caller().principal, False
+        turns = self._turns_of_all if principal == ANONYMOUS else self._turns
         limit = asyncio.timeout(self._limits.wait_seconds)
         try:
-            async with limit, share, self._free:
+            async with limit, turns.turn(principal):
                 limit.reschedule(asyncio.get_running_loop().time() + self._limits.run_seconds)
                 is_running = True
                 yield
@@ -57,11 +61,3 @@ class Lane:
             if is_running:
                 raise DeadlineExceededError from None
             raise ExpensiveCallLimitError(self._limits.connections) from None
-
-    def _share_of(self, principal: str) -> asyncio.Semaphore:
-        """Return the share of a caller: half of the lane. Without authentication, all callers are one."""
-        connections = self._limits.connections
-        whole = principal == ANONYMOUS
-        share = self._shares.get(principal) or asyncio.Semaphore(connections if whole else max(1, connections // 2))
-        self._shares[principal] = share
-        return share
