@@ -347,7 +347,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         {
           "reason": "ERROR_REASON_REQUEST_TOO_LARGE",
           "domain": "sprocket.internal",
-          "metadata": {"bytes": "3145728", "limit": "2097152"}
+          "metadata": {"bytes": "4000000", "limit": "3145728"}
         }
     """
     ERROR_REASON_DATABASE_MISCONFIGURED: _ErrorReason.ValueType  # 24
@@ -744,7 +744,7 @@ Example of an ErrorInfo:
     {
       "reason": "ERROR_REASON_REQUEST_TOO_LARGE",
       "domain": "sprocket.internal",
-      "metadata": {"bytes": "3145728", "limit": "2097152"}
+      "metadata": {"bytes": "4000000", "limit": "3145728"}
     }
 """
 ERROR_REASON_DATABASE_MISCONFIGURED: ErrorReason.ValueType  # 24

@@ -25,7 +25,7 @@ from sprocket_grpc.services.standard.dependencies import ServiceDependencies
 from sprocket_grpc.services.standard.token_cipher import TokenCipher
 from sprocket_grpc.services.standard.writes import Writes
 
-_SINGLE_BYTES = 2 << 20
+_SINGLE_BYTES = 3 << 20
 """The largest request without a repeated field: more than any valid one, so that texts that are too long are named."""
 
 _HEALTH_BYTES = 64 << 10

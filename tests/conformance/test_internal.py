@@ -17,12 +17,14 @@ INTERNAL = "ERROR_REASON_INTERNAL"
 SECRET = "hunter2"  # noqa: S105  # a made-up secret  # pragma: allowlist secret
 
 TIMES_AS_TEXT = """
+    DROP TRIGGER audit_update ON {0};
     ALTER TABLE {0} ALTER create_time DROP DEFAULT, ALTER create_time TYPE text;
     ALTER TABLE chart_entry ALTER time_micros TYPE text;
 """
 """Statements that read a time fail in PostgreSQL, and a chart has times of type text, which the message refuses."""
 
 NAMES_AS_LISTS = """
+    DROP TRIGGER audit_update ON {0};
     ALTER TABLE {0} DROP CONSTRAINT ck_{0}_display_name;
     ALTER TABLE {0} ALTER display_name TYPE text[] USING ARRAY[display_name];
 """

@@ -42,7 +42,7 @@ async def test_every_rpc_is_unavailable_until_the_database_is_back(
 
 
 @pytest.mark.parametrize(
-    "damage", ["DROP TABLE {} CASCADE", "ALTER TABLE {} DROP COLUMN display_name"], ids=["table", "column"]
+    "damage", ["DROP TABLE {} CASCADE", "ALTER TABLE {} DROP COLUMN display_name CASCADE"], ids=["table", "column"]
 )
 async def test_every_rpc_that_needs_a_missing_table_or_column_is_unavailable(
     service: Service, database_url: str, damage: str

@@ -123,7 +123,7 @@ async def test_health_lists_all_services_with_their_statuses(service: Service) -
 async def test_a_request_over_the_limit_of_its_method_is_refused(database_url: str) -> None:
     async with running_service(database_url, Settings(message_bytes_maximum=8 << 20)) as served:
         request = CreateLocationRequest()
-        request.location.display_name = "x" * (3 << 20)
+        request.location.display_name = "x" * (4 << 20)
         with refuses(grpc.StatusCode.RESOURCE_EXHAUSTED, "ERROR_REASON_REQUEST_TOO_LARGE"):
             await served.locations.CreateLocation(request)
 
