@@ -170,8 +170,11 @@ async def test_a_caller_with_unfinished_requests_delays_only_its_own(database_ur
     async with running_service(database_url, settings) as served:
         greedy, modest = (bearer(create_key(database_url, "read", name=name).text) for name in ("greedy", "modest"))
         channel: Any = served.channel
-        list_locations = channel.stream_unary("/sprocket.v1.LocationService/ListLocations")
+        list_locations_path = "/sprocket.v1.LocationService/ListLocations"
+        list_locations = channel.stream_unary(list_locations_path)
         held = [list_locations(never(), metadata=greedy) for _ in range(20)]
+        large = ListLocationsRequest(filter="x" * (1 << 20)).SerializeToString()
+        held += [channel.unary_unary(list_locations_path)(large, metadata=greedy) for _ in range(20)]
         await _until_timeout(lambda: served.locations.ListLocations(request, metadata=greedy, timeout=0.5))
         for _ in range(10):
             await served.locations.ListLocations(request, metadata=modest, timeout=PATIENCE_SECONDS)
