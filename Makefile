@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .PHONY: help serve test quick check format generate generated lint types imports contract breaking migrations \
         files deployment secrets packages lock audit sbom migration \
-        bench bench-quick bench-check chaos soak fuzz attack clean examples
+        bench bench-quick bench-check chaos soak fuzz attack reliability clean examples
 
 help: ## List these commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -122,6 +122,12 @@ fuzz: $(VENV)/.development ## Call every method with mutated requests, and check
 
 attack: $(VENV)/.development ## Attack a server in each way of SECURITY.md (ONLY=counts,flood, DURATION=30s for each). Linux only.
 	@$(RELIABILITY) reliability.attack $(if $(ONLY),--only $(ONLY)) $(if $(DURATION),--duration $(DURATION))
+
+reliability: $(VENV)/.development ## Run chaos, fuzz, soak and attack for a short time each, as CI does (3 minutes).
+	@$(MAKE) --no-print-directory chaos DURATION=45s
+	@$(MAKE) --no-print-directory fuzz DURATION=30s
+	@$(MAKE) --no-print-directory soak DURATION=45s
+	@$(MAKE) --no-print-directory attack DURATION=2s ONLY=unfinished,uploads,halves,malformed,bombs
 
 examples: $(VENV)/.development ## Run every program of examples/ whose toolchain is installed, across a server restart.
 	@$(BIN)/python -m tools.examples
