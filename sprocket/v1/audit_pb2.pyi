@@ -142,6 +142,7 @@ class ListAuditEntriesRequest(_message.Message):
     `resource_id = "01937f2e-7d1c-7a40-8a53-0c7f5b1b9d55"`,
     `principal = "api-key:dashboards" AND create_time >= "2026-11-01T00:00:00Z"`.
     A filter without a resource_id reads all entries, from the newest on, until the page is full.
+    Case and times are compared as in ListLocationsRequest.
     """
     order_by: _builtins.str
     """The order in which to return the entries (AIP-132): a comma-separated list of fields, each optionally

@@ -299,6 +299,7 @@ class ListFactoriesRequest(_message.Message):
     characters, 32 levels of nesting and 100 comparisons. Examples:
     `sprocket_production_actual < 100`,
     `display_name = Works* OR display_name = Plant*`.
+    Case and times are compared as in ListLocationsRequest.
     """
     order_by: _builtins.str
     """The order in which to return the factories (AIP-132): a comma-separated list of fields, each optionally

@@ -269,6 +269,9 @@ class ListLocationsRequest(_message.Message):
     characters, 32 levels of nesting and 100 comparisons. Examples:
     `city = "Springfield"`,
     `country_code = US AND NOT postal_code = 6270*`.
+    `:` and single words ignore case by Unicode's simple case folding, independent of the database's collation:
+    É equals é, and ß does not equal ss. Other comparisons are case-sensitive. Times are in the format of RFC 3339,
+    with a time zone and any number of fractional digits, and compared exactly. Leap seconds are rejected.
     """
     order_by: _builtins.str
     """The order in which to return the locations (AIP-132): a comma-separated list of fields, each optionally

@@ -244,6 +244,7 @@ class ListSprocketsRequest(_message.Message):
     A comparison by `=` uses an index. For any other comparison, the server reads sprockets in the order of
     the list until the page is full, so a filter that matches few of them can read them all: set a deadline.
     To use the index for `create_time > X` or `display_name = "Cog*"`, order by the same field.
+    Case and times are compared as in ListLocationsRequest.
     """
     order_by: _builtins.str
     """The order in which to return the sprockets (AIP-132): a comma-separated list of fields, each optionally

@@ -255,6 +255,7 @@ class ListSprocketTypesRequest(_message.Message):
     characters, 32 levels of nesting and 100 comparisons. Examples:
     `teeth >= 12 AND pitch_mm < 9.525`,
     `create_time > 2026-01-01T00:00:00Z`.
+    Case and times are compared as in ListLocationsRequest.
     """
     order_by: _builtins.str
     """The order in which to return the sprocket types (AIP-132): a comma-separated list of fields, each
