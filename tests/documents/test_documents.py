@@ -189,6 +189,13 @@ def test_links_have_existing_targets(name: str) -> None:
             assert parts.fragment in anchors(target.read_text()), link
 
 
+@every_document
+def test_named_tests_exist_in_the_linked_file(name: str) -> None:
+    for test, path in re.findall(r"\[`(test_\w+)`\]\(([^)]+)\)", DOCUMENTS[name]):
+        source = ((ROOT / name).parent / path).read_text()
+        assert re.search(rf"^(async )?def {test}\(", source, re.MULTILINE), test
+
+
 # Generated documents.
 
 
