@@ -49,7 +49,7 @@ class Slots:
 
 
 class Turns:
-    """Turns that are waited for: in all, and for one holder. Whoever waits for its own share takes nobody's turn."""
+    """Turns that holders wait for: in all, and for one holder. A holder that waits for its share delays no others."""
 
     def __init__(self, limit: int, share: int) -> None:
         """Let `limit` holders have a turn at a time, and each of them `share` turns."""

@@ -102,4 +102,4 @@ def _weakness(key: PyJWK) -> str | None:
         case RSAPublicKey() | EllipticCurvePublicKey() | Ed25519PublicKey() | Ed448PublicKey():
             return None
         case _:
-            return "expected a public key; whoever reads this private one can sign tokens"
+            return "expected a public key; with this private one, every reader can sign tokens"

@@ -1,4 +1,4 @@
-"""Errors of the caller, the server or the database, whatever the request is."""
+"""Errors of the caller, the server or the database, independent of the request."""
 
 from sprocket_grpc.errors.base import SprocketError
 

@@ -27,7 +27,7 @@ class Strangers:
     """The failures of each address, and the credentials that were accepted."""
 
     def __init__(self, limit: str) -> None:
-        """Allow each address so many failures, such as `100/second`."""
+        """Limit the failures of each address to a rate such as `100/second`."""
         self._limit = limits.parse(limit)
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._known: dict[bytes, None] = {}

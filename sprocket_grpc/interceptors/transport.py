@@ -43,7 +43,7 @@ class Transport(Protocol):
         """The time until the caller's deadline, or None without a deadline."""
 
     def add_trailer(self, name: str, value: str) -> None:
-        """Send a header at the end of the call, whatever its status."""
+        """Send a header at the end of the call, with any status."""
 
     async def receive(self, message_type: type[Message]) -> Received | None:
         """Wait for the next message; None if the caller sends no more.

@@ -92,7 +92,7 @@ def _client_may_be_gone() -> Iterator[None]:
 
 
 def leave_out_odd_headers() -> None:
-    """Log no traceback of gRPC for each header that is not UTF-8, which anybody can send at any rate."""
+    """Log no traceback of gRPC for each header that is not UTF-8, which strangers can send at any rate."""
     logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_odd_header)
 
 

@@ -23,7 +23,7 @@ def require_factories(factory_ids: Iterable[str]) -> None:
 
 
 def require_new_factories() -> None:
-    """Check that the current caller may create factories, whose ids nobody knows yet.
+    """Check that the current caller may create factories, whose ids are not known yet.
 
     Raises:
         OutOfReachError: It is limited to factories.

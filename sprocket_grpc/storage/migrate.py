@@ -44,7 +44,7 @@ def downgrade(url: str, revision: str) -> None:
 
 
 def check(url: str) -> None:
-    """Check that the newest migration is applied, and that nobody has changed the schema by hand.
+    """Check that the newest migration is applied, and that the schema has no manual changes.
 
     It compares tables, columns, indexes, and the triggers and functions of the audit log. It does not compare CHECK
     constraints, primary keys and the conditions of triggers.

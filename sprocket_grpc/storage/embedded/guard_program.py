@@ -29,7 +29,7 @@ def main(directory: Path, guarding: int) -> None:
     with suppress(FileNotFoundError), private_file(beside(directory, "users")) as users:  # its directory may be deleted
         fcntl.flock(users, fcntl.LOCK_EX)
         end_server(directory, _STOP_SECONDS)
-        os.close(guarding)  # before the other lock: whoever becomes a user next must see that there is no guard
+        os.close(guarding)  # before the other lock: the next user must see that there is no guard
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Files beside the data directory: for their owner only, and never through a link, and locks on them.
 
-The kernel releases a lock when its process ends, in whatever way. Processes that fork share their locks.
+The kernel releases a lock when its process ends, in any way. Processes that fork share their locks.
 """
 
 import fcntl

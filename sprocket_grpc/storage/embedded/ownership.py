@@ -109,7 +109,7 @@ def _become_user(users: int, directory: Path, timeout_seconds: float) -> None:
 
 def _leave(users: int, directory: Path) -> bool:
     """Stop the server if no other user is left, and return whether that is so."""
-    # If another process takes too long, or somebody has deleted the files, the guard does it.
+    # If another process takes too long, or the files were deleted, the guard does it.
     with suppress(EmbeddedDatabaseError, OSError), turn(beside(directory, "lock"), _STOP_SECONDS):
         if take(users, fcntl.LOCK_EX):
             end_server(directory, _STOP_SECONDS)

@@ -58,7 +58,7 @@ def _first_closed(directory: Path, account: Account) -> Path | None:
 
 
 def make_missing(directory: Path, mode: int) -> None:
-    """Create `directory` and its missing parents with a mode, whatever the umask is. Existing ones are not changed.
+    """Create `directory` and its missing parents with a mode, for any umask. Existing ones are not changed.
 
     Raises:
         OSError: A directory cannot be created.

@@ -149,7 +149,7 @@ class _DirectConnection:
             self._libpq.consume_input()
         except psycopg.OperationalError:
             self._lose()
-        if self._arrived is None:  # nobody waits, so nobody looks again
+        if self._arrived is None:  # no read waits, so no timer looks again
             self._look_again()
         elif not self._arrived.done():
             self._arrived.set_result(None)
