@@ -100,7 +100,7 @@ def _string(value: bytes) -> bytes:
 
 @dataclass
 class Connection:
-    """A connection that sends whatever it is told to, and acknowledges what servers insist on."""
+    """A connection that sends any frames, and acknowledges what servers require."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -191,7 +191,7 @@ async def connected(
     """Connect to a server until the block ends, and begin HTTP/2 with settings.
 
     Raises:
-        OSError: There is no connection to be had.
+        OSError: The server accepts no connection.
     """
     host, _, port = address.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port), ssl=tls)

@@ -1,4 +1,4 @@
-"""Runs a program so that whatever ends it early, it stops what it has started."""
+"""Runs a program that stops what it has started, also when a signal or an error ends it early."""
 
 import asyncio
 import signal

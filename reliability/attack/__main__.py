@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from reliability.attack import arrival, connections, dear, issuer, strangers, streams
+from reliability.attack import arrival, connections, expensive, issuer, strangers, streams
 from reliability.attack.data import Data
 from reliability.attack.stage import Measure, Stage
 from reliability.options import Duration
@@ -26,8 +26,8 @@ ATTACKS: Mapping[str, Callable[[Stage], AsyncIterator[Measure]]] = {
     "watches": streams.watches,
     "unread": streams.unread,
     "charts": streams.charts,
-    "counts": dear.counts,
-    "points": dear.points,
+    "counts": expensive.counts,
+    "points": expensive.points,
     "flood": strangers.flood,
     "issuer": issuer.issuer,
     "malformed": strangers.malformed,

@@ -1,4 +1,4 @@
-"""Fills the database with what dear calls need: many sprockets, a long chart, many charts."""
+"""Fills the database with what expensive calls need: many sprockets, a long chart, many charts."""
 
 from pathlib import Path
 
@@ -37,16 +37,16 @@ class Data:
             self._type = str(connection.scalars(_TYPES).first())
 
     def long_chart(self, entries: int) -> str:
-        """Give a factory a chart with so many entries, and return its id."""
+        """Give a factory a chart with `entries` entries, and return its id."""
         fill_chart(self._postgres, self._factories[0], entries, self._progress)
         return self._factories[0]
 
     def sprockets(self, count: int) -> None:
-        """Add so many sprockets."""
+        """Add `count` sprockets."""
         fill_sprockets(self._postgres, self._factories[1], self._type, count, self._progress)
 
     def factories(self, count: int) -> list[str]:
-        """Add so many factories, and return their ids."""
+        """Add `count` factories, and return their ids."""
         with create_plain_engine(self._url).begin() as connection:
             connection.execute(_ADD_FACTORIES, {"count": count})
         return [f"00000000-0000-7000-9000-{number:012x}" for number in range(1, count + 1)]

@@ -19,7 +19,7 @@ _QUIET_SECONDS = 2
 _EXPECTED = {"OK", "NOT_FOUND"}
 _POLITENESS = 10
 _RATIO, _ALLOWANCE_SECONDS = 2, 0.25
-"""An attacker on the same two cores delays everybody a little, whatever the server does, and so do other programs."""
+"""An attacker on the same two cores delays all callers a little, and so do other programs."""
 
 
 class Measure(NamedTuple):
@@ -143,7 +143,7 @@ class Stage:
 
     Attributes:
         url: The URL of a migrated database.
-        data: What dear calls need in it.
+        data: What expensive calls need in it.
         seconds: How long an attack lasts.
         folder: An empty directory for the files of its server.
     """

@@ -20,7 +20,7 @@ LONGEST_FAST_CALL_SECONDS = 0.5
 
 _POLL_SECONDS = 0.02
 _BEGINS = 4
-"""After so many times the bound, a follower is late even if its streams begin again and again."""
+"""After this multiple of the bound, a follower is late even if its streams begin again and again."""
 
 
 class Fault(NamedTuple):

@@ -52,7 +52,7 @@ class Ledger:
             self.live[row.name] = row.id
 
     def drawn(self, draw: Random) -> Row | None:
-        """Return a sprocket that must exist, or None if there is none."""
+        """Return a sprocket that must exist, or None if no sprocket must."""
         if not self.live:
             return None
         name = draw.choice(tuple(self.live))

@@ -1,4 +1,4 @@
-"""What must be true of the database, whatever was called: charts, references, rules of the contract, the audit log."""
+"""What must be true of the database after any calls: charts, references, rules of the contract, the audit log."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -86,7 +86,7 @@ async def send_body(address: str, request: Request) -> http2.Answer:
     """Make a call on a connection of its own, with a body of any bytes, and wait for its status or a first response.
 
     Raises:
-        OSError: There is no connection to be had.
+        OSError: The server accepts no connection.
     """
     method, metadata = request.method, request.metadata
     given = [(name.encode(), value if isinstance(value, bytes) else value.encode()) for name, value in metadata]

@@ -18,7 +18,7 @@ class Case:
         path: The path of the method.
         metadata: Its metadata.
         body: The bytes of its body, with the prefix of each message.
-        expect: The names of the status codes that are right, separated by spaces; empty if nobody has decided yet.
+        expect: The names of the status codes that are right, separated by spaces; empty before they are decided.
     """
 
     why: str

@@ -81,7 +81,7 @@ class User:
         """Make a call that has to succeed."""
         return await self.begin(method, request)
 
-    def begin(self, method: str, request: Message, seconds: float | None = DEADLINE_SECONDS) -> Any:  # noqa: ANN401  # a call of whatever kind
+    def begin(self, method: str, request: Message, seconds: float | None = DEADLINE_SECONDS) -> Any:  # noqa: ANN401  # a call of any kind
         """Begin a call."""
         return self._methods[method](request, timeout=seconds, metadata=self.metadata)
 

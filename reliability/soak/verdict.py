@@ -59,7 +59,7 @@ def trends(samples: Sequence[Sample]) -> list[Trend]:
 
 
 def after_warm_up(samples: Sequence[Sample]) -> Sequence[Sample]:
-    """Return the samples after the warm-up, thinned out to what the slope can be computed of."""
+    """Return the samples after the warm-up, downsampled to a number for which the slope can be computed."""
     begins = min(WARM_UP_SECONDS, samples[-1].seconds / 2)
     steady = [each for each in samples if each.seconds >= begins]
     return steady[:: len(steady) // _MOST_SAMPLES + 1]

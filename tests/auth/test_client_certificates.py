@@ -98,7 +98,7 @@ def test_principals_keep_the_kind_of_their_name() -> None:
     assert principal(ADMIN, common_names=True) == f"mtls:cn:{ADMIN}"
 
 
-def test_a_common_name_identifies_nobody_unless_the_setting_says_so() -> None:
+def test_a_common_name_identifies_no_caller_unless_the_setting_says_so() -> None:
     assert principal("The B") is None
     assert principal("The B", RFC822Name("b@example.com")) is None
 
@@ -121,7 +121,7 @@ def test_a_common_name_identifies_nobody_unless_the_setting_says_so() -> None:
         *("empty", "long", "line break"),
     ],
 )
-def test_an_ambiguous_certificate_identifies_nobody(common_name: str, names: list[GeneralName]) -> None:
+def test_an_ambiguous_certificate_identifies_no_caller(common_name: str, names: list[GeneralName]) -> None:
     assert principal(common_name, *names) is None
     assert principal(common_name, *names, common_names=True) is None
 
@@ -129,11 +129,11 @@ def test_an_ambiguous_certificate_identifies_nobody(common_name: str, names: lis
 @pytest.mark.parametrize(
     "content", [b"", b"nonsense", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
 )
-def test_a_certificate_that_cannot_be_parsed_identifies_nobody(content: bytes) -> None:
+def test_a_certificate_that_cannot_be_parsed_identifies_no_caller(content: bytes) -> None:
     assert Certificates({}).identify(content) is None
 
 
-def test_a_certificate_that_expires_on_an_open_connection_identifies_nobody() -> None:
+def test_a_certificate_that_expires_on_an_open_connection_identifies_no_caller() -> None:
     assert Certificates({}).identify(certificate("b", [URI], ROOT, timedelta(hours=-1)).pem) is None
 
 

@@ -142,7 +142,7 @@ def test_a_default_page_over_the_largest_is_refused(monkeypatch: pytest.MonkeyPa
     assert refusal() == ["SPROCKET_PAGE_SIZE_DEFAULT: expected at most SPROCKET_PAGE_SIZE_MAXIMUM"]
 
 
-def test_permissions_of_common_names_are_refused_while_no_common_name_identifies_anybody(
+def test_permissions_of_common_names_are_refused_while_common_names_identify_no_caller(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name, value in (BESIDE["TLS_CLIENT_RIGHTS"] | {"TLS_CLIENT_RIGHTS": "dns:a=read;cn:The Boss=admin"}).items():

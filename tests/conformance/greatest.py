@@ -1,4 +1,4 @@
-"""The greatest legal content of resources: every field, of whatever type, as large on the wire as its rule allows."""
+"""The greatest legal content of resources: every field, of any type, as large on the wire as its rule allows."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Responses with many items end by bytes as well as by number, whatever their content."""
+"""Responses with many items end by bytes as well as by number, for any content."""
 
 from typing import Any
 

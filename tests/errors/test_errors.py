@@ -1,4 +1,4 @@
-"""The errors: all are found in one place, whatever module has them."""
+"""The errors: all are found in one place, independent of the module that has them."""
 
 import sprocket_grpc.errors
 from sprocket_grpc.errors import MOST_NAMED, NotFoundError, SprocketError

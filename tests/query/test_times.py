@@ -1,4 +1,4 @@
-"""Times in filters are compared exactly with microseconds, whatever their digits and zone."""
+"""Times in filters are compared exactly with microseconds, for any digits and zone."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone

@@ -1,4 +1,4 @@
-"""The ledger of `make chaos` notices whatever the database has otherwise than acknowledged."""
+"""The ledger of `make chaos` notices each difference between the database and what was acknowledged."""
 
 from random import Random
 
@@ -37,7 +37,7 @@ def test_a_creation_that_was_executed_twice_is_noticed(ledger: Ledger) -> None:
     assert "twice" in problem
 
 
-def test_a_creation_that_nobody_knows_of_is_noticed(ledger: Ledger) -> None:
+def test_a_creation_that_is_not_in_the_ledger_is_noticed(ledger: Ledger) -> None:
     [problem] = ledger.problems([COG, WHEEL, Row("3", "stray")])
     assert "never acknowledged" in problem
 

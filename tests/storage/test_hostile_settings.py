@@ -1,4 +1,4 @@
-"""Connections behave the same, whatever the role, the database, the URL or the environment set for them."""
+"""Connections behave the same for all settings of the role, the database, the URL and the environment."""
 
 import asyncio
 import uuid
@@ -107,7 +107,7 @@ async def test_all_connections_have_the_same_settings(database_url: str, hostile
     assert await settings_of_server(hostile_url) == [expected] * 3
 
 
-async def test_calls_and_commands_work_whatever_is_set(hostile_url: str) -> None:
+async def test_calls_and_commands_work_with_hostile_settings(hostile_url: str) -> None:
     async def command(*words: str) -> str:
         done = await asyncio.to_thread(run, *words, database_url=hostile_url)
         assert done.status == 0, done

@@ -1,4 +1,4 @@
-"""Responses with charts fit into the message limit of clients, whatever they contain and however slow the client is."""
+"""Responses with charts fit into the message limit of clients, for any content and for slow clients."""
 
 import uuid
 

@@ -120,7 +120,7 @@ class Crowd:
         return self._until_the_end.enter_context(owner(self._directory))
 
     def has_a_server(self) -> bool:
-        """Whether the server answers, or whether nobody needs it."""
+        """Whether the server answers, or has no users."""
         return not self._present or query(self.url, "SELECT 'running'") == "running"
 
 

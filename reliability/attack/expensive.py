@@ -1,4 +1,4 @@
-"""Dear questions of one caller with a key, while another one reads."""
+"""Expensive questions of one caller with a key, while another one reads."""
 
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -55,4 +55,4 @@ async def points(stage: Stage) -> AsyncIterator[Measure]:
 
 def _rejected(codes: Counter[str]) -> Measure:
     """Return how many calls were not even understood: the attack would prove nothing."""
-    return Measure("dear calls that are invalid", codes["INVALID_ARGUMENT"] + codes["NOT_FOUND"], 0)
+    return Measure("expensive calls that are invalid", codes["INVALID_ARGUMENT"] + codes["NOT_FOUND"], 0)
