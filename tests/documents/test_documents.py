@@ -224,3 +224,13 @@ def test_the_changelog_has_this_version() -> None:
     versions = re.findall(r"^## \[([^]]+)\]", changelog, re.MULTILINE)
     assert versions[0] == "Unreleased"
     assert [__version__] == versions[1:2] or f"Becomes {__version__}" in changelog
+
+
+def test_the_changelog_has_each_section_and_each_entry_once() -> None:
+    _, *versions = re.split(r"^## ", DOCUMENTS["CHANGELOG.md"], flags=re.MULTILINE)
+    for version in versions:
+        sections = re.findall(r"^### (.+)$", version, re.MULTILINE)
+        known = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"]
+        assert sections == [each for each in known if each in sections]
+        entries = re.findall(r"^- .+(?:\n  .+)*", version, re.MULTILINE)
+        assert len(entries) == len(set(entries))
