@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .PHONY: help serve test quick check format generate generated lint types imports contract breaking migrations \
         files deployment secrets packages lock audit sbom migration \
-        bench bench-quick bench-check chaos soak fuzz attack reliability clean examples
+        bench bench-quick bench-check chaos soak fuzz attack mutate reliability clean examples
 
 help: ## List these commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -128,6 +128,10 @@ reliability: $(VENV)/.development ## Run chaos, fuzz, soak and attack for a shor
 	@$(MAKE) --no-print-directory fuzz DURATION=30s
 	@$(MAKE) --no-print-directory soak DURATION=45s
 	@$(MAKE) --no-print-directory attack DURATION=2s ONLY=unfinished,uploads,halves,malformed,bombs
+
+mutate: $(VENV)/.development ## Break the core one line at a time and show what its tests do not notice (SAMPLE=20 SEED=1 ONLY=slots).
+	@$(RELIABILITY) reliability.mutate $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) \
+	  $(if $(ONLY),--only $(ONLY))
 
 examples: $(VENV)/.development ## Run every program of examples/ whose toolchain is installed, across a server restart.
 	@$(BIN)/python -m tools.examples
