@@ -363,20 +363,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
           "domain": "sprocket.internal"
         }
     """
-    ERROR_REASON_SEND_TIMEOUT: _ErrorReason.ValueType  # 25
-    """The client did not read the responses of a stream in time, and the stream has ended.
-
-    Code RESOURCE_EXHAUSTED, with a google.rpc.RetryInfo. Resume the chart with the last resume_token.
-
-    Example of an ErrorInfo:
-
-        {
-          "reason": "ERROR_REASON_SEND_TIMEOUT",
-          "domain": "sprocket.internal",
-          "metadata": {"seconds": "60"}
-        }
-    """
-    ERROR_REASON_UNKNOWN_SERVICE: _ErrorReason.ValueType  # 26
+    ERROR_REASON_UNKNOWN_SERVICE: _ErrorReason.ValueType  # 25
     """The health of a service is asked for that this server does not have.
 
     Code NOT_FOUND.
@@ -389,7 +376,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
           "metadata": {}
         }
     """
-    ERROR_REASON_EXPENSIVE_CALL_LIMIT: _ErrorReason.ValueType  # 27
+    ERROR_REASON_EXPENSIVE_CALL_LIMIT: _ErrorReason.ValueType  # 26
     """The server already handles the maximum number of expensive calls, which count, filter, sort or summarise
     many rows, or write many, and the turn of this one did not come in time. Cheap calls are not affected.
 
@@ -760,20 +747,7 @@ Example of an ErrorInfo:
       "domain": "sprocket.internal"
     }
 """
-ERROR_REASON_SEND_TIMEOUT: ErrorReason.ValueType  # 25
-"""The client did not read the responses of a stream in time, and the stream has ended.
-
-Code RESOURCE_EXHAUSTED, with a google.rpc.RetryInfo. Resume the chart with the last resume_token.
-
-Example of an ErrorInfo:
-
-    {
-      "reason": "ERROR_REASON_SEND_TIMEOUT",
-      "domain": "sprocket.internal",
-      "metadata": {"seconds": "60"}
-    }
-"""
-ERROR_REASON_UNKNOWN_SERVICE: ErrorReason.ValueType  # 26
+ERROR_REASON_UNKNOWN_SERVICE: ErrorReason.ValueType  # 25
 """The health of a service is asked for that this server does not have.
 
 Code NOT_FOUND.
@@ -786,7 +760,7 @@ Example of an ErrorInfo:
       "metadata": {}
     }
 """
-ERROR_REASON_EXPENSIVE_CALL_LIMIT: ErrorReason.ValueType  # 27
+ERROR_REASON_EXPENSIVE_CALL_LIMIT: ErrorReason.ValueType  # 26
 """The server already handles the maximum number of expensive calls, which count, filter, sort or summarise
 many rows, or write many, and the turn of this one did not come in time. Cheap calls are not affected.
 

@@ -86,6 +86,9 @@ class ApiKeys:
         permissions = with_included(f"sprocket.{right}" for right in key.rights)
         return Identity(f"api-key:{key.name}", permissions, factories=factories)
 
+    async def prepare(self) -> None:
+        """Do nothing: each key is looked up by itself."""
+
     async def maintain(self) -> None:
         """Record at intervals which keys were used, until cancelled."""
         while True:

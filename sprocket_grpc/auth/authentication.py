@@ -30,6 +30,9 @@ class BearerAuthenticator(Protocol):
             OverloadedError: Too many calls wait for the keys of the issuer.
         """
 
+    async def prepare(self) -> None:
+        """Do what the first call would wait for, for a short time at most."""
+
     async def maintain(self) -> None:
         """Do the work in the background, until cancelled."""
 
@@ -67,6 +70,12 @@ class Authentication:
         if identity is None:
             raise UnauthenticatedError
         return identity
+
+    async def prepare(self) -> None:
+        """Do what the first calls would wait for, for a short time at most."""
+        for each in (self._api_keys, self._tokens):
+            if each:
+                await each.prepare()
 
     def tasks(self) -> Iterator[BackgroundTask]:
         """Yield the background tasks of the methods that are turned on."""

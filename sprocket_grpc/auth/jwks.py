@@ -19,6 +19,8 @@ MOST_WAITING = 32
 
 _REFRESH_TIMEOUT_SECONDS = 10
 
+_PREPARE_SECONDS = 2
+
 _log = logging.getLogger(__name__)
 
 
@@ -44,6 +46,10 @@ class KeySet:
         if key_id not in self._keys and (self._running or may_refresh):
             await self._wait_for_refresh()
         return self._keys.get(key_id)
+
+    async def prepare(self) -> None:
+        """Load the keys, so that the first callers need not wait for them. A slow issuer is not waited for."""
+        await asyncio.wait([self._refresh()], timeout=_PREPARE_SECONDS)
 
     async def maintain(self) -> None:
         """Refresh the keys at intervals, until cancelled."""

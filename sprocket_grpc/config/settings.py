@@ -58,7 +58,7 @@ class Settings(BaseSettings):
         embedded_binaries: The directory of the programs of the embedded PostgreSQL, such as initdb.
         environment: `production` rejects settings that are convenient but unsafe.
         expensive_call_limit: The largest number of connections to the database that expensive calls have at a time:
-            counts, filters, summaries, large batches and cascades. By default, half of `pool_size`.
+            counts, filters, summaries, large batches and cascades. By default, three quarters of `pool_size`.
         expensive_call_timeout_seconds: The longest time that the database works on one of them.
         follow_progress_seconds: The longest time without a response on a stream that follows a chart.
         follow_tick_seconds: The interval at which followed charts are polled for new entries, at most half of
@@ -66,6 +66,8 @@ class Settings(BaseSettings):
         followed_chart_limit: The largest number of charts that all streams together follow: 1.5 kB for each. A caller
             may have half of it.
         health_interval_seconds: The interval between health checks of the database.
+        health_limit: The largest number of health checks, and that of health watches, at a time: 23 kB for each watch.
+            One network address has half of it at most.
         health_listen: The address of a second listener, without TLS, that serves only health checks.
         jwt_audience: The `aud` claim that bearer tokens must have.
         jwt_issuer: The `iss` claim that bearer tokens must have.
@@ -91,8 +93,6 @@ class Settings(BaseSettings):
         rate_limit_storage: The Redis in which all replicas count calls together. By default, each replica counts alone.
         reflection: Whether reflection is served. By default, only in development.
         request_id_hours: How long request_ids are kept.
-        send_timeout_seconds: The longest time that a response of a stream waits for its client to read. Then the
-            stream ends.
         shutdown_grace_seconds: How long calls in flight may take to finish after draining.
         stranger_rate_limit: The rate of calls from one network address that may fail authentication.
         stream_limit: The largest number of concurrent streams.
@@ -131,6 +131,7 @@ class Settings(BaseSettings):
     follow_tick_seconds: float = Field(default=0.2, gt=0, le=60, allow_inf_nan=False)
     followed_chart_limit: int = Field(default=100_000, ge=1, le=10_000_000)
     health_interval_seconds: float = Field(default=5, gt=0, le=3600, allow_inf_nan=False)
+    health_limit: int = Field(default=2000, ge=1, le=1_000_000)
     health_listen: Annotated[str, AfterValidator(validators.address)] | None = None
     jwt_audience: str | None = None
     jwt_issuer: str | None = None
@@ -154,7 +155,6 @@ class Settings(BaseSettings):
     rate_limit_storage: Annotated[SecretStr, AfterValidator(validators.redis_url)] | None = None
     reflection: bool | None = None
     request_id_hours: int = Field(default=24, ge=1, le=24 * 365)
-    send_timeout_seconds: float = Field(default=60, gt=0, le=3600, allow_inf_nan=False)
     shutdown_grace_seconds: float = Field(default=10, ge=0, le=3600, allow_inf_nan=False)
     stranger_rate_limit: Annotated[str, AfterValidator(validators.rate)] = "100/second"
     stream_limit: int = Field(default=10_000, ge=1, le=1_000_000)

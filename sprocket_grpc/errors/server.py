@@ -137,15 +137,6 @@ class ArrivalTimeoutError(SprocketError):
         super().__init__(f"the request did not arrive whole within {seconds:g} s", {"seconds": f"{seconds:g}"})
 
 
-class SendTimeoutError(SprocketError):
-    """The client did not read a response of a stream in time."""
-
-    reason = "ERROR_REASON_SEND_TIMEOUT"
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"the client did not read for {seconds:g} s", {"seconds": f"{seconds:g}"})
-
-
 class UnknownServiceError(SprocketError):
     """The health of a service is asked for that this server does not have."""
 

@@ -13,7 +13,10 @@ from sprocket_grpc.interceptors.status import Code
 from sprocket_grpc.telemetry.logs import FIELDS
 
 REFUSED_LINES = 10
-"""The largest number of lines a second for refused calls with one reason."""
+"""The largest number of lines a second for the refused calls of one caller with one reason."""
+
+_MOST_SAMPLES = 1000
+"""The callers and reasons that are sampled at a time, oldest first out."""
 
 _REFUSED = frozenset({Code.RESOURCE_EXHAUSTED, Code.UNAUTHENTICATED})
 
@@ -24,7 +27,7 @@ class AccessLog:
     """Writes the line. It runs outermost, so that it knows the status."""
 
     def __init__(self) -> None:
-        self._samples: dict[str, _Sample] = {}
+        self._samples: dict[tuple[str, str], _Sample] = {}
 
     async def intercept(self, call: Call, call_next: CallNext) -> Any:  # noqa: ANN401  # any message
         """Log a call once it has ended."""
@@ -37,15 +40,20 @@ class AccessLog:
     def _write(self, call: Call) -> None:
         fields = {}
         if call.status in _REFUSED:
-            sample = self._samples.setdefault(call.reason, _Sample())
+            sample = self._sample_of(call.reason, call.holder)
             if not sample.takes(time.monotonic()):
                 return
             fields = sample.left_out()
         _log.info("%s %s", call.method, call.status.name, extra={FIELDS: _describe(call) | fields})
 
+    def _sample_of(self, reason: str, holder: str) -> "_Sample":
+        if (reason, holder) not in self._samples and len(self._samples) >= _MOST_SAMPLES:
+            del self._samples[next(iter(self._samples))]
+        return self._samples.setdefault((reason, holder), _Sample())
+
 
 class _Sample:
-    """Which of the refused calls with one reason are logged."""
+    """Which of the refused calls of one caller with one reason are logged."""
 
     def __init__(self) -> None:
         self._second = 0.0

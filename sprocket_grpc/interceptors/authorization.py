@@ -8,7 +8,6 @@ from sprocket_grpc.auth.permissions import required_permission
 from sprocket_grpc.caller import FORCE, Grant, current_caller, set_caller, set_grant
 from sprocket_grpc.errors import PermissionDeniedError
 from sprocket_grpc.interceptors.call import Call, CallNext
-from sprocket_grpc.interceptors.concurrency import network_address
 from sprocket_grpc.interceptors.open_streams import Credentials, OpenStreams
 from sprocket_grpc.interceptors.strangers import Strangers
 
@@ -19,9 +18,9 @@ AUTHORIZATION_KEY = "authorization"
 class Authorization:
     """Runs directly inside the interceptor that turns errors into statuses."""
 
-    def __init__(self, authentication: Authentication, strangers: Strangers) -> None:
-        self._authentication = authentication
-        self._strangers = strangers
+    def __init__(self, authentication: Authentication, stranger_rate: str) -> None:
+        """Authenticate callers, and let those of one network address fail at a rate, such as `100/second`."""
+        self._strangers = Strangers(stranger_rate, authentication.identify)
         self._streams = OpenStreams(authentication.identify)
 
     async def intercept(self, call: Call, call_next: CallNext) -> Any:  # noqa: ANN401  # any message
@@ -34,8 +33,7 @@ class Authorization:
             UnavailableError: The database is unavailable.
         """
         credentials = Credentials(call.metadata.get(AUTHORIZATION_KEY), call.transport.certificate)
-        async with self._strangers.checking(network_address(call.transport.peer), credentials):
-            identity = await self._authentication.identify(*credentials)
+        identity = await self._strangers.identify(call.holder, credentials)
         call.principal = identity.principal
         set_caller(replace(current_caller(), principal=identity.principal))
         set_grant(Grant(may_force=FORCE in identity.permissions, factories=identity.factories))

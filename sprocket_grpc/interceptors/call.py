@@ -3,11 +3,16 @@
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from ipaddress import ip_network
 from typing import Any, Protocol, TypeAlias
+from urllib.parse import unquote
 
 from sprocket_grpc.caller import ANONYMOUS
 from sprocket_grpc.interceptors.status import Code
 from sprocket_grpc.interceptors.transport import Transport
+
+_NETWORK_BITS = {"ipv4": 32, "ipv6": 64}
 
 REQUEST_ID_KEY = "x-request-id"
 """The metadata that carries a request id in and out."""
@@ -31,6 +36,7 @@ class Call:
         reason: Why it failed, a value of `sprocket.v1.ErrorReason`; empty if it succeeded.
         is_uncounted: Whether the rate limit let it through uncounted, since Redis did not answer.
         began: When it began, by a monotonic clock.
+        ends: Called once it has ended and its last response has left, which is after the interceptors have returned.
     """
 
     method: str
@@ -46,6 +52,7 @@ class Call:
     reason: str = ""
     is_uncounted: bool = False
     began: float = field(default_factory=time.perf_counter)
+    ends: list[Callable[[], None]] = field(default_factory=list)
 
     @property
     def metadata(self) -> Mapping[str, str | bytes]:
@@ -57,10 +64,36 @@ class Call:
         """How long it has taken so far."""
         return time.perf_counter() - self.began
 
+    @property
+    def holder(self) -> str:
+        """Who has what the call takes: its caller, or the network address of one who is not authenticated."""
+        return network_address(self.transport.peer) if self.principal == ANONYMOUS else self.principal
+
+    def end(self) -> None:
+        """Give back what it has taken."""
+        while self.ends:
+            self.ends.pop()()
+
     def count(self, response: Any) -> None:  # noqa: ANN401  # any message
         """Count a response."""
         self.responses += 1
         self.response_bytes += response.ByteSize()
+
+
+@lru_cache(maxsize=10_000)
+def network_address(peer: str) -> str:
+    """Return the address of a peer without its port; of IPv6 the network, since one caller has all addresses in it.
+
+    Args:
+        peer: Such as `ipv4:127.0.0.1:4711`, `ipv6:%5B::1%5D:4711` or `unix:`.
+    """
+    kind, _, rest = unquote(peer).partition(":")
+    host = rest.rpartition(":")[0].strip("[]").partition("%")[0]
+    try:
+        network = ip_network((host, _NETWORK_BITS[kind]), strict=False)
+    except (KeyError, ValueError):
+        return kind
+    return f"{kind}:{network.network_address}"
 
 
 CallNext: TypeAlias = Callable[[Call], Awaitable[Any]]

@@ -4,7 +4,6 @@ The interceptors run as soon as the headers of a call have arrived. Its message 
 who is refused costs neither the memory nor the time of a message.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -15,10 +14,10 @@ import uuid_utils
 from google.protobuf.message import Message
 
 from sprocket_grpc.caller import Caller, set_caller
-from sprocket_grpc.errors import ArrivalTimeoutError, MalformedRequestError, SendTimeoutError
+from sprocket_grpc.errors import MalformedRequestError
+from sprocket_grpc.interceptors.arrivals import Arrivals
 from sprocket_grpc.interceptors.call import REQUEST_ID_KEY, Call, CallNext, Interceptor
 from sprocket_grpc.interceptors.transport import Transport
-from sprocket_grpc.slots import Turns
 from sprocket_grpc.telemetry.trace_context import TRACEPARENT_KEY, read_trace_id, set_trace_id
 
 _LONGEST_REQUEST_ID = 128
@@ -46,19 +45,6 @@ class Rpc:
     request_bytes_maximum: int = 4 << 20
 
 
-@dataclass(frozen=True)
-class WireTimeouts:
-    """How long a call waits for the network.
-
-    Attributes:
-        arrival_seconds: The longest time from the headers of a call to its whole message.
-        send_seconds: The longest time that a response of a stream waits for its reader.
-    """
-
-    arrival_seconds: float
-    send_seconds: float
-
-
 Answer: TypeAlias = Callable[[Transport], Awaitable[Any]]
 """Answers a call: returns the response, or sends many and returns None."""
 
@@ -66,16 +52,9 @@ Answer: TypeAlias = Callable[[Transport], Awaitable[Any]]
 class InterceptorChain:
     """Puts interceptors around RPCs."""
 
-    def __init__(self, interceptors: Sequence[Interceptor], timeouts: WireTimeouts, arrivals: Turns) -> None:
-        """Put interceptors around RPCs.
-
-        Args:
-            interceptors: The interceptors, the outermost first.
-            timeouts: How long a call waits for the network.
-            arrivals: The turns of requests that are being received: what has arrived of them is bounded.
-        """
+    def __init__(self, interceptors: Sequence[Interceptor], arrivals: Arrivals) -> None:
+        """Put interceptors, the outermost first, around RPCs whose requests are received by `arrivals`."""
         self._interceptors = interceptors
-        self._timeouts = timeouts
         self._arrivals = arrivals
 
     def around(self, rpc: Rpc) -> Answer:
@@ -85,9 +64,18 @@ class InterceptorChain:
             call_next = partial(interceptor.intercept, call_next=call_next)
 
         async def answer(transport: Transport) -> Any:  # noqa: ANN401  # any message
-            return await call_next(_begin(rpc, transport))
+            call = _begin(rpc, transport)
+            transport.on_end(call.end)
+            return await call_next(call)
 
-        return answer
+        async def answer_stream(transport: Transport) -> None:
+            call = _begin(rpc, transport)
+            try:
+                await call_next(call)
+            finally:
+                call.end()
+
+        return answer_stream if rpc.is_stream else answer
 
     def _answering(self, rpc: Rpc) -> CallNext:
         receive = self._receive_many if rpc.takes_stream else self._receive_one
@@ -102,7 +90,7 @@ class InterceptorChain:
             async with aclosing(rpc.answer(await receive(call, rpc), None)) as responses:
                 async for response in responses:
                     call.count(response)
-                    await self._send(call, response)
+                    await call.transport.send(response)
 
         return send_responses if rpc.is_stream else return_response
 
@@ -120,22 +108,11 @@ class InterceptorChain:
             yield message
 
     async def _receive(self, call: Call, rpc: Rpc) -> Message | None:
-        try:
-            async with asyncio.timeout(self._timeouts.arrival_seconds), self._arrivals.turn(call.principal):
-                received = await call.transport.receive(rpc.request_type)
-        except TimeoutError:
-            raise ArrivalTimeoutError(self._timeouts.arrival_seconds) from None
+        received = await self._arrivals.receive(call.holder, partial(call.transport.receive, rpc.request_type))
         if received is None:
             return None
         call.request_bytes += received.size
         return received.message
-
-    async def _send(self, call: Call, response: Message) -> None:
-        try:
-            async with asyncio.timeout(self._timeouts.send_seconds):
-                await call.transport.send(response)
-        except TimeoutError:
-            raise SendTimeoutError(self._timeouts.send_seconds) from None
 
 
 def _begin(rpc: Rpc, transport: Transport) -> Call:

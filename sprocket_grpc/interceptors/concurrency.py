@@ -5,6 +5,7 @@ exhaust the limit of the other.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from sprocket_grpc.interceptors.call import Call, CallNext
@@ -27,18 +28,16 @@ class ConcurrencyLimit:
         self._holder_of = holder_of
 
     async def intercept(self, call: Call, call_next: CallNext) -> Any:  # noqa: ANN401  # any message
-        """Hold a slot while the call runs.
+        """Hold a slot until the call has ended: a response that its client does not read is in memory until then.
 
         Raises:
             OverloadedError: All slots are taken.
             PrincipalLimitError: The holder has its share of them.
         """
-        slots, holder = self._streams if call.is_stream else self._calls, self._holder_of(call)
-        slots.take(holder)
-        try:
-            return await call_next(call)
-        finally:
-            slots.release(holder)
+        slots, by = self._streams if call.is_stream else self._calls, self._holder_of(call)
+        slots.take(by)
+        call.ends.append(partial(slots.release, by))
+        return await call_next(call)
 
 
 def everyone(_: Call) -> str:
@@ -46,21 +45,6 @@ def everyone(_: Call) -> str:
     return ""
 
 
-def principal(call: Call) -> str:
-    """Let the authenticated caller hold the slots of its calls."""
-    return call.principal
-
-
-def address(call: Call) -> str:
-    """Let the network address of the caller hold the slots, where callers are not authenticated."""
-    return network_address(call.transport.peer)
-
-
-def network_address(peer: str) -> str:
-    """Return the address of a peer without its port; of IPv6 the network, since one caller has all addresses in it.
-
-    Args:
-        peer: Such as `ipv4:127.0.0.1:4711`, `ipv6:%5B::1%5D:4711` or `unix:`.
-    """
-    host = peer.rpartition(":")[0] or peer
-    return ":".join(host.split(":")[:5]) if host.startswith("ipv6:") else host
+def holder(call: Call) -> str:
+    """Let the caller hold the slots of its calls."""
+    return call.holder

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -103,7 +104,8 @@ class OpenStreams:
 
     def _begin(self, credentials: Credentials) -> _Checks:
         streams: set[_Stream] = set()
-        checks = _Checks(asyncio.create_task(self._check_repeatedly(credentials, streams)), streams)
+        # In a context of its own, or its log lines would have the request id of the first stream.
+        checks = _Checks(asyncio.create_task(self._check_repeatedly(credentials, streams), context=Context()), streams)
         self._checks[credentials] = checks
         return checks
 

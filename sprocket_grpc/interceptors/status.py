@@ -126,7 +126,6 @@ _TABLE: dict[type[errors.SprocketError], tuple[Code, Callable[[Any], list[Messag
     errors.StrangerLimitError: (Code.RESOURCE_EXHAUSTED, _retry_info),
     errors.RequestTooLargeError: (Code.RESOURCE_EXHAUSTED, _no_details),
     errors.ArrivalTimeoutError: (Code.DEADLINE_EXCEEDED, _no_details),
-    errors.SendTimeoutError: (Code.RESOURCE_EXHAUSTED, _retry_info),
     errors.CallTimeoutError: (Code.DEADLINE_EXCEEDED, _no_details),
     errors.UnknownServiceError: (Code.NOT_FOUND, _no_details),
     errors.DeadlineExceededError: (Code.DEADLINE_EXCEEDED, _no_details),

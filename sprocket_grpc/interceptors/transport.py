@@ -4,7 +4,7 @@ An adapter turns the calls of one protocol (gRPC today) into `Transport`, and kn
 logs. The interceptors know nothing of protocols.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, NoReturn, Protocol
 
 from google.protobuf.message import Message
@@ -44,6 +44,9 @@ class Transport(Protocol):
 
     def add_trailer(self, name: str, value: str) -> None:
         """Send a header at the end of the call, with any status."""
+
+    def on_end(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once, when a call with one response has ended and its response has left, if it can."""
 
     async def receive(self, message_type: type[Message]) -> Received | None:
         """Wait for the next message; None if the caller sends no more.

@@ -140,7 +140,7 @@ def _database(settings: Settings, url: str) -> Database:
         pool_timeout_seconds=settings.pool_timeout_seconds,
         prepared_statements=settings.database_prepared_statements,
         lane=LaneLimits(
-            settings.expensive_call_limit or max(1, settings.pool_size // 2),
+            settings.expensive_call_limit or max(1, settings.pool_size * 3 // 4),
             settings.pool_timeout_seconds,
             settings.expensive_call_timeout_seconds,
         ),

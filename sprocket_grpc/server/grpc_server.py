@@ -1,6 +1,6 @@
 """Creates the gRPC servers: options, and the RPCs of all services within their interceptors."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 import grpc
@@ -8,28 +8,25 @@ import grpc
 from sprocket_grpc.config.addresses import AddressInUseError
 from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.interceptors.access_log import AccessLog
+from sprocket_grpc.interceptors.arrivals import Arrivals
 from sprocket_grpc.interceptors.authorization import Authorization
 from sprocket_grpc.interceptors.call import Interceptor
-from sprocket_grpc.interceptors.chain import InterceptorChain, WireTimeouts
-from sprocket_grpc.interceptors.concurrency import ConcurrencyLimit, address, everyone, principal
+from sprocket_grpc.interceptors.chain import InterceptorChain
+from sprocket_grpc.interceptors.concurrency import ConcurrencyLimit, everyone, holder
 from sprocket_grpc.interceptors.errors import ErrorMapping
 from sprocket_grpc.interceptors.lifetime import Lifetime
-from sprocket_grpc.interceptors.strangers import Strangers
 from sprocket_grpc.server.dependencies import ServerDependencies
 from sprocket_grpc.server.grpc_transport import add_rpcs, leave_out_odd_headers
 from sprocket_grpc.server.rpcs import contract_rpcs, health_rpcs, reflection_rpcs
 from sprocket_grpc.server.tls import load_tls
-from sprocket_grpc.slots import Slots, Turns
+from sprocket_grpc.slots import Slots
 
 _ChannelOptions: TypeAlias = list[tuple[str, int]]
 
 _MOST_PENDING = 100_000
 
-_HEALTH_SLOTS = (1000, 100)
-"""The health checks and watches in flight, in all and from one address: many more than probes and balancers need."""
-
-_REFLECTION_SLOTS = (100, 20)
-"""The reflection streams in flight, in all and from one address. Tools open one for a moment."""
+_REFLECTION_STREAMS = 100
+"""The reflection streams at a time; half of them from one address. Tools open one for a moment."""
 
 # For both listeners.
 OPTIONS: _ChannelOptions = [
@@ -71,12 +68,12 @@ def create_server(dependencies: ServerDependencies, *, shares_port: bool = False
     settings = dependencies.settings
     leave_out_odd_headers()
     server = grpc.aio.server(options=_options(settings, shares_port=shares_port))
-    lifetime, timeouts = Lifetime(settings.call_timeout_seconds), _timeouts(settings)
-    contract = InterceptorChain([*_interceptors(dependencies, lifetime)], timeouts, _arrivals(settings))
+    lifetime = Lifetime(settings.call_timeout_seconds)
+    contract = _chain([*_interceptors(dependencies, lifetime)], settings)
     add_rpcs(server, contract_rpcs(dependencies), contract.around)
-    add_rpcs(server, health_rpcs(dependencies.monitor.servicer), _health_chain(timeouts).around)
+    add_rpcs(server, health_rpcs(dependencies.monitor.servicer), _health_chain(settings).around)
     if settings.reflects:
-        add_rpcs(server, reflection_rpcs(), _reflection_chain(lifetime, timeouts).around)
+        add_rpcs(server, reflection_rpcs(), _reflection_chain(lifetime, settings).around)
     tls = load_tls(settings)
     port = _listen(server, settings.listen, "SPROCKET_LISTEN", tls.credentials() if tls else None)
     return Listener(server, port, lifetime)
@@ -96,7 +93,7 @@ def create_health_server(
     server = grpc.aio.server(options=[*OPTIONS, _reuseport_option(shares_port=shares_port)])
     if settings.health_listen is None:
         return server, None
-    add_rpcs(server, health_rpcs(dependencies.monitor.servicer), _health_chain(_timeouts(settings)).around)
+    add_rpcs(server, health_rpcs(dependencies.monitor.servicer), _health_chain(settings).around)
     return server, _listen(server, settings.health_listen, "SPROCKET_HEALTH_LISTEN")
 
 
@@ -134,14 +131,10 @@ def _listen(
         raise AddressInUseError(address, setting) from None
 
 
-def _timeouts(settings: Settings) -> WireTimeouts:
-    return WireTimeouts(settings.arrival_timeout_seconds, settings.send_timeout_seconds)
-
-
-def _arrivals(settings: Settings) -> Turns:
-    """Return the turns of requests that arrive: all of them where callers are one, since they do not authenticate."""
+def _chain(interceptors: Sequence[Interceptor], settings: Settings) -> InterceptorChain:
     limit = settings.arrival_limit
-    return Turns(limit, max(1, limit // 4) if settings.authenticates else limit)
+    arrivals = Arrivals(limit, max(1, limit // 4), settings.arrival_timeout_seconds)
+    return InterceptorChain(interceptors, arrivals)
 
 
 def _interceptors(dependencies: ServerDependencies, lifetime: Lifetime) -> Iterator[Interceptor]:
@@ -158,25 +151,27 @@ def _interceptors(dependencies: ServerDependencies, lifetime: Lifetime) -> Itera
         everyone,
     )
     if dependencies.authentication:
-        yield Authorization(dependencies.authentication, Strangers(settings.stranger_rate_limit))
+        yield Authorization(dependencies.authentication, settings.stranger_rate_limit)
         yield ConcurrencyLimit(
             Slots(settings.concurrency_limit, settings.principal_calls, "calls"),
             Slots(settings.stream_limit, settings.principal_streams, "streams"),
-            principal,
+            holder,
         )
     if dependencies.rate_limit:
         yield dependencies.rate_limit
 
 
-def _health_chain(timeouts: WireTimeouts) -> InterceptorChain:
+def _health_chain(settings: Settings) -> InterceptorChain:
     """Return the chain of the health service, which answers when everything else fails: in no other limit or log."""
-    checks, watches = Slots(*_HEALTH_SLOTS, "health checks"), Slots(*_HEALTH_SLOTS, "health watches")
-    limit = ConcurrencyLimit(checks, watches, address)
-    return InterceptorChain([ErrorMapping(), limit], timeouts, Turns(*2 * _HEALTH_SLOTS[:1]))
+    checks, watches = (_half_each(settings.health_limit, kind) for kind in ("health checks", "health watches"))
+    return _chain([ErrorMapping(), ConcurrencyLimit(checks, watches, holder)], settings)
 
 
-def _reflection_chain(lifetime: Lifetime, timeouts: WireTimeouts) -> InterceptorChain:
+def _reflection_chain(lifetime: Lifetime, settings: Settings) -> InterceptorChain:
     """Return the chain of reflection. It asks for no credentials, since tools do not send them."""
-    slots = Slots(*_REFLECTION_SLOTS, "reflection streams")
-    limit = ConcurrencyLimit(slots, slots, address)
-    return InterceptorChain([AccessLog(), ErrorMapping(), limit, lifetime], timeouts, Turns(*2 * _REFLECTION_SLOTS[:1]))
+    slots = _half_each(_REFLECTION_STREAMS, "reflection streams")
+    return _chain([AccessLog(), ErrorMapping(), ConcurrencyLimit(slots, slots, holder), lifetime], settings)
+
+
+def _half_each(limit: int, kind: str) -> Slots:
+    return Slots(limit, max(1, limit // 2), kind)

@@ -56,6 +56,11 @@ class GrpcTransport:
         self._trailers = (*self._trailers, (name, value))
         self._context.set_trailing_metadata(self._trailers)
 
+    def on_end(self, callback: Callable[[], None]) -> None:
+        """Call `callback` when the call has ended, which for a response that is not read is when its client is gone."""
+        ended: Any = lambda _: callback()  # noqa: E731  # its type is a protocol of the stubs
+        self._context.add_done_callback(ended)
+
     async def receive(self, message_type: type[Message]) -> Received | None:
         """Wait for the next message; None if the client sends no more."""
         data: Any = await self._context.read()  # bytes or EOF, which the stubs do not know

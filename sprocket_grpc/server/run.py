@@ -95,6 +95,8 @@ async def _serve(dependencies: ServerDependencies, announce: Callable[[Started],
     listener = create_server(dependencies, shares_port=shares_port)
     health_server, health_port = create_health_server(dependencies, shares_port=shares_port)
     await dependencies.monitor.check()
+    if dependencies.authentication:
+        await dependencies.authentication.prepare()
     if signals.stop.is_set():
         return  # before any call was accepted
     others = asyncio.all_tasks()  # tasks that are not calls, and run until the end
@@ -113,7 +115,7 @@ async def _serve(dependencies: ServerDependencies, announce: Callable[[Started],
     dependencies.monitor.servicer.end_watches()
     await _stop(listener, dependencies.settings.shutdown_grace_seconds, signals)
     await health_server.stop(grace=None)  # the last to stop, so that probes see NOT_SERVING until now
-    await wait_for_cancelled_calls(others)
+    await wait_for_cancelled_calls(others | dependencies.supervisor.rounds)
 
 
 async def _drain(dependencies: ServerDependencies, signals: StopSignals) -> None:

@@ -44,7 +44,7 @@ class ListStore:
         if after:
             statement = statement.where(query_sql.after(self.table, query.order, after))
         ordered = statement.order_by(*query_sql.order_columns(self.table, self._terms(query)))
-        return Read(ordered.limit(limit), {}, _all_rows, is_expensive=True)
+        return Read(ordered.limit(limit), {}, _all_rows, is_expensive=not query_sql.is_index_range(self.table, query))
 
     def sort_key(self, query: Query, row: Row) -> SortKey:
         """Return the sort key with which `page` continues after a row."""

@@ -26,6 +26,7 @@ from sqlalchemy.dialects.postgresql import array
 
 from sprocket_grpc.query.case_folding import fold, other_cases
 from sprocket_grpc.query.expression import And, Comparison, Expression, Not, Operator, Or, Value
+from sprocket_grpc.query.listing import Query
 from sprocket_grpc.query.order import OrderTerm
 from sprocket_grpc.storage.postgres.types import Instant
 
@@ -63,6 +64,12 @@ def agreed_field(table: Table, expression: Expression | None) -> str | None:
     operands = expression.operands if isinstance(expression, And) else [expression]
     equal = [each.field for each in operands if isinstance(each, Comparison) and each.operator is Operator.EQUAL]
     return next((field for field in equal if _has_index(table.c[field])), None)
+
+
+def is_index_range(table: Table, query: Query) -> bool:
+    """Whether the rows of a query are a range of an index in the order of their ids, so that a page reads no others."""
+    is_one = isinstance(query.filter, Comparison) and agreed_field(table, query.filter) is not None
+    return is_one and all(term.field == BY_ID.field for term in query.order)
 
 
 def order_columns(table: Table, terms: Sequence[OrderTerm]) -> list[ColumnElement[Any]]:

@@ -46,6 +46,11 @@ class Background:
         self.restarts: Counter[str] = Counter()
         self._rounds: set[asyncio.Task[None]] = set()
 
+    @property
+    def rounds(self) -> frozenset[asyncio.Task[None]]:
+        """The rounds that are running, also those that were given up."""
+        return frozenset(self._rounds)
+
     async def keep(self, task: BackgroundTask) -> None:
         """Run a task until it is not needed any more, or until cancelled.
 

@@ -1,7 +1,6 @@
 """Calls whose request is late, missing or not read: they are authenticated, limited and ended all the same."""
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -21,7 +20,6 @@ from tests.conformance.promises import refuses
 from tests.conformance.rpcs import METHODS, path
 from tests.support.callers import bearer, create_key
 from tests.support.locks import open_transaction, waiting_for
-from tests.support.log_lines import ACCESS
 from tests.support.resources import create_factory
 from tests.support.service import Service, running_service
 from tests.support.unread import unread_call
@@ -145,25 +143,6 @@ async def test_a_caller_has_a_share_of_the_calls_and_others_are_served(database_
         await served.locations.ListLocations(request, metadata=greedy)
 
 
-async def test_a_stream_that_its_client_does_not_read_ends_and_frees_its_slot(
-    database_url: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO, ACCESS)
-    async with running_service(database_url, Settings(send_timeout_seconds=0.2, stream_limit=1)) as served:
-        factory = await create_factory(served)
-        chart = GetFactoryChartRequest(factory_id=factory.id)
-        with unread_call(served.address, "/sprocket.v1.FactoryService/GetFactoryChart", chart.SerializeToString()):
-            await _until(lambda: "GetFactoryChart RESOURCE_EXHAUSTED" in caplog.text)
-            assert [each async for each in served.factories.GetFactoryChart(chart)]
-
-
-async def _until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not happened():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
-
-
 async def test_a_caller_with_unfinished_requests_delays_only_its_own(database_url: str) -> None:
     settings = Settings(api_keys=True, arrival_limit=8, arrival_timeout_seconds=3600)
     request = ListLocationsRequest()
@@ -193,3 +172,50 @@ async def _until_timeout(attempt: Callable[[], Awaitable[object]]) -> None:
         except grpc.aio.AioRpcError as error:
             assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED  # noqa: PT017  # its turn does not come
             return
+
+
+async def test_requests_that_never_arrive_give_way_to_those_of_others_at_the_same_address(database_url: str) -> None:
+    settings = Settings(arrival_limit=8, arrival_timeout_seconds=3600)
+    async with running_service(database_url, settings) as served:
+        channel: Any = served.channel
+        list_locations = channel.stream_unary("/sprocket.v1.LocationService/ListLocations")
+        held = [list_locations(never()) for _ in range(50)]
+        for _ in range(10):
+            await served.locations.ListLocations(ListLocationsRequest(), timeout=PATIENCE_SECONDS)
+        for each in held:
+            each.cancel()
+        assert LATE[0] in {await each.code() for each in held}
+
+
+@pytest.mark.parametrize("method", ["LocationService/ListLocations", "FactoryService/GetFactoryChart"])
+async def test_a_response_that_is_not_read_holds_its_slot_until_its_client_is_gone(
+    database_url: str, method: str
+) -> None:
+    settings = Settings(concurrency_limit=1, stream_limit=1)
+    async with running_service(database_url, settings) as served:
+        factory = await create_factory(served)
+        chart = GetFactoryChartRequest(factory_id=factory.id) if "Chart" in method else None
+        request = chart.SerializeToString() if chart else b""
+        with unread_call(served.address, f"/sprocket.v1.{method}", request):
+            for _ in range(3):  # its slot stays taken
+                await _until_code(served, chart, grpc.StatusCode.RESOURCE_EXHAUSTED)
+                await asyncio.sleep(0.3)
+        await _until_code(served, chart, grpc.StatusCode.OK)
+
+
+async def _until_code(served: Service, chart: GetFactoryChartRequest | None, wanted: grpc.StatusCode) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while await _code(served, chart) is not wanted:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+async def _code(served: Service, chart: GetFactoryChartRequest | None) -> grpc.StatusCode:
+    try:
+        if chart:
+            assert [each async for each in served.factories.GetFactoryChart(chart)]
+        else:
+            await served.locations.ListLocations(ListLocationsRequest())
+    except grpc.aio.AioRpcError as error:
+        return error.code()
+    return grpc.StatusCode.OK

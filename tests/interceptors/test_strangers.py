@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 
 import grpc
@@ -11,11 +12,14 @@ from google.rpc.error_details_pb2 import RetryInfo
 from sprocket.v1.location_pb2 import ListLocationsRequest
 from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.interceptors.access_log import REFUSED_LINES
-from sprocket_grpc.interceptors.concurrency import network_address
+from sprocket_grpc.interceptors.call import network_address
+from sprocket_grpc.testing.postgres import execute
 from tests.conformance.promises import refuses
 from tests.support.callers import Metadata, bearer, create_key
 from tests.support.log_lines import ACCESS
 from tests.support.service import Service, running_service
+
+PATIENCE_SECONDS = 60
 
 LIMITED = grpc.StatusCode.RESOURCE_EXHAUSTED, "ERROR_REASON_STRANGER_LIMIT"
 
@@ -57,6 +61,23 @@ async def test_a_caller_whose_key_was_accepted_is_not_affected_by_strangers_at_i
         await list_locations(guarded, unknown)
 
 
+async def test_a_key_that_is_revoked_is_that_of_a_stranger(guarded: Service, database_url: str) -> None:
+    made = create_key(database_url, "read")
+    await list_locations(guarded, bearer(made.text))
+    execute(database_url, f"UPDATE api_key SET revoke_time = now() WHERE id = '{made.id}'")  # noqa: S608  # an id of ours
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while await _code(guarded, bearer(made.text)) is not LIMITED[0]:
+        assert time.monotonic() < deadline
+
+
+async def _code(service: Service, metadata: Metadata) -> grpc.StatusCode:
+    try:
+        await list_locations(service, metadata)
+    except grpc.aio.AioRpcError as error:
+        return error.code()
+    return grpc.StatusCode.OK
+
+
 async def test_successful_calls_do_not_count(guarded: Service, database_url: str) -> None:
     for number in range(10):
         await list_locations(guarded, bearer(create_key(database_url, "read", name=f"key {number}").text))
@@ -85,7 +106,9 @@ async def _any(service: Service) -> None:
     ("peer", "address"),
     [
         ("ipv4:192.0.2.1:4711", "ipv4:192.0.2.1"),
-        ("ipv6:%5B2001:db8:1:2:3:4:5:6%5D:4711", "ipv6:%5B2001:db8:1:2"),
+        ("ipv6:%5B2001:db8:1:2:3:4:5:6%5D:4711", "ipv6:2001:db8:1:2::"),
+        ("ipv6:%5B2001:db8::1:2:3:4%5D:4711", "ipv6:2001:db8::"),
+        ("ipv6:%5B2001:db8::abcd%5D:4711", "ipv6:2001:db8::"),
         ("unix:", "unix"),
     ],
 )

@@ -11,7 +11,7 @@ from google.rpc.error_details_pb2 import RetryInfo
 
 from sprocket.v1.factory_pb2 import DeleteFactoryRequest, GetFactoryChartRequest
 from sprocket.v1.location_pb2 import DeleteLocationRequest, ListLocationsRequest
-from sprocket.v1.sprocket_pb2 import BatchDeleteSprocketsRequest
+from sprocket.v1.sprocket_pb2 import BatchDeleteSprocketsRequest, ListSprocketsRequest
 from sprocket.v1.sprocket_type_pb2 import ListSprocketTypesRequest
 from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.services.standard.writes import is_expensive
@@ -42,7 +42,9 @@ async def blocked(service: Service, url: str, request: ListLocationsRequest, cal
 
 @pytest.fixture
 async def narrow(database_url: str) -> AsyncIterator[Service]:
-    async with running_service(database_url, Settings(pool_size=4, pool_timeout_seconds=0.5)) as running:
+    async with running_service(
+        database_url, Settings(pool_size=4, expensive_call_limit=2, pool_timeout_seconds=0.5)
+    ) as running:
         yield running
 
 
@@ -92,7 +94,7 @@ def _add_entry(connection: Any, factory_id: str, goal: int) -> None:
 
 
 async def test_one_caller_has_a_share_of_the_lane(database_url: str) -> None:
-    settings = Settings(api_keys=True, pool_size=8, expensive_call_limit=4, pool_timeout_seconds=0.5)
+    settings = Settings(api_keys=True, pool_size=8, expensive_call_limit=3, pool_timeout_seconds=0.5)
     async with running_service(database_url, settings) as served:
         greedy, modest = (bearer(create_key(database_url, "read", name=name).text) for name in ("greedy", "modest"))
         async with blocked(served, database_url, EXPENSIVE["a filter"], 10, metadata=greedy):
@@ -122,3 +124,12 @@ async def test_an_expensive_call_has_a_limit_of_time(database_url: str, kind: st
 )
 def test_large_batches_and_cascades_are_expensive(request_of_write: Any, expected: bool) -> None:  # noqa: FBT001  # a value
     assert is_expensive(request_of_write) is expected
+
+
+async def test_a_list_that_is_a_range_of_an_index_is_not_expensive(narrow: Service, database_url: str) -> None:
+    factory = await create_factory(narrow)
+    of_factory = f'factory_id = "{factory.id}"'
+    async with blocked(narrow, database_url, EXPENSIVE["a filter"], 20):
+        await narrow.sprockets.ListSprockets(ListSprocketsRequest(filter=of_factory))
+        with refuses(*LIMITED):
+            await narrow.sprockets.ListSprockets(ListSprocketsRequest(filter=f'{of_factory} AND display_name = "x"'))

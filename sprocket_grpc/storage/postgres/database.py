@@ -95,7 +95,7 @@ class Database:
         # not when opening one fails.
         self._free = asyncio.Semaphore(pool_size)
         self._pool_timeout_seconds = pool_timeout_seconds
-        self.lane = Lane(lane or LaneLimits(max(1, pool_size // 2)))
+        self.lane = Lane(lane or LaneLimits(max(1, pool_size * 3 // 4)))
         self.pending = 0
         self.timeouts = 0
         self.on_wait: Callable[[float], None] = lambda _: None

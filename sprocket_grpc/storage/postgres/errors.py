@@ -1,6 +1,7 @@
 """Translates errors of PostgreSQL into errors for callers."""
 
 import logging
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,7 +69,7 @@ def translated_errors() -> Iterator[None]:
 def _misconfigured(problem: str) -> DatabaseMisconfiguredError:
     """Return the error of a problem that an operator has to correct, and log it once a minute."""
     now = time.monotonic()
-    if now >= _logged.get(problem, 0) + _REPEAT_SECONDS:
+    if now >= _logged.get(problem, -math.inf) + _REPEAT_SECONDS:
         _logged[problem] = now
         _log.error("the database is not configured for this service: %s", problem)
     return DatabaseMisconfiguredError(problem)

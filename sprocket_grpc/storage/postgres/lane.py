@@ -29,14 +29,14 @@ class LaneLimits:
 
 
 class Lane:
-    """Admits expensive work, fairly for the callers: each has half of the lane at most.
+    """Admits expensive work, fairly for the callers: of those who wait, the one who has least is next.
 
-    Without authentication all callers are one, who has all of it.
+    An authenticated caller never has all of it, so that another one finds room. Without authentication all are one.
     """
 
     def __init__(self, limits: LaneLimits) -> None:
         self._limits = limits
-        self._turns = Turns(limits.connections, max(1, limits.connections // 2))
+        self._turns = Turns(limits.connections, max(1, limits.connections - 1))
         self._turns_of_all = Turns(limits.connections, limits.connections)
 
     @asynccontextmanager
