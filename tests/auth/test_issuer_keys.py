@@ -23,6 +23,7 @@ from tests.conformance.promises import refuses
 from tests.support.callers import AUDIENCE, ISSUER, Metadata, SigningKey, bearer, create_key, key_set, signing_key
 from tests.support.issuer import dripping_issuer
 from tests.support.service import Service, running_service
+from tests.support.waiting import until
 
 PATIENCE_SECONDS = 60
 UNAUTHENTICATED = (grpc.StatusCode.UNAUTHENTICATED, "ERROR_REASON_UNAUTHENTICATED")
@@ -85,12 +86,13 @@ async def test_nothing_that_is_published_ends_the_upkeep(
     file.write_text(broken or key_set(KEY))
     keys = KeySet(str(file))
     upkeep = asyncio.create_task(keys.maintain())
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while loads < 3:  # noqa: ASYNC110  # a thread counts
-            await asyncio.sleep(0.01)
-        file.write_text(key_set(KEY))
-        while not await keys.find("good"):  # noqa: ASYNC110  # as above
-            await asyncio.sleep(0.01)
+    await until(lambda: loads >= 3)
+    file.write_text(key_set(KEY))
+
+    async def is_found() -> bool:
+        return await keys.find("good") is not None
+
+    await until(is_found)
     assert not upkeep.done()
     upkeep.cancel()
 

@@ -29,6 +29,7 @@ from tests.support.resources import (
     create_sprocket_type,
 )
 from tests.support.service import Service
+from tests.support.waiting import until
 
 IN_USE = "ERROR_REASON_RESOURCE_IN_USE"
 COMPANY = [LOCATION, SPROCKET_TYPE, FACTORY, SPROCKET]
@@ -203,9 +204,7 @@ async def ending(call: Awaitable[Any]) -> str:
 async def happens(results: list[str], name: str, times: int) -> None:
     """Wait until `times` further calls have ended with a status."""
     wanted = results.count(name) + times
-    async with asyncio.timeout(60):
-        while results.count(name) < wanted:  # noqa: ASYNC110  # there is no event
-            await asyncio.sleep(0.005)
+    await until(lambda: results.count(name) >= wanted)
 
 
 @every_used_resource

@@ -19,6 +19,7 @@ from tests.conformance.writes import MAKERS, Maker, change, dump, every_write, g
 from tests.support.books import assert_books_agree, query
 from tests.support.resources import CASES, FACTORY, LOCATION, MISSING_ID, SPROCKET, SPROCKET_TYPE, Case
 from tests.support.service import Service, running_service
+from tests.support.waiting import until
 
 REUSED = "ERROR_REASON_REQUEST_ID_REUSED"
 
@@ -236,9 +237,12 @@ async def test_only_expired_requests_are_purged_in_the_background(service: Servi
         service, location.path, type(location.request)(request_id=request_id, location=location.request.location)
     )
     await make_older(service, "0 hours")
-    async with purging(service), asyncio.timeout(20):
-        while await recorded(service) > 1:  # noqa: ASYNC110  # there is no event
-            await asyncio.sleep(0.01)
+
+    async def one_is_left() -> bool:
+        return await recorded(service) <= 1
+
+    async with purging(service):
+        await until(one_is_left)
         await make_older(service, "23 hours")
         await asyncio.sleep(0.05)  # a few more purges
     assert await location.send(service, request_id=request_id) == first
@@ -249,6 +253,5 @@ async def test_a_failed_purge_is_logged_and_retried(
 ) -> None:
     failing = text("SELECT 1 / 0")
     monkeypatch.setattr("sprocket_grpc.storage.idempotency.purge", lambda connection, _: connection.execute(failing))
-    async with purging(service), asyncio.timeout(20):
-        while caplog.text.count("cannot purge expired requests") < 2:  # noqa: ASYNC110  # there is no event
-            await asyncio.sleep(0.01)
+    async with purging(service):
+        await until(lambda: caplog.text.count("cannot purge expired requests") >= 2)

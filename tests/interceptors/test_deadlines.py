@@ -18,6 +18,7 @@ from tests.support.locks import open_transaction, waiting_for
 from tests.support.log_lines import ACCESS
 from tests.support.resources import create_location
 from tests.support.service import Service, running_service
+from tests.support.waiting import until
 
 _OTHERS = """
     SELECT count(*) FROM pg_stat_activity
@@ -41,9 +42,11 @@ Call = Callable[[Service, Location, float | None], Awaitable[object]]
 
 async def assert_nothing_runs(service: Service) -> None:
     """Wait until no statement of the service waits for a lock."""
-    async with asyncio.timeout(30):
-        while await query(service, _OTHERS) != [(0,)]:  # noqa: ASYNC110  # there is no event
-            await asyncio.sleep(0.01)
+
+    async def nothing_runs() -> bool:
+        return await query(service, _OTHERS) == [(0,)]
+
+    await until(nothing_runs)
 
 
 @CALLS

@@ -13,6 +13,7 @@ from tests.support.postgresql import PostgresServer, new_postgres
 from tests.support.resources import create_location
 from tests.support.service import Service, running_service
 from tests.support.stopping import backends_of, stopped
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -38,13 +39,6 @@ def everything_of(postgresql: PostgresServer) -> list[int]:
     """Return the pids of the postmaster and the backends."""
     assert postgresql.process
     return [postgresql.process.pid, *backends_of(postgresql)]
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait until a condition holds."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():  # noqa: ASYNC110  # there is no event
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("pids", [everything_of, backends_of], ids=["everything", "backends"])

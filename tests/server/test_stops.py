@@ -11,6 +11,7 @@ import pytest
 from sprocket.v1.location_pb2 import ListLocationsRequest
 from sprocket.v1.location_pb2_grpc import LocationServiceStub
 from tests.support.command_line import PATIENCE_SECONDS, serving
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -37,9 +38,7 @@ class Callers:
 
     async def until_answered(self, count: int) -> None:
         """Wait until calls are answered."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while self.codes[OK] < count:  # noqa: ASYNC110  # the callers are too fast for an event at each call
-                await asyncio.sleep(0.01)
+        await until(lambda: self.codes[OK] >= count)
 
     async def _call(self, channel: grpc.aio.Channel) -> None:
         client: Any = LocationServiceStub(channel)

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, event, text
 from sprocket_grpc.storage.postgres.database import Database, disable_psycopg_yields
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.postgres.reads import PreparedStatement, Read
+from tests.support.waiting import until
 
 OURS = text("""
     SELECT count(*) FROM pg_stat_activity
@@ -90,9 +91,7 @@ async def test_connections_opened_for_cancelled_calls_are_closed_immediately(
             await database.close()  # so that the next call opens a connection
             await cancel_after(asyncio.create_task(database.run(one)), turn % 12)
         await database.close()
-        async with asyncio.timeout(10):
-            while connections(database_url):  # noqa: ASYNC110  # there is no event
-                await asyncio.sleep(0.01)
+        await until(lambda: not connections(database_url))
     finally:
         gc.enable()
 
@@ -104,9 +103,7 @@ async def test_a_read_that_is_running_when_the_pool_closes_returns_its_connectio
     await asyncio.sleep(0.2)
     await database.close()
     await reading
-    async with asyncio.timeout(10):
-        while connections(database_url):  # noqa: ASYNC110  # there is no event
-            await asyncio.sleep(0.01)
+    await until(lambda: not connections(database_url))
     assert database.used == 0
 
 

@@ -14,6 +14,7 @@ from sprocket_grpc.storage.postgres.database import Database
 from sprocket_grpc.storage.postgres.reads import PreparedStatement, Read
 from tests.support.breaker import FATAL, Breaker, breaker_to
 from tests.support.postgresql import PostgresServer, new_postgres
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -65,9 +66,7 @@ def test_a_kept_connection_that_is_lost_while_idle_is_not_used_again(server: Pos
         await database.read(_DIRECT)
         [kept] = database._direct._idle
         await breaker.reset(FATAL)
-        async with asyncio.timeout(LOSS_SECONDS):
-            while not kept.is_lost:  # noqa: ASYNC110  # there is no event
-                await asyncio.sleep(0.01)
+        await until(lambda: kept.is_lost, LOSS_SECONDS)
         assert await database.read(_DIRECT) == ROWS
 
     run_on_uvloop(lose(server, scenario))

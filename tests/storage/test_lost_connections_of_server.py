@@ -21,6 +21,7 @@ from tests.support.production import get_factory, update_factory
 from tests.support.resources import create_factory
 from tests.support.service import Service, running_service
 from tests.support.stopping import backends_of, stopped
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -107,9 +108,11 @@ async def test_a_call_whose_connection_is_lost_in_any_state_ends_soon_and_the_ne
 
 async def until_ok(call: Callable[[], Awaitable[object]]) -> None:
     """Repeat a call until it succeeds."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while await code_of(call()) is not grpc.StatusCode.OK:  # noqa: ASYNC110  # there is no event
-            await asyncio.sleep(0.05)
+
+    async def is_ok() -> bool:
+        return await code_of(call()) is grpc.StatusCode.OK
+
+    await until(is_ok)
 
 
 @pytest.mark.parametrize("passes", [None, 0, 1, 40], ids=["between polls", "sent", "a byte received", "half received"])

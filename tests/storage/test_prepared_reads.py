@@ -20,6 +20,7 @@ from tests.support.locks import open_transaction, waiting_for
 from tests.support.production import get_factory, update_factory
 from tests.support.resources import create_factory
 from tests.support.service import Service, running_service
+from tests.support.waiting import until
 
 LOCK_ALL = "LOCK TABLE factory IN ACCESS EXCLUSIVE MODE"
 STILL_THERE = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(:backends)"
@@ -37,10 +38,17 @@ KILL_ALL = text("""
 async def until_all_others_have_disconnected(url: str) -> None:
     """Wait until all other connections to a database have ended."""
     engine = create_plain_engine(url).execution_options(isolation_level="AUTOCOMMIT")  # a transaction caches the view
-    async with asyncio.timeout(10):
-        with engine.connect() as connection:
-            while connection.scalar(OTHERS):  # noqa: ASYNC110  # there is no event
-                await asyncio.sleep(0.01)
+    with engine.connect() as connection:
+        await until(lambda: not connection.scalar(OTHERS))
+
+
+async def until_gone(service: Service, backends: list[int]) -> None:
+    """Wait until backends of PostgreSQL have ended."""
+
+    async def are_gone() -> bool:
+        return await query(service, STILL_THERE, backends=backends) == [(0,)]
+
+    await until(are_gone)
 
 
 async def test_connections_lost_between_reads_fail_no_read(service: Service, database_url: str) -> None:
@@ -76,8 +84,11 @@ async def test_a_read_that_loses_its_connection_is_retried_on_another_one(servic
         reading = [asyncio.create_task(get_factory(service, made.id)) for _ in range(3)]
         backends = await waiting_for(transaction, 3)
         await transaction.execute(KILL_SOME, {"backends": backends})
-        while set(await waiting_for(transaction, 3)) & set(backends):  # noqa: ASYNC110  # there is no event
-            await asyncio.sleep(0.01)
+
+        async def others_wait() -> bool:
+            return not set(await waiting_for(transaction, 3)) & set(backends)
+
+        await until(others_wait)
     assert await asyncio.gather(*reading) == [made] * 3
 
 
@@ -88,8 +99,7 @@ async def test_returning_a_lost_connection_does_not_affect_new_ones_with_its_fil
     lost = [await kept._take() for _ in range(4)]
     with create_plain_engine(database_url).connect() as connection:
         connection.execute(KILL_ALL)
-    while not all(each.is_lost for each in lost):  # noqa: ASYNC110  # there is no event
-        await asyncio.sleep(0.01)
+    await until(lambda: all(each.is_lost for each in lost))
     others = [await kept._take() for _ in range(4)]
     assert {each._socket for each in lost} & {each._socket for each in others}
     for each in lost:
@@ -119,8 +129,7 @@ async def test_a_read_that_exceeds_its_deadline_closes_its_connection(service: S
         backends = await waiting_for(transaction, 3)
         assert await asyncio.gather(*reading) == [grpc.StatusCode.DEADLINE_EXCEEDED] * 3
         # Wait before the lock is released: a read that gets the lock would succeed and keep its connection.
-        while await query(service, STILL_THERE, backends=backends) != [(0,)]:  # noqa: ASYNC110  # there is no event
-            await asyncio.sleep(0.05)
+        await until_gone(service, backends)
     for _ in range(20):
         assert await get_factory(service, made.id) == made
 
@@ -152,8 +161,7 @@ async def test_a_read_that_postgresql_does_not_answer_is_given_up_and_cancelled(
         backends = await waiting_for(transaction)
         with fails(grpc.StatusCode.UNAVAILABLE):
             await reading
-        while await query(service, STILL_THERE, backends=backends) != [(0,)]:  # noqa: ASYNC110  # there is no event
-            await asyncio.sleep(0.05)
+        await until_gone(service, backends)
     assert await get_factory(service, made.id) == made
 
 

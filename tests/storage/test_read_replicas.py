@@ -26,7 +26,7 @@ from tests.support.postgresql import PostgresServer, new_postgres, new_standby
 from tests.support.resources import create_factory, create_location, create_sprocket
 from tests.support.service import Service, running_service
 from tests.support.statements import statements_of
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -221,8 +221,9 @@ async def test_a_stream_continues_a_stale_history_from_the_primary_without_a_gap
 
 async def read_until(service: Service, identifier: str, ends: Callable[[], bool]) -> None:
     """Read repeatedly until `ends` returns true, and check that every read succeeds."""
-    while not ends():
-        assert await get_name(service, identifier) == "here"
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not ends():
+            assert await get_name(service, identifier) == "here"
 
 
 async def test_a_crash_of_a_standby_fails_no_read_and_it_is_used_again_after_its_restart(

@@ -18,6 +18,7 @@ from sprocket_grpc.storage import migrate
 from tests.support.books import assert_books_agree, query
 from tests.support.resources import create_factory, create_sprocket_type
 from tests.support.service import running_service
+from tests.support.waiting import until
 
 PATIENCE_SECONDS = 60
 
@@ -61,9 +62,7 @@ class Load:
         await self._until(lambda: self.health == health)
 
     async def _until(self, condition: Any) -> None:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not condition():  # noqa: ASYNC110  # there is no event
-                await asyncio.sleep(0.01)
+        await until(condition, PATIENCE_SECONDS)
 
     async def run(self, clients: int) -> None:
         """Run the clients until `stop`; each one retries a call until it succeeds."""

@@ -1,11 +1,12 @@
 """Blocks calls in the middle of their work, with a transaction that holds the locks that they need."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from sqlalchemy import NullPool, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 _WAITING = text("""
     WITH RECURSIVE waiting AS (
@@ -26,11 +27,16 @@ async def open_transaction(url: str, statement: str, **parameters: object) -> As
 
 
 async def waiting_for(connection: AsyncConnection, count: int = 1) -> list[int]:
-    """Wait until `count` backends wait, directly or indirectly, for locks of the connection.
+    """Wait until `count` backends wait, directly or indirectly, for locks of the connection; fail after a minute.
 
     Returns:
         The process ids of the waiting backends.
     """
-    while len(found := (await connection.scalars(_WAITING)).all()) < count:  # noqa: ASYNC110  # there is no event
-        await asyncio.sleep(0.01)
-    return list(found)
+    found: list[int] = []
+
+    async def enough_wait() -> bool:
+        found[:] = await connection.scalars(_WAITING)
+        return len(found) >= count
+
+    await until(enough_wait, PATIENCE_SECONDS)
+    return found

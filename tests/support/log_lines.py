@@ -1,6 +1,5 @@
 """Reads the log of a running server process."""
 
-import asyncio
 import json
 import os
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.command_line import ServeProcess
-from tests.support.waiting import wait_until
+from tests.support.waiting import until, wait_until
 
 ACCESS = "sprocket_grpc.access"
 
@@ -36,5 +35,4 @@ def access_line(served: ServeProcess, request_id: str) -> dict[str, Any]:
 
 async def until_ended(caplog: pytest.LogCaptureFixture, call: str) -> None:
     """Wait until the server logs the end of a call; the client of a failed call learns of it slightly earlier."""
-    while f"{call}\n" not in caplog.text:  # noqa: ASYNC110  # there is no event
-        await asyncio.sleep(0.01)
+    await until(lambda: f"{call}\n" in caplog.text)

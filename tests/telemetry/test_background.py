@@ -1,13 +1,14 @@
 """Background tasks that fail, end or hang are restarted, logged and counted."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
 from sprocket_grpc.telemetry import background
 from sprocket_grpc.telemetry.background import Background, BackgroundTask
+from tests.support.waiting import until
 
 PATIENCE_SECONDS = 30
 
@@ -28,13 +29,6 @@ async def kept(task: BackgroundTask) -> AsyncIterator[Background]:
     finally:
         keeping.cancel()
         await asyncio.wait([keeping])
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait until a condition holds."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():  # noqa: ASYNC110  # there is no event
-            await asyncio.sleep(0.01)
 
 
 async def fail() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 
 import grpc
@@ -24,6 +24,7 @@ from tests.support.following import ChartFollower, ChartsFollower
 from tests.support.locks import open_transaction
 from tests.support.resources import create_factory, create_sprocket
 from tests.support.service import Service, running_service
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -61,13 +62,6 @@ async def grow_chart(service: Service, factory_id: str, entries: int) -> None:
     await query(service, _GROW, factory_id=factory_id, entries=entries)
 
 
-async def eventually(condition: Callable[[], bool], seconds: float = 30) -> None:
-    """Wait until a condition holds."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  # there is no event
-            await asyncio.sleep(0.01)
-
-
 @pytest.fixture
 def polled_charts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The number of charts in each poll query so far."""
@@ -94,7 +88,7 @@ async def test_all_followers_share_one_query_per_poll_and_without_followers_ther
         await asyncio.sleep(20 * TICK_SECONDS)
         assert 1 <= len(polled_charts) <= 20
         assert set(polled_charts) == {5}
-    await eventually(lambda: service.chart_poller.count == 0)
+    await until(lambda: service.chart_poller.count == 0)
     await asyncio.sleep(2 * TICK_SECONDS)
     polled_charts.clear()
     await asyncio.sleep(5 * TICK_SECONDS)
@@ -107,12 +101,12 @@ async def test_a_follower_that_disconnects_is_removed_immediately(service: Servi
     async with grpc.aio.insecure_channel(service.address) as channel:
         follower = ChartFollower(channel, factory_id)
         await follower.until_responses(1)
-        await eventually(lambda: service.chart_poller.count == 1)
+        await until(lambda: service.chart_poller.count == 1)
         if end == "cancelled":
             follower.call.cancel()
         else:
             await channel.close()
-        await eventually(lambda: service.chart_poller.count == 0, PROGRESS_SECONDS / 2)
+        await until(lambda: service.chart_poller.count == 0, PROGRESS_SECONDS / 2)
 
 
 async def take(call: "grpc.aio.UnaryStreamCall[GetFactoryChartRequest, GetFactoryChartResponse]") -> list[int]:
@@ -147,12 +141,12 @@ async def test_a_slow_follower_that_disconnects_is_removed_immediately(service: 
     async with grpc.aio.insecure_channel(service.address, options=SMALL_WINDOW) as channel:
         slow = FactoryServiceStub(channel).GetFactoryChart(GetFactoryChartRequest(factory_id=factory_id, follow=True))
         await take(slow)
-        await eventually(lambda: service.chart_poller.count == 1)
+        await until(lambda: service.chart_poller.count == 1)
         for _ in range(5):
             await grow_chart(service, factory_id, CHUNK_ENTRIES)
             await asyncio.sleep(2 * TICK_SECONDS)
         slow.cancel()
-        await eventually(lambda: service.chart_poller.count == 0, PROGRESS_SECONDS / 2)
+        await until(lambda: service.chart_poller.count == 0, PROGRESS_SECONDS / 2)
 
 
 async def test_more_new_entries_than_fit_into_one_response_are_split(service: Service) -> None:

@@ -15,6 +15,7 @@ from tests.support.locks import open_transaction
 from tests.support.production import get_factory, update_factory
 from tests.support.resources import create_factory
 from tests.support.service import Service, running_service
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -90,9 +91,7 @@ async def test_a_follower_that_leaves_hides_no_entry_from_those_who_stay(service
 
 async def until_streams(service: Service, count: int) -> None:
     """Wait until this number of streams follow."""
-    async with asyncio.timeout(30):
-        while service.chart_poller.streams != count:  # noqa: ASYNC110  # there is no event
-            await asyncio.sleep(0.01)
+    await until(lambda: service.chart_poller.streams == count)
 
 
 @pytest.mark.parametrize("error", [UnavailableError(), RuntimeError("unexpected"), asyncio.CancelledError()], ids=repr)

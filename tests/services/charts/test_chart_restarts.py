@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 
 import grpc
 import pytest
@@ -17,6 +18,7 @@ from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from tests.support.processes import PATIENCE_SECONDS, ServerProcess, server_process
 from tests.support.resources import create_sprocket
 from tests.support.service import Service
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -79,8 +81,7 @@ async def write(connection: Connection, sprocket: Sprocket) -> None:
     """Create sprockets one after the other, each with retries until it succeeds, and each exactly once."""
     for _ in range(SPROCKETS_OF_WRITER):
         request = CreateSprocketRequest(sprocket=sprocket, request_id=str(uuid.uuid4()))
-        while not await created(connection, request):  # noqa: ASYNC110  # there is no event
-            await asyncio.sleep(0.02)
+        await until(partial(created, connection, request))
 
 
 async def created(connection: Connection, request: CreateSprocketRequest) -> bool:
@@ -102,8 +103,7 @@ def stored(url: str, factory_id: str) -> FactoryChart:
 
 async def arrived(followers: list[Follower], entries: int) -> None:
     """Wait until one of the followers has received `entries` entries."""
-    while max(len(each.chart.time_micros) for each in followers) < entries:  # noqa: ASYNC110  # there is no event
-        await asyncio.sleep(0.005)
+    await until(lambda: max(len(each.chart.time_micros) for each in followers) >= entries)
 
 
 async def test_followers_get_the_complete_chart_through_a_crash_a_restart_and_a_change_of_server(

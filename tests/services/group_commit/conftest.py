@@ -1,6 +1,5 @@
 """Fixtures for tests of the group commit."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from sprocket_grpc.services.group_commit import GroupCommit
 from tests.services.group_commit.hot import Hot, Waiter, hot_factory
 from tests.support.service import Service
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -23,13 +23,11 @@ def collected(monkeypatch: pytest.MonkeyPatch) -> Waiter:
         finally:
             waiting -= 1
 
-    async def until(count: int) -> None:
-        async with asyncio.timeout(20):
-            while waiting != count:  # noqa: ASYNC110  # there is no event
-                await asyncio.sleep(0.005)
+    async def until_waiting(count: int) -> None:
+        await until(lambda: waiting == count)
 
     monkeypatch.setattr(GroupCommit, "_wait", counted)
-    return until
+    return until_waiting
 
 
 @pytest.fixture

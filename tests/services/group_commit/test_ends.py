@@ -1,14 +1,12 @@
 """Creates that share a transaction and are cancelled or exceed their deadline."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
-
 import grpc
 import pytest
 
 from tests.services.group_commit.hot import Hot, Waiter, answers, batch_under_way, busy, cancel
 from tests.support.books import assert_books_agree, query
 from tests.support.service import Service
+from tests.support.waiting import until
 
 
 async def blocked(service: Service, beginning: str) -> bool:
@@ -22,12 +20,6 @@ async def blocked(service: Service, beginning: str) -> bool:
 
 async def nothing_blocked(service: Service) -> bool:
     return not await blocked(service, "")
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(20):
-        while not await condition():  # noqa: ASYNC110  # there is no event
-            await asyncio.sleep(0.01)
 
 
 async def test_a_call_cancelled_before_its_batch_starts_has_no_effect(
