@@ -1,6 +1,7 @@
 """The rate limit: a number of calls per caller and period, counted in this process or in Redis."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from sprocket.v1.location_pb2 import ListLocationsRequest
 from sprocket_grpc.caller import ANONYMOUS, Caller, set_caller
 from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.errors import RateLimitedError
+from sprocket_grpc.interceptors import rate_limit
 from sprocket_grpc.interceptors.rate_limit import RateLimit
 from tests.conformance.promises import refuses
 from tests.support.errors import Failure
@@ -116,6 +118,30 @@ async def test_while_redis_is_unavailable_calls_are_not_limited_and_the_log_says
     if answer is None:
         await assert_calls_succeed(database_url, address)
     assert len([record for record in caplog.records if "the rate limit is off" in record.message]) == 1
+
+
+async def test_while_redis_is_unavailable_only_the_first_call_of_each_pause_asks_it(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+
+    async def hang_and_count(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        await hang(reader, writer)
+
+    monkeypatch.setattr(rate_limit, "_PAUSE_SECONDS", 3600)
+    async with address_that(hang_and_count) as address:
+        url = SecretStr(f"redis://{address}/0")
+        async with running_service(database_url, Settings(rate_limit="1/year", rate_limit_storage=url)) as service:
+            await call(service)
+            once = asked
+            for _ in range(5):
+                await call(service)
+            assert asked == once > 0
+            monkeypatch.setattr(rate_limit, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + 3600))
+            await call(service)
+            assert asked > once
 
 
 async def assert_calls_succeed(database_url: str, redis_address: str) -> None:

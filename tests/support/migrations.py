@@ -13,3 +13,7 @@ NEWEST_REVISION = SCRIPTS[-1].revision
 [_PROTECTION] = [script for script in SCRIPTS if "protect_audit_log" in script.path]
 BEFORE_PROTECTION = str(_PROTECTION.down_revision)
 """The revision before the one that puts the audit log and the API keys beyond the reach of the server's role."""
+
+[_INDEXES] = [script for script in SCRIPTS if "index_fields_of_sprocket" in script.path]
+BEFORE_INDEXES = str(_INDEXES.down_revision)
+"""The revision before the one that indexes sprockets, of which there may be millions."""
