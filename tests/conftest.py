@@ -36,6 +36,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end what was skipped, a line for each reason: a missing program must not hide a missing test."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons: dict[str, list[str]] = {}
+    for each in skipped:
+        reasons.setdefault(str(each.longrepr[2]).removeprefix("Skipped: "), []).append(each.nodeid.partition("::")[0])
+    if skipped:
+        terminalreporter.section(f"{len(skipped)} tests skipped")
+    for reason, files in sorted(reasons.items()):
+        terminalreporter.line(f"{len(files)} of {', '.join(sorted(set(files)))}: {reason}")
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The URL in TEST_DATABASE_URL, or of a temporary PostgreSQL for this test process."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from reliability.mutate.kinds import Change, changes_of
 
 _NOT_CORE = ("cli", "testing")
-_ANNOTATIONS = ("annotation", "returns")
+_NO_CODE = ("annotation", "returns", "decorator_list")
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,11 @@ def draw(mutants: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
 
 
 def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yield what runs: no annotations, no docstrings, and no part of an f-string, whose place 3.11 does not know."""
+    """Yield what runs: no annotations, docstrings, decorators, nor parts of f-strings, whose place 3.11 does not know."""
     for name, value in ast.iter_fields(tree):
         children = value if isinstance(value, list) else [value]
         for child in children:
-            if isinstance(child, ast.AST) and name not in _ANNOTATIONS and not _is_docstring(child):
+            if isinstance(child, ast.AST) and name not in _NO_CODE and not _is_docstring(child):
                 yield child
                 if not isinstance(child, ast.JoinedStr):
                     yield from _nodes(child)

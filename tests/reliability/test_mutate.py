@@ -60,7 +60,14 @@ def test_a_mutant_breaks_one_thing(tmp_path: Path, source: str, mutant: str) -> 
 
 @pytest.mark.parametrize(
     "source",
-    ['"""It is 5."""', "def a(b: Literal[5]) -> Literal[6]: ...", "a: Literal[5]", "a = b(c, c)", 'a = f"{5}"'],
+    [
+        '"""It is 5."""',
+        "def a(b: Literal[5]) -> Literal[6]: ...",
+        "a: Literal[5]",
+        "@dataclass(frozen=True)\nclass A: ...",
+        "a = b(c, c)",
+        'a = f"{5}"',
+    ],
 )
 def test_what_changes_nothing_is_no_mutant(tmp_path: Path, source: str) -> None:
     assert not _texts(tmp_path, source)

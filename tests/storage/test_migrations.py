@@ -1,17 +1,14 @@
 """Migrations: upgrade and downgrade, concurrent runs, locked tables, and the check of the schema."""
 
-import ast
 import multiprocessing
 import re
 import uuid
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.synchronize import Barrier
-from pathlib import Path
 
 import pytest
-from alembic.script import Script
 from sqlalchemy import Connection, make_url, text
 
 from sprocket_grpc.storage import migrate
@@ -19,7 +16,7 @@ from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.tables import SCHEMA_REVISION, metadata
 from sprocket_grpc.testing.postgres import execute
 from tests import ROOT
-from tests.support.migrations import BEFORE_INDEXES, BEFORE_PROTECTION, NEWEST_REVISION, SCRIPTS
+from tests.support.migrations import BEFORE_PROTECTION, NEWEST_REVISION, SCRIPTS
 from tests.support.waiting import wait_until_blocked
 
 pytestmark = pytest.mark.slow
@@ -234,31 +231,6 @@ def test_a_migration_fails_on_a_locked_table_and_changes_nothing(database_url: s
         with pytest.raises(migrate.MigrationError, match="lock timeout"):
             migrate.downgrade(database_url, "base")
     assert (catalogue(database_url), revision(database_url)) == (before, NEWEST_REVISION)
-
-
-def test_writes_go_on_while_an_index_waits_for_a_transaction(database_url: str) -> None:
-    migrate.downgrade(database_url, BEFORE_INDEXES)
-    write = text("LOCK TABLE sprocket IN ROW EXCLUSIVE MODE NOWAIT")
-    with ThreadPoolExecutor(1) as thread:
-        with connected(database_url) as writer:
-            writer.execute(write)
-            migrating = thread.submit(migrate.upgrade, database_url)
-            wait_until_blocked(database_url, 1)
-            with connected(database_url) as other:
-                other.execute(write)  # not behind the migration
-        migrating.result()
-    migrate.check(database_url)
-
-
-GROWING = {"chart_entry", "sprocket"}
-"""Tables of millions of rows."""
-
-
-@pytest.mark.parametrize("migration", SCRIPTS[1:], ids=lambda script: str(script.revision))
-def test_an_index_of_a_growing_table_is_made_concurrently(migration: Script) -> None:
-    for call in (each for each in ast.walk(ast.parse(Path(migration.path).read_text())) if isinstance(each, ast.Call)):
-        if ast.unparse(call.func) == "op.create_index" and ast.literal_eval(call.args[1]) in GROWING:
-            assert {each.arg: ast.unparse(each.value) for each in call.keywords}["postgresql_concurrently"] == "True"
 
 
 def test_a_transaction_after_a_migration_that_commits_waits_for_locks_no_longer_than_others(database_url: str) -> None:
