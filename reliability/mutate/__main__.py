@@ -1,5 +1,7 @@
 """Shows which changes of the core its tests notice: `python -m reliability.mutate`. See docs/reliability.md."""
 
+import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +24,7 @@ _ROOT = Path(__file__).parents[2]
 @click.option("--list", "is_list", is_flag=True, help="Show the mutants and their tests, and try none.")
 def main(*, seed: int | None, sample: int, only: str, limit: float, is_list: bool) -> None:
     """Try a sample of mutants, and say which are noticed."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # and end what runs, as Ctrl-C does
     seed = new_seed() if seed is None else seed
     files = [each for each in core_files(_ROOT) if any(part in str(each) for part in only.split(","))]
     mutants = [mutant for file in files for mutant in mutants_of(_ROOT, file)]

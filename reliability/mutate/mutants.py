@@ -73,7 +73,10 @@ def draw(mutants: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
 
 
 def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yield what runs: no annotations, docstrings, decorators, nor parts of f-strings, whose place 3.11 does not know."""
+    """Yield the nodes that may be broken: no annotation, docstring or decorator, and no part of an f-string.
+
+    Python 3.11 does not know the places of parts of f-strings.
+    """
     for name, value in ast.iter_fields(tree):
         children = value if isinstance(value, list) else [value]
         for child in children:

@@ -14,6 +14,7 @@ from sprocket.v1.location_pb2 import CreateLocationRequest, ListLocationsRequest
 from sprocket_grpc.auth import api_key as keys
 from sprocket_grpc.auth.api_key import ApiKeys
 from sprocket_grpc.config.settings import Settings
+from sprocket_grpc.errors import UnavailableError
 from sprocket_grpc.storage import api_key
 from sprocket_grpc.storage.postgres.database import Database
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
@@ -23,6 +24,7 @@ from tests.support.callers import Metadata, bearer, create_key
 from tests.support.command_line import run
 from tests.support.resources import location
 from tests.support.service import Service, running_service
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -190,6 +192,30 @@ async def test_the_last_use_is_recorded_once_a_minute(database_url: str) -> None
             uses.append(connection.scalar(text("SELECT last_use_time FROM api_key")))
     assert uses[0] is not None
     assert uses[0] == uses[1]
+    await database.close()
+
+
+async def test_the_last_use_is_recorded_again_after_an_outage_of_the_database(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded: list[set[str]] = []
+
+    def record(_: object, used: set[str]) -> None:
+        recorded.append(used)
+        if len(recorded) == 1:
+            raise UnavailableError
+
+    monkeypatch.setattr(keys, "USE_INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr(api_key, "record_use", record)
+    database, made = Database(database_url), create_key(database_url, "read")
+    known = ApiKeys(database)
+    upkeep = asyncio.create_task(known.maintain())
+    await known.identify(made.text)
+    await until(lambda: len(recorded) == 1)
+    await known.identify(made.text)
+    await until(lambda: len(recorded) == 2 or upkeep.done())
+    assert not upkeep.done()
+    upkeep.cancel()
     await database.close()
 
 

@@ -97,6 +97,17 @@ async def test_nothing_that_is_published_ends_the_upkeep(
     upkeep.cancel()
 
 
+async def test_calls_that_have_waited_for_a_refresh_make_room_for_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jwks, "MOST_WAITING", 1)
+    monkeypatch.setattr(jwks, "SHORTEST_REFRESH_SECONDS", 0)
+    (tmp_path / "keys.json").write_text(key_set(KEY))
+    keys = KeySet(str(tmp_path / "keys.json"))
+    for _ in range(3):
+        assert await keys.find("unknown") is None
+
+
 @pytest.mark.parametrize(
     ("first", "speaks_tls"),
     [

@@ -4,15 +4,21 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import grpc
 import pytest
 from google.rpc.error_details_pb2 import RetryInfo
 
 from sprocket.v1.location_pb2 import ListLocationsRequest
+from sprocket_grpc.auth.permissions import Identity
 from sprocket_grpc.config.settings import Settings
+from sprocket_grpc.errors import StrangerLimitError, UnauthenticatedError
+from sprocket_grpc.interceptors import strangers
 from sprocket_grpc.interceptors.access_log import REFUSED_LINES
 from sprocket_grpc.interceptors.call import network_address
+from sprocket_grpc.interceptors.open_streams import Credentials
+from sprocket_grpc.interceptors.strangers import Strangers
 from sprocket_grpc.testing.postgres import execute
 from tests.conformance.promises import refuses
 from tests.support.callers import Metadata, bearer, create_key
@@ -76,6 +82,57 @@ async def _code(service: Service, metadata: Metadata) -> grpc.StatusCode:
     except grpc.aio.AioRpcError as error:
         return error.code()
     return grpc.StatusCode.OK
+
+
+def credentials(name: str) -> Credentials:
+    return Credentials(f"Bearer {name}", None)
+
+
+async def accept_all_but_guesses(authorization: str | bytes | None, _: bytes | None) -> Identity:
+    """Authenticate at once."""
+    if "guess" in str(authorization):
+        raise UnauthenticatedError
+    return Identity("tests", frozenset())
+
+
+async def test_checks_that_have_ended_make_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strangers, "_MOST_CHECKED", 2)
+    known = Strangers("1000/second", accept_all_but_guesses)
+    for number in range(5):
+        with suppress(UnauthenticatedError):
+            await known.identify("192.0.2.1", credentials(f"{'guess' if number % 2 else ''} {number}"))
+    assert not known._checked  # of an address that is gone, nothing is kept
+
+
+async def test_so_many_credentials_of_an_address_are_checked_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strangers, "_MOST_CHECKED", 2)
+    answer = asyncio.Event()
+
+    async def wait(authorization: str | bytes | None, certificate: bytes | None) -> Identity:
+        await answer.wait()
+        return await accept_all_but_guesses(authorization, certificate)
+
+    known = Strangers("1000/second", wait)
+    checks = [asyncio.create_task(known.identify("192.0.2.1", credentials(str(number)))) for number in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(StrangerLimitError):
+        await known.identify("192.0.2.1", credentials("2"))
+    checks.append(asyncio.create_task(known.identify("192.0.2.2", credentials("2"))))
+    answer.set()
+    await asyncio.gather(*checks)
+
+
+async def test_the_oldest_of_too_many_accepted_credentials_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strangers, "_MOST_KNOWN", 3)
+    known = Strangers("1/year", accept_all_but_guesses)
+    for number in range(4):
+        await known.identify("192.0.2.1", credentials(str(number)))
+    with pytest.raises(UnauthenticatedError):
+        await known.identify("192.0.2.1", credentials("guess"))
+    for number in range(1, 4):
+        await known.identify("192.0.2.1", credentials(str(number)))
+    with pytest.raises(StrangerLimitError):
+        await known.identify("192.0.2.1", credentials("0"))
 
 
 async def test_successful_calls_do_not_count(guarded: Service, database_url: str) -> None:
