@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hmac
 import json
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -81,6 +82,16 @@ async def test_a_token_is_valid_with_every_algorithm_that_has_a_public_key(guard
 )
 async def test_a_token_grants_its_scopes(guarded: Service, claims: dict[str, Any]) -> None:
     await write(guarded, KEY.token(**claims))
+
+
+async def test_the_log_says_why_a_token_is_not_valid_but_only_to_who_asks(
+    guarded: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    for level, lines in ((logging.INFO, 0), (logging.DEBUG, 1)):
+        caplog.set_level(level, "sprocket_grpc.auth.jwt")
+        with pytest.raises(grpc.aio.AioRpcError):
+            await read(guarded, KEY.token(aud="another"))
+        assert caplog.text.count("a token is not valid: InvalidAudienceError(") == lines
 
 
 @pytest.mark.parametrize(("claim", "seconds"), [("nbf", 20), ("exp", -1)], ids=["ahead", "behind"])

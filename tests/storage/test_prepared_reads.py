@@ -20,7 +20,7 @@ from tests.support.locks import open_transaction, waiting_for
 from tests.support.production import get_factory, update_factory
 from tests.support.resources import create_factory
 from tests.support.service import Service, running_service
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 LOCK_ALL = "LOCK TABLE factory IN ACCESS EXCLUSIVE MODE"
 STILL_THERE = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(:backends)"
@@ -163,6 +163,19 @@ async def test_a_read_that_postgresql_does_not_answer_is_given_up_and_cancelled(
             await reading
         await until_gone(service, backends)
     assert await get_factory(service, made.id) == made
+
+
+async def test_a_read_that_waits_too_long_for_a_connection_is_given_up(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await create_factory(service)
+    await service.database._direct.close()
+    service.database._direct._is_closed = False
+    monkeypatch.setattr(direct, "_LONGEST_SECONDS", 0.1)
+    monkeypatch.setattr(service.database._direct, "_connect", lambda: await_only(asyncio.Event().wait()))
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        with fails(grpc.StatusCode.UNAVAILABLE):
+            await get_factory(service, made.id)
 
 
 async def test_a_unit_of_work_that_postgresql_does_not_answer_is_given_up(
