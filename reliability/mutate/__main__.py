@@ -27,6 +27,8 @@ def main(*, seed: int | None, sample: int, only: str, limit: float, is_list: boo
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # and end what runs, as Ctrl-C does
     seed = new_seed() if seed is None else seed
     files = [each for each in core_files(_ROOT) if any(part in str(each) for part in only.split(","))]
+    if not files:
+        raise click.BadParameter(f"no module of the core has this in its path: {only}", param_hint="--only")
     mutants = [mutant for file in files for mutant in mutants_of(_ROOT, file)]
     drawn = draw(mutants, sample, seed)
     click.echo(f"SEED={seed}: {len(drawn)} of the {len(mutants)} mutants of {len(files)} files")

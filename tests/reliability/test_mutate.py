@@ -4,8 +4,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from reliability.mutate.__main__ import share
+from reliability.mutate.__main__ import main, share
 from reliability.mutate.choice import chosen_tests, near
 from reliability.mutate.mutants import Mutant, core_files, draw, mutants_of
 from reliability.mutate.trial import Copy, Outcome, copy_of
@@ -162,6 +163,15 @@ def test_the_checkout_is_not_changed(project: Path) -> None:
         (folder / "core.py").write_text("")
     assert copied == {"core.py", "test_core.py", "test_broken.py", ".gitignore"}
     assert (project / "core.py").read_text()
+
+
+def test_a_seed_repeats_a_run_and_an_unknown_file_is_refused() -> None:
+    first, second = (CliRunner().invoke(main, ["--list", "--seed", "1", "--only", "slots"]) for _ in range(2))
+    assert first.output == second.output
+    assert first.output.startswith("SEED=1: 20 of the ")
+    refused = CliRunner().invoke(main, ["--only", "nonsense"])
+    assert refused.exit_code == 2
+    assert "no module of the core has this in its path" in refused.output
 
 
 def test_the_share_is_of_those_of_which_the_tests_said_something() -> None:

@@ -8,6 +8,9 @@ import pytest
 
 from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.errors import UnavailableError
+from sprocket_grpc.services.charts.followers import ChartPoller
+from sprocket_grpc.slots import Slots
+from sprocket_grpc.telemetry.background import Background
 from tests.support.books import numbers_of
 from tests.support.errors import fails
 from tests.support.following import ChartFollower, ChartsFollower
@@ -39,6 +42,12 @@ async def impatient(database_url: str) -> AsyncIterator[Service]:
     settings = SETTINGS.model_copy(update={"call_timeout_seconds": CALL_TIMEOUT_SECONDS})
     async with running_service(database_url, settings) as running:
         yield running
+
+
+async def test_the_restarts_of_the_poller_are_a_metric_before_anybody_follows(service: Service) -> None:
+    background = Background()
+    ChartPoller(service.database, 1, background, Slots(1, 1, "charts"))
+    assert background.restarts == {"chart-poll": 0}
 
 
 async def add_entry(service: Service, factory_id: str, goal: int) -> None:
