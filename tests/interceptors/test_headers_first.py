@@ -122,8 +122,9 @@ async def test_a_request_over_the_limit_of_its_method_is_refused(database_url: s
     async with running_service(database_url, Settings(message_bytes_maximum=8 << 20)) as served:
         request = CreateLocationRequest()
         request.location.display_name = "x" * (4 << 20)
-        with refuses(grpc.StatusCode.RESOURCE_EXHAUSTED, "ERROR_REASON_REQUEST_TOO_LARGE"):
+        with refuses(grpc.StatusCode.RESOURCE_EXHAUSTED, "ERROR_REASON_REQUEST_TOO_LARGE") as failure:
             await served.locations.CreateLocation(request)
+        assert failure.message.startswith(f"the request has {request.ByteSize()} bytes")
 
 
 async def test_a_caller_has_a_share_of_the_calls_and_others_are_served(database_url: str) -> None:

@@ -1,4 +1,4 @@
-"""Slots and turns: of all, and of one holder. What was released can be taken again, and holders who leave leave nothing."""
+"""Slots and turns: of all, and of one holder. What was released can be taken again."""
 
 import asyncio
 import gc
