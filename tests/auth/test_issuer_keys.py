@@ -63,6 +63,12 @@ def test_a_weak_key_is_not_used_and_the_log_names_it(
     assert f"the key {weak['kid']!r} is not used: expected " in caplog.text
 
 
+def test_a_key_for_encryption_is_not_used(tmp_path: Path) -> None:
+    other = {**signing_key("ES256", "other").published(), "use": "enc"}
+    (tmp_path / "keys.json").write_text(json.dumps({"keys": [other, KEY.published()]}))
+    assert list(load_keys(str(tmp_path / "keys.json"))) == ["good"]
+
+
 def test_an_rsa_key_of_2048_bits_is_used(tmp_path: Path) -> None:
     (tmp_path / "keys.json").write_text(key_set(signing_key("RS256", "long enough")))
     assert list(load_keys(str(tmp_path / "keys.json"))) == ["long enough"]
