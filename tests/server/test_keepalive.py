@@ -58,3 +58,9 @@ async def test_the_server_pings_a_client_again_and_again_without_a_call(service:
             if asked == 2:
                 return
     pytest.fail("the server closed the connection")
+
+
+async def test_a_client_that_answers_no_ping_is_disconnected_soon(service: Service) -> None:
+    async with http2.connected(service.address) as connection, asyncio.timeout(PATIENCE_SECONDS / 2):
+        while await connection.reader.read(1 << 16):
+            pass
