@@ -266,7 +266,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         }
     """
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 18
-    """The server already handles the maximum number of concurrent calls or streams.
+    """The server already has the maximum number of concurrent calls, streams, followed charts or health watches.
 
     Code RESOURCE_EXHAUSTED, with a google.rpc.RetryInfo. The server did not execute the request. Retry it
     after the delay, or at another replica.
@@ -650,7 +650,7 @@ Example of an ErrorInfo:
     }
 """
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 18
-"""The server already handles the maximum number of concurrent calls or streams.
+"""The server already has the maximum number of concurrent calls, streams, followed charts or health watches.
 
 Code RESOURCE_EXHAUSTED, with a google.rpc.RetryInfo. The server did not execute the request. Retry it
 after the delay, or at another replica.

@@ -60,5 +60,5 @@ def test_no_part_of_a_password_is_shown(
 
 
 def test_a_password_that_is_percent_encoded_is_accepted() -> None:
-    url = "postgresql://someone:%40%2F%3F%3A%23@db.example/sprockets"
+    url = "postgresql://someone:%40%2F%3F%3A%23@db.example/sprockets"  # pragma: allowlist secret
     assert Settings.model_validate({"database_url": url}).database_url
