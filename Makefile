@@ -123,7 +123,7 @@ fuzz: $(VENV)/.development ## Call every method with mutated requests, and check
 attack: $(VENV)/.development ## Attack a server in each way of SECURITY.md (ONLY=counts,flood, DURATION=30s for each). Linux only.
 	@$(RELIABILITY) reliability.attack $(if $(ONLY),--only $(ONLY)) $(if $(DURATION),--duration $(DURATION))
 
-reliability: $(VENV)/.development ## Run chaos, fuzz, soak and attack for a short time each, as CI does (2 minutes).
+reliability: $(VENV)/.development ## Run chaos, fuzz, soak and attack for a short time each (2 minutes).
 	@$(MAKE) --no-print-directory chaos DURATION=30s
 	@$(MAKE) --no-print-directory fuzz DURATION=20s
 	@$(MAKE) --no-print-directory soak DURATION=30s
