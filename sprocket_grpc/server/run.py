@@ -127,12 +127,12 @@ async def _drain(dependencies: ServerDependencies, signals: StopSignals) -> None
 
 
 async def _stop(listener: Listener, grace_seconds: float, signals: StopSignals) -> None:
-    """Let calls in flight finish, and end those that are left."""
+    """Let calls in flight finish, and end those that are left; on the second signal at once, but never as CANCELLED."""
     _log.info("stopping: calls in flight have %g s to finish", grace_seconds)
-    await _wait(signals.stop_now, _REFUSE_SECONDS)
+    await asyncio.sleep(_REFUSE_SECONDS)
     stopping = asyncio.create_task(listener.server.stop(grace_seconds + _END_SECONDS))
     stopping_now = asyncio.create_task(signals.stop_now.wait())
-    await _wait(signals.stop_now, _CLOSE_SECONDS)
+    await asyncio.sleep(_CLOSE_SECONDS)
     listener.lifetime.close()
     await asyncio.wait({stopping, stopping_now}, timeout=grace_seconds, return_when=asyncio.FIRST_COMPLETED)
     listener.lifetime.end()

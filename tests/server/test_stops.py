@@ -55,14 +55,19 @@ async def _code(client: Any) -> grpc.StatusCode:
     return OK
 
 
+@pytest.mark.parametrize("signals", [1, 2], ids=["one signal", "two signals"])
 @pytest.mark.parametrize("drain", ["0", "0.3"])
-async def test_every_call_at_a_stopping_server_ends_as_ok_or_unavailable(database_url: str, drain: str) -> None:
+async def test_every_call_at_a_stopping_server_ends_as_ok_or_unavailable(
+    database_url: str, drain: str, signals: int
+) -> None:
     for _ in range(STOPS):
         callers = Callers()
         with serving(database_url=database_url, drain_seconds=drain) as served:
             calling = [asyncio.create_task(callers.call_until_gone(served.address)) for _ in range(CHANNELS)]
             await callers.until_answered(CHANNELS * CALLERS)
-            served.signal(signal.SIGTERM)
+            for _ in range(signals):
+                served.signal(signal.SIGTERM)
+                await asyncio.sleep(0.1)
             await asyncio.gather(*calling)
             finished = await asyncio.to_thread(served.end)
         assert set(callers.codes) == {OK, UNAVAILABLE}

@@ -1,7 +1,6 @@
 """`sprocket-grpc chart --follow`: new entries, printed or redrawn, even if the connection breaks."""
 
 import os
-import pty
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from sprocket_grpc.storage.seed import seed
 from tests.support.chart_server import IDENTIFIER, chart_response, chart_server
 from tests.support.charting import ESCAPE, LIVELY, find, set_goal
 from tests.support.command_line import COMMAND, Finished, interruptible_environment, run, serving
+from tests.support.terminal import open_terminal, rest
 
 
 @contextmanager
@@ -118,14 +118,6 @@ def test_a_terminal_is_redrawn_and_keeps_the_last_drawing_after_ctrl_c(monkeypat
     assert f"{ESCAPE}[3" not in shown
 
 
-def open_terminal() -> tuple[int, int]:
-    """Open both ends of a pseudo-terminal."""
-    try:
-        return pty.openpty()
-    except OSError as error:
-        pytest.skip(f"this machine has no pseudo-terminals, like some minimal containers: {error}")
-
-
 def watch(address: str, until: str) -> str:
     """Follow in a terminal until a text is shown, press Ctrl-C, and return everything that was shown."""
     ours, theirs = open_terminal()
@@ -140,13 +132,3 @@ def watch(address: str, until: str) -> str:
         assert process.wait(10) == 0
     os.close(ours)
     return shown.decode().replace("\r\n", "\n")
-
-
-def rest(terminal: int) -> bytes:
-    read = b""
-    try:
-        while some := os.read(terminal, 4096):
-            read += some
-    except OSError:  # on Linux: the other end is closed
-        pass
-    return read
