@@ -10,8 +10,7 @@ from sprocket_grpc.config.production import check_database
 from sprocket_grpc.config.settings import Settings, load_settings
 from sprocket_grpc.errors import ExpectedError
 from sprocket_grpc.storage.embedded import default_directory, embedded_postgres
-from sprocket_grpc.storage.postgres.database import Connection
-from sprocket_grpc.storage.postgres.engine import create_plain_engine, wait_for_database
+from sprocket_grpc.storage.postgres.engine import Connection, create_plain_engine, wait_for_database
 from sprocket_grpc.storage.schema_version import find_problem
 from sprocket_grpc.telemetry.logs import configure_logging
 

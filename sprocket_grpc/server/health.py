@@ -178,4 +178,4 @@ class HealthMonitor:
         except (SprocketError, TimeoutError):
             return _NO_ANSWER
         except UntranslatedError as error:
-            return f"the database rejects the health check: {error.orig}"
+            return f"the database rejects the health check: {error}"

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.server.dependencies import ServerDependencies, open_dependencies
 from sprocket_grpc.server.grpc_server import Listener, create_health_server, create_server
-from sprocket_grpc.storage.postgres.database import disable_psycopg_yields
 
 # For the calls that wait inside gRPC to come out, to be refused.
 _REFUSE_SECONDS = 0.5
@@ -85,7 +84,6 @@ async def serve(
         AddressInUseError: An address to listen on is not available.
         TlsError: The certificate and key cannot be used.
     """
-    disable_psycopg_yields()
     async with open_dependencies(settings, url) as dependencies:
         await _serve(dependencies, announce, shares_port=shares_port)
 

@@ -4,12 +4,16 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import sqlalchemy
 from psycopg.errors import InsufficientPrivilege
-from sqlalchemy import ARRAY, Connection, Text, bindparam, cast, func, insert, null, or_, select, update
+from sqlalchemy import ARRAY, Text, bindparam, cast, func, insert, null, or_, select, update
 from sqlalchemy.exc import ProgrammingError
 
 from sprocket_grpc.errors import ExpectedError
-from sprocket_grpc.storage.postgres.reads import PreparedStatement, Read
+from sprocket_grpc.storage.postgres.connection import Connection
+from sprocket_grpc.storage.postgres.reads import Read
+from sprocket_grpc.storage.postgres.statements import Statement
+from sprocket_grpc.storage.postgres.types import IDENTIFIERS
 from sprocket_grpc.storage.tables import api_key
 
 
@@ -31,7 +35,7 @@ class ValidKey(NamedTuple):
 
 _FACTORY_IDS = cast(api_key.c.factory_ids, ARRAY(Text)).label("factory_ids")
 _HOLDS = api_key.c.revoke_time.is_(None) & or_(api_key.c.expire_time.is_(None), api_key.c.expire_time > func.now())
-_READ = PreparedStatement(
+_READ = Statement(
     select(api_key.c.name, api_key.c.rights, api_key.c.secret_hash, _FACTORY_IDS).where(
         api_key.c.id == bindparam("key_id"), _HOLDS
     )
@@ -57,7 +61,7 @@ def _managing() -> Iterator[None]:
         ) from error
 
 
-def create(connection: Connection, identifier: str, key: ValidKey, hours: int | None) -> None:
+def create(connection: sqlalchemy.Connection, identifier: str, key: ValidKey, hours: int | None) -> None:
     """Add a key that expires after `hours`, or never.
 
     Raises:
@@ -69,13 +73,13 @@ def create(connection: Connection, identifier: str, key: ValidKey, hours: int | 
         connection.execute(insert(api_key).values(id=identifier, expire_time=expire_time, **values))
 
 
-def list_all(connection: Connection) -> Sequence[Any]:
+def list_all(connection: sqlalchemy.Connection) -> Sequence[Any]:
     """Return all keys without their hashes, the newest last; `holds` says whether a key is valid."""
     columns = [column for column in api_key.c if column.name not in {"secret_hash", "factory_ids"}]
     return connection.execute(select(*columns, _FACTORY_IDS, _HOLDS.label("holds")).order_by(api_key.c.id)).all()
 
 
-def revoke(connection: Connection, identifier: str) -> bool:
+def revoke(connection: sqlalchemy.Connection, identifier: str) -> bool:
     """Revoke a key, and return whether a key has this id.
 
     Raises:
@@ -97,5 +101,7 @@ def record_use(connection: Connection, identifiers: Collection[str]) -> None:
         api_key.c.last_use_time < func.now() - func.make_interval(0, 0, 0, 0, 0, 1),
     )
     # Locked in the order of their ids, so that two replicas do not deadlock.
-    mine = select(api_key.c.id).where(api_key.c.id.in_(identifiers), long_ago).order_by(api_key.c.id).with_for_update()
-    connection.execute(update(api_key).where(api_key.c.id.in_(mine)).values(last_use_time=func.now()))
+    among = api_key.c.id == func.any(bindparam("ids", type_=IDENTIFIERS))
+    mine = select(api_key.c.id).where(among, long_ago).order_by(api_key.c.id).with_for_update()
+    used = update(api_key).where(api_key.c.id.in_(mine)).values(last_use_time=func.now())
+    connection.execute(used, {"ids": [*identifiers]})

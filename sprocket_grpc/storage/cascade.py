@@ -5,10 +5,11 @@ and within a table in the order of ids. What is added between two of them is cau
 comes last; at worst PostgreSQL finds a deadlock, and the call is ABORTED.
 """
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, func, select
+from sqlalchemy import ColumnElement, Table, delete, func, select
 
 from sprocket_grpc.storage import chart_writes
 from sprocket_grpc.storage.access import require_factories
+from sprocket_grpc.storage.postgres.connection import Connection
 from sprocket_grpc.storage.tables import factory, location, sprocket, sprocket_type
 
 
@@ -32,7 +33,7 @@ def delete_sprockets_of_type(connection: Connection, identifier: str) -> None:
     _lock(connection, sprocket_type, sprocket_type.c.id == identifier)
     gone = delete(sprocket).where(of_type).returning(sprocket.c.factory_id).cte("gone")
     counted = select(gone.c.factory_id, func.count().label("number")).group_by(gone.c.factory_id)
-    chart_writes.count(connection, {row.factory_id: -row.number for row in connection.execute(counted)})
+    chart_writes.count(connection, {factory_id: -number for factory_id, number in connection.execute(counted)})
 
 
 def delete_sprockets_of_factory(connection: Connection, identifier: str) -> None:

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import ARRAY, BigInteger, Integer, bindparam, column, func, select, text
 
 from sprocket_grpc.errors import NotFoundError
-from sprocket_grpc.storage.postgres.reads import PreparedStatement, Read
+from sprocket_grpc.storage.postgres.reads import Read
+from sprocket_grpc.storage.postgres.statements import Statement
 from sprocket_grpc.storage.postgres.types import IDENTIFIERS, Identifier, epoch_micros
 from sprocket_grpc.storage.tables import factory
 
@@ -156,7 +157,7 @@ _MOVED = (
 )
 
 
-_READ_MOVED = PreparedStatement(_MOVED)
+_READ_MOVED = Statement(_MOVED)
 
 
 def read_moved(known: Mapping[str, Position]) -> Read[dict[str, Position | None]]:
@@ -191,7 +192,7 @@ _CHUNKS = text("""
 )
 
 
-_READ_CHUNKS = PreparedStatement(_CHUNKS)
+_READ_CHUNKS = Statement(_CHUNKS)
 
 
 def read_chunks(ranges: Sequence[SequenceRange]) -> Read[list[Chunk]]:

@@ -7,7 +7,6 @@ from sqlalchemy import (
     CTE,
     BigInteger,
     ColumnElement,
-    Connection,
     Update,
     bindparam,
     column,
@@ -19,6 +18,8 @@ from sqlalchemy import (
 )
 
 from sprocket_grpc.storage.access import require_factories
+from sprocket_grpc.storage.postgres.connection import Connection
+from sprocket_grpc.storage.postgres.statements import Statement
 from sprocket_grpc.storage.postgres.types import IDENTIFIERS, Identifier, epoch_micros
 from sprocket_grpc.storage.resource import Values
 from sprocket_grpc.storage.tables import chart_entry, factory
@@ -95,7 +96,7 @@ def count(connection: Connection, changes: Mapping[str, int]) -> None:
     connection.execute(_COUNT, {"ids": identifiers, "numbers": [changes[each] for each in identifiers]})
 
 
-_LOCK = (
+_LOCK = Statement(
     select(factory.c.id)
     .where(factory.c.id == func.any(bindparam("ids", type_=IDENTIFIERS)))
     .order_by(factory.c.id)
@@ -109,4 +110,4 @@ _CHANGES = (
 _COUNTED = (
     actual_changed(by=_CHANGES.c.number).where(factory.c.id == _CHANGES.c.id).returning(*factory.c).cte("counted")
 )
-_COUNT = select(func.count()).select_from(_COUNTED).add_cte(recorded(_COUNTED))
+_COUNT = Statement(select(func.count()).select_from(_COUNTED).add_cte(recorded(_COUNTED)))

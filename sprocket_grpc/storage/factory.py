@@ -1,12 +1,16 @@
 """The SQL of factories: a change of the goal adds an entry to the chart in the same statement."""
 
-from sqlalchemy import Connection, func, insert, update
+from functools import cache
+
+from sqlalchemy import bindparam, func, insert, update
 
 from sprocket_grpc.storage import cascade, chart_writes
 from sprocket_grpc.storage.access import require_factories, require_new_factories
 from sprocket_grpc.storage.listing import ID, Row
+from sprocket_grpc.storage.postgres.connection import Connection
+from sprocket_grpc.storage.postgres.statements import Statement
 from sprocket_grpc.storage.postgres.types import epoch_micros
-from sprocket_grpc.storage.resource import ResourceStore, Values
+from sprocket_grpc.storage.resource import ResourceStore, Values, as_new
 from sprocket_grpc.storage.tables import factory
 
 
@@ -15,6 +19,7 @@ class FactoryStore(ResourceStore):
 
     def __init__(self) -> None:
         super().__init__(factory, cascade.delete_sprockets_of_factory)
+        self._change_of_goal = cache(self._make_change_of_goal)
 
     def find(self, connection: Connection, identifier: str) -> Row | None:
         """Read one factory, if there is one, and lock it until the transaction ends.
@@ -46,19 +51,20 @@ class FactoryStore(ResourceStore):
             require_new_factories()
         return super().with_id(values)
 
-    def _insert(self, connection: Connection, values: Values) -> Row | None:
-        first_entry = {"chart_sequence": 1, "chart_time_micros": epoch_micros(func.now())}
-        statement = insert(factory).values(**values, sprocket_production_actual=0, **first_entry)
-        created = statement.returning(*factory.c).cte("created")
-        return connection.execute(self.fields_of(created).add_cte(chart_writes.recorded(created))).first()
-
     def _update(self, connection: Connection, stored: Row, changes: Values) -> Row:
         goal = stored[self.columns.index(factory.c.sprocket_production_goal)]
         if changes.get("sprocket_production_goal", goal) == goal:
             return super()._update(connection, stored, changes)
-        entry = chart_writes.next_entries()
-        statement = (
-            update(factory).where(factory.c.id == stored[ID]).values(**changes, **self.new_update_time(), **entry)
-        )
+        return connection.execute(self._change_of_goal(tuple(changes)), {"id": stored[ID], **as_new(changes)}).one()
+
+    def _make_insertion(self, names: tuple[str, ...]) -> Statement:
+        first_entry = {"chart_sequence": 1, "chart_time_micros": epoch_micros(func.now())}
+        statement = insert(factory).values(**self.new(names), sprocket_production_actual=0, **first_entry)
+        created = statement.returning(*factory.c).cte("created")
+        return Statement(self.fields_of(created).add_cte(chart_writes.recorded(created)))
+
+    def _make_change_of_goal(self, names: tuple[str, ...]) -> Statement:
+        values = {**self.new(names), **self.new_update_time(), **chart_writes.next_entries()}
+        statement = update(factory).where(factory.c.id == bindparam("id")).values(values)
         changed = statement.returning(*factory.c).cte("changed")
-        return connection.execute(self.fields_of(changed).add_cte(chart_writes.recorded(changed))).one()
+        return Statement(self.fields_of(changed).add_cte(chart_writes.recorded(changed)))

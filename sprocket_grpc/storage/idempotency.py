@@ -3,9 +3,11 @@
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from sqlalchemy import ARRAY, Connection, LargeBinary, bindparam, column, delete, func, literal, select, update
+from sqlalchemy import ARRAY, LargeBinary, bindparam, column, delete, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from sprocket_grpc.storage.postgres.connection import Connection
+from sprocket_grpc.storage.postgres.statements import Statement
 from sprocket_grpc.storage.postgres.types import IDENTIFIERS, Identifier
 from sprocket_grpc.storage.tables import recorded_request
 
@@ -24,15 +26,21 @@ _NEW = insert(recorded_request).from_select(
     select(_GIVEN.c.id, _GIVEN.c.content, literal(b"", LargeBinary)).order_by(_GIVEN.c.id),
 )
 # It waits for concurrent transactions that claim the same ids. An expired record counts as absent.
-_CLAIM = _NEW.on_conflict_do_update(
-    index_elements=[recorded_request.c.id],
-    set_={"fingerprint": _NEW.excluded.fingerprint, "response": b"", "create_time": func.now()},
-    where=recorded_request.c.create_time < _KEPT_SINCE,
-).returning(recorded_request.c.id)
+_CLAIM = Statement(
+    _NEW.on_conflict_do_update(
+        index_elements=[recorded_request.c.id],
+        set_={"fingerprint": _NEW.excluded.fingerprint, "response": b"", "create_time": func.now()},
+        where=recorded_request.c.create_time < _KEPT_SINCE,
+    ).returning(recorded_request.c.id)
+)
 _AMONG = recorded_request.c.id == func.any(bindparam("ids", type_=IDENTIFIERS))
-_READ = select(recorded_request.c.id, recorded_request.c.fingerprint, recorded_request.c.response).where(_AMONG)
-_ANSWER = update(recorded_request).where(recorded_request.c.id == _GIVEN.c.id).values(response=_GIVEN.c.content)
-_RELEASE = delete(recorded_request).where(_AMONG)
+_READ = Statement(
+    select(recorded_request.c.id, recorded_request.c.fingerprint, recorded_request.c.response).where(_AMONG)
+)
+_ANSWER = Statement(
+    update(recorded_request).where(recorded_request.c.id == _GIVEN.c.id).values(response=_GIVEN.c.content)
+)
+_RELEASE = Statement(delete(recorded_request).where(_AMONG))
 
 
 class Earlier(NamedTuple):

@@ -9,7 +9,8 @@ from sqlalchemy import ColumnElement, Table, bindparam, func, select
 from sprocket_grpc.query.listing import Query
 from sprocket_grpc.query.order import OrderTerm
 from sprocket_grpc.storage import query_sql
-from sprocket_grpc.storage.postgres.reads import PreparedStatement, Read
+from sprocket_grpc.storage.postgres.reads import Read
+from sprocket_grpc.storage.postgres.statements import Statement
 from sprocket_grpc.storage.query_sql import BY_ID, SortKey
 
 Row: TypeAlias = Sequence[Any]
@@ -32,8 +33,8 @@ class ListStore:
         self._default_order = default_order
         self.columns = [column for column in table.c if not column.info]
         by_id = select(*self.columns).order_by(table.c.id).limit(bindparam("limit"))
-        self._first_page_by_id = PreparedStatement(by_id)
-        self._page_by_id = PreparedStatement(by_id.where(table.c.id > bindparam("after")))
+        self._first_page_by_id = Statement(by_id)
+        self._page_by_id = Statement(by_id.where(table.c.id > bindparam("after")))
 
     def page(self, query: Query, after: SortKey | None, limit: int) -> Read[Sequence[Row]]:
         """Read up to `limit` rows that `query` asks for, in its order, from the one that follows `after` on."""

@@ -28,32 +28,32 @@ class PoolMetrics:
         )
         meter.create_observable_up_down_counter(
             "db.client.connection.max",
-            [self._each(lambda database: database.size)],
+            [self._each(lambda database: database.pool.size)],
             "{connection}",
             "How many connections there may be.",
         )
         meter.create_observable_up_down_counter(
             "db.client.connection.pending_requests",
-            [self._each(lambda database: database.pending)],
+            [self._each(lambda database: database.pool.pending)],
             "{request}",
             "Units of work that wait for a connection.",
         )
         meter.create_observable_counter(
             "db.client.connection.timeouts",
-            [self._each(lambda database: database.timeouts)],
+            [self._each(lambda database: database.pool.timeouts)],
             "{timeout}",
             "Units of work that waited for a connection in vain.",
         )
 
     def watch(self, name: str, database: Database) -> None:
         """Measure the pool of a database under this name."""
-        database.on_wait = partial(self._wait_time.record, attributes={_NAME: name})
+        database.pool.on_wait = partial(self._wait_time.record, attributes={_NAME: name})
         self._databases[name] = database
 
     def _count(self, _: CallbackOptions) -> Iterator[Observation]:
         for name, database in self._databases.items():
-            yield Observation(database.used, {_NAME: name, _STATE: "used"})
-            yield Observation(database.idle, {_NAME: name, _STATE: "idle"})
+            yield Observation(database.pool.used, {_NAME: name, _STATE: "used"})
+            yield Observation(database.pool.idle, {_NAME: name, _STATE: "idle"})
 
     def _each(self, look: Callable[[Database], int]) -> Callable[[CallbackOptions], Iterator[Observation]]:
         def observe(_: CallbackOptions) -> Iterator[Observation]:

@@ -1,10 +1,13 @@
 """The SQL of references from one resource to another."""
 
 from collections.abc import Sequence
+from functools import cache
 
-from sqlalchemy import Connection, ForeignKey, Table, bindparam, func, select
+from sqlalchemy import ForeignKey, Table, bindparam, func, select
 
 from sprocket_grpc.errors import Violation
+from sprocket_grpc.storage.postgres.connection import Connection
+from sprocket_grpc.storage.postgres.statements import Statement
 from sprocket_grpc.storage.postgres.types import IDENTIFIERS
 
 
@@ -15,9 +18,13 @@ def foreign_keys(table: Table) -> list[ForeignKey]:
 
 def existing(connection: Connection, key: ForeignKey, identifiers: Sequence[str]) -> set[str]:
     """Return the ids that a foreign key may refer to, and lock their rows until the transaction ends."""
+    return set(connection.scalars(_lock(key), {"ids": sorted(set(identifiers))}))
+
+
+@cache
+def _lock(key: ForeignKey) -> Statement:
     wanted = key.column == func.any(bindparam("ids", type_=IDENTIFIERS))
-    statement = select(key.column).where(wanted).order_by(key.column).with_for_update(read=True, key_share=True)
-    return set(connection.scalars(statement, {"ids": sorted(set(identifiers))}))
+    return Statement(select(key.column).where(wanted).order_by(key.column).with_for_update(read=True, key_share=True))
 
 
 def missing_reference(prefix: str, key: ForeignKey, identifier: str) -> Violation:

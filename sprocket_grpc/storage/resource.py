@@ -1,15 +1,15 @@
 """The SQL of the standard methods, for every table that has an id."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, partial
 from typing import Any, TypeAlias
 
 import uuid_utils
 from psycopg.errors import ForeignKeyViolation
 from sqlalchemy import (
     CTE,
+    BindParameter,
     ColumnElement,
-    Connection,
     Select,
     Table,
     Text,
@@ -21,19 +21,28 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import IntegrityError
 
 from sprocket_grpc.errors import AbortedError, NotFoundError, ReferenceNotFoundError, ResourceInUseError
 from sprocket_grpc.storage.listing import ID, ListStore, Row
 from sprocket_grpc.storage.postgres.caller_setting import SET_CALLER
-from sprocket_grpc.storage.postgres.reads import PreparedStatement, Read
+from sprocket_grpc.storage.postgres.connection import Connection
+from sprocket_grpc.storage.postgres.reads import Read
+from sprocket_grpc.storage.postgres.statements import Statement
 from sprocket_grpc.storage.postgres.types import IDENTIFIERS
 from sprocket_grpc.storage.references import existing, foreign_keys, missing_reference
+
+_NEW = "new_"
+"""SQLAlchemy takes a parameter with a column's own name for a value of every UPDATE it finds."""
 
 Values: TypeAlias = dict[str, Any]
 """Fields of a resource by their names."""
 
-_RESERVE = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("id", type_=Text), 0)))
+_RESERVE = Statement(select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("id", type_=Text), 0))))
+
+
+def as_new(values: Values) -> Values:
+    """Return values by the names of the parameters that `ResourceStore.new` makes."""
+    return {f"{_NEW}{name}": value for name, value in values.items()}
 
 
 class ResourceStore(ListStore):
@@ -44,10 +53,14 @@ class ResourceStore(ListStore):
         self._delete_referrers = delete_referrers
         identified = table.c.id == bindparam("id")
         by_id = select(*self.columns).where(identified)
-        self._get = PreparedStatement(by_id)
-        self._lock = by_id.with_for_update(key_share=True)
-        self._select_many = select(*self.columns).where(table.c.id == func.any(bindparam("ids", type_=IDENTIFIERS)))
-        self._delete = delete(table).where(identified).returning(table.c.id)
+        self._get = Statement(by_id)
+        self._lock = Statement(by_id.with_for_update(key_share=True))
+        among = table.c.id == func.any(bindparam("ids", type_=IDENTIFIERS))
+        self._select_many = Statement(select(*self.columns).where(among))
+        self._delete = Statement(delete(table).where(identified).returning(table.c.id))
+        # A statement for each set of fields, of which there are few: rules and update masks name them.
+        self._insertion = cache(self._make_insertion)
+        self._change = cache(self._make_change)
 
     def get(self, identifier: str) -> Read[Row]:
         """Read one row.
@@ -91,9 +104,7 @@ class ResourceStore(ListStore):
         """
         try:
             row = self._insert(connection, self.with_id(values))
-        except IntegrityError as error:
-            if not isinstance(error.orig, ForeignKeyViolation):
-                raise
+        except ForeignKeyViolation:
             row = None
         if row is None:
             self.require_references(connection, values)
@@ -135,11 +146,9 @@ class ResourceStore(ListStore):
         """
         try:
             self.require_found(connection.execute(self._delete, {"id": identifier}).first(), identifier)
-        except IntegrityError as error:
-            if not isinstance(error.orig, ForeignKeyViolation):
-                raise
+        except ForeignKeyViolation as error:
             # PostgreSQL reports the table whose foreign key forbids it.
-            raise ResourceInUseError(self.table.name, identifier, str(error.orig.diag.table_name)) from error
+            raise ResourceInUseError(self.table.name, identifier, str(error.diag.table_name)) from error
 
     def delete_cascade(self, connection: Connection, identifier: str) -> None:
         """Delete all rows that refer to a row, then the row.
@@ -198,9 +207,19 @@ class ResourceStore(ListStore):
         return [by_id[identifier] for identifier in identifiers]
 
     def _insert(self, connection: Connection, values: Values) -> Row | None:
-        created = insert(self.table).values(values).returning(*self.columns).cte("created")
-        return connection.execute(self.fields_of(created)).first()
+        return connection.execute(self._insertion(tuple(values)), as_new(values)).first()
 
     def _update(self, connection: Connection, stored: Row, changes: Values) -> Row:
-        statement = update(self.table).where(self.table.c.id == stored[ID]).values(**changes, **self.new_update_time())
-        return connection.execute(statement.returning(*self.columns)).one()
+        return connection.execute(self._change(tuple(changes)), {"id": stored[ID], **as_new(changes)}).one()
+
+    def _make_insertion(self, names: tuple[str, ...]) -> Statement:
+        created = insert(self.table).values(self.new(names)).returning(*self.columns).cte("created")
+        return Statement(self.fields_of(created))
+
+    def _make_change(self, names: tuple[str, ...]) -> Statement:
+        changed = update(self.table).where(self.table.c.id == bindparam("id"))
+        return Statement(changed.values(**self.new(names), **self.new_update_time()).returning(*self.columns))
+
+    def new(self, names: Iterable[str]) -> dict[str, BindParameter[Any]]:
+        """Return the parameters for new values of columns, by the columns' names; `as_new` gives their values."""
+        return {name: bindparam(f"{_NEW}{name}", type_=self.table.c[name].type) for name in names}

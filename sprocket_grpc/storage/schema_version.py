@@ -1,11 +1,13 @@
 """The SQL that checks whether a database has the schema that this version needs."""
 
-from sqlalchemy import Connection, text
+import sqlalchemy
+from sqlalchemy import text
 
+from sprocket_grpc.storage.postgres.connection import Connection
 from sprocket_grpc.storage.tables import SCHEMA_REVISION
 
 
-def read_revision(connection: Connection) -> str | None:
+def read_revision(connection: Connection | sqlalchemy.Connection) -> str | None:
     """Return the revision of the schema, or None if no migration was applied."""
     if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
         return None
@@ -13,7 +15,7 @@ def read_revision(connection: Connection) -> str | None:
     return revision
 
 
-def find_problem(connection: Connection) -> str | None:
+def find_problem(connection: Connection | sqlalchemy.Connection) -> str | None:
     """Return what is wrong with the schema, for a person; None if nothing is.
 
     A newer one than this version knows is right: it was made to serve this version too (expand, contract).

@@ -6,7 +6,6 @@ from typing import Any
 
 from sqlalchemy import (
     BindParameter,
-    Connection,
     ForeignKey,
     bindparam,
     column,
@@ -24,9 +23,11 @@ from sprocket_grpc.storage import chart_writes
 from sprocket_grpc.storage.access import not_found, permits, require_factories
 from sprocket_grpc.storage.listing import ID, Row
 from sprocket_grpc.storage.postgres.caller_setting import SET_CALLERS, callers_of
+from sprocket_grpc.storage.postgres.connection import Connection
+from sprocket_grpc.storage.postgres.statements import Statement
 from sprocket_grpc.storage.postgres.types import IDENTIFIERS, ArrayOf, Identifier
 from sprocket_grpc.storage.references import existing, foreign_keys, missing_reference
-from sprocket_grpc.storage.resource import ResourceStore, Values
+from sprocket_grpc.storage.resource import ResourceStore, Values, as_new
 from sprocket_grpc.storage.tables import factory, sprocket, sprocket_type
 
 
@@ -100,7 +101,7 @@ _DOOMED = (
     .with_for_update()
     .cte("doomed")
 )
-_DELETE_MANY = (
+_DELETE_MANY = Statement(
     delete(sprocket).where(sprocket.c.id.in_(select(_DOOMED.c.id))).returning(sprocket.c.id, sprocket.c.factory_id)
 )
 
@@ -110,11 +111,10 @@ class SprocketStore(ResourceStore):
 
     def __init__(self) -> None:
         super().__init__(sprocket)
-        self._create = self.fields_of(_CREATED).add_cte(chart_writes.recorded(_COUNTED))
-        self._create_batch = _CREATE_BATCH.returning(*self.columns)
-        self._create_each = self.fields_of(_EACH_CREATED, SET_CALLERS).add_cte(
-            chart_writes.recorded_one_by_one(_EACH_COUNTED, _NUMBER)
-        )
+        self._create = Statement(self.fields_of(_CREATED).add_cte(chart_writes.recorded(_COUNTED)))
+        self._create_batch = Statement(_CREATE_BATCH.returning(*self.columns))
+        each_recorded = chart_writes.recorded_one_by_one(_EACH_COUNTED, _NUMBER)
+        self._create_each = Statement(self.fields_of(_EACH_CREATED, SET_CALLERS).add_cte(each_recorded))
 
     def lock(self, connection: Connection, identifier: str) -> Row:
         """Read one sprocket, and lock it until the transaction ends.
@@ -211,10 +211,10 @@ class SprocketStore(ResourceStore):
             OutOfReachError: The caller may not access the factories of some.
         """
         left = connection.execute(_DELETE_MANY, {"ids": sorted(identifiers)}).all()
-        missing = set(identifiers) - {row.id for row in left if permits(row.factory_id)}
+        missing = set(identifiers) - {each for each, factory_id in left if permits(factory_id)}
         if missing:
             raise not_found(sprocket.name, *(each for each in identifiers if each in missing))
-        leaving = Counter(row.factory_id for row in left)
+        leaving = Counter(factory_id for _, factory_id in left)
         chart_writes.count(connection, {factory_id: -number for factory_id, number in leaving.items()})
 
     def _require_references_of(self, connection: Connection, several: Sequence[Values]) -> None:
@@ -234,7 +234,7 @@ class SprocketStore(ResourceStore):
         return {each: ReferenceNotFoundError(found) if found else AbortedError() for each, found in missing.items()}
 
     def _insert(self, connection: Connection, values: Values) -> Row | None:
-        return connection.execute(self._create, {f"new_{name}": value for name, value in values.items()}).first()
+        return connection.execute(self._create, as_new(values)).first()
 
     def _update(self, connection: Connection, stored: Row, changes: Values) -> Row:
         before = self._factory_of(stored)

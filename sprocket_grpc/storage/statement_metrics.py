@@ -1,23 +1,17 @@
 """Times SQL statements, and adds a span for each to a sampled trace.
 
-It uses SQLAlchemy's events and not the instrumentation package for it, which makes a span for each statement also in
-traces that are not sampled, and has no metrics.
+The instrumentation packages for SQLAlchemy and psycopg do not see these statements, which go to libpq.
 """
 
 import re
 import time
-from collections.abc import Callable
-from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from opentelemetry.trace import SpanKind, StatusCode, Tracer, get_current_span
-from sqlalchemy import event
-from sqlalchemy.engine.interfaces import Compiled, DBAPICursor, ExecutionContext
 
 from sprocket_grpc.storage.postgres.database import Database
-from sprocket_grpc.storage.postgres.errors import error_name
-from sprocket_grpc.storage.postgres.reads import PreparedStatement
+from sprocket_grpc.storage.postgres.statements import Statement
 from sprocket_grpc.storage.tables import metadata
 from sprocket_grpc.telemetry.histograms import Attributes, Histograms
 
@@ -44,62 +38,24 @@ class _Description(NamedTuple):
 
 
 class Statements:
-    """Measures the statements of engines."""
+    """Measures the statements of databases."""
 
     def __init__(self, histograms: Histograms, tracer: Tracer | None) -> None:
         self._tracer = tracer
-        self._descriptions: WeakKeyDictionary[Compiled, _Description] = WeakKeyDictionary()
+        self._descriptions: WeakKeyDictionary[Statement, _Description] = WeakKeyDictionary()
         self._duration = histograms.create("db.client.operation.duration", "How long SQL statements took.", _BUCKETS)
 
     def watch(self, database: Database) -> None:
-        """Time the statements, prepared reads and commits of a database from now on.
+        """Record the statements of a database from now on."""
+        database.on_statement = self._record_statement
 
-        Statements by events of the dialect: an event of the engine itself costs every statement a third more CPU.
-        """
-        database.on_commit = self._record_commit
-        database.on_direct_read = self._record_direct_read
-        engine = database.engine
-        event.listen(engine, "do_execute", partial(self._execute, engine.dialect.do_execute))
-        event.listen(engine, "do_executemany", partial(self._execute, engine.dialect.do_executemany))
-
-    def _record_direct_read(self, statement: PreparedStatement, seconds: float, error: str | None) -> None:
-        """Record a prepared read that bypassed SQLAlchemy."""
-        self._record(self._describe(statement.compiled, ""), seconds, time.time_ns() - int(seconds * 1e9), error)
-
-    def _record_commit(self, seconds: float, error: str | None) -> None:
-        """Record a commit."""
-        self._record(_COMMIT, seconds, time.time_ns() - int(seconds * 1e9), error)
-
-    def _execute(
-        self,
-        execute: Callable[..., None],
-        cursor: DBAPICursor,
-        text: str,
-        parameters: Any,  # noqa: ANN401  # as SQLAlchemy has it
-        context: ExecutionContext,
-    ) -> bool:
-        self._time(self._describe(context.compiled, text), execute, cursor, text, parameters, context)
-        return True  # so that it is not executed again
-
-    def _time(self, description: _Description, run: Callable[..., None], *arguments: object) -> None:
-        began, began_time = time.perf_counter(), time.time_ns()
-        try:
-            run(*arguments)
-        except BaseException as error:
-            self._record(description, time.perf_counter() - began, began_time, error_name(error))
-            raise
-        self._record(description, time.perf_counter() - began, began_time)
-
-    def _describe(self, compiled: Compiled | None, text: str) -> _Description:
-        if compiled is None:
-            return describe(text)
-        description = self._descriptions.get(compiled)
+    def _record_statement(self, statement: Statement, seconds: float, error: str | None) -> None:
+        description = self._descriptions.get(statement)
         if description is None:
-            # Its own text, for that of an INSERT of many rows has them all.
-            description = self._descriptions[compiled] = describe(compiled.string or text)
-        return description
+            description = self._descriptions[statement] = describe(statement.text.decode())
+        self._record(description, seconds, time.time_ns() - int(seconds * 1e9), error)
 
-    def _record(self, description: _Description, seconds: float, began_time: int, error: str | None = None) -> None:
+    def _record(self, description: _Description, seconds: float, began_time: int, error: str | None) -> None:
         attributes = (*description.attributes, ("error.type", error)) if error else description.attributes
         self._duration.record(seconds, attributes)
         if self._tracer and get_current_span().is_recording():
@@ -121,6 +77,3 @@ def describe(text: str) -> _Description:
     attributes = zip(("db.operation.name", "db.collection.name"), operations[0], strict=False)
     summary = " ".join(dict.fromkeys(" ".join(operation) for operation in operations))
     return _Description(summary, (("db.system.name", "postgresql"), *attributes), flat[:_LONGEST_TEXT])
-
-
-_COMMIT = describe("COMMIT")

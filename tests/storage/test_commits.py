@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import psycopg
 import pytest
-from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import text
 
 from sprocket_grpc.errors import AbortedError, DeadlineExceededError, UnavailableError
+from sprocket_grpc.storage.postgres.connection import Connection
 from sprocket_grpc.storage.postgres.database import Database
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
+from sprocket_grpc.storage.postgres.statements import Statement
 from tests.support.waiting import wait_until
 
 # A deferred trigger runs at the commit: it sleeps, ends its own backend, or raises the SQLSTATE that was inserted.
@@ -52,7 +54,12 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 def timed(database: Database) -> Timed:
     """The errors of the commits that the database has timed."""
     errors: Timed = []
-    database.on_commit = lambda _, error: errors.append(error)
+
+    def note(statement: Statement, _: float, error: str | None) -> None:
+        if statement.text == b"COMMIT":
+            errors.append(error)
+
+    database.on_statement = note
     return errors
 
 
@@ -61,7 +68,7 @@ def insert(connection: Connection, outcome: str) -> None:
 
 
 def count(connection: Connection) -> int:
-    number: int = connection.execute(text("SELECT count(*) FROM trial")).scalar_one()
+    number: int = connection.scalar(text("SELECT count(*) FROM trial"))
     return number
 
 
@@ -71,7 +78,7 @@ def count(connection: Connection) -> int:
         ("40001", AbortedError, "40001"),
         ("57014", DeadlineExceededError, "57014"),
         ("lost", UnavailableError, "57P01"),
-        ("XX000", DBAPIError, "XX000"),
+        ("XX000", psycopg.Error, "XX000"),
     ],
 )
 async def test_a_commit_that_fails_writes_nothing_and_costs_no_connection(
@@ -84,7 +91,7 @@ async def test_a_commit_that_fails_writes_nothing_and_costs_no_connection(
     await database.run_in_transaction(insert, "ok")
     assert timed == [name, None]
     assert await database.run(count) == 1
-    assert database.used == 0
+    assert database.pool.used == 0
 
 
 def is_committing(url: str) -> bool:
@@ -103,4 +110,4 @@ async def test_a_call_that_is_cancelled_during_its_commit_costs_no_connection(
         await writing
     assert timed == ["CancelledError"]
     assert await database.run(count) == 0
-    assert database.used == 0
+    assert database.pool.used == 0

@@ -107,7 +107,7 @@ async def test_after_a_failed_connection_attempt_one_call_tries_and_all_others_f
         await cable.plug_in()
         cable.cut()
         trying = asyncio.create_task(list_locations(service))
-        await asyncio.to_thread(wait_until, lambda: service.database._connector._trying == 1)
+        await asyncio.to_thread(wait_until, lambda: service.database.pool._connector._trying == 1)
         await fail(service, 100)
         assert not trying.done()
         cable.mend()

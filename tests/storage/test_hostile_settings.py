@@ -5,10 +5,12 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import Connection, NullPool, create_engine, make_url, text
+import sqlalchemy
+from sqlalchemy import NullPool, create_engine, make_url, text
 
 from sprocket.v1.location_pb2 import ListLocationsRequest
 from sprocket_grpc.storage import migrate
+from sprocket_grpc.storage.postgres.connection import Connection
 from sprocket_grpc.storage.postgres.database import Database
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.seed import seed
@@ -77,7 +79,7 @@ def _with_hostile_settings(where: str, url: str, role: str, monkeypatch: pytest.
     return url
 
 
-def settings_of(connection: Connection) -> dict[str, str]:
+def settings_of(connection: Connection | sqlalchemy.Connection) -> dict[str, str]:
     """Return the settings of a connection."""
     rows = connection.execute(text("SELECT name, setting FROM pg_settings WHERE name = ANY(:names)"), {"names": SHOWN})
     return {name: value for name, value in rows}  # noqa: C416  # mypy takes a row for no tuple

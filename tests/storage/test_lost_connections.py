@@ -10,8 +10,10 @@ from sqlalchemy import text
 
 from sprocket_grpc.errors import UnavailableError
 from sprocket_grpc.storage import migrate
+from sprocket_grpc.storage.postgres.conversation import State
 from sprocket_grpc.storage.postgres.database import Database
-from sprocket_grpc.storage.postgres.reads import PreparedStatement, Read
+from sprocket_grpc.storage.postgres.reads import Read
+from sprocket_grpc.storage.postgres.statements import Statement
 from tests.support.breaker import FATAL, Breaker, breaker_to
 from tests.support.postgresql import PostgresServer, new_postgres
 from tests.support.waiting import until
@@ -25,11 +27,11 @@ ROWS = 1000
 MANY = text("SELECT repeat('x', 1000) FROM generate_series(1, 1000)")
 """Its answer, 1 MB, is larger than libpq's buffer and than what a socket holds."""
 
-_DIRECT: Read[int] = Read(PreparedStatement(MANY), {}, len)
+_PREPARED: Read[int] = Read(Statement(MANY), {}, len)
 _READ: Read[int] = Read(MANY, {}, len)
 
 USES: dict[str, Callable[[Database], Awaitable[object]]] = {
-    "a direct read": lambda database: database.read(_DIRECT),
+    "a prepared read": lambda database: database.read(_PREPARED),
     "a read": lambda database: database.read(_READ),
     "a write": lambda database: database.run_in_transaction(lambda connection: connection.execute(MANY).all()),
     "a dry run": lambda database: database.run_dry(lambda connection: connection.execute(MANY).all()),
@@ -63,11 +65,11 @@ async def lose(server: PostgresServer, scenario: Callable[[Database, Breaker], A
 
 def test_a_kept_connection_that_is_lost_while_idle_is_not_used_again(server: PostgresServer) -> None:
     async def scenario(database: Database, breaker: Breaker) -> None:
-        await database.read(_DIRECT)
-        [kept] = database._direct._idle
+        await database.read(_PREPARED)
+        [kept] = database.pool._idle
         await breaker.reset(FATAL)
-        await until(lambda: kept.is_lost, LOSS_SECONDS)
-        assert await database.read(_DIRECT) == ROWS
+        await until(lambda: kept.state is State.LOST, LOSS_SECONDS)
+        assert await database.read(_PREPARED) == ROWS
 
     run_on_uvloop(lose(server, scenario))
 

@@ -1,10 +1,12 @@
 """Query plans of each call on a large database: PostgreSQL reads a range of an index, never a whole table."""
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
 import pytest
-from sqlalchemy import Connection, text
+from psycopg.pq.abc import PGconn
+from sqlalchemy import text
 
 from sprocket.v1.factory_pb2 import FollowFactoryChartsRequest, GetFactoryChartRequest
 from sprocket.v1.sprocket_pb2 import (
@@ -18,8 +20,9 @@ from sprocket_grpc.testing.postgres import new_database
 from tests.support.production import update_sprocket
 from tests.support.resources import create_sprocket
 from tests.support.service import Service, running_service
-from tests.support.statements import statements_of
+from tests.support.statements import Sent, statements_of
 
+EXPLAINED = {"SELECT", "WITH", "INSERT", "UPDATE", "DELETE"}
 LARGE = {"sprocket", "chart_entry"}
 ROWS = 40_000
 MOST_SORTED = ROWS // 10
@@ -97,19 +100,16 @@ async def plans_of(service: Service, call: Call) -> list[Plan]:
     """Make a call, and return the query plans of its statements."""
     with statements_of(service.database) as sent:
         await call(service)
-    explained = [
-        each for each in sent if each.text.lstrip().split()[0] in ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE")
-    ]
+    driver = await service.database.pool._connector._connect()
+    async with driver:
+        return [_plan(driver.pgconn, each) for each in sent if each.text.lstrip().split()[0] in EXPLAINED]
 
-    def work(connection: Connection) -> list[Plan]:
-        results = [
-            connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {each.text}", each.parameters) for each in explained
-        ]
-        return [
-            Plan(each.text, result.scalar_one()[0]["Plan"]) for each, result in zip(explained, results, strict=True)
-        ]
 
-    return await service.database.run(work)
+def _plan(connection: PGconn, sent: Sent) -> Plan:
+    answer = connection.exec_params(f"EXPLAIN (FORMAT JSON) {sent.text}".encode(), sent.parameters)
+    plan = answer.get_value(0, 0)
+    assert plan is not None, answer.error_message
+    return Plan(sent.text, json.loads(plan)[0]["Plan"])
 
 
 def assert_bounded(plans: list[Plan], *, all_in_the_index: bool = True) -> None:

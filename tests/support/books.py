@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from sprocket.v1.factory_pb2 import GetFactoryChartRequest
+from sprocket_grpc.storage.postgres.connection import Connection
 from tests.support.service import Service
 
 _FACTORIES = text("""
@@ -70,8 +71,7 @@ async def query(service: Service, statement: str, **parameters: Any) -> Sequence
     """Run a statement on the database of the service, and return its rows."""
 
     def work(connection: Connection) -> Sequence[Any]:
-        result = connection.execute(text(statement), parameters)
-        return result.all() if result.returns_rows else []
+        return connection.execute(text(statement), parameters).all()
 
     return await service.database.run(work)
 

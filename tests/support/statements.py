@@ -1,12 +1,17 @@
 """Listens to the statements that a service sends to its database."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
+from unittest.mock import patch
 
-from sqlalchemy import event
+from psycopg.pq.abc import PGresult
 
+from sprocket_grpc.storage.postgres.conversation import Conversation
 from sprocket_grpc.storage.postgres.database import Database
+from sprocket_grpc.storage.postgres.statements import Request
+
+_OF_TRANSACTIONS = {"BEGIN", "COMMIT", "ROLLBACK"}
 
 
 class Sent(NamedTuple):
@@ -14,25 +19,30 @@ class Sent(NamedTuple):
 
     Attributes:
         text: The statement.
-        parameters: Its parameters as the driver gets them.
+        parameters: Its parameters, in PostgreSQL's text format.
     """
 
     text: str
-    parameters: Any
+    parameters: Sequence[bytes | None]
 
 
 @contextmanager
 def statements_of(database: Database) -> Iterator[list[Sent]]:
-    """Collect the statements of a database until the block ends. Prepared reads go by SQLAlchemy meanwhile."""
+    """Collect the statements of a database until the block ends, but those that begin and end transactions."""
     sent: list[Sent] = []
+    take, ask = database.pool.take, Conversation.ask
+    taken: set[int] = set()
 
-    def listen(_: object, __: object, text: str, parameters: object, *___: object) -> None:
-        sent.append(Sent(text, parameters))
+    async def noted_take() -> Conversation:
+        conversation = await take()
+        taken.add(id(conversation))
+        return conversation
 
-    direct, database.reads_directly = database.reads_directly, False
-    event.listen(database.engine, "before_cursor_execute", listen)
-    try:
+    async def noted_ask(self: Conversation, requests: Sequence[Request], seconds: float) -> list[PGresult]:
+        if id(self) in taken:
+            several = [Sent(each.statement.text.decode(), each.values) for each in requests]
+            sent.extend(each for each in several if each.text.split()[0] not in _OF_TRANSACTIONS)
+        return await ask(self, requests, seconds)
+
+    with patch.object(database.pool, "take", noted_take), patch.object(Conversation, "ask", noted_ask):
         yield sent
-    finally:
-        event.remove(database.engine, "before_cursor_execute", listen)
-        database.reads_directly = direct

@@ -10,7 +10,7 @@ from sprocket_grpc.auth.permissions import PERMISSIONS, PREFIX
 from sprocket_grpc.cli.setup import open_connection
 from sprocket_grpc.storage import api_key
 from sprocket_grpc.storage.api_key import ValidKey
-from sprocket_grpc.storage.postgres.database import Connection
+from sprocket_grpc.storage.postgres.engine import Connection
 
 KNOWN_PERMISSIONS = [name.removeprefix(PREFIX) for name in PERMISSIONS]
 """The names of permissions, as keys have them."""

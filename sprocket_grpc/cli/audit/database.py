@@ -10,7 +10,7 @@ from sprocket_grpc.query.listing import Query
 from sprocket_grpc.services.audit_entry import AuditEntries
 from sprocket_grpc.storage.audit import AuditStore, first_id
 from sprocket_grpc.storage.listing import Row
-from sprocket_grpc.storage.postgres.database import Connection
+from sprocket_grpc.storage.postgres.engine import Connection
 
 _PAGE_SIZE = 1_000
 

@@ -1,19 +1,20 @@
-"""Opens connections, and drops them when the database is unavailable or a failover has replaced its primary."""
+"""Opens connections for a pool."""
 
 import time
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
+import psycopg
+from sqlalchemy import make_url
 
+from sprocket_grpc.config.database_url import connect_arguments
 from sprocket_grpc.errors import UnavailableError
+from sprocket_grpc.storage.postgres.conversation import Conversation
+from sprocket_grpc.storage.postgres.session import CONNECT_ARGUMENTS, check_encoding, setup_query
 
 _PATIENCE_SECONDS = 1
 """A caller that is cancelled earlier has not found out whether the database answers."""
 
-# Read only, and recovery in progress (PostgreSQL manual, appendix A).
-_NOT_PRIMARY = {"25006", "55000"}
+_SETUP = setup_query().encode()
 
 
 class Connector:
@@ -27,59 +28,60 @@ class Connector:
         failed_at: When the last attempt failed, by a monotonic clock; 0 after a success.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, url: str, *, prepares: bool) -> None:
+        parsed = make_url(url)
+        _, arguments = parsed.get_dialect()().create_connect_args(parsed)
+        self._arguments: dict[str, Any] = {**arguments, **connect_arguments(url), **CONNECT_ARGUMENTS}
+        self._prepares = prepares
         self.failed_at = 0.0
         self._trying = 0
         self._reached = ("", "")
 
-    def __call__(
-        self, dialect: Dialect, _record: object, arguments: Sequence[object], parameters: Mapping[str, Any]
-    ) -> DBAPIConnection:
-        """Open a connection, for SQLAlchemy's event `do_connect`.
+    async def open(self) -> Conversation:
+        """Open a connection.
 
         Raises:
             UnavailableError: The last attempt failed, and another caller retries.
+            DatabaseEncodingError: The encoding of the database is not UTF8.
+            psycopg.Error: It failed.
         """
         if self.failed_at and self._trying:
             raise UnavailableError
         began = time.monotonic()
         self._trying += 1
         try:
-            connection = dialect.connect(*arguments, **self._last_first(parameters))
+            driver = await self._connect()
         except Exception:
             self.failed_at = time.monotonic()
             raise
-        except BaseException as cut_off:  # cancelled: the client has disconnected, or the deadline has passed
+        except BaseException:  # cancelled: the client has disconnected, or the deadline has passed
             if time.monotonic() - began > _PATIENCE_SECONDS:
                 self.failed_at = time.monotonic()
-            # SQLAlchemy keeps the error in a reference cycle (safe_reraise), and its traceback keeps the half-open
-            # connection: without this it would stay open until the next run of the garbage collector.
-            cut_off.__traceback__ = None
             raise
         finally:
             self._trying -= 1
         self.failed_at = 0.0
-        info = connection.driver_connection.info
-        self._reached = (info.host, str(info.port))
-        return connection
+        self._reached = (driver.info.host, str(driver.info.port))
+        return Conversation(driver, prepares=self._prepares)
 
-    def _last_first(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
-        names = str(parameters.get("host", "")).split(",")
+    async def _connect(self) -> "psycopg.AsyncConnection[Any]":
+        driver = await psycopg.AsyncConnection.connect(**self._last_first(), autocommit=True)
+        try:
+            check_encoding(driver)
+            await driver.execute(_SETUP)
+        except BaseException:
+            driver.pgconn.finish()
+            raise
+        return driver
+
+    def _last_first(self) -> dict[str, Any]:
+        names = str(self._arguments.get("host", "")).split(",")
         if len(names) == 1:
-            return parameters
-        hosts = zip(names, str(parameters["port"]).split(","), strict=True)
+            return self._arguments
+        hosts = zip(names, str(self._arguments["port"]).split(","), strict=True)
         in_order = sorted(hosts, key=lambda host: host != self._reached)
         return {
-            **parameters,
+            **self._arguments,
             "host": ",".join(name for name, _ in in_order),
             "port": ",".join(port for _, port in in_order),
         }
-
-
-def drop_if_not_primary(context: ExceptionContext) -> None:
-    """Drop all connections when one leads to a server that is no primary any more; new ones find the new primary.
-
-    For SQLAlchemy's event `handle_error`.
-    """
-    if getattr(context.original_exception, "sqlstate", None) in _NOT_PRIMARY:
-        context.is_disconnect = True

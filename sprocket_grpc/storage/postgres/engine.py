@@ -1,18 +1,19 @@
-"""Synchronous engines for migrations and the command line, and how connections of a server make cursors."""
+"""Synchronous engines for migrations and the command line."""
 
 import time
+from functools import partial
 from typing import Any
 
-from psycopg import AsyncCursor
-from psycopg.pq import Format
-from psycopg.rows import TupleRow
-from sqlalchemy import Engine, create_engine, event
+import psycopg
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from sprocket_grpc.config.database_url import connect_arguments, describe
 from sprocket_grpc.errors import ExpectedError
-from sprocket_grpc.storage.postgres.session import CONNECT_ARGUMENTS, ISOLATION_LEVEL, session_setup
+from sprocket_grpc.storage.postgres.session import CONNECT_ARGUMENTS, ISOLATION_LEVEL, check_encoding, setup_query
+
+__all__ = ["Connection", "DatabaseNotReachableError", "create_plain_engine", "wait_for_database"]
 
 UNPREPARED: dict[str, object] = {"prepare_threshold": None}
 """Arguments of a connection that prepares no statements, so that it works behind every pooler."""
@@ -38,8 +39,18 @@ def create_plain_engine(url: str, **settings: str) -> Engine:
         isolation_level=ISOLATION_LEVEL,
         poolclass=NullPool,
     )
-    event.listen(engine, "connect", session_setup(**settings))
+    event.listen(engine, "connect", partial(_set_up, setup_query(**settings)))
     return engine
+
+
+def _set_up(query: str, connection: psycopg.Connection[Any], _record: object) -> None:
+    try:
+        check_encoding(connection)
+        connection.execute(query.encode())
+        connection.commit()
+    except BaseException:
+        connection.pgconn.finish()  # SQLAlchemy does not close a connection whose listener fails
+        raise
 
 
 def wait_for_database(url: str, seconds: float) -> None:
@@ -64,16 +75,3 @@ def _connection_error(url: str) -> DBAPIError | None:
     except DBAPIError as error:
         return error
     return None
-
-
-class _BinaryCursor(AsyncCursor[TupleRow]):
-    """Gets results in PostgreSQL's binary format: a chunk of a chart takes two thirds of the CPU of text."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # as psycopg gives them
-        super().__init__(*args, **kwargs)
-        self.format = Format.BINARY
-
-
-def cursors(*, prepared_statements: bool) -> dict[str, object]:
-    """Return how connections of a server make cursors, as arguments to connect."""
-    return {"cursor_factory": _BinaryCursor} | ({} if prepared_statements else UNPREPARED)

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeAlias
 
-from sqlalchemy.exc import DBAPIError, OperationalError
+import psycopg
+from psycopg.errors import error_from_result
+from psycopg.pq import DiagnosticField, ExecStatus
+from psycopg.pq.abc import PGresult
 
 from sprocket_grpc.errors import (
     AbortedError,
@@ -16,6 +19,8 @@ from sprocket_grpc.errors import (
     SprocketError,
     UnavailableError,
 )
+from sprocket_grpc.storage.postgres.conversation import LostConnectionError
+from sprocket_grpc.storage.postgres.error_texts import hide_values
 from sprocket_grpc.storage.postgres.session import DatabaseEncodingError
 
 _log = logging.getLogger(__name__)
@@ -39,7 +44,7 @@ _ERRORS: dict[str, type[SprocketError]] = {
     "58": UnavailableError,  # input or output error of the system
 }
 
-UntranslatedError: TypeAlias = DBAPIError
+UntranslatedError: TypeAlias = psycopg.Error
 """An error of the database that means nothing to callers, such as a division by zero."""
 
 _REPEAT_SECONDS = 60
@@ -56,13 +61,13 @@ def translated_errors() -> Iterator[None]:
         yield
     except DatabaseEncodingError as error:
         raise _misconfigured(str(error)) from error
-    except DBAPIError as error:
+    except psycopg.Error as error:
         translated = _translate(error)
         if translated is None:
             raise
         if translated is DatabaseMisconfiguredError:
-            raise _misconfigured(" ".join(str(error.orig).split())) from error
-        _log.warning("%s: %s", translated.__name__, str(error.orig).strip())
+            raise _misconfigured(" ".join(str(error).split())) from error
+        _log.warning("%s: %s", translated.__name__, str(error).strip())
         raise translated from error
 
 
@@ -75,21 +80,34 @@ def _misconfigured(problem: str) -> DatabaseMisconfiguredError:
     return DatabaseMisconfiguredError(problem)
 
 
-def _translate(error: DBAPIError) -> type[SprocketError] | None:
+def _translate(error: psycopg.Error) -> type[SprocketError] | None:
     """Return the error for callers of an error of the driver, or None."""
-    state: str | None = getattr(error.orig, "sqlstate", None)
-    if state is None:
-        lost = error.connection_invalidated or isinstance(error, OperationalError)
-        return UnavailableError if lost else None
-    return error_for_sqlstate(state)
+    if isinstance(error, LostConnectionError):
+        return UnavailableError
+    if error.sqlstate is None:
+        return UnavailableError if isinstance(error, psycopg.OperationalError) else None
+    return _error_for_sqlstate(error.sqlstate)
 
 
-def error_for_sqlstate(state: str) -> type[SprocketError] | None:
+def _error_for_sqlstate(state: str) -> type[SprocketError] | None:
     """Return the error for callers of an SQLSTATE, by its longest known prefix, or None."""
     return next((_ERRORS[state[:n]] for n in (5, 3, 2) if state[:n] in _ERRORS), None)
 
 
+def raise_if_failed(answer: PGresult) -> None:
+    """Raise the error of an answer, whose text has no values."""
+    if answer.status == ExecStatus.FATAL_ERROR:
+        error = error_from_result(answer)
+        hide_values(error)
+        raise error
+
+
+def state_of(answer: PGresult) -> str | None:
+    """Return the SQLSTATE of an answer, or None if it is no error."""
+    state = answer.error_field(DiagnosticField.SQLSTATE)
+    return state.decode() if state else None
+
+
 def error_name(error: BaseException) -> str:
     """Return the SQLSTATE of an error of the driver, or the name of another error."""
-    cause = getattr(error, "orig", None) or error  # SQLAlchemy's errors have the driver's
-    return getattr(cause, "sqlstate", None) or type(cause).__name__
+    return getattr(error, "sqlstate", None) or type(error).__name__

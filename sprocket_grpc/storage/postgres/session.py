@@ -5,8 +5,9 @@ Not set here, for these are the operator's: `search_path`, which says where the 
 memory or durability.
 """
 
-from collections.abc import Callable
 from typing import Any
+
+from psycopg import BaseConnection
 
 from sprocket_grpc.errors import ExpectedError
 
@@ -39,29 +40,18 @@ class DatabaseEncodingError(ExpectedError):
         super().__init__(f"the database has the encoding {encoding}: create it with ENCODING '{_ENCODING}'")
 
 
-def session_setup(**more: str) -> Callable[[Any, object], None]:
-    """Return a listener to SQLAlchemy's event `connect`, which sets our settings and `more` of them.
-
-    The listener raises:
-        DatabaseEncodingError: The encoding of the database is not UTF8.
-    """
+def setup_query(**more: str) -> str:
+    """Return the query that sets our settings and `more` of them."""
     pairs = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in (_SETTINGS | more).items())
-
-    def set_up(connection: Any, _record: object) -> None:  # noqa: ANN401  # SQLAlchemy's adapter, or psycopg's connection
-        driver = getattr(connection, "driver_connection", connection)
-        try:
-            _check_encoding(driver.info.parameter_status("server_encoding"))
-            cursor = connection.cursor()
-            cursor.execute(f"SELECT {pairs}")
-            cursor.close()
-            connection.commit()
-        except BaseException:
-            driver.pgconn.finish()  # SQLAlchemy does not close a connection whose listener fails
-            raise
-
-    return set_up
+    return f"SELECT {pairs}"
 
 
-def _check_encoding(encoding: str | None) -> None:
+def check_encoding(driver: BaseConnection[Any]) -> None:
+    """Check that the database can hold every text.
+
+    Raises:
+        DatabaseEncodingError: Its encoding is not UTF8.
+    """
+    encoding = driver.info.parameter_status("server_encoding")
     if encoding not in (_ENCODING, None):  # None: a pooler does not tell
         raise DatabaseEncodingError(encoding)

@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator
 
 import grpc
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from sprocket.v1.factory_pb2 import Factory, UpdateFactoryRequest
 from sprocket_grpc.config.settings import Settings
+from sprocket_grpc.storage.postgres.connection import Connection
 from tests.support.books import numbers_of, query
 from tests.support.errors import fails
 from tests.support.following import ChartFollower, ChartsFollower

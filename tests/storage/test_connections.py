@@ -1,29 +1,31 @@
-"""Point reads and pages bypass SQLAlchemy, and handle errors and lost connections in the same way."""
+"""Connections: what ends one, what is retried on another one, and what becomes of the others."""
 
 import asyncio
 
 import grpc
+import psycopg
 import pytest
-from sqlalchemy import event, make_url, text
-from sqlalchemy.util import await_only, greenlet_spawn
+from sqlalchemy import make_url, text
 
 from sprocket.v1.factory_pb2 import GetFactoryRequest, GetFactoryResponse
 from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
 from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.storage.postgres import database as database_module
-from sprocket_grpc.storage.postgres import direct
+from sprocket_grpc.storage.postgres import pool as pool_module
+from sprocket_grpc.storage.postgres.conversation import Conversation, State
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
-from sprocket_grpc.storage.postgres.reads import PreparedStatement, Read
+from sprocket_grpc.storage.postgres.reads import Read
+from sprocket_grpc.storage.postgres.statements import Statement, request
 from tests.support.books import query
 from tests.support.errors import fails
 from tests.support.locks import open_transaction, waiting_for
 from tests.support.production import get_factory, update_factory
 from tests.support.resources import create_factory
 from tests.support.service import Service, running_service
+from tests.support.statements import statements_of
 from tests.support.waiting import PATIENCE_SECONDS, until
 
 LOCK_ALL = "LOCK TABLE factory IN ACCESS EXCLUSIVE MODE"
-STILL_THERE = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(:backends)"
 OTHERS = text("""
     SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
@@ -42,15 +44,6 @@ async def until_all_others_have_disconnected(url: str) -> None:
         await until(lambda: not connection.scalar(OTHERS))
 
 
-async def until_gone(service: Service, backends: list[int]) -> None:
-    """Wait until backends of PostgreSQL have ended."""
-
-    async def are_gone() -> bool:
-        return await query(service, STILL_THERE, backends=backends) == [(0,)]
-
-    await until(are_gone)
-
-
 async def test_connections_lost_between_reads_fail_no_read(service: Service, database_url: str) -> None:
     made = await create_factory(service)
     await asyncio.gather(*(get_factory(service, made.id) for _ in range(20)))  # opens two or more connections
@@ -60,7 +53,7 @@ async def test_connections_lost_between_reads_fail_no_read(service: Service, dat
         assert await get_factory(service, made.id) == made
 
 
-async def test_a_write_does_not_get_a_lost_connection_that_was_kept_for_reads(database_url: str) -> None:
+async def test_a_write_does_not_get_a_lost_connection(database_url: str) -> None:
     async with running_service(database_url, Settings(pool_size=1)) as service:
         made = await create_factory(service)
         await get_factory(service, made.id)
@@ -95,19 +88,19 @@ async def test_a_read_that_loses_its_connection_is_retried_on_another_one(servic
 async def test_returning_a_lost_connection_does_not_affect_new_ones_with_its_file_descriptor(
     service: Service, database_url: str
 ) -> None:
-    kept = service.database._direct
-    lost = [await kept._take() for _ in range(4)]
+    pool = service.database.pool
+    lost = [await pool.take() for _ in range(4)]
     with create_plain_engine(database_url).connect() as connection:
         connection.execute(KILL_ALL)
-    await until(lambda: all(each.is_lost for each in lost))
-    others = [await kept._take() for _ in range(4)]
+    await until(lambda: all(each.state is State.LOST for each in lost))
+    others = [await pool.take() for _ in range(4)]
     assert {each._socket for each in lost} & {each._socket for each in others}
     for each in lost:
-        await greenlet_spawn(each.check_in)
-    async with asyncio.timeout(10):
-        assert [await each.rows(PreparedStatement(text("SELECT 1")), {}) for each in others] == [[(1,)]] * 4
+        pool.give_back(each)
     for each in others:
-        await greenlet_spawn(each.check_in)
+        [answer] = await each.ask([request(text("SELECT 1"))], 10)
+        assert each.rows(answer) == [(1,)]
+        pool.give_back(each)
 
 
 async def test_a_read_of_a_missing_table_is_unavailable(service: Service, database_url: str) -> None:
@@ -121,17 +114,18 @@ async def test_a_read_of_a_missing_table_is_unavailable(service: Service, databa
     assert await get_factory(service, made.id) == made
 
 
-async def test_a_read_that_exceeds_its_deadline_closes_its_connection(service: Service, database_url: str) -> None:
+async def test_a_read_that_exceeds_its_deadline_is_cancelled_and_keeps_its_connection(
+    service: Service, database_url: str
+) -> None:
     made = await create_factory(service)
     get = FactoryServiceStub(service.channel).GetFactory
     async with open_transaction(database_url, LOCK_ALL) as transaction:
         reading = [asyncio.create_task(_code(get(GetFactoryRequest(id=made.id), timeout=3))) for _ in range(3)]
         backends = await waiting_for(transaction, 3)
         assert await asyncio.gather(*reading) == [grpc.StatusCode.DEADLINE_EXCEEDED] * 3
-        # Wait before the lock is released: a read that gets the lock would succeed and keep its connection.
-        await until_gone(service, backends)
-    for _ in range(20):
-        assert await get_factory(service, made.id) == made
+        await until(lambda: service.database.pool.used == 0)
+        assert await waiting_for(transaction, 0) == []
+    assert set(backends) <= await _backends_of_reads(service, database_url, made.id, len(backends))
 
 
 async def _code(call: "grpc.aio.UnaryUnaryCall[GetFactoryRequest, GetFactoryResponse]") -> grpc.StatusCode:
@@ -139,29 +133,31 @@ async def _code(call: "grpc.aio.UnaryUnaryCall[GetFactoryRequest, GetFactoryResp
 
 
 async def test_a_read_that_exceeds_the_statement_timeout_is_not_retried(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
+    database_url: str,
 ) -> None:
     with create_plain_engine(database_url).begin() as connection:
         connection.execute(text(f"ALTER DATABASE {make_url(database_url).database} SET statement_timeout = '200ms'"))
     async with running_service(database_url) as service:
         made = await create_factory(service)
         async with open_transaction(database_url, LOCK_ALL):
-            monkeypatch.setattr("sqlalchemy.Connection.execute", None)
-            with fails(grpc.StatusCode.DEADLINE_EXCEEDED):
+            with statements_of(service.database) as sent, fails(grpc.StatusCode.DEADLINE_EXCEEDED):
                 await get_factory(service, made.id)
+            assert len(sent) == 1
 
 
 async def test_a_read_that_postgresql_does_not_answer_is_given_up_and_cancelled(
     service: Service, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = await create_factory(service)
-    monkeypatch.setattr(direct, "_LONGEST_SECONDS", 0.1)
+    monkeypatch.setattr(database_module, "_READ_SECONDS", 0.1)
     async with open_transaction(database_url, LOCK_ALL) as transaction:
         reading = asyncio.create_task(get_factory(service, made.id))
-        backends = await waiting_for(transaction)
+        await waiting_for(transaction)
         with fails(grpc.StatusCode.UNAVAILABLE):
             await reading
-        await until_gone(service, backends)
+        await until(lambda: service.database.pool.used == 0)
+        assert await waiting_for(transaction, 0) == []
+    monkeypatch.undo()
     assert await get_factory(service, made.id) == made
 
 
@@ -169,10 +165,9 @@ async def test_a_read_that_waits_too_long_for_a_connection_is_given_up(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = await create_factory(service)
-    await service.database._direct.close()
-    service.database._direct._is_closed = False
-    monkeypatch.setattr(direct, "_LONGEST_SECONDS", 0.1)
-    monkeypatch.setattr(service.database._direct, "_connect", lambda: await_only(asyncio.Event().wait()))
+    service.database.pool.renew()
+    monkeypatch.setattr(pool_module, "_OPEN_SECONDS", 0.1)
+    monkeypatch.setattr(service.database.pool._connector, "open", asyncio.Event().wait)
     async with asyncio.timeout(PATIENCE_SECONDS):
         with fails(grpc.StatusCode.UNAVAILABLE):
             await get_factory(service, made.id)
@@ -182,7 +177,7 @@ async def test_a_unit_of_work_that_postgresql_does_not_answer_is_given_up(
     service: Service, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = await create_factory(service)
-    monkeypatch.setattr(database_module, "_LONGEST_SECONDS", 0.1)
+    monkeypatch.setattr(database_module, "_UNIT_SECONDS", 0.1)
     async with open_transaction(database_url, LOCK_ALL):
         for _ in range(2):
             with fails(grpc.StatusCode.UNAVAILABLE):
@@ -191,34 +186,26 @@ async def test_a_unit_of_work_that_postgresql_does_not_answer_is_given_up(
     assert (await update_factory(service, made.id, sprocket_production_goal=7)).sprocket_production_goal == 7
 
 
-async def test_a_point_read_bypasses_sqlalchemy(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_loss_of_a_connection_also_closes_the_others(service: Service, database_url: str) -> None:
     made = await create_factory(service)
-    monkeypatch.setattr("sqlalchemy.Connection.execute", None)
-    assert await get_factory(service, made.id) == made
-
-
-async def test_the_loss_of_a_connection_also_closes_those_kept_for_reads(service: Service, database_url: str) -> None:
-    made = await create_factory(service)
-    before = await _backends_of_reads(service, database_url, made.id)
+    before = await _backends_of_reads(service, database_url, made.id, 3)
     async with open_transaction(database_url, LOCK_ALL) as transaction:
         writing = asyncio.create_task(update_factory(service, made.id, sprocket_production_goal=7))
         await transaction.execute(KILL_SOME, {"backends": await waiting_for(transaction)})
         with fails(grpc.StatusCode.UNAVAILABLE):
             await writing
-    assert not before & await _backends_of_reads(service, database_url, made.id)
+    assert not before & await _backends_of_reads(service, database_url, made.id, 3)
 
 
-async def _backends_of_reads(service: Service, database_url: str, identifier: str) -> set[int]:
+async def _backends_of_reads(service: Service, database_url: str, identifier: str, number: int) -> set[int]:
     async with open_transaction(database_url, LOCK_ALL) as transaction:
-        reading = [asyncio.create_task(get_factory(service, identifier)) for _ in range(3)]
-        backends = await waiting_for(transaction, 3)
+        reading = [asyncio.create_task(get_factory(service, identifier)) for _ in range(number)]
+        backends = await waiting_for(transaction, number)
     await asyncio.gather(*reading)
     return set(backends)
 
 
-async def test_reads_and_writes_can_share_a_single_connection(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_reads_and_writes_share_a_single_connection(database_url: str) -> None:
     async with running_service(database_url, Settings(pool_size=1, pool_timeout_seconds=5)) as service:
         made = await create_factory(service)
         backends: set[object] = set()
@@ -227,46 +214,41 @@ async def test_reads_and_writes_can_share_a_single_connection(
             made = await update_factory(service, made.id, sprocket_production_goal=goal)
             backends.update(await query(service, "SELECT pg_backend_pid()"))
         assert len(backends) == 1
-        monkeypatch.setattr("sqlalchemy.Connection.execute", None)
-        assert await get_factory(service, made.id) == made
-        assert (service.database.used, service.database.idle) == (0, 1)
+        assert (service.database.pool.used, service.database.pool.idle) == (0, 1)
 
 
-BACKEND: Read[int] = Read(PreparedStatement(text("SELECT pg_backend_pid()")), {}, lambda rows: int(rows[0][0]))
+BACKEND: Read[int] = Read(Statement(text("SELECT pg_backend_pid()")), {}, lambda rows: int(rows[0][0]))
 
 
-async def test_a_connection_opened_during_an_invalidation_of_the_pool_is_not_kept(
-    service: Service,
+async def test_a_connection_that_was_being_opened_when_all_were_renewed_is_not_kept(
+    service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = service.database
-    await asyncio.gather(*(database.read(BACKEND) for _ in range(3)))
-    await database._direct.close()
-    other = await greenlet_spawn(database.engine.connect)
-    made, go_on = asyncio.Event(), asyncio.Event()
+    database.pool.renew()
+    opened, go_on = asyncio.Event(), asyncio.Event()
+    connect = database.pool._connector.open
 
-    def hold(*_: object) -> None:
-        made.set()
-        await_only(go_on.wait())
+    async def hold() -> Conversation:
+        conversation = await connect()
+        opened.set()
+        await go_on.wait()
+        return conversation
 
-    event.listen(database.engine, "connect", hold)
+    monkeypatch.setattr(database.pool._connector, "open", hold)
     reading = [asyncio.create_task(database.read(BACKEND)) for _ in range(9)]
-    await made.wait()
-    await greenlet_spawn(database.engine.pool._invalidate, other.connection, RuntimeError("not a primary any more"))
+    await opened.wait()
+    database.pool.renew()
     go_on.set()
     before = await asyncio.gather(*reading)
-    event.remove(database.engine, "connect", hold)
-    await greenlet_spawn(other.close)
     assert await database.read(BACKEND) not in before
 
 
-async def test_a_rollback_does_not_close_the_connection_with_prepared_reads(
-    database_url: str,
-) -> None:
+async def test_a_failed_transaction_and_a_dry_run_keep_their_connection(database_url: str) -> None:
     async with running_service(database_url, Settings(pool_size=1)) as service:
         database = service.database
         first = await database.read(BACKEND)
-        for _ in range(6):  # from the sixth time on, psycopg has prepared the statement; a rollback discards these
-            await database.run_in_transaction(lambda connection: connection.scalar(text("SELECT 1")))
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            await database.run_in_transaction(lambda connection: connection.scalar(text("SELECT 1 / 0")))
         assert await database.read(BACKEND) == first
         await database.run_dry(lambda connection: connection.scalar(text("SELECT 1")))
         assert await database.read(BACKEND) == first

@@ -1,0 +1,130 @@
+"""Statements of SQLAlchemy as PostgreSQL takes them: compiled once, and prepared once on each connection."""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from itertools import count
+from typing import Any, NamedTuple, TypeAlias
+
+from sqlalchemy import BindParameter, Executable
+from sqlalchemy.dialects.postgresql.psycopg import dialect
+
+from sprocket_grpc.storage.postgres.types import as_array
+
+Parameters: TypeAlias = Mapping[str, object]
+
+_DIALECT = dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]  # SQLAlchemy forgot it
+
+_MOST_SHAPES = 300
+"""The most statements that are kept by their shape. Callers choose the shapes of filters."""
+
+_LONGEST_PREPARED = 4096
+"""The longest text of a statement with a shape that is prepared: PostgreSQL keeps its plan on each connection."""
+
+_numbers = count(1)
+
+
+class Statement:
+    """A statement that is compiled once. Its parameters are text, numbers, bytes, times and lists of these.
+
+    Attributes:
+        name: Its name on each connection that has prepared it.
+        text: The statement as PostgreSQL takes it.
+        source: The statement as SQLAlchemy has it.
+        is_prepared: Whether connections prepare it.
+    """
+
+    def __init__(self, source: Executable, constants: Sequence[BindParameter[Any]] = ()) -> None:
+        """Compile a statement.
+
+        Args:
+            source: The statement.
+            constants: Parameters whose values are given to `values` in this order.
+        """
+        compiled: Any = source.compile(dialect=_DIALECT)  # type: ignore[attr-defined]  # every executable element has it
+        self.name = f"sprocket_{next(_numbers)}".encode()
+        self.text = compiled.string.encode()
+        self.source = source
+        self.is_prepared = not constants or len(self.text) <= _LONGEST_PREPARED
+        places = {id(parameter): place for place, parameter in enumerate(constants)}
+        self._slots = [_slot(name, compiled.binds[name], places) for name in compiled.positiontup or ()]
+
+    def values(self, parameters: Parameters, constants: Sequence[BindParameter[Any]] = ()) -> list[bytes | None]:
+        """Return all parameters in their order, in PostgreSQL's text format."""
+        return [_as_text(slot.value(parameters, constants)) for slot in self._slots]
+
+
+class _Slot(NamedTuple):
+    """Where a parameter comes from.
+
+    Attributes:
+        name: Its name, under which it may be given.
+        parameter: The parameter, which has a value unless it must be given.
+        place: Its index among the constants, or None.
+    """
+
+    name: str
+    parameter: BindParameter[Any]
+    place: int | None
+
+    def value(self, parameters: Parameters, constants: Sequence[BindParameter[Any]]) -> object:
+        if self.name in parameters:
+            return parameters[self.name]
+        if self.parameter.required:
+            raise ValueError(f"the parameter {self.name} is missing")
+        parameter = self.parameter if self.place is None else constants[self.place]
+        return parameter.effective_value
+
+
+def _slot(name: str, parameter: BindParameter[Any], places: Mapping[int, int]) -> _Slot:
+    return _Slot(name, parameter, places.get(id(parameter)))
+
+
+class Request(NamedTuple):
+    """A statement with its parameters.
+
+    Attributes:
+        statement: The statement.
+        values: Its parameters, in PostgreSQL's text format.
+    """
+
+    statement: Statement
+    values: Sequence[bytes | None]
+
+
+_shapes: OrderedDict[object, Statement] = OrderedDict()
+
+
+def request(statement: Executable | Statement, parameters: Parameters | None = None) -> Request:
+    """Return a statement with its parameters.
+
+    A statement of SQLAlchemy is kept by its shape, which is the statement without the values of its parameters
+    (SQLAlchemy's key of its own cache, as its examples of caching use it).
+    """
+    if isinstance(statement, Statement):
+        return Request(statement, statement.values(parameters or {}))
+    key: Any = statement._generate_cache_key()  # type: ignore[attr-defined]  # noqa: SLF001  # see above
+    known = _shapes.get(key.key)
+    if known is None:
+        known = _shapes[key.key] = Statement(statement, key.bindparams)
+        while len(_shapes) > _MOST_SHAPES:
+            _shapes.popitem(last=False)
+    else:
+        _shapes.move_to_end(key.key)
+    return Request(known, known.values(parameters or {}, key.bindparams))
+
+
+def _as_text(value: object) -> bytes | None:
+    if value is None:
+        return None
+    if isinstance(value, list | tuple):
+        return as_array([*map(_item, value)]).encode()
+    return _item(value).encode()
+
+
+def _item(value: object) -> str:
+    if isinstance(value, bytes):
+        return "\\x" + value.hex()
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value)
