@@ -8,7 +8,7 @@ from sprocket_grpc.services.standard.dependencies import ServiceDependencies
 from sprocket_grpc.services.standard.pages import fill_whole
 from sprocket_grpc.services.standard.resource import Resource
 from sprocket_grpc.services.standard.validation import batch_violations, ids_violations, raise_if_invalid, violations
-from sprocket_grpc.services.standard.writes import Writes, request_id_violations
+from sprocket_grpc.services.standard.writes import Fill, Writes, nothing_to_fill, request_id_violations
 from sprocket_grpc.storage.postgres.database import Connection
 from sprocket_grpc.storage.resource import Values
 from sprocket_grpc.storage.sprocket import SprocketStore
@@ -36,8 +36,9 @@ class SprocketBatches:
         wrong = batch_violations("sprockets", several) or self._violations(several)
         raise_if_invalid(wrong + request_id_violations(request))
 
-        def work(connection: Connection) -> None:
-            fill_whole(response, self._store.insert_many(connection, several), self._resource.assign, "sprockets")
+        def work(connection: Connection) -> Fill:
+            created = self._store.insert_many(connection, several)
+            return lambda: fill_whole(response, created(), self._resource.assign, "sprockets")
 
         return await self._writes.run(request, response, work)
 
@@ -50,7 +51,12 @@ class SprocketBatches:
             NotFoundError: Some do not exist.
         """
         raise_if_invalid(ids_violations("ids", request.ids) + _repeated(request.ids) + request_id_violations(request))
-        return await self._writes.run(request, response, lambda each: self._store.delete_many(each, request.ids))
+
+        def work(connection: Connection) -> Fill:
+            self._store.delete_many(connection, request.ids)
+            return nothing_to_fill
+
+        return await self._writes.run(request, response, work)
 
     def _violations(self, several: Sequence[Values]) -> list[Violation]:
         indexed = enumerate(several)

@@ -1,5 +1,6 @@
 """The SQL of factories: a change of the goal adds an entry to the chart in the same statement."""
 
+from collections.abc import Callable
 from functools import cache
 
 from sqlalchemy import bindparam, func, insert, update
@@ -51,11 +52,11 @@ class FactoryStore(ResourceStore):
             require_new_factories()
         return super().with_id(values)
 
-    def _update(self, connection: Connection, stored: Row, changes: Values) -> Row:
+    def _update(self, connection: Connection, stored: Row, changes: Values) -> Callable[[], Row]:
         goal = stored[self.columns.index(factory.c.sprocket_production_goal)]
         if changes.get("sprocket_production_goal", goal) == goal:
             return super()._update(connection, stored, changes)
-        return connection.execute(self._change_of_goal(tuple(changes)), {"id": stored[ID], **as_new(changes)}).one()
+        return connection.execute(self._change_of_goal(tuple(changes)), {"id": stored[ID], **as_new(changes)}).one
 
     def _make_insertion(self, names: tuple[str, ...]) -> Statement:
         first_entry = {"chart_sequence": 1, "chart_time_micros": epoch_micros(func.now())}

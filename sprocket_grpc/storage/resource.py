@@ -1,6 +1,7 @@
 """The SQL of the standard methods, for every table that has an id."""
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import cache, partial
 from typing import Any, TypeAlias
 
@@ -25,7 +26,7 @@ from sqlalchemy import (
 from sprocket_grpc.errors import AbortedError, NotFoundError, ReferenceNotFoundError, ResourceInUseError
 from sprocket_grpc.storage.listing import ID, ListStore, Row
 from sprocket_grpc.storage.postgres.caller_setting import SET_CALLER
-from sprocket_grpc.storage.postgres.connection import Connection
+from sprocket_grpc.storage.postgres.connection import Connection, Result
 from sprocket_grpc.storage.postgres.reads import Read
 from sprocket_grpc.storage.postgres.statements import Statement
 from sprocket_grpc.storage.postgres.types import IDENTIFIERS
@@ -102,34 +103,35 @@ class ResourceStore(ListStore):
         Raises:
             ReferenceNotFoundError: It refers to rows that do not exist.
         """
-        try:
-            row = self._insert(connection, self.with_id(values))
-        except ForeignKeyViolation:
-            row = None
-        if row is None:
-            self.require_references(connection, values)
-            raise AbortedError  # a missing reference was created meanwhile
-        return row
+        with suppress(ForeignKeyViolation):
+            row = self._insert(connection, self.with_id(values)).first()
+            if row is not None:
+                return row
+        self.require_references(connection, values)
+        raise AbortedError  # a missing reference was created meanwhile
 
-    def insert_in_transaction(self, connection: Connection, values: Values) -> Row:
+    def insert_in_transaction(self, connection: Connection, values: Values) -> Callable[[], Row]:
         """Add a row as `insert` does, where a statement that fails would end the transaction.
+
+        Returns:
+            The row, once it is looked at.
 
         Raises:
             ReferenceNotFoundError: It refers to rows that do not exist.
         """
         self.require_references(connection, values)
-        row = self._insert(connection, self.with_id(values))
-        if row is None:
-            raise AbortedError
-        return row
+        return self._insert(connection, self.with_id(values)).one  # the references are locked, so it cannot fail
 
-    def update(self, connection: Connection, stored: Row, changes: Values) -> Row:
+    def update(self, connection: Connection, stored: Row, changes: Values) -> Callable[[], Row]:
         """Change fields of a row that is locked by this transaction.
 
         Args:
             connection: The connection that holds the lock.
             stored: The row as it is.
             changes: The fields to change, at least one.
+
+        Returns:
+            The changed row, once it is looked at.
 
         Raises:
             ReferenceNotFoundError: They refer to rows that do not exist.
@@ -206,11 +208,11 @@ class ResourceStore(ListStore):
             raise NotFoundError(self.table.name, *missing)
         return [by_id[identifier] for identifier in identifiers]
 
-    def _insert(self, connection: Connection, values: Values) -> Row | None:
-        return connection.execute(self._insertion(tuple(values)), as_new(values)).first()
+    def _insert(self, connection: Connection, values: Values) -> Result:
+        return connection.execute(self._insertion(tuple(values)), as_new(values))
 
-    def _update(self, connection: Connection, stored: Row, changes: Values) -> Row:
-        return connection.execute(self._change(tuple(changes)), {"id": stored[ID], **as_new(changes)}).one()
+    def _update(self, connection: Connection, stored: Row, changes: Values) -> Callable[[], Row]:
+        return connection.execute(self._change(tuple(changes)), {"id": stored[ID], **as_new(changes)}).one
 
     def _make_insertion(self, names: tuple[str, ...]) -> Statement:
         created = insert(self.table).values(self.new(names)).returning(*self.columns).cte("created")

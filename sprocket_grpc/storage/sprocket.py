@@ -1,7 +1,8 @@
 """The SQL of sprockets: each change updates the counter and the chart of the factory in the same transaction."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from sqlalchemy import (
@@ -23,7 +24,7 @@ from sprocket_grpc.storage import chart_writes
 from sprocket_grpc.storage.access import not_found, permits, require_factories
 from sprocket_grpc.storage.listing import ID, Row
 from sprocket_grpc.storage.postgres.caller_setting import SET_CALLERS, callers_of
-from sprocket_grpc.storage.postgres.connection import Connection
+from sprocket_grpc.storage.postgres.connection import Connection, Result
 from sprocket_grpc.storage.postgres.statements import Statement
 from sprocket_grpc.storage.postgres.types import IDENTIFIERS, ArrayOf, Identifier
 from sprocket_grpc.storage.references import existing, foreign_keys, missing_reference
@@ -160,8 +161,11 @@ class SprocketStore(ResourceStore):
         """
         self.delete_many(connection, [identifier])
 
-    def insert_in_transaction(self, connection: Connection, values: Values) -> Row:
+    def insert_in_transaction(self, connection: Connection, values: Values) -> Callable[[], Row]:
         """Add a sprocket as `insert` does, where a statement that fails would end the transaction.
+
+        Returns:
+            The row, once it is looked at.
 
         Raises:
             ReferenceNotFoundError: It refers to rows that do not exist.
@@ -189,8 +193,11 @@ class SprocketStore(ResourceStore):
             results |= self._errors_of(connection, refused)
         return [results[values["id"]] for values in given]
 
-    def insert_many(self, connection: Connection, several: Sequence[Values]) -> list[Row]:
-        """Add sprockets, all or none, and return them in their order.
+    def insert_many(self, connection: Connection, several: Sequence[Values]) -> Callable[[], list[Row]]:
+        """Add sprockets, all or none.
+
+        Returns:
+            The rows in their order, once they are looked at.
 
         Raises:
             ReferenceNotFoundError: Some refer to rows that do not exist. It names them by their indexes.
@@ -200,8 +207,7 @@ class SprocketStore(ResourceStore):
         chart_writes.count(connection, Counter(values["factory_id"] for values in several))
         identified = [self.with_id(values) for values in several]
         rows = connection.execute(self._create_batch, _in_arrays(identified, _FIELDS))
-        by_id = {row[ID]: row for row in rows}
-        return [by_id[values["id"]] for values in identified]
+        return partial(_in_order, identified, rows)
 
     def delete_many(self, connection: Connection, identifiers: Sequence[str]) -> None:
         """Delete sprockets, all or none, and decrease the counters of their factories.
@@ -233,10 +239,10 @@ class SprocketStore(ResourceStore):
         # A missing reference may have been created meanwhile.
         return {each: ReferenceNotFoundError(found) if found else AbortedError() for each, found in missing.items()}
 
-    def _insert(self, connection: Connection, values: Values) -> Row | None:
-        return connection.execute(self._create, as_new(values)).first()
+    def _insert(self, connection: Connection, values: Values) -> Result:
+        return connection.execute(self._create, as_new(values))
 
-    def _update(self, connection: Connection, stored: Row, changes: Values) -> Row:
+    def _update(self, connection: Connection, stored: Row, changes: Values) -> Callable[[], Row]:
         before = self._factory_of(stored)
         after: str = changes.get("factory_id", before)
         if after != before:
@@ -246,6 +252,11 @@ class SprocketStore(ResourceStore):
     def _factory_of(self, row: Row) -> str:
         factory_id: str = row[self.columns.index(sprocket.c.factory_id)]
         return factory_id
+
+
+def _in_order(given: Sequence[Values], rows: Iterable[Row]) -> list[Row]:
+    by_id = {row[ID]: row for row in rows}
+    return [by_id[values["id"]] for values in given]
 
 
 def _in_arrays(several: Sequence[Values], names: Sequence[str]) -> dict[str, Any]:

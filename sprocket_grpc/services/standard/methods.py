@@ -4,6 +4,7 @@ They validate requests and choose the transaction. The SQL is in the store; the 
 their `Resource` and their store.
 """
 
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from sprocket_grpc.errors import EtagMismatchError, NotFoundError
@@ -31,7 +32,7 @@ from sprocket_grpc.services.standard.validation import (
     raise_if_invalid,
     violations,
 )
-from sprocket_grpc.services.standard.writes import is_plain, request_id_violations
+from sprocket_grpc.services.standard.writes import Fill, is_plain, nothing_to_fill, request_id_violations
 from sprocket_grpc.storage.access import require_force
 from sprocket_grpc.storage.listing import ID, Row
 from sprocket_grpc.storage.postgres.database import Connection
@@ -136,24 +137,27 @@ class StandardMethods(Generic[M]):
         )
         return await self._dependencies.writes.run(request, response, self._delete, request, force=force)
 
-    def _create(self, connection: Connection, response: Serializable, values: Values) -> None:
-        self._resource.assign(self._resource.of(response), self._store.insert_in_transaction(connection, values))
+    def _create(self, connection: Connection, response: Serializable, values: Values) -> Fill:
+        return self._fill(response, self._store.insert_in_transaction(connection, values))
 
-    def _update(self, connection: Connection, request: UpdateRequest, response: Serializable, changes: Values) -> None:
+    def _update(self, connection: Connection, request: UpdateRequest, response: Serializable, changes: Values) -> Fill:
         change = self._update_or_insert if request.allow_missing else self._update_existing
-        self._resource.assign(self._resource.of(response), change(connection, self._resource.of(request), changes))
+        return self._fill(response, change(connection, self._resource.of(request), changes))
 
-    def _update_existing(self, connection: Connection, message: M, changes: Values) -> Row:
+    def _fill(self, response: Serializable, row: Callable[[], Row]) -> Fill:
+        return lambda: self._resource.assign(self._resource.of(response), row())
+
+    def _update_existing(self, connection: Connection, message: M, changes: Values) -> Callable[[], Row]:
         return self._change(connection, self._store.lock(connection, message.id), message, changes)
 
-    def _update_or_insert(self, connection: Connection, message: M, changes: Values) -> Row:
+    def _update_or_insert(self, connection: Connection, message: M, changes: Values) -> Callable[[], Row]:
         self._store.reserve(connection, message.id)
         stored = self._store.find(connection, message.id)
         if stored is None:
             return self._insert_with_id(connection, message)
         return self._change(connection, stored, message, changes)
 
-    def _insert_with_id(self, connection: Connection, message: M) -> Row:
+    def _insert_with_id(self, connection: Connection, message: M) -> Callable[[], Row]:
         values = self._resource.values(message, self._resource.rules)
         prefix = f"{self._resource.name}."
         raise_if_invalid(
@@ -163,13 +167,13 @@ class StandardMethods(Generic[M]):
             raise EtagMismatchError(self._resource.name, message.id)  # the etag is of a resource that was deleted
         return self._store.insert_in_transaction(connection, values | {"id": message.id})
 
-    def _change(self, connection: Connection, stored: Row, message: M, changes: Values) -> Row:
+    def _change(self, connection: Connection, stored: Row, message: M, changes: Values) -> Callable[[], Row]:
         self._require_etag(stored, message.etag)
         # The rules may be stricter now than when the row was stored: the new row must satisfy them.
         raise_if_invalid(self._resource.violations(self._resource.stored(stored) | changes))
-        return self._store.update(connection, stored, changes) if changes else stored
+        return self._store.update(connection, stored, changes) if changes else lambda: stored
 
-    def _delete(self, connection: Connection, request: DeleteRequest, *, force: bool) -> None:
+    def _delete(self, connection: Connection, request: DeleteRequest, *, force: bool) -> Fill:
         delete = self._store.delete_cascade if force else self._store.delete
         try:
             if request.etag:
@@ -178,6 +182,7 @@ class StandardMethods(Generic[M]):
         except NotFoundError:
             if not request.allow_missing:
                 raise
+        return nothing_to_fill
 
     def _require_etag(self, stored: Row, etag: str) -> None:
         if etag and etag != self._resource.etag(stored):

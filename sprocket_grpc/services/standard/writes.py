@@ -1,11 +1,15 @@
-"""Runs writes: in a transaction, once per `request_id` (AIP-155), and rolled back for `validate_only` (AIP-163)."""
+"""Runs writes: in a transaction, once per `request_id` (AIP-155), and rolled back for `validate_only` (AIP-163).
+
+What a write does is a function over a connection. It returns another one, which fills the response of its request from
+results: those may come with the answer to COMMIT, so that the last statement needs no round trip of its own.
+"""
 
 import hashlib
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import Concatenate, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 from sprocket_grpc.caller import ANONYMOUS, current_caller
 from sprocket_grpc.errors import RequestIdReusedError, SprocketError, Violation
@@ -16,6 +20,9 @@ from sprocket_grpc.storage.postgres.database import Connection, Database
 
 _MANY = 100
 """The length of a list from which a write is expensive: some milliseconds on a connection."""
+
+Fill: TypeAlias = Callable[[], None]
+"""Fills the response of a request from results."""
 
 FREE_FIELDS = ("request_id", "validate_only")
 """The fields that may differ between a request and its retry."""
@@ -81,11 +88,12 @@ _R = TypeVar("_R", bound=Serializable)
 _W = TypeVar("_W", bound=SharedWrite)
 
 
-class Writes:
-    """Runs writes in transactions.
+def nothing_to_fill() -> None:
+    """Leave a response as it is."""
 
-    What a write does is a function over a connection, which fills the response of its request.
-    """
+
+class Writes:
+    """Runs writes in transactions."""
 
     def __init__(self, database: Database, keep_hours: int) -> None:
         self._database = database
@@ -95,7 +103,7 @@ class Writes:
         self,
         request: WriteRequest,
         response: _R,
-        work: Callable[Concatenate[Connection, _P], None],
+        work: Callable[Concatenate[Connection, _P], Fill],
         /,
         *args: _P.args,
         **kwargs: _P.kwargs,
@@ -108,7 +116,8 @@ class Writes:
         write = SharedWrite(claim_of(request), response)
         run = self._database.run_dry if request.validate_only else self._database.run_in_transaction
         async with self._database.lane.enter() if is_expensive(request) else nullcontext():
-            await run(self._run_one, write, lambda connection: work(connection, *args, **kwargs))
+            fill = await run(self._run_one, write, lambda connection: work(connection, *args, **kwargs))
+        fill()
         return response
 
     async def run_together(self, writes: Sequence[_W], work: Callable[[Connection, Sequence[_W]], None]) -> None:
@@ -123,12 +132,17 @@ class Writes:
         else:
             await self._database.run(work, writes)
 
-    def _run_one(self, connection: Connection, write: SharedWrite, work: Callable[[Connection], None]) -> None:
-        if self._claim(connection, [write]):
-            work(connection)
-            _record(connection, [write])
-        if write.error:
-            raise write.error
+    def _run_one(self, connection: Connection, write: SharedWrite, work: Callable[[Connection], Fill]) -> Fill:
+        if not self._claim(connection, [write]):
+            if write.error:
+                raise write.error
+            return nothing_to_fill
+        fill = work(connection)
+        if not write.claim:
+            return fill
+        fill()  # before the commit, for the response is recorded
+        _record(connection, [write])
+        return nothing_to_fill
 
     def _run_several(
         self, connection: Connection, writes: Sequence[_W], work: Callable[[Connection, Sequence[_W]], None]
