@@ -1,6 +1,12 @@
-"""Creates sprockets with a group commit per factory, whose row each of them locks."""
+"""Creates sprockets with a group commit: those of all factories together, of a factory that is held up by itself.
+
+A create locks the row of its factory. Together they wait only shortly for locks; whatever goes wrong there, each of
+them goes on alone, with others of its factory: so one factory that is locked, and one request that is wrong, cost the
+others some milliseconds.
+"""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from sprocket.v1 import sprocket_pb2 as pb
@@ -11,11 +17,17 @@ from sprocket_grpc.services.standard.dependencies import ServiceDependencies
 from sprocket_grpc.services.standard.methods import StandardMethods
 from sprocket_grpc.services.standard.resource import Resource
 from sprocket_grpc.services.standard.validation import raise_if_invalid
-from sprocket_grpc.services.standard.writes import SharedWrite, claim_of, request_id_violations
+from sprocket_grpc.services.standard.writes import Fill, SharedWrite, claim_of, request_id_violations
 from sprocket_grpc.storage.access import require_factories
-from sprocket_grpc.storage.postgres.database import Connection
+from sprocket_grpc.storage.listing import Row
+from sprocket_grpc.storage.postgres.database import Connection, NotTogetherError
 from sprocket_grpc.storage.resource import Values
 from sprocket_grpc.storage.sprocket import SprocketStore
+
+_AT_ONCE = 2
+"""The number of transactions of all factories that run at a time: while one commits, the next one collects calls."""
+
+_LARGEST_GROUP = 100
 
 
 @dataclass(eq=False)
@@ -53,6 +65,9 @@ class SprocketCreation:
         self._standard = standard
         self._database = dependencies.database
         self._writes = dependencies.writes
+        self._together: GroupCommit[None, _Creation] = GroupCommit(
+            self._create_together, at_once=_AT_ONCE, largest_batch=_LARGEST_GROUP
+        )
         self._factories: GroupCommit[str, _Creation] = GroupCommit(self._create)
 
     async def create(
@@ -69,10 +84,34 @@ class SprocketCreation:
         values = self._resource.values(request.sprocket, self._resource.rules)
         raise_if_invalid(self._resource.violations(values) + request_id_violations(request))
         require_factories([values["factory_id"]])  # here: other callers share the commit
-        await self._factories.run(values["factory_id"], _Creation(claim_of(request), response, values))
+        await self._run(values["factory_id"], _Creation(claim_of(request), response, values))
         return response
 
-    async def _create(self, several: Sequence[_Creation]) -> Sequence[SprocketError | None]:
+    async def _run(self, factory_id: str, creation: _Creation) -> None:
+        """Create a sprocket with those of all factories, unless its own is held up; what fails there is tried alone."""
+        if not self._factories.is_busy(factory_id):
+            with suppress(NotTogetherError):
+                await self._together.run(None, creation)
+                return
+        creation.error = None
+        await self._factories.run(factory_id, creation)
+
+    async def _create_together(self, several: Sequence[_Creation]) -> Sequence[Exception | None]:
+        await self._writes.run_in_group(several, self._insert_together)
+        return [each.error for each in several]
+
+    def _insert_together(self, connection: Connection, several: Sequence[_Creation]) -> Fill:
+        rows = self._store.insert_together(connection, [(each.values, each.caller) for each in several])
+        return lambda: self._settle(several, rows())
+
+    def _settle(self, several: Sequence[_Creation], rows: Sequence[Row | None]) -> None:
+        for creation, row in zip(several, rows, strict=True):
+            if row is None:
+                creation.error = NotTogetherError()
+            else:
+                self._resource.assign(creation.response.sprocket, row)
+
+    async def _create(self, several: Sequence[_Creation]) -> Sequence[Exception | None]:
         first, *others = several
         if others or first.claim:
             await self._writes.run_together(several, self._insert_each)

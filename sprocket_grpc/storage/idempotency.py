@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sqlalchemy import ARRAY, LargeBinary, bindparam, column, delete, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from sprocket_grpc.storage.postgres.connection import Connection
+from sprocket_grpc.storage.postgres.connection import Connection, Result
 from sprocket_grpc.storage.postgres.statements import Statement
 from sprocket_grpc.storage.postgres.types import IDENTIFIERS, Identifier
 from sprocket_grpc.storage.tables import recorded_request
@@ -61,11 +61,16 @@ def claim(connection: Connection, fingerprints: Mapping[str, bytes], keep_hours:
     Returns:
         The records of earlier requests, by the ids that could not be claimed.
     """
-    given = {"ids": list(fingerprints), "contents": list(fingerprints.values()), "keep_hours": keep_hours}
-    claimed = set(connection.scalars(_CLAIM, given))
+    claimed = {identifier for (identifier,) in send_claim(connection, fingerprints, keep_hours)}
     if not (taken := [each for each in fingerprints if each not in claimed]):
         return {}
     return {row[0]: Earlier(*row[1:]) for row in connection.execute(_READ, {"ids": taken})}
+
+
+def send_claim(connection: Connection, fingerprints: Mapping[str, bytes], keep_hours: int) -> Result:
+    """Claim ids as `claim` does, with the statements that follow; the result has those that could be claimed."""
+    given = {"ids": list(fingerprints), "contents": list(fingerprints.values()), "keep_hours": keep_hours}
+    return connection.execute(_CLAIM, given)
 
 
 def answer(connection: Connection, responses: Mapping[str, bytes]) -> None:

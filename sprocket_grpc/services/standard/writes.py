@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import Concatenate, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 from sprocket_grpc.caller import ANONYMOUS, current_caller
-from sprocket_grpc.errors import RequestIdReusedError, SprocketError, Violation
+from sprocket_grpc.errors import RequestIdReusedError, Violation
 from sprocket_grpc.services.standard import validation
 from sprocket_grpc.services.standard.requests import Serializable, WriteRequest, digest
 from sprocket_grpc.storage import idempotency
-from sprocket_grpc.storage.postgres.database import Connection, Database
+from sprocket_grpc.storage.postgres.database import Connection, Database, NotTogetherError
 
 _MANY = 100
 """The length of a list from which a write is expensive: some milliseconds on a connection."""
@@ -75,7 +75,7 @@ class SharedWrite:
 
     claim: Claim | None
     response: Serializable
-    error: SprocketError | None = field(default=None, init=False)
+    error: Exception | None = field(default=None, init=False)
 
     @property
     def record_id(self) -> str:
@@ -132,6 +132,18 @@ class Writes:
         else:
             await self._database.run(work, writes)
 
+    async def run_in_group(self, writes: Sequence[_W], work: Callable[[Connection, Sequence[_W]], Fill]) -> None:
+        """Run writes of several callers, no two of which have the same record, in one transaction of few round trips.
+
+        Raises:
+            NotTogetherError: Nothing was done, for it failed for one of them, or is a retry of one.
+        """
+        has_claim = any(each.claim for each in writes)
+        fill = await self._database.run_together(
+            lambda connection: self._run_group(connection, writes, work), in_one_round=not has_claim
+        )
+        fill()
+
     def _run_one(self, connection: Connection, write: SharedWrite, work: Callable[[Connection], Fill]) -> Fill:
         if not self._claim(connection, [write]):
             if write.error:
@@ -150,6 +162,20 @@ class Writes:
         if new := self._claim(connection, writes):
             work(connection, new)
             _record(connection, new)
+
+    def _run_group(
+        self, connection: Connection, writes: Sequence[_W], work: Callable[[Connection, Sequence[_W]], Fill]
+    ) -> Fill:
+        fingerprints = dict(each.claim for each in writes if each.claim)
+        if not fingerprints:
+            return work(connection, writes)
+        claimed = idempotency.send_claim(connection, fingerprints, self._keep_hours)
+        fill = work(connection, writes)
+        if len(claimed.all()) < len(fingerprints):
+            raise NotTogetherError
+        fill()
+        _record(connection, writes)
+        return nothing_to_fill
 
     def _claim(self, connection: Connection, writes: Sequence[_W]) -> list[_W]:
         """Return the writes that are new; the others get the outcome of the first with their request_id."""

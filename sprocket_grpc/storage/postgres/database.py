@@ -12,19 +12,20 @@ from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
 import psycopg
+from sqlalchemy import text
 from sqlalchemy.util import greenlet_spawn
 
 from sprocket_grpc.config.database_url import describe
 from sprocket_grpc.storage.postgres.connection import Connection, Recorder, Rows
 from sprocket_grpc.storage.postgres.connector import Connector
 from sprocket_grpc.storage.postgres.conversation import Conversation, LostConnectionError, NoAnswerError
-from sprocket_grpc.storage.postgres.errors import error_name, raise_if_failed, translated_errors
+from sprocket_grpc.storage.postgres.errors import error_name, is_of_statement, raise_if_failed, translated_errors
 from sprocket_grpc.storage.postgres.lane import Lane, LaneLimits
 from sprocket_grpc.storage.postgres.pool import Pool
 from sprocket_grpc.storage.postgres.reads import Read
-from sprocket_grpc.storage.postgres.statements import Request, request
+from sprocket_grpc.storage.postgres.statements import Request, Statement, request
 
-__all__ = ["Connection", "Database"]
+__all__ = ["Connection", "Database", "NotTogetherError"]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -37,11 +38,20 @@ _READ_SECONDS = 30
 _UNIT_SECONDS = 600
 """The most that a unit of work takes, if nothing else limits it: calls have a timeout, streams and tasks may not."""
 
+_LOCK_MILLISECONDS = 50
+"""The most that work of several callers waits for a lock: a locked row of one shall not hold the others."""
+
+_LIMIT_LOCK_WAIT = Statement(text(f"SELECT set_config('lock_timeout', '{_LOCK_MILLISECONDS}', true)"))
+
 # Read only, and recovery in progress: a failover has replaced the primary (PostgreSQL manual, appendix A).
 _NOT_PRIMARY = {"25006", "55000"}
 
 # What this connection has prepared is not what it is thought to be, or a migration has changed the types of columns.
 _STALE = {"26000", "0A000", "42P05"}
+
+
+class NotTogetherError(Exception):
+    """What several callers wanted in one transaction failed for one of them. Nothing was done."""
 
 
 class Database:
@@ -94,6 +104,36 @@ class Database:
             connection.begin(names_caller=True)
             result = work(connection, *args, **kwargs)
             connection.commit()
+            return result
+
+        return await self._run(unit)
+
+    async def run_together(self, work: Callable[[Connection], _T], *, in_one_round: bool) -> _T:
+        """Run work of several callers in a transaction, which waits only shortly for locks.
+
+        Args:
+            work: What to do.
+            in_one_round: Whether it looks at no result: then all its statements are one round trip, and PostgreSQL
+                makes them a transaction without BEGIN and COMMIT.
+
+        Raises:
+            NotTogetherError: It failed for some reason that only one of them may have.
+        """
+
+        def unit(connection: Connection) -> _T:
+            if not in_one_round:
+                connection.begin(names_caller=False)
+            connection.execute(_LIMIT_LOCK_WAIT)
+            try:
+                result = work(connection)
+                if in_one_round:
+                    connection.flush()
+                else:
+                    connection.commit()
+            except psycopg.Error as error:
+                if is_of_statement(error):
+                    raise NotTogetherError from error
+                raise
             return result
 
         return await self._run(unit)

@@ -94,6 +94,15 @@ def _error_for_sqlstate(state: str) -> type[SprocketError] | None:
     return next((_ERRORS[state[:n]] for n in (5, 3, 2) if state[:n] in _ERRORS), None)
 
 
+def is_of_statement(error: psycopg.Error) -> bool:
+    """Whether an error is one that another statement would not have: it says nothing about the database as a whole."""
+    return error.sqlstate is not None and _error_for_sqlstate(error.sqlstate) in {
+        None,
+        AbortedError,
+        DeadlineExceededError,
+    }
+
+
 def raise_if_failed(answer: PGresult) -> None:
     """Raise the error of an answer, whose text has no values."""
     if answer.status == ExecStatus.FATAL_ERROR:

@@ -5,9 +5,26 @@ from typing import Any
 import pytest
 
 from sprocket_grpc.services.group_commit import GroupCommit
+from sprocket_grpc.services.sprocket_creation import SprocketCreation
+from tests.services.group_commit import hot as module
 from tests.services.group_commit.hot import Hot, Waiter, hot_factory
 from tests.support.service import Service
 from tests.support.waiting import until
+
+
+@pytest.fixture(autouse=True)
+def creations(monkeypatch: pytest.MonkeyPatch) -> list[SprocketCreation]:
+    """What creates sprockets in the servers of the test."""
+    made: list[SprocketCreation] = []
+    initialise = SprocketCreation.__init__
+
+    def noted(self: SprocketCreation, *args: Any) -> None:
+        initialise(self, *args)
+        made.append(self)
+
+    monkeypatch.setattr(SprocketCreation, "__init__", noted)
+    monkeypatch.setattr(module, "creations", made)
+    return made
 
 
 @pytest.fixture
@@ -15,11 +32,11 @@ def collected(monkeypatch: pytest.MonkeyPatch) -> Waiter:
     """A function that waits until exactly `count` calls are pending or in a running batch."""
     waiting, wait = 0, GroupCommit._wait
 
-    async def counted(self: GroupCommit[Any, Any], key: Any, item: Any) -> None:
+    async def counted(self: GroupCommit[Any, Any], busy: Any, item: Any) -> None:
         nonlocal waiting
         waiting += 1
         try:
-            await wait(self, key, item)
+            await wait(self, busy, item)
         finally:
             waiting -= 1
 

@@ -7,13 +7,18 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from sprocket.v1.sprocket_pb2 import CreateSprocketRequest, Sprocket
+from sprocket_grpc.services.sprocket_creation import SprocketCreation
 from tests.support.books import query
 from tests.support.locks import open_transaction, waiting_for
 from tests.support.resources import create_factory, create_sprocket_type
 from tests.support.service import Service
+from tests.support.waiting import until
 
 LOCK_FACTORY = "SELECT FROM factory WHERE id = :id FOR NO KEY UPDATE"
 LOCK_TYPE = "SELECT FROM sprocket_type WHERE id = :id FOR UPDATE"
+
+creations: list[SprocketCreation] = []
+"""What creates sprockets in the servers of a test; see the fixture of the same name."""
 
 Call: TypeAlias = "asyncio.Task[Sprocket]"
 Waiter: TypeAlias = Callable[[int], Awaitable[None]]
@@ -54,6 +59,11 @@ class Hot:
         return [count for (count,) in await query(self.service, statement, id=self.factory_id)]
 
 
+async def held_up(hot: Hot) -> None:
+    """Wait until creates in the factory go on by themselves, for one of them waited too long for a lock."""
+    await until(lambda: any(each._factories.is_busy(hot.factory_id) for each in creations))
+
+
 async def hot_factory(service: Service) -> Hot:
     return Hot(service, (await create_factory(service)).id, (await create_sprocket_type(service)).id)
 
@@ -63,6 +73,7 @@ async def busy(hot: Hot, url: str, **options: Any) -> AsyncIterator[Call]:
     """Start the first create in the factory, named `first`, and block it until the block ends."""
     async with open_transaction(url, LOCK_FACTORY, id=hot.factory_id) as transaction:
         first = hot.create("first", **options)
+        await held_up(hot)
         await waiting_for(transaction)
         yield first
 

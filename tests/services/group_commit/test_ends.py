@@ -18,8 +18,8 @@ async def blocked(service: Service, beginning: str) -> bool:
     return bool(await query(service, statement, beginning=beginning))
 
 
-async def nothing_blocked(service: Service) -> bool:
-    return not await blocked(service, "")
+async def not_blocked(service: Service, beginning: str) -> bool:
+    return not await blocked(service, beginning)
 
 
 async def test_a_call_cancelled_before_its_batch_starts_has_no_effect(
@@ -71,6 +71,7 @@ async def test_cancelling_the_running_call_does_not_cancel_pending_calls(
         await collected(3)
         await cancel(first)
         await until(lambda: blocked(hot.service, "WITH locked"))
+        await until(lambda: not_blocked(hot.service, "WITH counted"))  # the first one is rolled back
     await answers(others)
     assert await hot.names() == ["0", "1", "2"]
     await assert_books_agree(hot.service)
@@ -92,7 +93,7 @@ async def test_a_running_batch_is_cancelled_when_all_its_calls_are_cancelled(
 ) -> None:
     async with batch_under_way(hot, database_url, collected, 3) as batch:
         await cancel(*batch)
-        await until(lambda: nothing_blocked(hot.service))  # while the lock that it waited for is still held
+        await until(lambda: not_blocked(hot.service, ""))  # while the lock that it waited for is still held
         await hot.create("next")
     assert await hot.names() == ["first", "next"]
     await assert_books_agree(hot.service)

@@ -8,8 +8,8 @@ import grpc
 import pytest
 
 from sprocket_grpc.config.settings import Settings
-from sprocket_grpc.services import group_commit
-from tests.services.group_commit.hot import Hot, Waiter, answers, batch_under_way, busy, hot_factory
+from sprocket_grpc.services.sprocket_creation import SprocketCreation
+from tests.services.group_commit.hot import Hot, Waiter, answers, batch_under_way, busy, held_up, hot_factory
 from tests.support.books import assert_books_agree, numbers_of, query
 from tests.support.errors import fails
 from tests.support.locks import open_transaction, waiting_for
@@ -45,9 +45,10 @@ async def test_calls_that_arrive_during_a_transaction_share_the_next_one(
 
 
 async def test_the_size_of_a_batch_is_limited(
-    hot: Hot, database_url: str, collected: Waiter, monkeypatch: pytest.MonkeyPatch
+    hot: Hot, database_url: str, collected: Waiter, creations: list[SprocketCreation]
 ) -> None:
-    monkeypatch.setattr(group_commit, "LARGEST_BATCH", 3)
+    for each in creations:
+        each._factories._largest_batch = 3
     async with busy(hot, database_url) as first:
         others = [hot.create() for _ in range(7)]
         await collected(7)
@@ -73,12 +74,16 @@ async def test_counter_and_chart_are_consistent_if_two_servers_create_sprockets_
 async def test_a_single_create_and_a_batch_are_one_statement_each(
     hot: Hot, database_url: str, collected: Waiter
 ) -> None:
-    with statements_of(hot.service.database) as statements:
+    with statements_of(hot.service.database) as of_one:
+        await hot.create()
+    assert len([each for each in of_one if "INSERT" in each.text]) == 1
+    with statements_of(hot.service.database) as of_batch:
         async with busy(hot, database_url) as first:
             others = [hot.create() for _ in range(5)]
             await collected(5)
+            of_batch.clear()
         await answers([first, *others])
-    assert len(statements) == 2
+    assert len(of_batch) == 1
 
 
 # Failures of some calls.
@@ -144,6 +149,7 @@ async def test_a_factory_deleted_during_the_batch_fails_all_its_calls(
     delete = "DELETE FROM factory WHERE id = :id"
     async with open_transaction(database_url, delete, id=hot.factory_id) as deletion:
         calls = [hot.create()]
+        await held_up(hot)
         await waiting_for(deletion)
         calls += [hot.create(), hot.create(type_id=MISSING_ID)]
         await collected(2)
