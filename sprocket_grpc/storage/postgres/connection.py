@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
+from psycopg.errors import InFailedSqlTransaction
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 from sqlalchemy import Executable, select, text
@@ -69,6 +70,11 @@ class Result:
         """The number of rows that the statement returned or changed."""
         return self._answered.command_tuples or 0
 
+    @property
+    def command(self) -> bytes | None:
+        """What PostgreSQL did, such as COMMIT."""
+        return self._answered.command_status
+
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         return iter(self.all())
 
@@ -120,9 +126,15 @@ class Connection:
             self.execute(_SET_CALLER)
 
     def commit(self) -> None:
-        """Send what was not sent yet, and commit the transaction."""
-        self._enqueue(_COMMIT)
+        """Send what was not sent yet, and commit the transaction.
+
+        Raises:
+            psycopg.Error: It was not committed, or a statement failed.
+        """
+        committed = self._enqueue(_COMMIT)
         self.flush()
+        if committed.command != b"COMMIT":  # PostgreSQL rolls back where a statement has failed, and reports no error
+            raise InFailedSqlTransaction("a statement of the transaction has failed")
 
     def rollback(self) -> None:
         """Send what was not sent yet, and roll the transaction back."""

@@ -106,6 +106,7 @@ class Conversation:
         self._libpq = driver.pgconn
         self._libpq.enter_pipeline_mode()
         self._due: deque[_Due] = deque()
+        self._refused: list[_Due] = []
         self._arrived: asyncio.Future[None] | None = None
         self._socket = self._libpq.socket
         self._poll = select.poll()
@@ -231,21 +232,28 @@ class Conversation:
         answers: list[PGresult] = []
         refusal: PGresult | None = None
         while (result := await self._result(give_up_at)).status != ExecStatus.PIPELINE_SYNC:
+            if not self._due:  # a deferred constraint, say: what is its own transaction fails as a whole at its end
+                answers = [result] * len(answers)
+                continue
             due = self._due.popleft()
             if due.name is None:
                 answers.append(refusal or result)
                 refusal = None
             elif result.status != ExecStatus.COMMAND_OK:
-                self._take_back(due.name, prepares=due.prepares)
+                self._refused.append(due)
                 refusal = result  # the request behind it is not run
+        self._take_back()
         self.state = State.IDLE
         return answers
 
-    def _take_back(self, name: bytes, *, prepares: bool) -> None:
-        if prepares:
-            self._prepared.pop(name, None)
-        else:
-            self._prepared[name] = None
+    def _take_back(self) -> None:
+        """Forget what PostgreSQL refused to prepare or close, the last first: one name may be among them twice."""
+        while self._refused:
+            name, prepares = self._refused.pop()
+            if prepares:
+                self._prepared.pop(name, None)
+            elif name is not None:
+                self._prepared[name] = None
 
     async def _result(self, give_up_at: float) -> PGresult:
         """Wait for the next result. There is a None behind the one of each request, but never two."""

@@ -6,6 +6,7 @@ from datetime import datetime
 from itertools import count
 from typing import Any, NamedTuple, TypeAlias
 
+from psycopg import DataError
 from sqlalchemy import BindParameter, Executable
 from sqlalchemy.dialects.postgresql.psycopg import dialect
 
@@ -50,7 +51,11 @@ class Statement:
         self._slots = [_slot(name, compiled.binds[name], places) for name in compiled.positiontup or ()]
 
     def values(self, parameters: Parameters, constants: Sequence[BindParameter[Any]] = ()) -> list[bytes | None]:
-        """Return all parameters in their order, in PostgreSQL's text format."""
+        """Return all parameters in their order, in PostgreSQL's text format.
+
+        Raises:
+            psycopg.DataError: A text has a NUL, which PostgreSQL cannot store.
+        """
         return [_as_text(slot.value(parameters, constants)) for slot in self._slots]
 
 
@@ -127,4 +132,7 @@ def _item(value: object) -> str:
         return "\\x" + value.hex()
     if isinstance(value, datetime):
         return value.isoformat()
-    return str(value)
+    item = str(value)
+    if "\0" in item:  # libpq would end the text there, and `as_array` the item
+        raise DataError("a text for PostgreSQL cannot have a NUL")
+    return item
