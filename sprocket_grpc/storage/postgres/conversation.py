@@ -106,7 +106,7 @@ class Conversation:
         self._libpq = driver.pgconn
         self._libpq.enter_pipeline_mode()
         self._due: deque[_Due] = deque()
-        self._refused: list[_Due] = []
+        self._refused: list[tuple[bytes, bool]] = []
         self._arrived: asyncio.Future[None] | None = None
         self._socket = self._libpq.socket
         self._poll = select.poll()
@@ -240,7 +240,7 @@ class Conversation:
                 answers.append(refusal or result)
                 refusal = None
             elif result.status != ExecStatus.COMMAND_OK:
-                self._refused.append(due)
+                self._refused.append((due.name, due.prepares))
                 refusal = result  # the request behind it is not run
         self._take_back()
         self.state = State.IDLE
@@ -252,7 +252,7 @@ class Conversation:
             name, prepares = self._refused.pop()
             if prepares:
                 self._prepared.pop(name, None)
-            elif name is not None:
+            else:
                 self._prepared[name] = None
 
     async def _result(self, give_up_at: float) -> PGresult:
