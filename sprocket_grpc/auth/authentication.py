@@ -2,18 +2,18 @@
 
 import re
 from collections.abc import Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sprocket_grpc.auth import api_key
 from sprocket_grpc.auth.api_key import ApiKeys
-from sprocket_grpc.auth.jwks import KeySet
-from sprocket_grpc.auth.jwt import WebTokens
-from sprocket_grpc.auth.mtls import Certificates
 from sprocket_grpc.auth.permissions import PERMISSIONS, PREFIX, Identity
 from sprocket_grpc.config.settings import Settings, SettingsError
 from sprocket_grpc.errors import UnauthenticatedError
 from sprocket_grpc.storage.postgres.database import Database
 from sprocket_grpc.telemetry.background import BackgroundTask
+
+if TYPE_CHECKING:
+    from sprocket_grpc.auth.mtls import Certificates
 
 _BEARER = re.compile(r"bearer +(?P<secret>[^ ]+)", re.IGNORECASE)
 """The scheme in any case, one or more spaces, and the secret (RFC 9110, section 11.4)."""
@@ -44,7 +44,7 @@ class Authentication:
         self,
         api_keys: BearerAuthenticator | None = None,
         tokens: BearerAuthenticator | None = None,
-        certificates: Certificates | None = None,
+        certificates: "Certificates | None" = None,
     ) -> None:
         self._api_keys = api_keys
         self._tokens = tokens
@@ -107,7 +107,7 @@ def create_authentication(settings: Settings, database: Database) -> Authenticat
     )
 
 
-def _certificates(settings: Settings) -> Certificates:
+def _certificates(settings: Settings) -> "Certificates":
     """Return the authenticator of client certificates.
 
     Raises:
@@ -117,10 +117,15 @@ def _certificates(settings: Settings) -> Certificates:
     if {PREFIX + each for granted in rights.values() for each in granted} - set(PERMISSIONS):
         known = ", ".join(each.removeprefix(PREFIX) for each in PERMISSIONS)
         raise SettingsError(f"SPROCKET_TLS_CLIENT_RIGHTS: expected permissions among {known}")
+    from sprocket_grpc.auth.mtls import Certificates  # noqa: PLC0415  # only for SPROCKET_TLS_CLIENT_CA
+
     return Certificates(rights, common_names=settings.tls_client_common_names)
 
 
-def _web_tokens(settings: Settings) -> WebTokens | None:
+def _web_tokens(settings: Settings) -> BearerAuthenticator | None:
     if settings.jwt_jwks is None or settings.jwt_issuer is None or settings.jwt_audience is None:
         return None
+    from sprocket_grpc.auth.jwks import KeySet  # noqa: PLC0415  # 40 ms, only for SPROCKET_JWT_JWKS
+    from sprocket_grpc.auth.jwt import WebTokens  # noqa: PLC0415  # as above
+
     return WebTokens(KeySet(settings.jwt_jwks), settings.jwt_issuer, settings.jwt_audience, settings.jwt_type)

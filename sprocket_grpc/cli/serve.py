@@ -13,6 +13,7 @@ from sprocket_grpc.cli.setup import load_settings_and_log, open_database
 from sprocket_grpc.config.addresses import split
 from sprocket_grpc.config.production import check_serving, find_unencrypted
 from sprocket_grpc.config.settings import Settings
+from sprocket_grpc.server.preload import preload
 from sprocket_grpc.server.run import serve
 from sprocket_grpc.server.supervisor import shared_port, supervise
 from sprocket_grpc.server.worker_process import Announce, run_in_event_loop
@@ -48,6 +49,7 @@ def serve_command(workers: int) -> None:
 
 
 def _run_workers(settings: Settings, url: str, print_banner: Announce, count: int) -> None:
+    preload(settings)
     longest_stop_seconds = settings.drains_seconds + settings.shutdown_grace_seconds + _LAST_SECONDS
     with ExitStack() as until_the_end:
         shared = {

@@ -105,7 +105,12 @@ class Settings(BaseSettings):
         trace_sample_ratio: The share of calls to trace among those whose caller did not decide.
     """
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
+        validate_default=False,  # else every start imports the library that parses rates
+    )
 
     api_keys: bool = False
     arrival_limit: int = Field(default=64, ge=1, le=100_000)

@@ -5,7 +5,6 @@ from contextlib import suppress
 from itertools import chain
 from urllib.parse import urlsplit
 
-import limits
 from pydantic import SecretStr
 
 from sprocket_grpc.config.database_url import normalise
@@ -79,6 +78,8 @@ def client_rights(value: object) -> dict[str, list[str]]:
 
 def rate(value: str) -> str:
     """Return the rate limit of a caller."""
+    import limits  # noqa: PLC0415  # 20 ms, only for settings with a rate
+
     with suppress(ValueError):
         [limit] = limits.parse_many(value)
         if limit.amount > 0:

@@ -6,6 +6,8 @@ letters than those of ASCII exists in every version and build.
 """
 
 from collections import defaultdict
+from collections.abc import Mapping
+from functools import cache
 
 _PLANES_WITH_CASES = 0x20000  # beyond it are ideographs, which have no case
 
@@ -17,7 +19,8 @@ def fold(text: str) -> str:
 
 def other_cases(folded: str) -> dict[str, str]:
     """Return the characters beyond ASCII that are folded into those of a text, and into which."""
-    return {other: each for each in dict.fromkeys(folded) for other in _OTHER_CASES.get(each, ())}
+    others = _other_cases()
+    return {other: each for each in dict.fromkeys(folded) for other in others.get(each, ())}
 
 
 def _folded(character: str) -> str:
@@ -28,13 +31,11 @@ def _folded(character: str) -> str:
     return folded if len(folded) == 1 else character
 
 
-def _find_other_cases() -> dict[str, list[str]]:
+@cache
+def _other_cases() -> Mapping[str, list[str]]:
+    """Return the characters beyond ASCII that are folded into another one, by that one: 20 ms, for the first search."""
     found = defaultdict(list)
     for character in map(chr, range(0x80, _PLANES_WITH_CASES)):
         if character.casefold() != character and _folded(character) != character:
             found[_folded(character)].append(character)
     return dict(found)
-
-
-_OTHER_CASES = _find_other_cases()
-"""The characters beyond ASCII that are folded into another one, by that one."""

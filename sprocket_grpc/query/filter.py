@@ -6,6 +6,7 @@ levels.
 """
 
 from collections.abc import Mapping
+from functools import cache
 from itertools import pairwise
 from typing import cast
 
@@ -29,8 +30,6 @@ SEARCHED_FIELD = "display_name"
 _FIELD = "filter"
 _END = "$END"
 
-_parser = Lark.open("filter.lark", rel_to=__file__, parser="lalr", lexer="basic")
-
 Node = Tree[Token]
 
 
@@ -50,10 +49,16 @@ def parse_filter(text: str, kinds: Mapping[str, Kind]) -> Expression | None:
     if not text.strip():
         return None
     try:
-        tree = _parser.parse(text)
+        tree = _parser().parse(text)
     except UnexpectedInput as error:
         raise _syntax_error(text, error) from None
     return _Check(kinds).conjunction(cast("Node", tree.children[0]), 0)
+
+
+@cache
+def _parser() -> Lark:
+    """Return the parser. Its tables take 30 ms, which the first filter waits for, and not the start of the server."""
+    return Lark.open("filter.lark", rel_to=__file__, parser="lalr", lexer="basic")
 
 
 class _Check:

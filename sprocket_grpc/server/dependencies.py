@@ -10,7 +10,6 @@ from sprocket_grpc.auth.authentication import Authentication, create_authenticat
 from sprocket_grpc.config.database_url import split_by_hosts
 from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.contract import SERVICES
-from sprocket_grpc.interceptors.rate_limit import RateLimit
 from sprocket_grpc.server.cleanup import purging
 from sprocket_grpc.server.health import HealthMonitor
 from sprocket_grpc.services.charts.followers import ChartPoller
@@ -21,6 +20,7 @@ from sprocket_grpc.storage.postgres.read_router import ReadRouter
 from sprocket_grpc.telemetry.background import Background, BackgroundTask
 
 if TYPE_CHECKING:
+    from sprocket_grpc.interceptors.rate_limit import RateLimit
     from sprocket_grpc.server.instrumentation import Instrumentation
 
 
@@ -46,7 +46,7 @@ class ServerDependencies:
     monitor: HealthMonitor
     chart_poller: ChartPoller
     authentication: Authentication | None
-    rate_limit: RateLimit | None
+    rate_limit: "RateLimit | None"
     instrumentation: "Instrumentation | None"
     supervisor: Background
 
@@ -106,7 +106,7 @@ async def dependencies_on(
     supervisor = Background()
     followed = Slots(settings.followed_chart_limit, settings.principal_charts, "followed charts")
     chart_poller = ChartPoller(database, poll_seconds, supervisor, followed)
-    rate_limit = RateLimit(settings.rate_limit, settings.rate_limit_storage) if settings.rate_limit else None
+    rate_limit = _rate_limit(settings)
     polls = [asyncio.create_task(supervisor.keep(task)) for task in read_router.tasks(health_database)]
     try:
         with _instrumentation(settings) as instrumentation:
@@ -153,6 +153,14 @@ def _read_router(settings: Settings, primary: Database) -> ReadRouter:
     urls = split_by_hosts(read_url.get_secret_value()) if read_url else []
     standbys = [_database(settings, url) for url in urls]
     return ReadRouter(primary, standbys, settings.database_read_maximum_lag_seconds)
+
+
+def _rate_limit(settings: Settings) -> "RateLimit | None":
+    if settings.rate_limit is None:
+        return None
+    from sprocket_grpc.interceptors.rate_limit import RateLimit  # noqa: PLC0415  # only for SPROCKET_RATE_LIMIT
+
+    return RateLimit(settings.rate_limit, settings.rate_limit_storage)
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from sprocket_grpc.config.addresses import AddressInUseError
 from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.interceptors.access_log import AccessLog
 from sprocket_grpc.interceptors.arrivals import Arrivals
-from sprocket_grpc.interceptors.authorization import Authorization
 from sprocket_grpc.interceptors.call import Interceptor
 from sprocket_grpc.interceptors.chain import InterceptorChain
 from sprocket_grpc.interceptors.concurrency import ConcurrencyLimit, everyone, holder
@@ -18,7 +17,6 @@ from sprocket_grpc.interceptors.lifetime import Lifetime
 from sprocket_grpc.server.dependencies import ServerDependencies
 from sprocket_grpc.server.grpc_transport import add_rpcs, leave_out_odd_headers
 from sprocket_grpc.server.rpcs import contract_rpcs, health_rpcs, reflection_rpcs
-from sprocket_grpc.server.tls import load_tls
 from sprocket_grpc.slots import Slots
 
 _ChannelOptions: TypeAlias = list[tuple[str, int]]
@@ -74,8 +72,7 @@ def create_server(dependencies: ServerDependencies, *, shares_port: bool = False
     add_rpcs(server, health_rpcs(dependencies.monitor.servicer), _health_chain(settings).around)
     if settings.reflects:
         add_rpcs(server, reflection_rpcs(), _reflection_chain(lifetime, settings).around)
-    tls = load_tls(settings)
-    port = _listen(server, settings.listen, "SPROCKET_LISTEN", tls.credentials() if tls else None)
+    port = _listen(server, settings.listen, "SPROCKET_LISTEN", _credentials(settings))
     return Listener(server, port, lifetime)
 
 
@@ -120,6 +117,20 @@ def _reuseport_option(*, shares_port: bool) -> tuple[str, int]:
     return ("grpc.so_reuseport", int(shares_port))
 
 
+def _credentials(settings: Settings) -> grpc.ServerCredentials | None:
+    """Return the credentials of the server, or None if TLS is off.
+
+    Raises:
+        TlsError: The certificate and key cannot be used.
+    """
+    if settings.tls_certificate is None:
+        return None
+    from sprocket_grpc.server.tls import load_tls  # noqa: PLC0415  # 20 ms, only for SPROCKET_TLS_CERTIFICATE
+
+    tls = load_tls(settings)
+    return tls.credentials() if tls else None
+
+
 def _listen(
     server: grpc.aio.Server, address: str, setting: str, credentials: grpc.ServerCredentials | None = None
 ) -> int:
@@ -151,6 +162,8 @@ def _interceptors(dependencies: ServerDependencies, lifetime: Lifetime) -> Itera
         everyone,
     )
     if dependencies.authentication:
+        from sprocket_grpc.interceptors.authorization import Authorization  # noqa: PLC0415  # 20 ms: it counts failures
+
         yield Authorization(dependencies.authentication, settings.stranger_rate_limit)
         yield ConcurrencyLimit(
             Slots(settings.concurrency_limit, settings.principal_calls, "calls"),
