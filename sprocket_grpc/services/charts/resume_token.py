@@ -25,6 +25,7 @@ class ResumeTokens:
 
     def __init__(self, cipher: TokenCipher, request: ChartRequest) -> None:
         self._cipher = cipher
+        self._sent: dict[str, bytes] = {}
         self._token = request.resume_token
         self._bound_to = digest(request, FREE_FIELDS.intersection(request.DESCRIPTOR.fields_by_name))
 
@@ -44,7 +45,10 @@ class ResumeTokens:
         entries = _POSITION.iter_unpack(content)
         return {str(uuid.UUID(bytes=each)): Position(created, sequence) for each, created, sequence in entries}
 
-    async def next(self, positions: Mapping[str, Position]) -> str:
-        """Make the token that continues a stream after these positions."""
-        content = b"".join(_POSITION.pack(uuid.UUID(each).bytes, *position) for each, position in positions.items())
-        return await self._cipher.encrypt(self._bound_to, content)
+    def note(self, sent: Mapping[str, Position]) -> None:
+        """Take the positions that the stream has sent of some charts; the others stay where they were."""
+        self._sent |= {each: _POSITION.pack(uuid.UUID(each).bytes, *position) for each, position in sent.items()}
+
+    async def next(self) -> str:
+        """Make the token that continues a stream after all that it has sent."""
+        return await self._cipher.encrypt(self._bound_to, b"".join(self._sent.values()))

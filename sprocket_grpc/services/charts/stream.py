@@ -62,7 +62,6 @@ class ChartStream:
         self._range = requested
         self._tokens = tokens
         self._positions: dict[str, Position] = {}
-        self._begun = set(requested.positions)
         self._older: set[str] = set()
 
     async def answers(self, *, follow: bool) -> AsyncGenerator[Answer]:
@@ -79,6 +78,7 @@ class ChartStream:
         self._positions = {
             each.sequences.factory_id: Position(each.created_micros, each.sequences.after) for each in openings
         }
+        self._tokens.note({each: self._positions[each] for each in self._positions if each in self._range.positions})
         self._older = {each.sequences.factory_id for each in openings if each.begins_before_start}
         async with aclosing(self._history(session, openings)) as history:
             async for answer in history:
@@ -122,13 +122,11 @@ class ChartStream:
             yield await self._answer(chunks)
 
     async def _answer(self, chunks: Sequence[Chunk] = (), *, is_end_of_history: bool = False) -> Answer:
-        for factory_id, _, upto in (chunk.sequences for chunk in chunks):
-            self._positions[factory_id] = self._positions[factory_id]._replace(sequence=upto)
-        sent = {chunk.sequences.factory_id for chunk in chunks}
-        older = self._older & sent
+        ranges = [chunk.sequences for chunk in chunks]
+        sent = {each.factory_id: self._positions[each.factory_id]._replace(sequence=each.upto) for each in ranges}
+        self._positions |= sent
+        # A chart of which no entry was sent is not in the token: its first entry will be marked as older then.
+        self._tokens.note(sent)
+        older = self._older & sent.keys()
         self._older -= older
-        self._begun |= sent
-        # A chart of which no entry was sent starts again, so that its first entry is marked as older then.
-        begun = {each: position for each, position in self._positions.items() if each in self._begun}
-        token = await self._tokens.next(begun)
-        return Answer(token, chunks, older, is_end_of_history)
+        return Answer(await self._tokens.next(), chunks, older, is_end_of_history)

@@ -27,7 +27,8 @@ def greatest_chart(entries: int) -> pb.FactoryChart:
 
 async def greatest_token(service: Service) -> str:
     tokens = ResumeTokens(TokenCipher(service.database), pb.FollowFactoryChartsRequest())
-    return await tokens.next({str(uuid.UUID(int=number)): Position(0, 0) for number in range(MOST_IN_BATCH)})
+    tokens.note({str(uuid.UUID(int=number)): Position(0, 0) for number in range(MOST_IN_BATCH)})
+    return await tokens.next()
 
 
 async def test_the_greatest_responses_with_charts_fit_into_the_limit_of_clients(service: Service) -> None:
