@@ -6,6 +6,11 @@ from sprocket_grpc.caller import FORCE, current_grant
 from sprocket_grpc.errors import NotFoundError, OutOfReachError, PermissionDeniedError, SprocketError
 
 
+def is_limited() -> bool:
+    """Whether the current caller is limited to factories."""
+    return current_grant().factories is not None
+
+
 def permits(factory_id: str) -> bool:
     """Whether the current caller may access a factory, its chart and its sprockets."""
     factories = current_grant().factories
@@ -28,7 +33,7 @@ def require_new_factories() -> None:
     Raises:
         OutOfReachError: It is limited to factories.
     """
-    if current_grant().factories is not None:
+    if is_limited():
         raise OutOfReachError("new factory")
 
 
@@ -47,6 +52,4 @@ def not_found(resource: str, *identifiers: str) -> SprocketError:
 
     A caller that is limited to factories gets the same error for both, which tells nothing about other factories.
     """
-    if current_grant().factories is None:
-        return NotFoundError(resource, *identifiers)
-    return OutOfReachError(resource, *identifiers)
+    return OutOfReachError(resource, *identifiers) if is_limited() else NotFoundError(resource, *identifiers)

@@ -1,4 +1,4 @@
-"""The SQL of sprockets: each change updates the counter and the chart of the factory in the same transaction."""
+"""Stores sprockets, and counts them in their factories: a change and its chart entry are one transaction."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -6,106 +6,30 @@ from functools import partial
 from itertools import chain, groupby
 from typing import Any
 
-from sqlalchemy import (
-    BindParameter,
-    ForeignKey,
-    bindparam,
-    column,
-    delete,
-    func,
-    insert,
-    select,
-    true,
-)
-from sqlalchemy.sql.selectable import TableValuedAlias
+from sqlalchemy import ForeignKey
 
 from sprocket_grpc.caller import Caller
 from sprocket_grpc.errors import AbortedError, ReferenceNotFoundError, SprocketError, Violation
 from sprocket_grpc.storage import chart_writes
-from sprocket_grpc.storage.access import not_found, permits, require_factories
+from sprocket_grpc.storage.access import is_limited, not_found, permits, require_factories
 from sprocket_grpc.storage.listing import ID, Row
 from sprocket_grpc.storage.postgres.caller_setting import SET_CALLERS, callers_of
 from sprocket_grpc.storage.postgres.connection import Connection, Result
 from sprocket_grpc.storage.postgres.statements import Statement
-from sprocket_grpc.storage.postgres.types import IDENTIFIERS, ArrayOf, Identifier
 from sprocket_grpc.storage.references import existing, foreign_keys, missing_reference
 from sprocket_grpc.storage.resource import ResourceStore, Values, as_new
-from sprocket_grpc.storage.tables import factory, sprocket, sprocket_type
-
-
-def _new(name: str) -> BindParameter[str]:
-    """Make a parameter. SQLAlchemy takes one with a column's own name for a value of every UPDATE it finds."""
-    return bindparam(f"new_{name}", type_=sprocket.c[name].type)
-
-
-def _several(name: str) -> BindParameter[Sequence[str]]:
-    """Make a parameter for a column of several."""
-    return bindparam(
-        f"{name}s", type_=IDENTIFIERS if isinstance(sprocket.c[name].type, Identifier) else ArrayOf("TEXT")
-    )
-
-
-def _table_of(name: str, columns: Sequence[str]) -> TableValuedAlias:
-    """Make a table whose columns are parameters."""
-    typed = (column(each, sprocket.c[each].type) for each in columns)
-    return func.unnest(*map(_several, columns)).table_valued(*typed).render_derived(name)
-
-
-# What a sprocket is made of: all but what PostgreSQL sets itself, the factory first.
-_SET_BY_POSTGRESQL = {"create_time", "update_time"}
-_FIELDS = ["factory_id", *(c.name for c in sprocket.c if c.name not in {"factory_id", *_SET_BY_POSTGRESQL})]
-
-# One statement is one round trip and one commit, so the factory's row is locked for as short as it can be.
-# Without the factory there is nothing to select from, and no sprocket is made.
-_COUNTED = (
-    chart_writes.actual_changed(by=1).where(factory.c.id == _new("factory_id")).returning(*factory.c).cte("counted")
+from sprocket_grpc.storage.sprocket_statements import (
+    COUNTED,
+    CREATE_BATCH,
+    CREATED,
+    DELETE_MANY,
+    EACH_COUNTED,
+    EACH_CREATED,
+    FACTORIES,
+    FIELDS,
+    NUMBER,
 )
-_CREATED = (
-    insert(sprocket)
-    .from_select(_FIELDS, select(_COUNTED.c.id, *map(_new, _FIELDS[1:])))
-    .returning(*sprocket.c)
-    .cte("created")
-)
-
-# Several at once: first the factory is locked, and then their types, as all writes take their locks. What refers to a
-# type that is not there is left out, and as those that are there stay until the end, no foreign key can fail.
-_GIVEN = _table_of("given", _FIELDS[1:])
-_LOCKED = select(factory.c.id).where(factory.c.id == _new("factory_id")).with_for_update(key_share=True).cte("locked")
-_VALID = (
-    select(_LOCKED.c.id.label("factory_id"), *_GIVEN.c)
-    .select_from(_LOCKED.join(_GIVEN, true()).join(sprocket_type, sprocket_type.c.id == _GIVEN.c.sprocket_type_id))
-    .with_for_update(read=True, key_share=True, of=sprocket_type)
-    .cte("valid")
-)
-_NUMBER = select(func.count()).select_from(_VALID).scalar_subquery()
-_EACH_COUNTED = (
-    chart_writes.made_one_by_one(_NUMBER)
-    .where(factory.c.id == _new("factory_id"), _NUMBER > 0)
-    .returning(*factory.c)
-    .cte("counted")
-)
-_EACH_CREATED = (
-    insert(sprocket)
-    .from_select(_FIELDS, select(*(_VALID.c[name] for name in _FIELDS)))
-    .returning(*sprocket.c)
-    .cte("created")
-)
-
-# A batch, in arrays: a statement with a parameter for each field of each takes the driver longer than PostgreSQL.
-_BATCH = _table_of("batch", _FIELDS)
-_CREATE_BATCH = insert(sprocket).from_select(_FIELDS, select(_BATCH))
-
-# In the order of their ids, so that two of these cannot deadlock.
-_DOOMED = (
-    select(sprocket.c.id)
-    .where(sprocket.c.id == func.any(bindparam("ids", type_=IDENTIFIERS)))
-    .order_by(sprocket.c.id)
-    .with_for_update()
-    .cte("doomed")
-)
-_DELETE_MANY = Statement(
-    delete(sprocket).where(sprocket.c.id.in_(select(_DOOMED.c.id))).returning(sprocket.c.id, sprocket.c.factory_id)
-)
+from sprocket_grpc.storage.tables import sprocket
 
 
 class SprocketStore(ResourceStore):
@@ -113,10 +37,10 @@ class SprocketStore(ResourceStore):
 
     def __init__(self) -> None:
         super().__init__(sprocket)
-        self._create = Statement(self.fields_of(_CREATED).add_cte(chart_writes.recorded(_COUNTED)))
-        self._create_batch = Statement(_CREATE_BATCH.returning(*self.columns))
-        each_recorded = chart_writes.recorded_one_by_one(_EACH_COUNTED, _NUMBER)
-        self._create_each = Statement(self.fields_of(_EACH_CREATED, SET_CALLERS).add_cte(each_recorded))
+        self._create = Statement(self.fields_of(CREATED).add_cte(chart_writes.recorded(COUNTED)))
+        self._create_batch = Statement(CREATE_BATCH.returning(*self.columns))
+        each_recorded = chart_writes.recorded_one_by_one(EACH_COUNTED, NUMBER)
+        self._create_each = Statement(self.fields_of(EACH_CREATED, SET_CALLERS).add_cte(each_recorded))
 
     def lock(self, connection: Connection, identifier: str) -> Row:
         """Read one sprocket, and lock it until the transaction ends.
@@ -136,9 +60,12 @@ class SprocketStore(ResourceStore):
         Raises:
             OutOfReachError: The caller may not access its factory.
         """
+        if is_limited():
+            for _, factory_id in connection.execute(FACTORIES, {"ids": [identifier]}):
+                _require_permitted(identifier, factory_id)
         row = super().find(connection, identifier)
-        if row is not None and not permits(self._factory_of(row)):
-            raise not_found(sprocket.name, identifier)
+        if row is not None:
+            _require_permitted(identifier, self._factory_of(row))  # it may have been moved meanwhile
         return row
 
     def require_references(self, connection: Connection, values: Values) -> None:
@@ -226,7 +153,7 @@ class SprocketStore(ResourceStore):
         self._require_references_of(connection, several)
         chart_writes.count(connection, Counter(values["factory_id"] for values in several))
         identified = [self.with_id(values) for values in several]
-        rows = connection.execute(self._create_batch, _in_arrays(identified, _FIELDS))
+        rows = connection.execute(self._create_batch, _in_arrays(identified, FIELDS))
         return partial(_in_order, identified, rows)
 
     def delete_many(self, connection: Connection, identifiers: Sequence[str]) -> None:
@@ -236,10 +163,10 @@ class SprocketStore(ResourceStore):
             NotFoundError: Some do not exist. It names them.
             OutOfReachError: The caller may not access the factories of some.
         """
-        left = connection.execute(_DELETE_MANY, {"ids": sorted(identifiers)}).all()
-        missing = set(identifiers) - {each for each, factory_id in left if permits(factory_id)}
-        if missing:
-            raise not_found(sprocket.name, *(each for each in identifiers if each in missing))
+        if is_limited():
+            _require_all(identifiers, connection.execute(FACTORIES, {"ids": [*identifiers]}))
+        left = connection.execute(DELETE_MANY, {"ids": sorted(identifiers)}).all()
+        _require_all(identifiers, left)  # some may have been moved or deleted meanwhile
         leaving = Counter(factory_id for _, factory_id in left)
         chart_writes.count(connection, {factory_id: -number for factory_id, number in leaving.items()})
 
@@ -292,10 +219,22 @@ def _factory_first(creation: tuple[Values, Caller]) -> str:
 def _parameters_of_each(given: Sequence[tuple[Values, Caller]]) -> dict[str, Any]:
     """Return the parameters that create sprockets of one factory, each in the name of its caller."""
     several = [values for values, _ in given]
-    return _in_arrays(several, _FIELDS[1:]) | {
+    return _in_arrays(several, FIELDS[1:]) | {
         "new_factory_id": several[0]["factory_id"],
         "callers": callers_of({values["id"]: caller for values, caller in given}),
     }
+
+
+def _require_permitted(identifier: str, factory_id: str) -> None:
+    if not permits(factory_id):
+        raise not_found(sprocket.name, identifier)
+
+
+def _require_all(identifiers: Sequence[str], rows: Iterable[Any]) -> None:
+    """Check that all sprockets are among rows with their ids and factories, and that the caller may access these."""
+    there = {each for each, factory_id in rows if permits(factory_id)}
+    if missing := [each for each in identifiers if each not in there]:
+        raise not_found(sprocket.name, *missing)
 
 
 def _in_arrays(several: Sequence[Values], names: Sequence[str]) -> dict[str, Any]:

@@ -45,14 +45,14 @@ class Limited:
         """Return a valid sprocket of a factory."""
         return Sprocket(display_name="new", sprocket_type_id=self.my_sprocket.sprocket_type_id, factory_id=factory_id)
 
-    def stub(self, kind: str) -> Callable[..., Awaitable[Any]]:
-        """Return a function that calls a method of SprocketService or FactoryService as the caller."""
+    def stub(self, kind: str, seconds: float = PATIENCE_SECONDS) -> Callable[..., Awaitable[Any]]:
+        """Return a function that calls a method of the resources' services as the caller, with a time-out."""
         services = (
             *(self.guarded.sprockets, self.guarded.factories, self.guarded.locations),
             self.guarded.sprocket_types,
         )
         method: Any = next(getattr(each, kind) for each in services if hasattr(each, kind))
-        return lambda request: method(request, metadata=self.caller, timeout=PATIENCE_SECONDS)
+        return lambda request: method(request, metadata=self.caller, timeout=seconds)
 
 
 @pytest.fixture
@@ -190,6 +190,13 @@ async def test_a_refusal_does_not_tell_whether_the_factory_or_sprocket_exists(li
         text = json.dumps([failure.message, dict(failure.info.metadata)])
         messages.append(text.replace(other.id, "ID").replace(sprocket.id, "ID").replace(MISSING_ID, "ID"))
     assert messages[0] == messages[1]
+
+
+async def test_a_refused_batch_names_sprockets_of_other_factories_and_missing_ones_alike(limited: Limited) -> None:
+    ids = [(await create_sprocket(limited.open)).id, limited.my_sprocket.id, MISSING_ID]
+    request = sprocket_pb2.BatchDeleteSprocketsRequest(ids=ids)
+    failure = await refusal(limited.stub("BatchDeleteSprockets")(request), *PERMISSION_DENIED)
+    assert failure.info.metadata["values"] == f"{ids[0]},{MISSING_ID}"
 
 
 async def test_only_the_own_chart_is_streamed(limited: Limited) -> None:

@@ -14,9 +14,10 @@ from psycopg.pq.abc import PGresult
 from sqlalchemy import Executable, select, text
 from sqlalchemy.util import await_only
 
+from sprocket_grpc.storage.postgres.answers import raise_if_failed, state_of
 from sprocket_grpc.storage.postgres.caller_setting import SET_CALLER
 from sprocket_grpc.storage.postgres.conversation import Conversation
-from sprocket_grpc.storage.postgres.errors import error_name, raise_if_failed, state_of
+from sprocket_grpc.storage.postgres.errors import error_name
 from sprocket_grpc.storage.postgres.session import ISOLATION_LEVEL
 from sprocket_grpc.storage.postgres.statements import Parameters, Request, Statement, request
 

@@ -22,10 +22,11 @@ from typing import Any, NamedTuple
 
 import psycopg
 from psycopg.adapt import Transformer
-from psycopg.pq import DiagnosticField, ExecStatus, Format, TransactionStatus
+from psycopg.pq import ExecStatus, Format, TransactionStatus
 from psycopg.pq.abc import PGresult
 from sqlalchemy import text
 
+from sprocket_grpc.storage.postgres.answers import LostConnectionError, NoAnswerError, raise_if_ended
 from sprocket_grpc.storage.postgres.statements import Request, Statement, request
 
 _LOOK_AGAIN_SECONDS = 0.5
@@ -40,25 +41,6 @@ _PATIENCE_SECONDS = 0.1
 _CANCEL_SECONDS = 5
 
 _ROLLBACK = request(Statement(text("ROLLBACK")))
-
-
-class LostConnectionError(psycopg.OperationalError):
-    """The connection has ended. Whether PostgreSQL did what it was asked for is not known.
-
-    Attributes:
-        sqlstate: Why, if PostgreSQL said it.
-    """
-
-    def __init__(self, reason: str = "", sqlstate: str | None = None) -> None:
-        super().__init__(f"the connection has ended: {reason}" if reason else "the connection has ended")
-        self.sqlstate = sqlstate
-
-
-class NoAnswerError(psycopg.OperationalError):
-    """PostgreSQL did not answer in time."""
-
-    def __init__(self) -> None:
-        super().__init__("PostgreSQL did not answer in time")
 
 
 class State(Enum):
@@ -262,7 +244,7 @@ class Conversation:
                 await self._until_answered(give_up_at)
             result = self._libpq.get_result()
             if result is not None:
-                _require_no_end(result)
+                raise_if_ended(result)
                 return result
         raise LostConnectionError
 
@@ -311,14 +293,3 @@ class Conversation:
             self._is_watched = False
             self._loop.remove_reader(self._socket)
             self._loop.remove_writer(self._socket)
-
-
-def _require_no_end(result: PGresult) -> None:
-    """Raise the error that ends a connection. libpq's own, without a severity, is that it has ended."""
-    if result.status != ExecStatus.FATAL_ERROR:
-        return
-    if result.error_field(DiagnosticField.SEVERITY_NONLOCALIZED) != b"ERROR":
-        state = result.error_field(DiagnosticField.SQLSTATE)
-        raise LostConnectionError(
-            result.error_message.decode(errors="replace").strip(), state.decode() if state else None
-        )

@@ -16,10 +16,11 @@ from sqlalchemy import text
 from sqlalchemy.util import greenlet_spawn
 
 from sprocket_grpc.config.database_url import describe
+from sprocket_grpc.storage.postgres.answers import LostConnectionError, NoAnswerError, raise_if_failed
 from sprocket_grpc.storage.postgres.connection import Connection, Recorder, Rows
 from sprocket_grpc.storage.postgres.connector import Connector
-from sprocket_grpc.storage.postgres.conversation import Conversation, LostConnectionError, NoAnswerError
-from sprocket_grpc.storage.postgres.errors import error_name, is_of_statement, raise_if_failed, translated_errors
+from sprocket_grpc.storage.postgres.conversation import Conversation
+from sprocket_grpc.storage.postgres.errors import error_name, is_of_statement, translated_errors
 from sprocket_grpc.storage.postgres.lane import Lane, LaneLimits
 from sprocket_grpc.storage.postgres.pool import Pool
 from sprocket_grpc.storage.postgres.reads import Read

@@ -8,9 +8,6 @@ from contextlib import contextmanager
 from typing import TypeAlias
 
 import psycopg
-from psycopg.errors import error_from_result
-from psycopg.pq import DiagnosticField, ExecStatus
-from psycopg.pq.abc import PGresult
 
 from sprocket_grpc.errors import (
     AbortedError,
@@ -19,8 +16,7 @@ from sprocket_grpc.errors import (
     SprocketError,
     UnavailableError,
 )
-from sprocket_grpc.storage.postgres.conversation import LostConnectionError
-from sprocket_grpc.storage.postgres.error_texts import hide_values
+from sprocket_grpc.storage.postgres.answers import LostConnectionError
 from sprocket_grpc.storage.postgres.session import DatabaseEncodingError
 
 _log = logging.getLogger(__name__)
@@ -101,20 +97,6 @@ def is_of_statement(error: psycopg.Error) -> bool:
         AbortedError,
         DeadlineExceededError,
     }
-
-
-def raise_if_failed(answer: PGresult) -> None:
-    """Raise the error of an answer, whose text has no values."""
-    if answer.status == ExecStatus.FATAL_ERROR:
-        error = error_from_result(answer)
-        hide_values(error)
-        raise error
-
-
-def state_of(answer: PGresult) -> str | None:
-    """Return the SQLSTATE of an answer, or None if it is no error."""
-    state = answer.error_field(DiagnosticField.SQLSTATE)
-    return state.decode() if state else None
 
 
 def error_name(error: BaseException) -> str:

@@ -172,7 +172,7 @@ class WalkOfCancelledCalls(Walk):
     """The call is cancelled at each position, while what follows is under way."""
 
     async def disturb(self, tap: Tap, using: "asyncio.Future[object]") -> None:
-        reaching = asyncio.ensure_future(tap.reached.wait())
+        reaching: asyncio.Future[object] = asyncio.ensure_future(tap.reached.wait())
         await asyncio.wait([reaching, using], return_when=asyncio.FIRST_COMPLETED)
         reaching.cancel()
         using.cancel()
