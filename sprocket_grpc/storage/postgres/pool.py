@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 _OPEN_SECONDS = 30
 """The most that opening a connection takes, with all its hosts and addresses."""
 
+_CLOSE_SECONDS = 5
+"""The most that connections that are being settled delay the end of a server."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -90,7 +93,9 @@ class Pool:
         self._is_closed = True
         self.renew()
         if self._settling:
-            await asyncio.wait(self._settling)  # each takes some seconds at most
+            _, late = await asyncio.wait(self._settling, timeout=_CLOSE_SECONDS)
+            for each in late:
+                each.cancel()  # which closes its connection
 
     def _pop_idle(self) -> Conversation | None:
         while self._idle:
