@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import click
 
-from bench import charts, processes, reads, starts, telemetry, writes
+from bench import calls, charts, processes, reads, starts, telemetry, writes
 from bench.database import fresh_postgres
 from bench.load import NO_H2LOAD, has_h2load
 from bench.plan import QUICK, Bench, Plan
@@ -18,6 +18,7 @@ _SCENARIOS: Mapping[str, Callable[[Bench], Iterator[Figure]]] = {
     "pages": reads.measure_pages,
     "create": writes.measure_create,
     "batch": writes.measure_batch,
+    "calls": calls.measure_calls,
     "chart": charts.measure_chart,
     "memory": charts.measure_chart_memory,
     "followers": charts.measure_followers,

@@ -1,0 +1,139 @@
+"""Measures the CPU of the server for calls of each kind, each with a request of its own, against a simpler kind.
+
+Distinct requests come from a client in Python, which takes as much CPU as the server: rates would be the client's.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from itertools import count
+from typing import TypeAlias
+
+import grpc
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from bench import processes
+from bench.plan import Bench
+from bench.processes import Server, serving
+from bench.report import Figure, Target, interleave
+from bench.resources import Resources, create_resources
+from sprocket.v1.factory_pb2 import Factory, GetFactoryRequest, UpdateFactoryRequest
+from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
+from sprocket.v1.sprocket_pb2 import (
+    BatchGetSprocketsRequest,
+    CreateSprocketRequest,
+    DeleteSprocketRequest,
+    ListSprocketsRequest,
+    Sprocket,
+)
+from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
+
+_FACTORIES = 300
+_IN_FLIGHT = 16
+_CALLS_PER_SECOND = 250
+_PAGE = 100
+
+_Call: TypeAlias = Callable[[int], Awaitable[object]]
+
+_CREATE, _LIST, _GET = "CreateSprocket", "ListSprockets, a page of 100", "GetFactory"
+
+
+class _Calls:
+    """Calls over one channel, in many factories."""
+
+    def __init__(self, channel: grpc.aio.Channel, resources: Resources) -> None:
+        self._factories = FactoryServiceStub(channel)
+        self._sprockets = SprocketServiceStub(channel)
+        self._resources = resources
+        self._made: list[str] = []
+        self._numbers = count(1)
+
+    def kinds(self) -> dict[str, _Call]:
+        """Return a function for each kind of call, which takes the number of the call."""
+        by_factory = "with a filter by factory"
+        return {
+            _GET: lambda n: self._factories.GetFactory(GetFactoryRequest(id=self._factory(n))),
+            _CREATE: partial(self._create, has_id=False),
+            "CreateSprocket with request_id": partial(self._create, has_id=True),
+            "UpdateFactory, its name": lambda n: self._update(Factory(id=self._factory(n), display_name=f"Works {n}")),
+            "UpdateFactory, its goal": self._set_goal,
+            _LIST: lambda _: self._sprockets.ListSprockets(ListSprocketsRequest(page_size=_PAGE)),
+            f"ListSprockets, {by_factory}": lambda n: self._list(n, ""),
+            f"ListSprockets, {by_factory} and an order": lambda n: self._list(n, "create_time desc"),
+            "BatchGetSprockets of 100": lambda _: self._get_many(),
+            "DeleteSprocket": lambda _: self._sprockets.DeleteSprocket(DeleteSprocketRequest(id=self._made.pop())),
+        }
+
+    def _factory(self, number: int) -> str:
+        return self._resources.factory_ids[number * 7 % _FACTORIES]
+
+    async def _create(self, number: int, *, has_id: bool) -> None:
+        sprocket = Sprocket(factory_id=self._factory(number), sprocket_type_id=self._resources.sprocket_type_id)
+        request = CreateSprocketRequest(sprocket=sprocket, request_id=str(uuid.uuid4()) if has_id else "")
+        self._made.append((await self._sprockets.CreateSprocket(request)).sprocket.id)
+
+    async def _set_goal(self, number: int) -> None:
+        await self._update(Factory(id=self._factory(number), sprocket_production_goal=next(self._numbers)))
+
+    async def _update(self, factory: Factory) -> None:
+        changed = [each.name for each, _ in factory.ListFields() if each.name != "id"]
+        await self._factories.UpdateFactory(UpdateFactoryRequest(factory=factory, update_mask=FieldMask(paths=changed)))
+
+    async def _list(self, number: int, order: str) -> None:
+        condition = f'factory_id = "{self._factory(number)}"'
+        await self._sprockets.ListSprockets(ListSprocketsRequest(page_size=_PAGE, filter=condition, order_by=order))
+
+    async def _get_many(self) -> None:
+        await self._sprockets.BatchGetSprockets(BatchGetSprocketsRequest(ids=self._made[:_PAGE]))
+
+
+_TARGETS: dict[str, tuple[str, tuple[Target, ...]]] = {
+    _CREATE: (_GET, ()),
+    "CreateSprocket with request_id": (_CREATE, (Target("<=", 1.3),)),
+    "UpdateFactory, its name": (_CREATE, (Target("<=", 1.3),)),
+    "UpdateFactory, its goal": (_CREATE, (Target("<=", 1.3),)),
+    "DeleteSprocket": (_CREATE, (Target("<=", 1.3),)),
+    "ListSprockets, with a filter by factory": (_LIST, (Target("<=", 1.3),)),
+    "ListSprockets, with a filter by factory and an order": (_LIST, (Target("<=", 1.3),)),
+    "BatchGetSprockets of 100": (_LIST, (Target("<=", 1),)),
+}
+
+
+def measure_calls(bench: Bench) -> Iterator[Figure]:
+    """Measure the server's CPU for each kind of call."""
+    with serving(bench.postgres.url) as service, asyncio.Runner() as runner:
+        channel = runner.run(_channel(service))
+        calls = _Calls(channel, create_resources(service.address, _FACTORIES))
+        number = max(_PAGE, round(bench.plan.seconds * _CALLS_PER_SECOND))
+        kinds = {name: partial(_run, runner, service, call, number) for name, call in calls.kinds().items()}
+        with bench.progress.step("warming up"):
+            for each in kinds.values():
+                each()
+        runs = interleave(kinds, bench.plan.rounds, bench.progress)
+        runner.run(channel.close())
+    for name, (reference, targets) in _TARGETS.items():
+        yield Figure(f"server CPU of {name}", "us", runs[name], reference, runs[reference], targets)
+
+
+async def _channel(service: Server) -> grpc.aio.Channel:
+    return grpc.aio.insecure_channel(service.address)
+
+
+def _run(runner: asyncio.Runner, service: Server, call: _Call, number: int) -> float:
+    return runner.run(_micros(service, call, number))
+
+
+async def _micros(service: Server, call: _Call, number: int) -> float:
+    """Make calls, and return the server's CPU time for one, in microseconds."""
+    numbers = iter(range(number))
+
+    async def caller() -> None:
+        for each in numbers:
+            await call(each)
+
+    before = processes.family_cpu_seconds(service.pid)
+    async with asyncio.TaskGroup() as callers:
+        for _ in range(_IN_FLIGHT):
+            callers.create_task(caller())
+    return (processes.family_cpu_seconds(service.pid) - before) / number * 1e6
