@@ -17,6 +17,7 @@ _SCENARIOS: Mapping[str, Callable[[Bench], Iterator[Figure]]] = {
     "list": reads.measure_list,
     "pages": reads.measure_pages,
     "create": writes.measure_create,
+    "creates": writes.measure_creates,
     "batch": writes.measure_batch,
     "calls": calls.measure_calls,
     "chart": charts.measure_chart,

@@ -2,6 +2,8 @@
 
 import re
 import tempfile
+from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from bench import processes
@@ -50,15 +52,23 @@ THREE_STATEMENTS = Script(
 )
 
 
-def commits_per_second(postgres: Postgres, script: Script, sprocket: Sprocket, clients: int, seconds: int) -> float:
-    """Return the rate at which clients create sprockets like the given one, as fast as they can."""
-    with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
-        file.write(script.text)
-        file.flush()
-        variables = (f"-Dfactory={sprocket.factory_id}", f"-Dtype={sprocket.sprocket_type_id}")
+def commits_per_second(
+    postgres: Postgres, script: Script, sprockets: Sequence[Sprocket], clients: int, seconds: int
+) -> float:
+    """Return the rate at which clients create sprockets like the given ones, in random order, as fast as they can."""
+    with tempfile.TemporaryDirectory() as directory:
+        files = [_written(Path(directory, f"{number}.sql"), script, each) for number, each in enumerate(sprockets)]
         command = (postgres.programs / "pgbench", "-n", "-Mprepared", f"-c{clients}", f"-j{min(clients, 2)}")
-        output = processes.run(*command, f"-T{seconds}", f"-f{file.name}", *variables, postgres.connection_string)
+        output = processes.run(*command, f"-T{seconds}", *files, postgres.connection_string)
     match = re.search(r"^tps = ([\d.]+)", output, re.MULTILINE)
     if match is None or "number of failed transactions: 0 " not in output:
         raise ValueError(f"unexpected output of pgbench: {output}")
     return float(match[1])
+
+
+def _written(file: Path, script: Script, sprocket: Sprocket) -> str:
+    text = script.text.replace(":factory", f"'{sprocket.factory_id}'").replace(
+        ":type", f"'{sprocket.sprocket_type_id}'"
+    )
+    file.write_text(text)
+    return f"-f{file}"

@@ -1,13 +1,14 @@
 """Measures writes: concurrent creates in one factory against pgbench, and batches against single creates."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
 import grpc
 
 from bench.contenders import Contender, checked
-from bench.load import Flight, Request
+from bench.load import Flight, Request, drive
 from bench.pgbench import ONE_STATEMENT, THREE_STATEMENTS, commits_per_second
 from bench.plan import Bench
 from bench.processes import Server, serving
@@ -26,6 +27,7 @@ from sprocket.v1.sprocket_pb2 import (
 _SERVICE = "/sprocket.v1.SprocketService"
 _HOT_FLIGHT = Flight(connections=4, streams=16)
 _ALONE = Flight(connections=1, streams=1)
+_MANY = (16, 64)
 _PGBENCH_CLIENTS = 16
 _BATCH = 1000
 _UNIT = "sprockets/s"
@@ -70,7 +72,7 @@ def measure_create(bench: Bench) -> Iterator[Figure]:
         }
         limits = {
             (script, clients): partial(
-                commits_per_second, bench.postgres, script, other, clients, max(1, round(bench.plan.seconds))
+                commits_per_second, bench.postgres, script, [other], clients, max(1, round(bench.plan.seconds))
             )
             for script in (ONE_STATEMENT, THREE_STATEMENTS)
             for clients in (_PGBENCH_CLIENTS, 1)
@@ -96,6 +98,35 @@ def _create_figures(runs: dict[str, list[float]]) -> Iterator[Figure]:
     yield Figure(f"{create}, 64 in flight", _UNIT, runs["64 in flight"], f"{against}, 1 client", alone)
     yield Figure(f"{create}, 1 in flight", _UNIT, runs["1 in flight"], f"{against}, 1 client", alone)
     yield Figure("pgbench, one statement, 16 clients", _UNIT, many[0], "three statements in a transaction", many[1])
+
+
+def measure_creates(bench: Bench) -> Iterator[Figure]:
+    """Measure creates in many factories, one in flight in each, against pgbench with one commit per create."""
+    with serving(bench.postgres.url) as service:
+        resources = create_resources(service.address, max(_MANY))
+        sprockets = [
+            Sprocket(factory_id=each, sprocket_type_id=resources.sprocket_type_id) for each in resources.factory_ids
+        ]
+        requests = [_one(_Hot(service, each)) for each in sprockets]
+        measured = {}
+        for number in _MANY:
+            with bench.progress.step(f"warming up {number} in flight"):
+                calls = round(_created_per_second(requests[:number], 50) * bench.plan.seconds / number)
+            measured[f"{number} in flight"] = partial(_created_per_second, requests[:number], max(calls, 50))
+        limits = partial(commits_per_second, bench.postgres, ONE_STATEMENT, sprockets, _PGBENCH_CLIENTS)
+        measured["pgbench"] = partial(limits, max(1, round(bench.plan.seconds)))
+        runs = interleave(measured, bench.plan.rounds, bench.progress)
+    for number in _MANY:
+        name = f"CreateSprocket on {number} factories, {number} in flight"
+        against = f"pgbench, a commit each, {_PGBENCH_CLIENTS} clients"
+        yield Figure(name, _UNIT, runs[f"{number} in flight"], against, runs["pgbench"], (Target(">=", 0.5),))
+
+
+def _created_per_second(requests: Sequence[Request], calls: int) -> float:
+    """Repeat each request `calls` times, all at the same time, one after the other each."""
+    with ThreadPoolExecutor(len(requests)) as pool:
+        loads = [*pool.map(lambda each: drive(each, calls, _ALONE), requests)]
+    return sum(each.calls_per_second for each in loads)
 
 
 def measure_batch(bench: Bench) -> Iterator[Figure]:

@@ -2,7 +2,7 @@
 
 import json
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 ANONYMOUS = "anonymous"
 """The principal of all callers while authentication is off."""
@@ -27,7 +27,7 @@ class Caller:
 
     def to_json(self) -> str:
         """Return the attributes as a JSON object, which the audit log reads."""
-        return json.dumps(asdict(self))
+        return json.dumps({"principal": self.principal, "request_id": self.request_id, "method": self.method})
 
 
 @dataclass(frozen=True)

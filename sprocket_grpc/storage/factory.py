@@ -20,6 +20,7 @@ class FactoryStore(ResourceStore):
 
     def __init__(self) -> None:
         super().__init__(factory, cascade.delete_sprockets_of_factory)
+        self._goal = self.index_of(factory.c.sprocket_production_goal)
         self._change_of_goal = cache(self._make_change_of_goal)
 
     def find(self, connection: Connection, identifier: str) -> Row | None:
@@ -53,7 +54,7 @@ class FactoryStore(ResourceStore):
         return super().with_id(values)
 
     def _update(self, connection: Connection, stored: Row, changes: Values) -> Callable[[], Row]:
-        goal = stored[self.columns.index(factory.c.sprocket_production_goal)]
+        goal = stored[self._goal]
         if changes.get("sprocket_production_goal", goal) == goal:
             return super()._update(connection, stored, changes)
         return connection.execute(self._change_of_goal(tuple(changes)), {"id": stored[ID], **as_new(changes)}).one

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Table, bindparam, func, select
+from sqlalchemy import Column, ColumnElement, Table, bindparam, func, select
 
 from sprocket_grpc.query.listing import Query
 from sprocket_grpc.query.order import OrderTerm
@@ -35,6 +35,10 @@ class ListStore:
         by_id = select(*self.columns).order_by(table.c.id).limit(bindparam("limit"))
         self._first_page_by_id = Statement(by_id)
         self._page_by_id = Statement(by_id.where(table.c.id > bindparam("after")))
+
+    def index_of(self, column: Column[Any]) -> int:
+        """Return the index of a column in a row. `list.index` would build an SQL comparison for each column."""
+        return next(index for index, each in enumerate(self.columns) if each is column)
 
     def page(self, query: Query, after: SortKey | None, limit: int) -> Read[Sequence[Row]]:
         """Read up to `limit` rows that `query` asks for, in its order, from the one that follows `after` on."""

@@ -37,6 +37,7 @@ class SprocketStore(ResourceStore):
 
     def __init__(self) -> None:
         super().__init__(sprocket)
+        self._factory = self.index_of(sprocket.c.factory_id)
         self._create = Statement(self.fields_of(CREATED).add_cte(chart_writes.recorded(COUNTED)))
         self._create_batch = Statement(CREATE_BATCH.returning(*self.columns))
         each_recorded = chart_writes.recorded_one_by_one(EACH_COUNTED, NUMBER)
@@ -197,7 +198,7 @@ class SprocketStore(ResourceStore):
         return super()._update(connection, stored, changes)
 
     def _factory_of(self, row: Row) -> str:
-        factory_id: str = row[self.columns.index(sprocket.c.factory_id)]
+        factory_id: str = row[self._factory]
         return factory_id
 
 
