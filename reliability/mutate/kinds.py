@@ -26,6 +26,10 @@ _CLAUSES = re.compile(
     r"\s*\b(FOR (NO KEY )?UPDATE|FOR KEY SHARE|SKIP LOCKED|CONCURRENTLY|ORDER BY .+?(?=\s+(?:FOR|LIMIT)\b|[)\"'\n]))"
 )
 _QUERY_METHODS = {"with_for_update", "order_by"}
+_COMMUTATIVE = {"and_", "max", "min", "or_"}
+_CLOCKS = {"loop.time()", "self._loop.time()", "time.monotonic()", "time.time()"}
+"""Two readings are never equal, so that the boundary of a comparison makes no difference."""
+
 _SMALL = 10
 _NOTHING = '__import__("contextlib").nullcontext()'
 
@@ -56,6 +60,8 @@ def _comparison(node: ast.AST, _: str) -> Iterator[Change]:
     if isinstance(node, ast.Compare):
         broken = _copy(node)
         broken.ops[0] = _OPPOSITES[type(node.ops[0])]()
+        if any(clock in ast.unparse(node) for clock in _CLOCKS):  # the contrary
+            broken.left, broken.comparators[0] = node.comparators[0], node.left
         yield _change("comparison", node, broken)
 
 
@@ -121,7 +127,7 @@ def _swapped_arguments(node: ast.AST, _: str) -> Iterator[Change]:
     if isinstance(node, ast.Call) and len(node.args) > 1 and not isinstance(node.args[1], ast.Starred):
         broken = _copy(node)
         broken.args[:2] = reversed(node.args[:2])
-        if ast.dump(broken) != ast.dump(node):
+        if ast.dump(broken) != ast.dump(node) and ast.unparse(node.func) not in _COMMUTATIVE:
             yield _change("swapped arguments", node, broken)
 
 

@@ -12,6 +12,7 @@ from reliability.mutate.kinds import Change, changes_of
 
 _NOT_CORE = ("cli", "testing")
 _NO_CODE = ("annotation", "returns", "decorator_list")
+_NUMBERS = (ast.BinOp, ast.Constant, ast.List, ast.Tuple, ast.UnaryOp, ast.expr_context, ast.operator, ast.unaryop)
 
 
 @dataclass(frozen=True)
@@ -75,19 +76,35 @@ def draw(mutants: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
 def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
     """Yield the nodes that may be broken: no annotation, docstring or decorator, and no part of an f-string.
 
-    Python 3.11 does not know the places of parts of f-strings.
+    Python 3.11 does not know the places of parts of f-strings. What `_is_no_promise` finds is left out too.
     """
     for name, value in ast.iter_fields(tree):
         children = value if isinstance(value, list) else [value]
         for child in children:
-            if isinstance(child, ast.AST) and name not in _NO_CODE and not _is_docstring(child):
+            if isinstance(child, ast.AST) and name not in _NO_CODE and not _is_no_promise(child):
                 yield child
                 if not isinstance(child, ast.JoinedStr):
                     yield from _nodes(child)
 
 
-def _is_docstring(node: ast.AST) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+def _is_no_promise(node: ast.AST) -> bool:
+    """Return whether code may change and the service still does what it promises.
+
+    That is a docstring; imports for the type checker; `zip(..., strict=True)`, an assertion; a debug line of the log;
+    and numbers with a name, such as `_POLL_SECONDS = 5`: tests use the name, or set it. Their uses may be broken.
+    """
+    match node:
+        case ast.Expr(ast.Constant()) | ast.If(ast.Name("TYPE_CHECKING")) | ast.keyword("strict"):
+            return True
+        case ast.Expr(ast.Call(ast.Attribute(ast.Name("_log"), "debug"))):
+            return True
+        case ast.Assign([ast.Name(name)], value) if name.isupper():
+            return all(isinstance(each, _NUMBERS) and not _is_other_constant(each) for each in ast.walk(value))
+    return False
+
+
+def _is_other_constant(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and (isinstance(node.value, bool) or not isinstance(node.value, int | float))
 
 
 def _mutant(path: Path, source: str, change: Change) -> Mutant:

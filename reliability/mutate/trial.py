@@ -26,7 +26,7 @@ class Outcome(Enum):
     NOTICED = "noticed"
     UNNOTICED = "unnoticed"
     UNCLEAR = "unclear"
-    """The test that failed fails without the mutant too, or the time was up before a test failed."""
+    """The test that failed does so by chance, or without the mutant too; or the time was up before a test failed."""
 
 
 @dataclass(frozen=True)
@@ -59,17 +59,26 @@ class Copy:
     limit_seconds: float
 
     def try_mutant(self, mutant: Mutant, tests: Sequence[Path]) -> Result:
-        """Run tests until one fails. One that fails is run again without the mutant: it must pass."""
-        file, begin = self.root / mutant.path, time.monotonic()
+        """Run tests until one fails. That one must fail again, and pass without the mutant: no chance, no load."""
+        with self._changed(mutant):
+            begin = time.monotonic()
+            result = self._run([str(each) for each in tests])
+            result = replace(result, seconds=time.monotonic() - begin)
+            if result.outcome is not Outcome.NOTICED:
+                return result
+            again = self._run([result.test]).outcome
+        without = self._run([result.test]).outcome
+        is_clear = (again, without) == (Outcome.NOTICED, Outcome.UNNOTICED)
+        return result if is_clear else replace(result, outcome=Outcome.UNCLEAR)
+
+    @contextmanager
+    def _changed(self, mutant: Mutant) -> Iterator[None]:
+        file = self.root / mutant.path
         file.write_text(mutant.text)
         try:
-            result = self._run([str(each) for each in tests])
+            yield
         finally:
             file.write_text(mutant.source)
-        result = replace(result, seconds=time.monotonic() - begin)
-        if result.outcome is Outcome.NOTICED and self._run([result.test]).outcome is not Outcome.UNNOTICED:
-            return replace(result, outcome=Outcome.UNCLEAR)
-        return result
 
     def _run(self, tests: Sequence[str]) -> Result:
         # The first path wins: programs that the tests start use the copy too, and not the installed checkout.

@@ -28,6 +28,7 @@ def _texts(folder: Path, source: str) -> set[str]:
         ("a = b < c", "a = b <= c"),
         ("a = b >= c", "a = b > c"),
         ("a = b is None", "a = b is not None"),
+        ("a = time.monotonic() > b", "a = b >= time.monotonic()"),
         ("a = 10", "a = 11"),
         ("a = 10", "a = 9"),
         ("a = 20_000", "a = 40000"),
@@ -68,6 +69,12 @@ def test_a_mutant_breaks_one_thing(tmp_path: Path, source: str, mutant: str) -> 
         "@dataclass(frozen=True)\nclass A: ...",
         "a = b(c, c)",
         'a = f"{5}"',
+        "A_SECONDS = 60",
+        "_BUCKETS = [0.1, -1, 10 << 20]",
+        "a = min(b, c)",
+        "a = zip(b, strict=True)",
+        "if TYPE_CHECKING: from a import B",
+        '_log.debug("a")',
     ],
 )
 def test_what_changes_nothing_is_no_mutant(tmp_path: Path, source: str) -> None:
@@ -113,6 +120,25 @@ def test_what_is_no_module_of_a_room_has_tests_too(changed: str, test: str) -> N
     assert Path(test) in near(_ROOT, Path(changed))
 
 
+@pytest.mark.parametrize(
+    ("changed", "test"),
+    [
+        ("sprocket_grpc/storage/listing.py", "tests/conformance/test_lists.py"),
+        ("sprocket_grpc/storage/postgres/lane.py", "tests/services/test_expensive_calls.py"),
+        ("sprocket_grpc/interceptors/tracing.py", "tests/telemetry/test_traces.py"),
+    ],
+)
+def test_tests_of_other_rooms_are_chosen_for_modules_that_they_check_through_the_service(
+    changed: str, test: str
+) -> None:
+    assert Path(test) in chosen_tests(_ROOT, Path(changed))
+
+
+def test_slow_tests_run_last() -> None:
+    chosen = chosen_tests(_ROOT, Path("sprocket_grpc/storage/listing.py"))
+    assert chosen.index(Path("tests/conformance/test_lists.py")) < chosen.index(Path("tests/storage/test_failover.py"))
+
+
 def test_the_tests_that_name_a_module_run_first() -> None:
     first, *others = chosen_tests(_ROOT, Path("sprocket_grpc/auth/jwks_source.py"))
     assert first == Path("tests/auth/test_issuer_keys.py")
@@ -148,6 +174,19 @@ def test_a_mutant_is_noticed_if_a_test_fails_that_passes_without_it(
         result = Copy(folder, "", _LIMIT_SECONDS).try_mutant(mutant, [Path(test)])
         assert (folder / "core.py").read_text() == mutant.source
     assert (result.outcome, result.test) == (outcome, by)
+
+
+def test_a_test_that_fails_by_chance_says_nothing(project: Path) -> None:
+    (project / "test_core.py").write_text(
+        "from pathlib import Path\n\n"
+        "def test_once():\n"
+        "    was_here = Path('here').exists()\n"
+        "    Path('here').touch()\n"
+        "    assert was_here\n"
+    )
+    mutant = mutants_of(project, Path("core.py"))[0]
+    with copy_of(project) as folder:
+        assert Copy(folder, "", _LIMIT_SECONDS).try_mutant(mutant, [Path("test_core.py")]).outcome is Outcome.UNCLEAR
 
 
 def test_tests_that_take_too_long_say_nothing(project: Path) -> None:
