@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -135,6 +136,20 @@ def test_an_issuer_that_sends_a_byte_at_a_time_is_given_up(
     assert time.monotonic() - began < 30
 
 
+def test_an_issuer_that_accepts_a_connection_and_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jwks_source, "FETCH_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        fetching = threading.Thread(target=given_up, args=[f"https://127.0.0.1:{silent.getsockname()[1]}"], daemon=True)
+        fetching.start()
+        fetching.join(PATIENCE_SECONDS)
+    assert not fetching.is_alive()
+
+
+def given_up(url: str) -> None:
+    with pytest.raises(OSError, match="timed out"):
+        load_keys(url)
+
+
 class Slow:
     """Loads keys when it is told to."""
 
@@ -191,6 +206,15 @@ async def test_a_cancelled_call_does_not_cancel_the_fetch_of_the_others(monkeypa
         await first
     slow.may_end.set()
     assert all(await asyncio.gather(*others))
+    assert slow.loads == 1
+
+
+async def test_a_server_starts_although_its_issuer_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jwks, "_PREPARE_SECONDS", 0.01)
+    slow, keys = Slow(monkeypatch), KeySet("keys.json")
+    await asyncio.wait_for(keys.prepare(), PATIENCE_SECONDS / 2)
+    slow.may_end.set()
+    assert await keys.find("good")
     assert slow.loads == 1
 
 
