@@ -34,7 +34,7 @@ def main(*, seed: int | None, sample: int, only: str, limit: float, is_list: boo
     click.echo(f"SEED={seed}: {len(drawn)} of the {len(mutants)} mutants of {len(files)} files")
     if is_list:
         for mutant in drawn:
-            click.echo(f"{mutant}\n  {' '.join(map(str, chosen_tests(_ROOT, mutant.path)))}")
+            click.echo(f"{mutant}\n  {' '.join(map(str, chosen_tests(_ROOT, mutant.path, mutant.kind)))}")
         return
     with copy_of(_ROOT) as folder, temporary_postgres() as postgres:
         outcomes = _try_all(Copy(folder, postgres, limit), drawn)
@@ -44,7 +44,7 @@ def main(*, seed: int | None, sample: int, only: str, limit: float, is_list: boo
 def _try_all(copy: Copy, mutants: Sequence[Mutant]) -> list[Outcome]:
     outcomes = []
     for number, mutant in enumerate(mutants, 1):
-        result = copy.try_mutant(mutant, chosen_tests(copy.root, mutant.path))
+        result = copy.try_mutant(mutant, chosen_tests(copy.root, mutant.path, mutant.kind))
         by = f", by {result.test}" if result.test else ""
         click.echo(f"\n{number} {result.outcome.value} in {result.seconds:.0f} s{by}\n{mutant}")
         outcomes.append(result.outcome)

@@ -21,15 +21,22 @@ _ELSEWHERE = {
 """Tests in another room, of modules that they know by what the service does."""
 
 
-def chosen_tests(root: Path, path: Path) -> list[Path]:
-    """Return the test files to run for a file of the core, those that are likely or quick to notice a change first."""
+def chosen_tests(root: Path, path: Path, kind: str = "") -> list[Path]:
+    """Return the test files to run for a file of the core, those that are likely or quick to notice a change first.
+
+    Args:
+        root: The root of the project.
+        path: The file, relative to the root.
+        kind: What is broken in it. For SQL, the tests of locks come first.
+    """
+    locks = [Path("tests/storage/test_locks.py")] if kind == "SQL" else []
     named = [each for each in _all(root, Path("tests")) if _imports(root / each, path)]
     elsewhere = [_ELSEWHERE[str(path)]] if str(path) in _ELSEWHERE else []
     room = near(root, path)
     alike = [each for each in room if path.stem in each.stem]
     conformance = _all(root, Path("tests/conformance")) if path.parts[1] in _CONFORMS else []
     others = sorted([*room, *conformance], key=lambda each: _is_slow(root / each))
-    return list(dict.fromkeys([*named, *elsewhere, *alike, *others]))
+    return list(dict.fromkeys([*locks, *named, *elsewhere, *alike, *others]))
 
 
 def near(root: Path, path: Path) -> list[Path]:

@@ -141,7 +141,7 @@ def test_an_issuer_that_accepts_a_connection_and_says_nothing_is_given_up(monkey
     with socket.create_server(("127.0.0.1", 0)) as silent:
         fetching = threading.Thread(target=given_up, args=[f"https://127.0.0.1:{silent.getsockname()[1]}"], daemon=True)
         fetching.start()
-        fetching.join(PATIENCE_SECONDS)
+        fetching.join(15)
     assert not fetching.is_alive()
 
 
@@ -206,6 +206,13 @@ async def test_a_cancelled_call_does_not_cancel_the_fetch_of_the_others(monkeypa
         await first
     slow.may_end.set()
     assert all(await asyncio.gather(*others))
+    assert slow.loads == 1
+
+
+async def test_a_server_has_the_keys_before_its_first_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow, keys = Slow(monkeypatch), KeySet("keys.json")
+    slow.may_end.set()
+    await keys.prepare()
     assert slow.loads == 1
 
 

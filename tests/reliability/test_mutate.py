@@ -134,6 +134,10 @@ def test_tests_of_other_rooms_are_chosen_for_modules_that_they_check_through_the
     assert Path(test) in chosen_tests(_ROOT, Path(changed))
 
 
+def test_the_tests_of_locks_run_first_for_sql() -> None:
+    assert chosen_tests(_ROOT, Path("sprocket_grpc/storage/cascade.py"), "SQL")[0].name == "test_locks.py"
+
+
 def test_slow_tests_run_last() -> None:
     chosen = chosen_tests(_ROOT, Path("sprocket_grpc/storage/listing.py"))
     assert chosen.index(Path("tests/conformance/test_lists.py")) < chosen.index(Path("tests/storage/test_failover.py"))

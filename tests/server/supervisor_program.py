@@ -50,6 +50,11 @@ async def ignores_sigterm(announce: Announce) -> None:
     time.sleep(3600)  # noqa: ASYNC251  # it hangs
 
 
+async def ignores_every_signal(announce: Announce) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    await ignores_sigterm(announce)
+
+
 async def draws_random_numbers(announce: Announce) -> None:
     say(f"{random.random()} {str(uuid_utils.uuid7())[-12:]}")  # noqa: S311  # no secret
     announce(Started(1, None, None, None))

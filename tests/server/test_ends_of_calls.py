@@ -8,7 +8,7 @@ import pytest
 from sprocket_grpc.server import run
 from sprocket_grpc.server.run import wait_for_cancelled_calls
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 15
 
 
 async def cleaning(cleaned: asyncio.Event) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -14,7 +13,6 @@ from sqlalchemy import make_url
 
 from sprocket.v1.location_pb2 import ListLocationsRequest
 from sprocket_grpc.server import health as health_module
-from sprocket_grpc.server.health import HealthMonitor
 from sprocket_grpc.storage import migrate
 from sprocket_grpc.storage.tables import SCHEMA_REVISION
 from sprocket_grpc.telemetry.background import Background
@@ -220,35 +218,6 @@ async def test_a_single_different_result_does_not_change_the_status(
             assert await statuses(service) == {before}
         service.monitor.servicer.end_watches()
         assert [response async for response in ended(call)] == []
-
-
-@pytest.mark.parametrize("first", [None, "gone"])
-async def test_only_a_result_that_differs_from_the_last_one_is_confirmed(
-    service: Service, monkeypatch: pytest.MonkeyPatch, first: str | None
-) -> None:
-    monitor = HealthMonitor(service.database, [])
-    other, asked = None if first else "gone", []
-    results = iter([first, first, other, other, other])
-
-    async def answer(_: object) -> str | None:
-        asked.append(next(results))
-        return asked[-1]
-
-    monkeypatch.setattr(service.database, "run", answer)
-    for number, problem in [(1, first), (2, first), (4, other), (5, other)]:
-        await monitor.check()
-        assert (len(asked), monitor.problem) == (number, problem)
-
-
-async def test_the_log_has_a_warning_when_a_problem_begins_and_a_line_when_it_ends(
-    service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO, health_module.__name__)
-    answers(monkeypatch, service, None, *["gone"] * 3, None, None, None)
-    for _ in range(5):
-        await service.monitor.check()
-    lines = [(each.levelname, each.getMessage()) for each in caplog.records if each.name == health_module.__name__]
-    assert lines == [("WARNING", "gone"), ("INFO", "SERVING again")]
 
 
 async def ended(call: Any) -> AsyncIterator[Any]:

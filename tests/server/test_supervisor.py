@@ -85,6 +85,15 @@ def test_a_worker_that_does_not_stop_is_killed_after_the_longest_stop_time() -> 
         assert time.monotonic() - began > LONGEST_STOP_SECONDS - 0.1
 
 
+def test_a_worker_that_does_not_stop_immediately_either_is_killed_after_the_longest_stop_time() -> None:
+    with supervisor("ignores_every_signal") as supervised:
+        assert supervised.says("ready")
+        supervised.process.terminate()
+        time.sleep(0.2)  # else both signals may merge
+        supervised.process.terminate()
+        supervised.ends()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
 def test_the_second_signal_reaches_workers_as_the_order_to_stop_immediately(number: signal.Signals) -> None:
     with supervisor("stops") as supervised:

@@ -1,6 +1,7 @@
 """TLS: renewed certificates, client certificates, health checks without TLS, and production."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +15,8 @@ from cryptography.x509 import DNSName
 
 from sprocket.v1.location_pb2 import CreateLocationRequest, ListLocationsRequest
 from sprocket_grpc.config.settings import Settings
-from sprocket_grpc.server.tls import TlsError, load_tls
+from sprocket_grpc.server import tls
+from sprocket_grpc.server.tls import TlsError, TlsFiles, load_tls
 from tests.support.callers import Certificate, bearer, certificate, create_key, server_certificate
 from tests.support.command_line import run, serving
 from tests.support.errors import fails
@@ -23,6 +25,7 @@ from tests.support.resources import location
 from tests.support.service import Service, running_service
 
 ROOT, OTHER_ROOT = certificate("root"), certificate("other root")
+PATIENCE_SECONDS = 15
 TRUSTING = grpc.ssl_channel_credentials(ROOT.pem)
 
 
@@ -142,6 +145,31 @@ async def test_handshakes_parse_a_content_once_whether_it_is_valid_or_not(
         files["tls_key"].unlink()
         await shake_hands(service, OTHER_ROOT)
         assert parses.counted == 3
+
+
+def test_handshakes_that_find_renewed_files_together_parse_them_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = server_certificate(ROOT).write(tmp_path)
+    files = TlsFiles(paths["tls_certificate"], paths["tls_key"], None)
+    server_certificate(ROOT).write(tmp_path)
+    began, may_end, parsed = threading.Event(), threading.Event(), []
+
+    def check(found: object) -> None:
+        parsed.append(found)
+        began.set()
+        may_end.wait(PATIENCE_SECONDS)
+
+    monkeypatch.setattr(tls, "_check", check)
+    handshakes = [threading.Thread(target=files._renewed, daemon=True) for _ in range(2)]
+    handshakes[0].start()
+    assert began.wait(PATIENCE_SECONDS)
+    handshakes[1].start()
+    handshakes[1].join(0.2)  # as long as it takes to find the same files
+    may_end.set()
+    for handshake in handshakes:
+        handshake.join(PATIENCE_SECONDS)
+    assert len(parsed) == 1
 
 
 async def test_each_problem_of_renewed_files_is_reported_once(

@@ -86,6 +86,14 @@ async def test_summaries_of_charts_are_expensive(narrow: Service, database_url: 
                 pass
 
 
+async def test_a_cascade_waits_for_its_turn_among_the_expensive_calls(narrow: Service, database_url: str) -> None:
+    factory = await create_factory(narrow)
+    async with blocked(narrow, database_url, EXPENSIVE["a filter"], 2):
+        with refuses(*LIMITED):
+            await narrow.factories.DeleteFactory(DeleteFactoryRequest(id=factory.id, force=True))
+        await narrow.factories.DeleteFactory(DeleteFactoryRequest(id=factory.id))
+
+
 def _add_entry(connection: Any, factory_id: str, goal: int) -> None:
     connection.exec_driver_sql(
         "UPDATE factory SET chart_sequence = chart_sequence + 1, sprocket_production_goal = %s WHERE id = %s",

@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from collections.abc import Iterator
 import pytest
 
 from sprocket_grpc.telemetry.line_handler import WITHIN_SECONDS, LineHandler
+
+PATIENCE_SECONDS = 15
 
 LOGS_AND_ENDS = """
 import asyncio, logging
@@ -79,6 +82,14 @@ async def test_lines_of_other_threads_are_written_immediately(log: logging.Logge
     log.info("of the loop")
     await asyncio.to_thread(log.info, "of a thread")
     assert stream.writes == ["of the loop\nof a thread\n"]
+
+
+def test_a_thread_can_log_after_another_one_has_written_lines(log: logging.Logger, stream: Stream) -> None:
+    log.info("first")
+    thread = threading.Thread(target=log.info, args=["second"], daemon=True)
+    thread.start()
+    thread.join(PATIENCE_SECONDS)
+    assert stream.writes == ["first\n", "second\n"]
 
 
 def test_lines_left_over_by_one_event_loop_are_written_with_those_of_the_next(
