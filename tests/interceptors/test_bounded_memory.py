@@ -1,6 +1,7 @@
 """What is remembered of callers is bounded, and the oldest goes first, since strangers can make up any number."""
 
 import logging
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -35,7 +36,7 @@ async def test_a_few_lines_a_second_are_logged_of_the_refused_calls_of_each_call
 ) -> None:
     caplog.set_level(logging.INFO, "sprocket_grpc.access")
     now, log = 1000.0, AccessLog()
-    monkeypatch.setattr(access_log.time, "monotonic", lambda: now)
+    monkeypatch.setattr(access_log, "time", SimpleNamespace(monotonic=lambda: now))
     for _ in range(REFUSED_LINES + 5):
         await refused(log, 1)
         await refused(log, 2)
