@@ -25,17 +25,20 @@ class _Arrival:
     Attributes:
         holder: Whose turn it has.
         began: Since when, by the clock of the event loop.
-        limit: Ends it.
+        until: When it is given up.
+        limit: Ends it then.
     """
 
     holder: str
     began: float
+    until: float
     limit: asyncio.Timeout
 
     def hurry(self) -> None:
         """Give it less time, from its beginning."""
         until = max(self.began + HURRIED_SECONDS, asyncio.get_running_loop().time())
-        if not self.limit.expired() and until < (self.limit.when() or 0):
+        if not self.limit.expired() and until < self.until:
+            self.until = until
             self.limit.reschedule(until)
 
 
@@ -76,12 +79,13 @@ class Arrivals:
     async def _receive(self, holder: str, receive: Callable[[], Awaitable[_T]]) -> _T:
         seconds = HURRIED_SECONDS if self._turns.is_waiting(holder) else self._timeout_seconds
         began = asyncio.get_running_loop().time()
-        arrival = _Arrival(holder, began, asyncio.timeout_at(began + min(seconds, self._timeout_seconds)))
+        until = began + min(seconds, self._timeout_seconds)
+        arrival = _Arrival(holder, began, until, asyncio.timeout_at(until))
         self._arriving.add(arrival)
         try:
             async with arrival.limit:
                 return await receive()
         except TimeoutError:
-            raise ArrivalTimeoutError(round((arrival.limit.when() or began) - began, 3)) from None
+            raise ArrivalTimeoutError(round(arrival.until - began, 3)) from None
         finally:
             self._arriving.discard(arrival)

@@ -40,9 +40,9 @@ class Rpc:
     method: str
     request_type: type[Message]
     answer: Callable[[Any, None], Any]
-    is_stream: bool = False
-    takes_stream: bool = False
-    request_bytes_maximum: int = 4 << 20
+    is_stream: bool
+    takes_stream: bool
+    request_bytes_maximum: int
 
 
 Answer: TypeAlias = Callable[[Transport], Awaitable[Any]]

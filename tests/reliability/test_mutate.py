@@ -74,6 +74,7 @@ def test_a_mutant_breaks_one_thing(tmp_path: Path, source: str, mutant: str) -> 
         "a = min(b, c)",
         "a = zip(b, strict=True)",
         "if TYPE_CHECKING: from a import B",
+        'A = TypeVar("A", covariant=True)',
         '_log.debug("a")',
     ],
 )

@@ -32,7 +32,9 @@ class GoneContext:
 def transport() -> GrpcTransport:
     context: Any = GoneContext()
     handler: Any = None
-    return GrpcTransport(Rpc("/a/b", ListLocationsRequest, handler, is_stream=True), context)
+    return GrpcTransport(
+        Rpc("/a/b", ListLocationsRequest, handler, is_stream=True, takes_stream=False, request_bytes_maximum=1), context
+    )
 
 
 async def test_a_response_to_a_client_that_is_gone_cancels_the_call_and_is_no_error_of_the_server(

@@ -25,5 +25,5 @@ class ServiceDependencies:
     read_router: ReadRouter
     writes: Writes
     cipher: TokenCipher
-    page_size_default: int = 50
-    page_size_maximum: int = 1000
+    page_size_default: int
+    page_size_maximum: int
