@@ -30,13 +30,15 @@ def chosen_tests(root: Path, path: Path, kind: str = "") -> list[Path]:
         kind: What is broken in it. For SQL, the tests of locks come first.
     """
     locks = [Path("tests/storage/test_locks.py")] if kind == "SQL" else []
-    named = [each for each in _all(root, Path("tests")) if _imports(root / each, path)]
     elsewhere = [_ELSEWHERE[str(path)]] if str(path) in _ELSEWHERE else []
     room = near(root, path)
     alike = [each for each in room if path.stem in each.stem]
-    conformance = _all(root, Path("tests/conformance")) if path.parts[1] in _CONFORMS else []
-    others = sorted([*room, *conformance], key=lambda each: _is_slow(root / each))
-    return list(dict.fromkeys([*locks, *named, *elsewhere, *alike, *others]))
+    named = [each for each in _all(root, Path("tests")) if _imports(root / each, path)]
+    named.sort(key=lambda each: each not in room)
+    conforms = path.parts[1] in _CONFORMS and "embedded" not in path.parts
+    others = [*room, *(_all(root, Path("tests/conformance")) if conforms else [])]
+    others.sort(key=lambda each: _is_slow(root / each))
+    return list(dict.fromkeys([*locks, *alike, *named, *elsewhere, *others]))
 
 
 def near(root: Path, path: Path) -> list[Path]:

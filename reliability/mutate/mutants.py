@@ -90,8 +90,9 @@ def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
 def _is_no_promise(node: ast.AST) -> bool:
     """Return whether code may change and the service still does what it promises.
 
-    That is a docstring; imports and variables for the type checker; `zip(..., strict=True)`, an assertion; a debug line of the log;
-    and numbers with a name, such as `_POLL_SECONDS = 5`: tests use the name, or set it. Their uses may be broken.
+    That is a docstring; imports and variables for the type checker; `zip(..., strict=True)`, an assertion; a debug
+    line of the log; and numbers with a name, such as `_POLL_SECONDS = 5`: tests use the name, or set it. Their uses may
+    be broken.
     """
     match node:
         case ast.Expr(ast.Constant()) | ast.If(ast.Name("TYPE_CHECKING")) | ast.keyword("strict"):
