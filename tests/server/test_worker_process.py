@@ -1,7 +1,10 @@
 """A worker process, without gRPC and without the fork."""
 
+import asyncio
 import os
 import signal
+import subprocess
+from typing import Any
 
 import pytest
 
@@ -42,3 +45,15 @@ def test_a_supervisor_that_ends_leaves_no_pipe_behind() -> None:
     for end in alive:
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(end)
+
+
+async def test_a_signal_to_a_worker_that_has_just_ended_is_no_error() -> None:
+    process: Any = object.__new__(WorkerProcess)
+    process._process, process.ended = ended_process(), asyncio.Event()  # the event loop has not told it yet
+    process.send_signal(signal.SIGCONT)
+
+
+def ended_process() -> subprocess.Popen[bytes]:
+    """Return a process that has ended, and whose status was read."""
+    with subprocess.Popen(["/bin/true"]) as process:
+        return process
