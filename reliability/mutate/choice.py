@@ -36,7 +36,7 @@ def chosen_tests(root: Path, path: Path, kind: str = "") -> list[Path]:
     named = [each for each in _all(root, Path("tests")) if _imports(root / each, path)]
     named.sort(key=lambda each: each not in room)
     conforms = path.parts[1] in _CONFORMS and "embedded" not in path.parts
-    others = [*room, *(_all(root, Path("tests/conformance")) if conforms else [])]
+    others = [*(_all(root, Path("tests/conformance")) if conforms else []), *room]
     others.sort(key=lambda each: _is_slow(root / each))
     return list(dict.fromkeys([*locks, *alike, *named, *elsewhere, *others]))
 
