@@ -13,6 +13,7 @@ _ELSEWHERE = {
     "sprocket_grpc/storage/audit.py": Path("tests/services/test_audit_log.py"),
     "sprocket_grpc/storage/chart_writes.py": Path("tests/services/test_counter.py"),
     "sprocket_grpc/storage/pool_metrics.py": Path("tests/telemetry/test_metrics.py"),
+    "sprocket_grpc/storage/schema_version.py": Path("tests/server/test_health.py"),
     "sprocket_grpc/storage/statement_metrics.py": Path("tests/telemetry/test_metrics.py"),
     "sprocket_grpc/interceptors/metrics.py": Path("tests/telemetry/test_metrics.py"),
     "sprocket_grpc/interceptors/tracing.py": Path("tests/telemetry/test_traces.py"),
