@@ -15,7 +15,7 @@ from sprocket_grpc.interceptors.concurrency import ConcurrencyLimit, everyone, h
 from sprocket_grpc.interceptors.errors import ErrorMapping
 from sprocket_grpc.interceptors.lifetime import Lifetime
 from sprocket_grpc.server.dependencies import ServerDependencies
-from sprocket_grpc.server.grpc_transport import add_rpcs, leave_out_odd_headers
+from sprocket_grpc.server.grpc_transport import add_rpcs, leave_out_what_strangers_cause
 from sprocket_grpc.server.rpcs import contract_rpcs, health_rpcs, reflection_rpcs
 from sprocket_grpc.slots import Slots
 
@@ -64,7 +64,7 @@ def create_server(dependencies: ServerDependencies, *, shares_port: bool = False
         TlsError: The certificate and key cannot be used.
     """
     settings = dependencies.settings
-    leave_out_odd_headers()
+    leave_out_what_strangers_cause()
     server = grpc.aio.server(options=_options(settings, shares_port=shares_port))
     lifetime = Lifetime(settings.call_timeout_seconds)
     contract = _chain([*_interceptors(dependencies, lifetime)], settings)

@@ -96,13 +96,17 @@ def _client_may_be_gone() -> Iterator[None]:
         raise asyncio.CancelledError from None
 
 
-def leave_out_odd_headers() -> None:
-    """Log no traceback of gRPC for each header that is not UTF-8, which strangers can send at any rate."""
-    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_odd_header)
+def leave_out_what_strangers_cause() -> None:
+    """Log no traceback of gRPC for a header that is not UTF-8, nor for a client that is gone when its response is sent.
+
+    Strangers can cause both at any rate.
+    """
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_fault_of_ours)
 
 
-def _is_no_odd_header(record: logging.LogRecord) -> bool:
-    return not str(record.msg).startswith("Invalid encoding on")
+def _is_fault_of_ours(record: logging.LogRecord) -> bool:
+    is_gone = record.exc_info is not None and isinstance(record.exc_info[1], grpc.aio.InternalError)
+    return not is_gone and not str(record.msg).startswith("Invalid encoding on")
 
 
 def add_rpcs(server: grpc.aio.Server, rpcs: Iterable[Rpc], around: Callable[[Rpc], Answer]) -> None:

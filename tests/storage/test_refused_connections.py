@@ -1,39 +1,65 @@
-"""A connection that is refused when it is opened is closed: SQLAlchemy does not do it, and PostgreSQL has few."""
+"""A connection that is refused when it is opened is closed: neither SQLAlchemy nor psycopg does it in time."""
 
-from typing import Any
+from collections.abc import Callable
 
 import pytest
+from sqlalchemy import text
 
-from sprocket_grpc.storage.postgres.session import DatabaseEncodingError, session_setup
+from sprocket_grpc.errors import DatabaseMisconfiguredError
+from sprocket_grpc.storage.postgres import connector, engine
+from sprocket_grpc.storage.postgres.database import Database
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
+from sprocket_grpc.storage.postgres.session import DatabaseEncodingError
+from tests.support.waiting import until
 
-
-class Driver:
-    """A connection to a database with an encoding."""
-
-    def __init__(self, encoding: str) -> None:
-        self.encoding = encoding
-        self.is_open = True
-        self.info = self.pgconn = self
-
-    def parameter_status(self, _: str) -> str:
-        return self.encoding
-
-    def finish(self) -> None:
-        self.is_open = False
-
-    def cursor(self) -> Any:
-        raise ConnectionError("lost")
+OPEN = text("""
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+""")
+WRONG_SETUP = b"SELECT no_such_function()"
 
 
-def test_a_connection_to_a_database_that_is_not_utf8_is_closed() -> None:
-    driver = Driver("LATIN1")
-    with pytest.raises(DatabaseEncodingError):
-        session_setup()(driver, None)
-    assert not driver.is_open
+def refuse(_: object) -> None:
+    raise DatabaseEncodingError("LATIN1")
 
 
-def test_a_connection_that_is_lost_during_its_setup_is_closed() -> None:
-    driver = Driver("UTF8")
-    with pytest.raises(ConnectionError):
-        session_setup()(driver, None)
-    assert not driver.is_open
+def are_closed(url: str) -> Callable[[], bool]:
+    def look() -> bool:
+        with create_plain_engine(url).connect() as connection:
+            return not connection.scalar(OPEN)
+
+    return look
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [("check_encoding", refuse, DatabaseMisconfiguredError), ("_SETUP", WRONG_SETUP, Exception)],
+)
+async def test_a_connection_that_a_server_refuses_is_closed(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, name: str, value: object, error: type[Exception]
+) -> None:
+    database = Database(database_url, pool_size=1)
+    failures = []  # whose tracebacks would keep a connection that is only forgotten
+    with monkeypatch.context() as patch:
+        patch.setattr(connector, name, value)
+        for _ in range(3):
+            with pytest.raises(error) as failure:
+                await database.run(lambda connection: connection.scalar(text("SELECT 1")))
+            failures.append(failure)
+    await until(are_closed(database_url))
+    assert await database.run(lambda connection: connection.scalar(text("SELECT 1"))) == 1
+    await database.close()
+
+
+@pytest.mark.parametrize(("name", "value"), [("check_encoding", refuse), ("setup_query", WRONG_SETUP.decode)])
+async def test_a_connection_that_a_command_refuses_is_closed(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, name: str, value: object
+) -> None:
+    failures = []
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, name, value)
+        for _ in range(3):
+            with pytest.raises(Exception, match=r"LATIN1|no_such_function") as failure:
+                create_plain_engine(database_url).connect()
+            failures.append(failure)
+    await until(are_closed(database_url))
