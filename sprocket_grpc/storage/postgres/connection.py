@@ -95,16 +95,16 @@ class Result:
 class Connection:
     """Executes statements for one unit of work, in a greenlet."""
 
-    def __init__(self, conversation: Conversation, seconds: float, record: Recorder) -> None:
+    def __init__(self, conversation: Conversation, give_up_at: float, record: Recorder) -> None:
         """Use a connection.
 
         Args:
             conversation: The connection.
-            seconds: The most that a round trip takes.
+            give_up_at: Until when it waits for answers, by a monotonic clock.
             record: Records each statement.
         """
         self._conversation = conversation
-        self._seconds = seconds
+        self._give_up_at = give_up_at
         self._record = record
         self._queue: list[tuple[Request, Result]] = []
 
@@ -166,7 +166,7 @@ class Connection:
     def _ask(self, requests: list[Request]) -> list[PGresult]:
         began = time.perf_counter()
         try:
-            answers = await_only(self._conversation.ask(requests, self._seconds))
+            answers = await_only(self._conversation.ask(requests, self._give_up_at - time.monotonic()))
         except BaseException as error:
             for asked in requests:
                 self._note(asked.statement, time.perf_counter() - began, error_name(error))

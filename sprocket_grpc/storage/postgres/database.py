@@ -5,8 +5,6 @@ function over a `Connection`, which runs as a whole in one greenlet: that costs 
 does, and stores stay ordinary functions.
 """
 
-import asyncio
-import logging
 import time
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
@@ -16,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.util import greenlet_spawn
 
 from sprocket_grpc.config.database_url import describe
-from sprocket_grpc.storage.postgres.answers import LostConnectionError, NoAnswerError, raise_if_failed
+from sprocket_grpc.storage.postgres.answers import LostConnectionError, raise_if_failed
 from sprocket_grpc.storage.postgres.connection import Connection, Recorder, Rows
 from sprocket_grpc.storage.postgres.connector import Connector
 from sprocket_grpc.storage.postgres.conversation import Conversation
@@ -30,8 +28,6 @@ __all__ = ["Connection", "Database", "NotTogetherError"]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-
-_log = logging.getLogger(__name__)
 
 _READ_SECONDS = 30
 """The most that a read takes: it reads a page or a chunk. Streams have no other limit."""
@@ -206,14 +202,9 @@ class Database:
 
     async def _run_once(self, unit: Callable[[Connection], _T]) -> _T:
         conversation = await self.pool.take()
-        limit = asyncio.timeout(_UNIT_SECONDS)
+        give_up_at = time.monotonic() + _UNIT_SECONDS  # it waits for answers only
         try:
-            async with limit:
-                return await greenlet_spawn(unit, Connection(conversation, _UNIT_SECONDS, self.on_statement))
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise NoAnswerError from None
+            return await greenlet_spawn(unit, Connection(conversation, give_up_at, self.on_statement))
         except psycopg.Error as failure:
             self._note(failure, conversation)
             raise

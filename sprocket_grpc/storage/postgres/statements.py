@@ -48,7 +48,7 @@ class Statement:
         self.source = source
         self.is_prepared = not constants or len(self.text) <= _LONGEST_PREPARED
         places = {id(parameter): place for place, parameter in enumerate(constants)}
-        self._slots = [_slot(name, compiled.binds[name], places) for name in compiled.positiontup or ()]
+        self._slots = [_Slot(name, compiled.binds[name], places) for name in compiled.positiontup or ()]
 
     def values(self, parameters: Parameters, constants: Sequence[BindParameter[Any]] = ()) -> list[bytes | None]:
         """Return all parameters in their order, in PostgreSQL's text format.
@@ -56,33 +56,32 @@ class Statement:
         Raises:
             psycopg.DataError: A text has a NUL, which PostgreSQL cannot store.
         """
-        return [_as_text(slot.value(parameters, constants)) for slot in self._slots]
+        return [slot.text if slot.is_fixed else _as_text(slot.value(parameters, constants)) for slot in self._slots]
 
 
-class _Slot(NamedTuple):
+class _Slot:
     """Where a parameter comes from.
 
     Attributes:
-        name: Its name, under which it may be given.
-        parameter: The parameter, which has a value unless it must be given.
-        place: Its index among the constants, or None.
+        is_fixed: Whether it is a literal of the statement.
+        text: That literal, in PostgreSQL's text format.
     """
 
-    name: str
-    parameter: BindParameter[Any]
-    place: int | None
+    def __init__(self, name: str, parameter: BindParameter[Any], places: Mapping[int, int]) -> None:
+        self._name = name
+        self._parameter = parameter
+        self._place = places.get(id(parameter))
+        self.is_fixed = not parameter.required and parameter.callable is None and self._place is None
+        self.text = _as_text(parameter.value) if self.is_fixed else None
 
     def value(self, parameters: Parameters, constants: Sequence[BindParameter[Any]]) -> object:
-        if self.name in parameters:
-            return parameters[self.name]
-        if self.parameter.required:
-            raise ValueError(f"the parameter {self.name} is missing")
-        parameter = self.parameter if self.place is None else constants[self.place]
+        """Return its value: the one that is given, or else its own."""
+        if self._name in parameters:
+            return parameters[self._name]
+        if self._parameter.required:
+            raise ValueError(f"the parameter {self._name} is missing")
+        parameter = self._parameter if self._place is None else constants[self._place]
         return parameter.effective_value
-
-
-def _slot(name: str, parameter: BindParameter[Any], places: Mapping[int, int]) -> _Slot:
-    return _Slot(name, parameter, places.get(id(parameter)))
 
 
 class Request(NamedTuple):
