@@ -21,6 +21,8 @@ END_STREAM, ACK, END_HEADERS = 1, 1, 4
 FIRST_WINDOW, MOST_IN_FRAME = 65535, 16384
 """How many bytes may be sent before the server says more, and how many in one frame, by default."""
 
+LARGEST_WINDOW = 2**31 - 1
+
 HEADER_TABLE_SIZE, INITIAL_WINDOW_SIZE = 1, 4
 """Settings. Without a table, the server spells out every header, so that its status can be read without HPACK."""
 
@@ -56,6 +58,11 @@ class Answer(NamedTuple):
 def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
     """Encode a frame."""
     return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+
+def widest_connection() -> bytes:
+    """Permit the server to send as much as it likes on all streams together."""
+    return frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", LARGEST_WINDOW - FIRST_WINDOW))
 
 
 USUAL: Headers = [(b"content-type", b"application/grpc"), (b"te", b"trailers")]

@@ -91,8 +91,8 @@ async def send_body(address: str, request: Request) -> http2.Answer:
     method, metadata = request.method, request.metadata
     given = [(name.encode(), value if isinstance(value, bytes) else value.encode()) for name, value in metadata]
     usual = [each for each in http2.USUAL if each[0] not in dict(given)]
-    async with http2.connected(address) as connection:
-        await connection.send(http2.request_headers(1, method.path, [*usual, *given]))
+    async with http2.connected(address, [(http2.INITIAL_WINDOW_SIZE, http2.LARGEST_WINDOW)]) as connection:
+        await connection.send(http2.widest_connection(), http2.request_headers(1, method.path, [*usual, *given]))
         await connection.send(http2.data(1, request.whole_body, ends=True))
         return await connection.answer(streams=method.server_streaming)
 
