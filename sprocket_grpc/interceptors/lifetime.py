@@ -12,9 +12,14 @@ from sprocket_grpc.interceptors.call import Call, CallNext
 
 
 class Lifetime:
-    """Runs inside the interceptor that turns errors into statuses."""
+    """Runs inside the interceptor that turns errors into statuses.
+
+    Attributes:
+        refused: The number of calls that were refused.
+    """
 
     def __init__(self, seconds: float) -> None:
+        self.refused = 0
         self._seconds = seconds
         self._limits: set[asyncio.Timeout] = set()
         self._refuses = False
@@ -28,6 +33,7 @@ class Lifetime:
             ShuttingDownError: The server stops.
         """
         if self._refuses:
+            self.refused += 1
             await self._is_closed.wait()
             raise ShuttingDownError
         limit = asyncio.timeout(None if call.is_stream else self._seconds)

@@ -11,8 +11,9 @@ from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.server.dependencies import ServerDependencies, open_dependencies
 from sprocket_grpc.server.grpc_server import Listener, create_health_server, create_server
 
-# For the calls that wait inside gRPC to come out, to be refused.
-_REFUSE_SECONDS = 0.5
+# For the calls that wait inside gRPC to come out, to be refused: until none came for this time, and 3 s at most.
+_QUIET_SECONDS = 0.25
+_MOST_QUIET_PERIODS = 12
 
 # For clients to learn that their connection is closing, before the refused calls are answered.
 _CLOSE_SECONDS = 0.2
@@ -127,7 +128,7 @@ async def _drain(dependencies: ServerDependencies, signals: StopSignals) -> None
 async def _stop(listener: Listener, grace_seconds: float, signals: StopSignals) -> None:
     """Let calls in flight finish, and end those that are left; on the second signal at once, but never as CANCELLED."""
     _log.info("stopping: calls in flight have %g s to finish", grace_seconds)
-    await asyncio.sleep(_REFUSE_SECONDS)
+    await _until_quiet(listener)
     stopping = asyncio.create_task(listener.server.stop(grace_seconds + _END_SECONDS))
     stopping_now = asyncio.create_task(signals.stop_now.wait())
     await asyncio.sleep(_CLOSE_SECONDS)
@@ -139,6 +140,19 @@ async def _stop(listener: Listener, grace_seconds: float, signals: StopSignals) 
         await listener.server.stop(grace=None)
     stopping_now.cancel()
     await stopping
+
+
+async def _until_quiet(listener: Listener) -> None:
+    """Wait until all callers have been refused, so that none of their calls is left in gRPC, which would cancel it.
+
+    They arrive within milliseconds, but on a machine that is busy the event loop gets to them later.
+    """
+    refused = -1
+    for _ in range(_MOST_QUIET_PERIODS):
+        await asyncio.sleep(_QUIET_SECONDS)
+        if listener.lifetime.refused == refused:
+            return
+        refused = listener.lifetime.refused
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:
