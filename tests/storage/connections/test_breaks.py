@@ -81,6 +81,7 @@ LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 with_each_loop = pytest.mark.parametrize("loop", LOOPS)
 with_each_use = pytest.mark.parametrize("use", USES)
+with_each_step = pytest.mark.parametrize("step", [29, pytest.param(13, marks=pytest.mark.slow)])
 
 
 @pytest.fixture(scope="module")
@@ -108,28 +109,24 @@ class Walk:
         server.query("TRUNCATE written")
 
     async def run(self, step: int) -> None:
-        """Break a use at each `step`th position in each direction, and behind the last one."""
+        """Break a use at each `step`th position in each direction, at more of its COMMIT, and behind the last one."""
         length = await self._measure()
         async with asyncio.TaskGroup() as group:
             for way, last in length.all.items():
-                for position in {*range(0, last, step), last}:
-                    commits = position >= length.before_commit[way]
-                    group.create_task(self._break(Break(way, position, self._how), commits=commits))
+                commit = length.before_commit[way]
+                for position in {*range(0, last, step), *range(commit, last, -(-step // 7)), last}:
+                    at = Break(way, position, self._how)
+                    group.create_task(self._break(at, commits=position >= commit))
         await until(lambda: self._server.query(_CLIENTS) == [(1,)])
         self._check()
 
     async def _measure(self) -> Length:
         async with tap_to(self._server.port) as tap, database_at(tap) as database:
-            before = tap.passed
+            before: list[dict[Way, int]] = []
             number = next(numbers)
-
-            def note() -> None:
-                nonlocal before
-                before = dict(tap.passed)
-
-            assert await self._use.run(database, number, note) == number
+            assert await self._use.run(database, number, lambda: before.append(dict(tap.passed))) == number
             self.written.add(number)
-            return Length(dict(tap.passed), before)
+            return Length(dict(tap.passed), next(iter(before), tap.passed))
 
     async def _break(self, at: Break, *, commits: bool) -> None:
         async with self._turns, tap_to(self._server.port, at) as tap, database_at(tap) as database:
@@ -208,19 +205,22 @@ def walk(loop: str, walk: Walk, step: int) -> None:
         runner.run(walk.run(step))
 
 
+@with_each_step
 @with_each_loop
 @with_each_use
 @pytest.mark.parametrize("how", [How.CUT, How.RESET], ids=lambda how: how.name)
-def test_a_connection_may_end_at_any_byte(server: PostgresServer, use: str, how: How, loop: str) -> None:
-    walk(loop, Walk(server, USES[use], how), step=29)
+def test_a_connection_may_end_at_any_byte(server: PostgresServer, use: str, how: How, loop: str, step: int) -> None:
+    walk(loop, Walk(server, USES[use], how), step)
 
 
+@with_each_step
 @with_each_loop
 @with_each_use
-def test_a_call_may_be_cancelled_at_any_byte(server: PostgresServer, use: str, loop: str) -> None:
-    walk(loop, WalkOfCancelledCalls(server, USES[use], How.HOLD), step=29)
+def test_a_call_may_be_cancelled_at_any_byte(server: PostgresServer, use: str, loop: str, step: int) -> None:
+    walk(loop, WalkOfCancelledCalls(server, USES[use], How.HOLD), step)
 
 
+@pytest.mark.slow
 @with_each_loop
 @with_each_use
 def test_a_connection_may_stall_at_any_byte(

@@ -22,7 +22,7 @@ from tests.support.waiting import PATIENCE_SECONDS, until
 
 T = TypeVar("T")
 
-_EXAMPLES = 30
+_EXAMPLES = 20
 _SIZE = 2
 
 _OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -222,6 +222,7 @@ def admin(empty_database_url: str) -> Iterator["psycopg.Connection[Any]"]:
         yield connection
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
 def test_whatever_happens_callers_know_what_was_written(
