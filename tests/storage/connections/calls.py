@@ -31,7 +31,8 @@ class Kind(Enum):
     MISSING = "SELECT CAST(:number AS bigint) FROM missing"
 
 
-_STATEMENTS = {kind: [Statement(text(kind.value.format(shape))) for shape in range(6)] for kind in Kind}
+_ONE = {kind: Statement(text(kind.value)) for kind in Kind if kind is not Kind.ECHO}
+_ECHOES = [Statement(text(Kind.ECHO.value.format(shape))) for shape in range(3)]
 
 ERRORS: dict[Kind, type[Exception]] = {Kind.FAIL: DivisionByZero, Kind.MISSING: UnavailableError}
 
@@ -50,7 +51,7 @@ class Step(NamedTuple):
 
     Attributes:
         kind: What it does.
-        shape: Which of the statements of this kind it is.
+        shape: Which of the statements of this kind it is, if there are several.
         looks: Whether its result is looked at before the next one.
     """
 
@@ -155,14 +156,13 @@ class Call:
     async def _read(self, database: Database) -> None:
         kind, shape, _ = self.plan.steps[0]
         kind = Kind.ECHO if kind is Kind.INSERT else kind
-        statement = _STATEMENTS[kind][shape]
-        row = await database.read(Read(statement, _parameters(kind, self.first), lambda rows: rows[0]))
+        row = await database.read(Read(_statement(kind, shape), _parameters(kind, self.first), lambda rows: rows[0]))
         _check(kind, row, self.first)
 
     def _work(self, connection: Connection) -> list[tuple[int, Result]]:
         results = []
         for number, (kind, shape, looks) in enumerate(self.plan.steps, self.first):
-            result = connection.execute(_STATEMENTS[kind][shape], _parameters(kind, number))
+            result = connection.execute(_statement(kind, shape), _parameters(kind, number))
             results.append((number, result))
             if kind is Kind.INSERT:
                 self.sent.add(number)
@@ -174,6 +174,10 @@ class Call:
             raise RaisedError
         self.is_decided = True
         return results
+
+
+def _statement(kind: Kind, shape: int) -> Statement:
+    return _ECHOES[shape] if kind is Kind.ECHO else _ONE[kind]
 
 
 def _parameters(kind: Kind, number: int) -> Parameters:

@@ -27,16 +27,16 @@ _SIZE = 2
 
 _OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
-_STEP = st.builds(Step, st.sampled_from(Kind), st.integers(0, 5), st.booleans())
-_FINE = st.builds(Step, st.sampled_from([Kind.ECHO, Kind.INSERT, Kind.SLEEP]), st.integers(0, 5), st.booleans())
-_PLAN = st.builds(
-    Plan,
-    st.sampled_from(Way),
-    st.one_of(st.lists(_FINE, min_size=1, max_size=8), st.lists(_STEP, min_size=1, max_size=8)),
-    st.integers(0, 5).map(lambda drawn: drawn == 0),
+_HARMLESS = [Kind.ECHO, Kind.INSERT, Kind.SLEEP]
+_LARGE = [Kind.ECHO, Kind.LARGE_ANSWER, Kind.LARGE_PARAMETER]
+_STEPS = st.one_of(
+    st.lists(st.builds(Step, st.sampled_from(kinds), st.integers(0, 2), st.booleans()), min_size=1, max_size=most)
+    for kinds, most in ((_HARMLESS, 8), (_LARGE, 3), ([*Kind], 8))
 )
+_PLANS = st.lists(st.builds(Plan, st.sampled_from(Way), _STEPS, st.sampled_from([False] * 5 + [True])), max_size=4)
 _ECHO = Plan(Way.READ, [Step(Kind.ECHO, 0, looks=True)])
 _INSERT = Plan(Way.TRANSACTION, [Step(Kind.INSERT, 0, looks=False)])
+_LONG_WAYS = [Way.RUN, Way.TRANSACTION, Way.DRY]
 _LONG = [Step(Kind.SLEEP, 0, looks=False)] * 30
 
 
@@ -78,9 +78,15 @@ class Sequence(RuleBasedStateMachine):
         """The database of new calls."""
         return self.databases[-1]
 
-    @rule(plan=_PLAN, pause=_PAUSE)
-    def start(self, plan: Plan, pause: Pause) -> None:
-        self.run(self._start(plan, pause))
+    @rule(plans=_PLANS, pause=_PAUSE)
+    def start(self, plans: list[Plan], pause: Pause) -> None:
+        for plan in plans:
+            self.run(self._start(plan, pause))
+
+    @rule(plans=_PLANS)
+    def start_and_await(self, plans: list[Plan]) -> None:
+        self.start(plans, Pause(0, 0))
+        self.run(self._end_all())
 
     @rule(back=st.integers(1, 5), pause=_PAUSE)
     def cancel(self, back: int, pause: Pause) -> None:
@@ -88,43 +94,29 @@ class Sequence(RuleBasedStateMachine):
             self._cancel(call)
         self.run(_sleep(pause))
 
-    @rule(plan=_PLAN, before=_PAUSE, after=_PAUSE)
-    def start_and_cancel(self, plan: Plan, before: Pause, after: Pause) -> None:
-        self._cancel(self.run(self._start(plan, before)))
+    @rule(plans=_PLANS, before=_PAUSE, after=_PAUSE)
+    def start_and_cancel(self, plans: list[Plan], before: Pause, after: Pause) -> None:
+        for plan in plans:
+            self._cancel(self.run(self._start(plan, before)))
         self.run(_sleep(after))
-
-    @rule()
-    def await_all(self) -> None:
-        self.run(self._end_all())
 
     @rule(pause=_PAUSE)
     def wait(self, pause: Pause) -> None:
         self.run(_sleep(pause))
 
-    @rule(pause=_PAUSE)
-    def renew(self, pause: Pause) -> None:
-        self.database.pool.renew()
+    @rule(what=st.sampled_from(["renew", "kill", "close", "time out"]), way=st.sampled_from(_LONG_WAYS), pause=_PAUSE)
+    def disturb(self, what: str, way: Way, pause: Pause) -> None:
+        match what:
+            case "renew":
+                self.database.pool.renew()
+            case "kill":
+                self._disturb()
+                self.run(self._kill())
+            case "close":
+                self.run(self._close_and_open())
+            case "time out":
+                self._time_out(way)
         self.run(_sleep(pause))
-
-    @rule(way=st.sampled_from([Way.RUN, Way.TRANSACTION, Way.DRY]))
-    def time_out(self, way: Way) -> None:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(database_module, "_UNIT_SECONDS", 0.05)
-            patch.setattr(database_module, "_READ_SECONDS", 0.05)
-            self._disturb()
-            call = self.run(self._start(Plan(way, _LONG), Pause(0, 0)))
-            call.is_disturbed = True
-            self.run(self._end_all())
-            assert call.error is UnavailableError
-
-    @rule()
-    def kill(self) -> None:
-        self._disturb()
-        self.run(self._kill())
-
-    @rule()
-    def close_and_open(self) -> None:
-        self.run(self._close_and_open())
 
     @invariant()
     def no_more_connections_are_in_use_than_there_are(self) -> None:
@@ -143,6 +135,16 @@ class Sequence(RuleBasedStateMachine):
                 return await work
 
         return self.runner.run(bounded())
+
+    def _time_out(self, way: Way) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(database_module, "_UNIT_SECONDS", 0.05)
+            patch.setattr(database_module, "_READ_SECONDS", 0.05)
+            self._disturb()
+            call = self.run(self._start(Plan(way, _LONG), Pause(0, 0)))
+            call.is_disturbed = True
+            self.run(self._end_all())
+            assert call.error is UnavailableError
 
     def _disturb(self) -> None:
         for call in self.calls:
@@ -231,7 +233,7 @@ def test_whatever_happens_callers_know_what_was_written(
     loop: Callable[[], asyncio.AbstractEventLoop],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(conversation_module, "_MOST_PREPARED", 3)
+    monkeypatch.setattr(conversation_module, "_MOST_PREPARED", 4)
     chosen = settings(
         max_examples=_EXAMPLES,
         stateful_step_count=25,
