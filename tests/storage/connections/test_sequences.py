@@ -30,8 +30,10 @@ _OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> p
 _HARMLESS = [Kind.ECHO, Kind.INSERT, Kind.SLEEP]
 _LARGE = [Kind.ECHO, Kind.LARGE_ANSWER, Kind.LARGE_PARAMETER]
 _STEPS = st.one_of(
-    st.lists(st.builds(Step, st.sampled_from(kinds), st.integers(0, 2), st.booleans()), min_size=1, max_size=most)
-    for kinds, most in ((_HARMLESS, 8), (_LARGE, 3), ([*Kind], 8))
+    [
+        st.lists(st.builds(Step, st.sampled_from(kinds), st.integers(0, 2), st.booleans()), min_size=1, max_size=most)
+        for kinds, most in ((_HARMLESS, 8), (_LARGE, 3), ([*Kind], 8))
+    ]
 )
 _PLANS = st.lists(st.builds(Plan, st.sampled_from(Way), _STEPS, st.sampled_from([False] * 5 + [True])), max_size=4)
 _ECHO = Plan(Way.READ, [Step(Kind.ECHO, 0, looks=True)])
