@@ -93,8 +93,7 @@ async def test_a_settled_connection_is_the_same_one_and_its_statement_was_cancel
 async def test_a_connection_in_a_transaction_is_settled_by_a_rollback(conversation: Conversation) -> None:
     backend = await backend_of(conversation)
     await conversation.ask([BEGIN], LONG_SECONDS)
-    assert conversation.state is State.IDLE
-    assert not conversation.is_clean
+    assert (conversation.state, conversation.is_clean) == (State.IDLE, False)
     await conversation.settle()
     assert conversation.is_clean
     assert await backend_of(conversation) == backend
