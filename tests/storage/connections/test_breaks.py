@@ -44,9 +44,10 @@ numbers = count(1_000_000)  # all as long as the first one, so that positions st
 
 
 class Length(NamedTuple):
-    """The bytes of a use in each direction: of all, and of what comes before its COMMIT is sent."""
+    """The bytes of a use in each direction: of all, of opening its connection, and of all before its COMMIT is sent."""
 
     all: dict[Way, int]
+    opening: dict[Way, int]
     before_commit: dict[Way, int]
 
 
@@ -116,19 +117,21 @@ class Walk:
                 commit = length.before_commit[way]
                 for position in {*range(0, last, step), *range(commit, last, -(-step // 7)), last}:
                     at = Break(way, position, self._how)
-                    group.create_task(self._break(at, commits=position >= commit))
+                    is_retried = not self._use.writes and position > length.opening[way] and self._how is not How.HOLD
+                    group.create_task(self._break(at, commits=position >= commit, is_retried=is_retried))
         await until(lambda: self._server.query(_CLIENTS) == [(1,)])
         self._check()
 
     async def _measure(self) -> Length:
         async with tap_to(self._server.port) as tap, database_at(tap) as database:
             before: list[dict[Way, int]] = []
-            number = next(numbers)
+            database.pool.give_back(await database.pool.take())
+            opening, number = dict(tap.passed), next(numbers)
             assert await self._use.run(database, number, lambda: before.append(dict(tap.passed))) == number
             self.written.add(number)
-            return Length(dict(tap.passed), next(iter(before), tap.passed))
+            return Length(dict(tap.passed), opening, next(iter(before), tap.passed))
 
-    async def _break(self, at: Break, *, commits: bool) -> None:
+    async def _break(self, at: Break, *, commits: bool, is_retried: bool) -> None:
         async with self._turns, tap_to(self._server.port, at) as tap, database_at(tap) as database:
             number = next(numbers)
             using = asyncio.ensure_future(self._use.run(database, number, lambda: None))
@@ -136,6 +139,7 @@ class Walk:
             async with asyncio.timeout(SOON_SECONDS):
                 await asyncio.wait([using])
             self._note(using, number, commits=commits)
+            assert number in self.written or not is_retried, at
             async with asyncio.timeout(SOON_SECONDS):
                 await self.follow(database)
             await until(lambda: database.pool.used == 0)
