@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy import text
 
-from sprocket_grpc.storage.postgres.conversation import Conversation, LostConnectionError, NoAnswerError, State
+from sprocket_grpc.storage.postgres.answers import LostConnectionError, NoAnswerError
+from sprocket_grpc.storage.postgres.conversation import Conversation, State
 from sprocket_grpc.storage.postgres.database import Database
 from sprocket_grpc.storage.postgres.reads import Read
 from sprocket_grpc.storage.postgres.statements import Statement, request
