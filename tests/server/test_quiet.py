@@ -18,9 +18,9 @@ def listener(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 async def test_a_stop_waits_while_calls_come_to_be_refused(listener: Any) -> None:
     waiting = asyncio.create_task(run._until_quiet(listener))
-    for _ in range(5):
+    for _ in range(20):
         listener.lifetime.refused += 1
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.05)
     assert not waiting.done()
     await asyncio.wait_for(waiting, 10)
 
