@@ -1,7 +1,7 @@
 """The connections of a server: who has one, who waits for one, and what becomes of those that are given back.
 
-psycopg_pool lends connections of psycopg's own API, closes those whose callers were cancelled, and lets all callers wait
-while the database is down.
+psycopg_pool lends connections of psycopg's own API, closes those whose callers were cancelled, and lets all callers
+wait while the database is down.
 """
 
 import asyncio
