@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy import text
 
+from sprocket_grpc.storage.postgres import conversation as conversation_module
 from sprocket_grpc.storage.postgres.answers import LostConnectionError, NoAnswerError
 from sprocket_grpc.storage.postgres.conversation import Conversation, State
 from sprocket_grpc.storage.postgres.database import Database
@@ -18,7 +19,17 @@ SLEEP = request(Statement(text("SELECT pg_sleep(600)")))
 NAP = request(Statement(text("SELECT pg_sleep(0.05)")))
 BEGIN, ECHO = request(Statement(text("BEGIN"))), request(Statement(text("SELECT CAST(42 AS bigint)")))
 KILL = Statement(text("SELECT pg_terminate_backend(CAST(:backend AS integer))"))
+LENGTH = Statement(text("SELECT CAST(length(CAST(:text AS text)) AS bigint)"))
+LARGE = 20_000_000
+"""More characters than the buffers of a socket hold."""
+
 LONG_SECONDS = 60
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a busy machine settle connections."""
+    monkeypatch.setattr(conversation_module, "_CANCEL_SECONDS", LONG_SECONDS)
 
 
 @pytest.fixture
@@ -59,6 +70,21 @@ async def test_a_connection_is_idle_before_and_after_an_answer(conversation: Con
         assert conversation.state is State.IDLE
         assert conversation.is_clean
         await conversation.ask([ECHO, ECHO], LONG_SECONDS)
+
+
+async def test_a_parameter_that_is_larger_than_the_buffers_of_a_socket_is_sent(conversation: Conversation) -> None:
+    [answer] = await conversation.ask([request(LENGTH, {"text": "x" * LARGE})], LONG_SECONDS)
+    assert conversation.rows(answer) == [(LARGE,)]
+
+
+async def test_a_connection_whose_caller_leaves_while_a_parameter_is_sent_serves_the_next_one(
+    conversation: Conversation,
+) -> None:
+    backend = await backend_of(conversation)
+    with pytest.raises(NoAnswerError):
+        await conversation.ask([request(LENGTH, {"text": "x" * LARGE})], 0)
+    await conversation.settle()
+    assert await backend_of(conversation) == backend
 
 
 async def test_a_connection_that_was_asked_takes_no_other_question(conversation: Conversation) -> None:
