@@ -94,6 +94,7 @@ class SprocketCreation:
                 await self._together.run(None, creation)
                 return
         creation.error = None
+        creation.response.Clear()
         await self._factories.run(factory_id, creation)
 
     async def _create_together(self, several: Sequence[_Creation]) -> Sequence[Exception | None]:
