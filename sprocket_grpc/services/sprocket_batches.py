@@ -38,7 +38,8 @@ class SprocketBatches:
 
         def work(connection: Connection) -> Fill:
             created = self._store.insert_many(connection, several)
-            return lambda: fill_whole(response, created(), self._resource.assign, "sprockets")
+            fill_whole(response, created, self._resource.assign, "sprockets")  # before the commit: it may be too large
+            return nothing_to_fill
 
         return await self._writes.run(request, response, work)
 

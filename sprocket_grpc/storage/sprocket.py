@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from itertools import chain, groupby
 from typing import Any
 
@@ -141,11 +140,8 @@ class SprocketStore(ResourceStore):
             return connection.execute(self._create_each, _parameters_of_each(given))
         return connection.execute(self._create, as_new(values) | {"caller": caller.to_json()})
 
-    def insert_many(self, connection: Connection, several: Sequence[Values]) -> Callable[[], list[Row]]:
-        """Add sprockets, all or none.
-
-        Returns:
-            The rows in their order, once they are looked at.
+    def insert_many(self, connection: Connection, several: Sequence[Values]) -> list[Row]:
+        """Add sprockets, all or none, and return them in their order.
 
         Raises:
             ReferenceNotFoundError: Some refer to rows that do not exist. It names them by their indexes.
@@ -155,7 +151,7 @@ class SprocketStore(ResourceStore):
         chart_writes.count(connection, Counter(values["factory_id"] for values in several))
         identified = [self.with_id(values) for values in several]
         rows = connection.execute(self._create_batch, _in_arrays(identified, FIELDS))
-        return partial(_in_order, identified, rows)
+        return _in_order(identified, rows)
 
     def delete_many(self, connection: Connection, identifiers: Sequence[str]) -> None:
         """Delete sprockets, all or none, and decrease the counters of their factories.

@@ -9,10 +9,12 @@ import pytest
 from google.rpc.error_details_pb2 import RetryInfo
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
+from sqlalchemy import text
 
 from sprocket.v1.factory_pb2 import GetFactoryChartRequest
 from sprocket.v1.location_pb2 import ListLocationsRequest
 from sprocket_grpc.config.settings import Settings
+from sprocket_grpc.storage.postgres.connection import Connection
 from tests.conformance.promises import refuses
 from tests.support.locks import open_transaction, waiting_for
 from tests.support.resources import create_factory, create_location
@@ -77,8 +79,8 @@ async def test_a_cancelled_failed_or_answered_call_frees_its_slot(narrow: Servic
             return
 
 
-def _terminate(connection: Any, pid: int) -> None:
-    connection.exec_driver_sql(f"SELECT pg_terminate_backend({pid})")
+def _terminate(connection: Connection, pid: int) -> None:
+    connection.execute(text(f"SELECT pg_terminate_backend({pid})"))
 
 
 async def test_streams_and_calls_have_separate_limits(narrow: Service) -> None:

@@ -154,7 +154,7 @@ async def test_an_unavailable_database_is_reported_and_used_again_when_it_is_bac
         assert list((await service.locations.ListLocations(ListLocationsRequest())).locations) == [created]
 
 
-async def test_after_one_call_on_a_broken_connection_the_others_of_the_pool_are_replaced(
+async def test_connections_that_were_lost_while_idle_are_replaced_without_a_failed_call(
     service: Service, database_url: str, postgres: str
 ) -> None:
 
@@ -162,8 +162,8 @@ async def test_after_one_call_on_a_broken_connection_the_others_of_the_pool_are_
         await asyncio.gather(*(service.locations.ListLocations(ListLocationsRequest()) for _ in range(10)))
 
     await use_many_connections()
-    with closed_database(postgres, database_url), fails(grpc.StatusCode.UNAVAILABLE):
-        await create_location(service)  # a write is not tried again on another connection
+    with closed_database(postgres, database_url):
+        pass
     await use_many_connections()  # without a health check in between
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import pytest
 from google.rpc.error_details_pb2 import RetryInfo
+from sqlalchemy import text
 
 from sprocket.v1.factory_pb2 import DeleteFactoryRequest, GetFactoryChartRequest
 from sprocket.v1.location_pb2 import DeleteLocationRequest, ListLocationsRequest
@@ -15,6 +16,7 @@ from sprocket.v1.sprocket_pb2 import BatchDeleteSprocketsRequest, ListSprocketsR
 from sprocket.v1.sprocket_type_pb2 import ListSprocketTypesRequest
 from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.services.standard.writes import is_expensive
+from sprocket_grpc.storage.postgres.connection import Connection
 from tests.conformance.promises import refuses
 from tests.support.callers import bearer, create_key
 from tests.support.locks import open_transaction, waiting_for
@@ -94,11 +96,11 @@ async def test_a_cascade_waits_for_its_turn_among_the_expensive_calls(narrow: Se
         await narrow.factories.DeleteFactory(DeleteFactoryRequest(id=factory.id))
 
 
-def _add_entry(connection: Any, factory_id: str, goal: int) -> None:
-    connection.exec_driver_sql(
-        "UPDATE factory SET chart_sequence = chart_sequence + 1, sprocket_production_goal = %s WHERE id = %s",
-        (goal, factory_id),
+def _add_entry(connection: Connection, factory_id: str, goal: int) -> None:
+    statement = (
+        "UPDATE factory SET chart_sequence = chart_sequence + 1, sprocket_production_goal = :goal WHERE id = :id"
     )
+    connection.execute(text(statement), {"goal": goal, "id": factory_id})
 
 
 async def test_one_caller_has_a_share_of_the_lane(database_url: str) -> None:
