@@ -147,6 +147,6 @@ class Pool:
         finally:
             self.pending -= 1
             self.on_wait(clock() - asked)
-        if self._connector.failed_at > began and not self._idle:
+        if self._connector.failed_at > began and not self.idle:
             self._free.release()
             raise UnavailableError  # only callers that arrive later retry
