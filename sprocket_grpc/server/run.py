@@ -11,9 +11,9 @@ from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.server.dependencies import ServerDependencies, open_dependencies
 from sprocket_grpc.server.grpc_server import Listener, create_health_server, create_server
 
-# For the calls that wait inside gRPC to come out, to be refused: until none came for this time, and 3 s at most.
+# For the calls that wait inside gRPC to come out, to be refused: until none came for this time, and 2 s at most.
 _QUIET_SECONDS = 0.25
-_MOST_QUIET_PERIODS = 12
+_MOST_QUIET_PERIODS = 8
 
 # For clients to learn that their connection is closing, before the refused calls are answered.
 _CLOSE_SECONDS = 0.2

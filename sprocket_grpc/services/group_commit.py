@@ -1,4 +1,4 @@
-"""Group commit: calls for one key that arrive while its commits run share the next one."""
+"""Group commit: calls for one key that arrive while a commit runs share the next one."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable, Sequence
@@ -41,19 +41,6 @@ class _Waiting(Generic[T]):
 
 
 @dataclass(eq=False)
-class _Busy(Generic[T]):
-    """A key that is busy.
-
-    Attributes:
-        running: The number of its batches that run, with those of a single call.
-        waiting: The calls that wait for the next batch, in order.
-    """
-
-    running: int = 0
-    waiting: "dict[_Waiting[T], None]" = field(default_factory=dict)
-
-
-@dataclass(eq=False)
 class _Batch(Generic[T]):
     """Items that run together.
 
@@ -91,38 +78,32 @@ class _Batch(Generic[T]):
 
 
 class GroupCommit(Generic[K, T]):
-    """Runs items in batches: few batches at a time per key, independent of other keys.
+    """Runs items in batches: one batch at a time per key, independent of other keys.
 
     The item of a call that finds its key idle runs immediately, in the call itself. Items that arrive while their key
-    is busy wait without a connection, and run in one batch as soon as a running one has ended; there is no timer. A
+    is busy wait without a connection, and run in one batch as soon as the running one has ended; there is no timer. A
     call that is cancelled while its item waits withdraws the item. Once its batch runs, a cancelled call leaves it, and
     the item still runs for the others; the batch is cancelled only when all its calls are.
     """
 
     def __init__(
-        self,
-        work: Callable[[Sequence[T]], Coroutine[Any, Any, Sequence[Outcome]]],
-        *,
-        at_once: int = 1,
-        largest_batch: int = 500,
+        self, work: Callable[[Sequence[T]], Coroutine[Any, Any, Sequence[Outcome]]], *, largest_batch: int
     ) -> None:
         """Make one.
 
         Args:
             work: Runs items of one key, and returns the outcome of each. It runs in the context of a call, which is the
                 call of the item if there is only one.
-            at_once: The most batches of a key that run at a time.
             largest_batch: The most items of a batch, so that no transaction is long. The rest is in the next batch.
         """
         self._work = work
-        self._at_once = at_once
         self._largest_batch = largest_batch
-        self._busy: dict[K, _Busy[T]] = {}
+        self._collected: dict[K, dict[_Waiting[T], None]] = {}  # has the keys that are busy; in order
         self._batches: set[_Batch[T]] = set()
 
     def is_busy(self, key: K) -> bool:
-        """Whether a batch of a key runs."""
-        return key in self._busy
+        """Whether an item or a batch of a key runs."""
+        return key in self._collected
 
     async def run(self, key: K, item: T) -> None:
         """Run an item, alone or in a batch.
@@ -130,11 +111,10 @@ class GroupCommit(Generic[K, T]):
         Raises:
             Exception: The outcome of the item, if it failed.
         """
-        busy = self._busy.setdefault(key, _Busy())
-        if busy.running == self._at_once:
-            await self._wait(busy, item)
+        if key in self._collected:
+            await self._wait(key, item)
             return
-        busy.running += 1
+        self._collected[key] = {}
         try:
             [outcome] = await self._work([item])
         finally:
@@ -142,25 +122,22 @@ class GroupCommit(Generic[K, T]):
         if outcome:
             raise outcome
 
-    async def _wait(self, busy: _Busy[T], item: T) -> None:
+    async def _wait(self, key: K, item: T) -> None:
         call = _Waiting(item)
-        busy.waiting[call] = None
+        self._collected[key][call] = None
         try:
             await call.done
         except asyncio.CancelledError:
             if call.batch:
                 call.batch.leave()
             else:
-                del busy.waiting[call]
+                del self._collected[key][call]
             raise
 
     def _go_on(self, key: K) -> None:
-        busy = self._busy[key]
-        calls = self._take(busy.waiting)
+        calls = self._take(self._collected[key])
         if not calls:
-            busy.running -= 1
-            if not busy.running:
-                del self._busy[key]
+            del self._collected[key]
             return
         task = asyncio.create_task(self._work([call.item for call in calls]), context=calls[0].context)
         batch = _Batch(calls, task, len(calls))
@@ -174,12 +151,12 @@ class GroupCommit(Generic[K, T]):
         self._go_on(key)  # first, so that the database works while the responses are sent
         batch.settle()
 
-    def _take(self, waiting: dict[_Waiting[T], None]) -> list[_Waiting[T]]:
+    def _take(self, collected: dict[_Waiting[T], None]) -> list[_Waiting[T]]:
         batch: dict[Hashable, _Waiting[T]] = {}
-        for call in waiting:
+        for call in collected:
             batch.setdefault(call.item.identity, call)
             if len(batch) == self._largest_batch:
                 break
         for call in batch.values():
-            del waiting[call]
+            del collected[call]
         return list(batch.values())

@@ -24,11 +24,6 @@ from sprocket_grpc.storage.postgres.database import Connection, NotTogetherError
 from sprocket_grpc.storage.resource import Values
 from sprocket_grpc.storage.sprocket import SprocketStore
 
-_AT_ONCE = 2
-"""The number of transactions of all factories that run at a time: while one commits, the next one collects calls."""
-
-_LARGEST_GROUP = 100
-
 
 @dataclass(eq=False)
 class _Creation(SharedWrite):
@@ -65,10 +60,9 @@ class SprocketCreation:
         self._standard = standard
         self._database = dependencies.database
         self._writes = dependencies.writes
-        self._together: GroupCommit[None, _Creation] = GroupCommit(
-            self._create_together, at_once=_AT_ONCE, largest_batch=_LARGEST_GROUP
-        )
-        self._factories: GroupCommit[str, _Creation] = GroupCommit(self._create)
+        # One at a time: two would wait for each other's commits in factories that both have.
+        self._together: GroupCommit[None, _Creation] = GroupCommit(self._create_together, largest_batch=100)
+        self._factories: GroupCommit[str, _Creation] = GroupCommit(self._create, largest_batch=500)
 
     async def create(
         self, request: pb.CreateSprocketRequest, response: pb.CreateSprocketResponse

@@ -93,7 +93,11 @@ class Result:
 
 
 class Connection:
-    """Executes statements for one unit of work, in a greenlet."""
+    """Executes statements for one unit of work, in a greenlet.
+
+    Attributes:
+        has_results: Whether a round trip has succeeded, whose results the unit may have used.
+    """
 
     def __init__(self, conversation: Conversation, give_up_at: float, record: Recorder) -> None:
         """Use a connection.
@@ -107,6 +111,7 @@ class Connection:
         self._give_up_at = give_up_at
         self._record = record
         self._queue: list[tuple[Request, Result]] = []
+        self.has_results = False
 
     def execute(self, statement: Executable | Statement, parameters: Parameters | None = None) -> Result:
         """Execute a statement, at the latest when its result is looked at."""
@@ -153,6 +158,7 @@ class Connection:
             for (_, result), answer in zip(queue, self._ask([each for each, _ in queue]), strict=True):
                 raise_if_failed(answer)
                 result.answer(answer)
+            self.has_results = True
 
     def rows(self, answer: PGresult) -> Rows:
         """Return the rows of an answer."""

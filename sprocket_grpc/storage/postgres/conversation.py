@@ -35,7 +35,7 @@ from sprocket_grpc.storage.postgres.statements import Request, Statement, reques
 _LOOK_AGAIN_SECONDS = 0.5
 """How often a caller looks at the socket itself: uvloop reports an error once, and then closes its watch."""
 
-_MOST_PREPARED = 200
+_MOST_PREPARED = 100
 """The most statements that are prepared on a connection: PostgreSQL keeps the plan of each."""
 
 _PATIENCE_SECONDS = 0.1
@@ -226,7 +226,7 @@ class Conversation:
                 refusal = None
             elif result.status != ExecStatus.COMMAND_OK:
                 self._refused.append((due.name, due.prepares))
-                refusal = result  # the request behind it is not run
+                refusal = refusal or result  # the request behind it is not run
         self._take_back()
         self.state = State.IDLE
         return answers

@@ -18,7 +18,7 @@ from sprocket_grpc.storage.postgres.answers import LostConnectionError, raise_if
 from sprocket_grpc.storage.postgres.connection import Connection, Recorder, Rows
 from sprocket_grpc.storage.postgres.connector import Connector
 from sprocket_grpc.storage.postgres.conversation import Conversation
-from sprocket_grpc.storage.postgres.errors import error_name, is_of_statement, translated_errors
+from sprocket_grpc.storage.postgres.errors import error_name, is_of_statement, is_stale, translated_errors
 from sprocket_grpc.storage.postgres.lane import Lane, LaneLimits
 from sprocket_grpc.storage.postgres.pool import Pool
 from sprocket_grpc.storage.postgres.reads import Read
@@ -43,8 +43,12 @@ _LIMIT_LOCK_WAIT = Statement(text(f"SELECT set_config('lock_timeout', '{_LOCK_MI
 # Read only, and recovery in progress: a failover has replaced the primary (PostgreSQL manual, appendix A).
 _NOT_PRIMARY = {"25006", "55000"}
 
-# What this connection has prepared is not what it is thought to be, or a migration has changed the types of columns.
-_STALE = {"26000", "0A000", "42P05"}
+# The types of columns have changed, on all connections (PostgreSQL manual, appendix A).
+_OTHER_TYPES = "0A000"
+
+
+class _NothingDoneError(Exception):
+    """A unit of work failed before it saw a result, and may run again on another connection."""
 
 
 class NotTogetherError(Exception):
@@ -171,7 +175,7 @@ class Database:
             try:
                 return await self._rows_once(asked)
             except psycopg.Error as error:
-                if not isinstance(error, LostConnectionError) and error.sqlstate not in _STALE:
+                if not isinstance(error, LostConnectionError) and not is_stale(error):
                     raise
             return await self._rows_once(asked)
 
@@ -191,22 +195,23 @@ class Database:
             self.on_statement(asked.statement, time.perf_counter() - began, error)
 
     async def _run(self, unit: Callable[[Connection], _T]) -> _T:
-        """Run a unit of work, and once more if a statement of it was stale: then it has had no effect."""
+        """Run a unit of work, and once more if it failed before it saw a result, for a statement that was stale."""
         with translated_errors():
             try:
                 return await self._run_once(unit)
-            except psycopg.Error as error:
-                if error.sqlstate not in _STALE:
-                    raise
-            return await self._run_once(unit)
+            except _NothingDoneError:
+                return await self._run_once(unit)
 
     async def _run_once(self, unit: Callable[[Connection], _T]) -> _T:
         conversation = await self.pool.take()
         give_up_at = time.monotonic() + _UNIT_SECONDS  # it waits for answers only
+        connection = Connection(conversation, give_up_at, self.on_statement)
         try:
-            return await greenlet_spawn(unit, Connection(conversation, give_up_at, self.on_statement))
+            return await greenlet_spawn(unit, connection)
         except psycopg.Error as failure:
             self._note(failure, conversation)
+            if is_stale(failure) and not connection.has_results:
+                raise _NothingDoneError from failure
             raise
         finally:
             self.pool.give_back(conversation)
@@ -214,7 +219,7 @@ class Database:
     def _note(self, failure: BaseException, conversation: Conversation) -> None:
         """Draw the conclusions of an error for connections."""
         state = getattr(failure, "sqlstate", None)
-        if state in _NOT_PRIMARY:
-            self.pool.renew()  # new connections find the new primary
-        elif state in _STALE:
+        if state in _NOT_PRIMARY or state == _OTHER_TYPES:
+            self.pool.renew()  # new connections find the new primary, and the new types
+        elif isinstance(failure, psycopg.Error) and is_stale(failure):
             conversation.generation = None  # closed when it is given back

@@ -78,7 +78,7 @@ def _misconfigured(problem: str) -> DatabaseMisconfiguredError:
 
 def _translate(error: psycopg.Error) -> type[SprocketError] | None:
     """Return the error for callers of an error of the driver, or None."""
-    if isinstance(error, LostConnectionError):
+    if isinstance(error, LostConnectionError) or is_stale(error):
         return UnavailableError
     if error.sqlstate is None:
         return UnavailableError if isinstance(error, psycopg.OperationalError) else None
@@ -90,13 +90,23 @@ def _error_for_sqlstate(state: str) -> type[SprocketError] | None:
     return next((_ERRORS[state[:n]] for n in (5, 3, 2) if state[:n] in _ERRORS), None)
 
 
+# What this connection has prepared is not what it is thought to be, or a migration has changed the types of columns.
+_STALE = {"26000", "0A000", "42P05"}
+
+
+def is_stale(error: psycopg.Error) -> bool:
+    """Whether a statement was refused for what the connection had prepared: another connection may run it."""
+    return error.sqlstate in _STALE and not isinstance(error, LostConnectionError)
+
+
 def is_of_statement(error: psycopg.Error) -> bool:
-    """Whether an error is one that another statement would not have: it says nothing about the database as a whole."""
-    return error.sqlstate is not None and _error_for_sqlstate(error.sqlstate) in {
-        None,
-        AbortedError,
-        DeadlineExceededError,
-    }
+    """Whether PostgreSQL refused a statement for a reason that another statement would not have.
+
+    The end of a connection is no such reason, whatever its SQLSTATE: a COMMIT may have been done.
+    """
+    if error.sqlstate is None or is_stale(error) or isinstance(error, LostConnectionError):
+        return False
+    return _error_for_sqlstate(error.sqlstate) in {None, AbortedError, DeadlineExceededError}
 
 
 def error_name(error: BaseException) -> str:

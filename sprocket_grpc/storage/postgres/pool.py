@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _OPEN_SECONDS = 30
 """The most that opening a connection takes, with all its hosts and addresses."""
 
-_CLOSE_SECONDS = 5
+_CLOSE_SECONDS = 2
 """The most that connections that are being settled delay the end of a server."""
 
 _log = logging.getLogger(__name__)

@@ -1,9 +1,9 @@
 """Statements of SQLAlchemy as PostgreSQL takes them: compiled once, and prepared once on each connection."""
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import count
 from typing import Any, NamedTuple, TypeAlias
 
 from psycopg import DataError
@@ -19,20 +19,19 @@ _DIALECT = dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 _MOST_SHAPES = 300
 """The most statements that are kept by their shape. Callers choose the shapes of filters."""
 
-_LONGEST_PREPARED = 4096
+_LONGEST_PREPARED = 2048
 """The longest text of a statement with a shape that is prepared: PostgreSQL keeps its plan on each connection."""
-
-_numbers = count(1)
 
 
 class Statement:
     """A statement that is compiled once. Its parameters are text, numbers, bytes, times and lists of these.
 
     Attributes:
-        name: Its name on each connection that has prepared it.
+        name: Its name on each connection that has prepared it: a digest of its text, for through a pooler servers may
+            share connections.
         text: The statement as PostgreSQL takes it.
         source: The statement as SQLAlchemy has it.
-        is_prepared: Whether connections prepare it.
+        is_prepared: Whether connections prepare it. One with a shape is, once it is used a second time.
     """
 
     def __init__(self, source: Executable, constants: Sequence[BindParameter[Any]] = ()) -> None:
@@ -43,10 +42,10 @@ class Statement:
             constants: Parameters whose values are given to `values` in this order.
         """
         compiled: Any = source.compile(dialect=_DIALECT)  # type: ignore[attr-defined]  # every executable element has it
-        self.name = f"sprocket_{next(_numbers)}".encode()
         self.text = compiled.string.encode()
+        self.name = b"sprocket_" + hashlib.blake2b(self.text, digest_size=12).hexdigest().encode()
         self.source = source
-        self.is_prepared = not constants or len(self.text) <= _LONGEST_PREPARED
+        self.is_prepared = not constants
         places = {id(parameter): place for place, parameter in enumerate(constants)}
         self._slots = [_Slot(name, compiled.binds[name], places) for name in compiled.positiontup or ()]
 
@@ -115,6 +114,7 @@ def request(statement: Executable | Statement, parameters: Parameters | None = N
             _shapes.popitem(last=False)
     else:
         _shapes.move_to_end(key.key)
+        known.is_prepared = len(known.text) <= _LONGEST_PREPARED
     return Request(known, known.values(parameters or {}, key.bindparams))
 
 

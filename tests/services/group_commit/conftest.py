@@ -32,11 +32,11 @@ def collected(monkeypatch: pytest.MonkeyPatch) -> Waiter:
     """A function that waits until exactly `count` calls are pending or in a running batch."""
     waiting, wait = 0, GroupCommit._wait
 
-    async def counted(self: GroupCommit[Any, Any], busy: Any, item: Any) -> None:
+    async def counted(self: GroupCommit[Any, Any], key: Any, item: Any) -> None:
         nonlocal waiting
         waiting += 1
         try:
-            await wait(self, busy, item)
+            await wait(self, key, item)
         finally:
             waiting -= 1
 

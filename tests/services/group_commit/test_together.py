@@ -39,14 +39,14 @@ async def several(service: Service) -> list[Hot]:
 
 
 @asynccontextmanager
-async def commits_under_way(service: Service, url: str, number: int = 2) -> AsyncIterator[list[Call]]:
-    """Start creates whose transactions wait for locks until the block ends: the next calls are collected."""
-    blocked = [await hot_factory(service) for _ in range(number)]
-    async with open_transaction(url, "SELECT FROM factory WHERE id = ANY(:ids) FOR UPDATE", ids=_ids(blocked)) as locks:
-        calls = [each.create("blocked") for each in blocked]
-        await waiting_for(locks, number)
-        yield calls
-    await answers(calls)
+async def commit_under_way(service: Service, url: str) -> AsyncIterator[None]:
+    """Start a create whose transaction waits for a lock until the block ends: the next calls are collected."""
+    blocked = await hot_factory(service)
+    async with open_transaction(url, LOCK_FACTORY, id=blocked.factory_id) as transaction:
+        call = blocked.create("blocked")
+        await waiting_for(transaction)
+        yield
+    await call
 
 
 def _ids(several: list[Hot]) -> list[str]:
@@ -64,7 +64,7 @@ async def transactions_of(service: Service, name: str) -> list[int]:
 async def test_creates_in_several_factories_share_a_transaction(
     service: Service, several: list[Hot], database_url: str, collected: Waiter, *, has_ids: bool
 ) -> None:
-    async with commits_under_way(service, database_url):
+    async with commit_under_way(service, database_url):
         calls = [
             each.create("together", request_id=str(uuid.uuid4()) if has_ids else "") for each in several for _ in (1, 2)
         ]
@@ -80,7 +80,7 @@ async def test_a_group_is_a_statement_for_each_factory(
     service: Service, several: list[Hot], database_url: str, collected: Waiter
 ) -> None:
     with statements_of(service.database) as sent:
-        async with commits_under_way(service, database_url):
+        async with commit_under_way(service, database_url):
             calls = [each.create() for each in several]
             await collected(FACTORIES)
             sent.clear()
@@ -112,7 +112,7 @@ WRONG: dict[str, Callable[[Hot], Call]] = {
 async def test_a_wrong_create_fails_alone(
     service: Service, several: list[Hot], database_url: str, collected: Waiter, field: str, *, has_ids: bool
 ) -> None:
-    async with commits_under_way(service, database_url):
+    async with commit_under_way(service, database_url):
         good = [each.create("good", request_id=str(uuid.uuid4()) if has_ids else "") for each in several]
         wrong = WRONG[field](several[2])
         await collected(FACTORIES + 1)
@@ -128,7 +128,7 @@ async def test_a_cancelled_call_of_a_group_is_dropped_before_it_starts_and_ignor
     service: Service, several: list[Hot], database_url: str, collected: Waiter
 ) -> None:
     first, second, *_ = several
-    async with commits_under_way(service, database_url):
+    async with commit_under_way(service, database_url):
         calls = [each.create("kept") for each in several]
         withdrawn = first.create("withdrawn")
         await collected(FACTORIES + 1)
@@ -152,7 +152,7 @@ async def test_a_retry_in_a_group_returns_the_first_response_and_the_others_are_
     first, *others = several
     request_id = str(uuid.uuid4())
     earlier = await first.create("earlier", request_id=request_id)
-    async with commits_under_way(service, database_url):
+    async with commit_under_way(service, database_url):
         repeat = first.create("earlier", request_id=request_id)
         made = [each.create("new", request_id=str(uuid.uuid4())) for each in others]
         await collected(FACTORIES)
@@ -167,11 +167,10 @@ async def test_the_audit_log_has_the_caller_of_each_create_of_a_group(
 ) -> None:
     keys = {name: bearer(create_key(database_url, "write", name=name).text) for name in ("one", "other")}
     async with running_service(database_url, Settings(api_keys=True)) as guarded:
-        blocked = [Hot(guarded, each.factory_id, each.type_id) for each in several[:2]]
-        locks = open_transaction(database_url, "SELECT FROM factory WHERE id = ANY(:ids) FOR UPDATE", ids=_ids(blocked))
-        async with locks as transaction:
-            calls = [each.create(metadata=keys["one"]) for each in blocked]
-            await waiting_for(transaction, 2)
+        blocked = Hot(guarded, several[0].factory_id, several[0].type_id)
+        async with open_transaction(database_url, LOCK_FACTORY, id=blocked.factory_id) as transaction:
+            first = blocked.create(metadata=keys["one"])
+            await waiting_for(transaction)
             expected: dict[str, str] = {}
             made = {}
             for number in range(3 * FACTORIES):
@@ -180,7 +179,7 @@ async def test_the_audit_log_has_the_caller_of_each_create_of_a_group(
                 made[at.create(f"call {number}", metadata=keys[name])] = f"api-key:{name}"
             await collected(3 * FACTORIES)
         expected = {(await call).id: principal for call, principal in made.items()}
-        await answers(calls)
+        await first
     log = {each.resource_id: each.principal for each in await entries(service, f'method = "{CREATE}"')}
     assert {identifier: log[identifier] for identifier in expected} == expected
 
