@@ -113,7 +113,7 @@ class Settings(BaseSettings):
     )
 
     api_keys: bool = False
-    arrival_limit: int = Field(default=64, ge=1, le=100_000)
+    arrival_limit: int = Field(default=48, ge=1, le=100_000)
     arrival_timeout_seconds: float = Field(default=10, gt=0, le=3600, allow_inf_nan=False)
     call_timeout_seconds: float = Field(default=30, gt=0, le=3600, allow_inf_nan=False)
     concurrency_limit: int = Field(default=500, ge=1, le=100_000)

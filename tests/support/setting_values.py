@@ -12,7 +12,7 @@ URL = f"postgresql://someone:{SECRET}@db.example:5432/sprockets"
 
 DEFAULTS = {
     "api_keys": False,
-    "arrival_limit": 64,
+    "arrival_limit": 48,
     "arrival_timeout_seconds": 10,
     "call_timeout_seconds": 30,
     "concurrency_limit": 500,
