@@ -11,7 +11,7 @@ from sprocket_grpc.errors import DatabaseMisconfiguredError, ShuttingDownError, 
 from sprocket_grpc.services import Context
 from sprocket_grpc.storage.postgres.database import Database
 from sprocket_grpc.storage.postgres.errors import UntranslatedError
-from sprocket_grpc.storage.schema_version import find_problem
+from sprocket_grpc.storage.schema_version import find_problem_of
 from sprocket_grpc.telemetry.background import BackgroundTask
 
 ANSWER_TIMEOUT_SECONDS = 3
@@ -172,7 +172,7 @@ class HealthMonitor:
     async def _ask(self) -> str | None:
         try:
             async with asyncio.timeout(_GIVE_UP_SECONDS):
-                return await self._database.run(find_problem)
+                return await find_problem_of(self._database)
         except DatabaseMisconfiguredError as error:
             return f"the database rejects the health check: {error.problem}"
         except (SprocketError, TimeoutError):
