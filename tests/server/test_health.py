@@ -193,14 +193,14 @@ async def test_the_monitor_checks_at_intervals(service: Service, database_url: s
 # Flapping.
 
 
-def answers(monkeypatch: pytest.MonkeyPatch, service: Service, *problems: str | None) -> None:
+def answers(monkeypatch: pytest.MonkeyPatch, *problems: str | None) -> None:
     """Make the health check return these problems, one after the other."""
     left = iter(problems)
 
     async def answer(_: object) -> str | None:
         return next(left)
 
-    monkeypatch.setattr(service.monitor._database, "run", answer)
+    monkeypatch.setattr(health_module, "find_problem_of", answer)
 
 
 @pytest.mark.parametrize("steady", [None, "gone"])
@@ -208,7 +208,7 @@ async def test_a_single_different_result_does_not_change_the_status(
     service: Service, monkeypatch: pytest.MonkeyPatch, steady: str | None
 ) -> None:
     other = None if steady else "gone"
-    answers(monkeypatch, service, steady, steady, *[other, steady] * 3)
+    answers(monkeypatch, steady, steady, *[other, steady] * 3)
     await service.monitor.check()
     async with watch(service, [""]) as [call]:
         before = (await call.read()).status

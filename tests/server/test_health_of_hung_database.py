@@ -95,7 +95,7 @@ async def test_a_problem_is_checked_more_often_than_health(service: Service, mon
         checks += 1
         return "gone"
 
-    monkeypatch.setattr(service.monitor._database, "run", find)
+    monkeypatch.setattr(health_module, "find_problem_of", find)
     await service.monitor.check()
     watching = asyncio.create_task(Background().keep(service.monitor.task(interval_seconds=3600)))
     try:

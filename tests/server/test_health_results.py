@@ -20,7 +20,7 @@ class Database:
         self.asked = 0
         self._problems = iter(problems)
 
-    async def run(self, _: object) -> str | None:
+    async def find_problem(self) -> str | None:
         self.asked += 1
         return next(self._problems)
 
@@ -32,6 +32,7 @@ def monitor_of(database: Any) -> HealthMonitor:
 @pytest.fixture(autouse=True)
 def _confirmed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "CONFIRM_SECONDS", 0)
+    monkeypatch.setattr(health, "find_problem_of", Database.find_problem)
 
 
 @pytest.mark.parametrize("first", [None, "gone"])
