@@ -50,7 +50,11 @@ class Proxy:
             writer.transport.abort()
 
     def swallow(self) -> None:
-        """Drop all packets that arrive from now on, in both directions."""
+        """Drop all packets that arrive from now on, in both directions.
+
+        Raises:
+            PermissionError: This user may not filter packets.
+        """
         self._set_option([*self._listening(), *self._sockets()], _ATTACH_FILTER, _FILTER)
 
     def release(self) -> None:
@@ -66,7 +70,7 @@ class Proxy:
 
     def _set_option(self, sockets: Iterable[Any], option: int, value: bytes) -> None:
         for each in sockets:
-            with suppress(OSError):  # closed meanwhile
+            if each.fileno() >= 0:  # it is not closed
                 each.setsockopt(socket.SOL_SOCKET, option, value)
 
     async def close(self) -> None:

@@ -91,13 +91,13 @@ def test_the_text_of_a_cell_that_is_too_long_is_never_imported(world: World, tmp
 def test_devices_and_pipes_are_read_and_written_and_never_replaced(world: World, tmp_path: Path) -> None:
     chosen = ("--filter", f"id = {world.location_id}", "--format", "jsonl")
     device = tmp_path / "device"
-    device.symlink_to("/dev/stdout")
+    device.symlink_to("/dev/fd/1")
     exported = call(world.served, "export", "locations", str(device), *chosen)
     assert (exported.status, world.location_id in exported.output) == (0, True)
     assert device.is_symlink()
     line = exported.output.splitlines()[0]
-    finished = piped(world, line, "import", "locations", "/dev/stdin", "--format", "jsonl", "--keep-ids")
-    assert finished.output == "/dev/stdin: 0 created, 1 already there, 0 refused\n"
+    finished = piped(world, line, "import", "locations", "/dev/fd/0", "--format", "jsonl", "--keep-ids")
+    assert finished.output == "/dev/fd/0: 0 created, 1 already there, 0 refused\n"
 
 
 # Ends.

@@ -121,9 +121,9 @@ async def test_a_poll_that_fails_ends_no_stream(
         await follower.until_responses(1)
         await until_streams(service, 1)
         monkeypatch.setattr(service.chart_poller, "_poll", fail_once)
+        await until(lambda: failures == 1)
         await add_entry(service, factory_id, 2)
         await follower.until_entries(2)
-        assert failures == 1
 
 
 async def test_a_poll_that_hangs_is_repeated_and_ends_no_stream(
