@@ -24,19 +24,17 @@ class _Arrival:
 
     Attributes:
         holder: Whose turn it has.
-        began: Since when, by the clock of the event loop.
-        until: When it is given up.
+        until: When it is given up, by the clock of the event loop.
         limit: Ends it then.
     """
 
     holder: str
-    began: float
     until: float
     limit: asyncio.Timeout
 
     def hurry(self) -> None:
-        """Give it less time, from its beginning."""
-        until = max(self.began + HURRIED_SECONDS, asyncio.get_running_loop().time())
+        """Give it less time, from now on: it may have arrived while the event loop was busy."""
+        until = asyncio.get_running_loop().time() + HURRIED_SECONDS
         if not self.limit.expired() and until < self.until:
             self.until = until
             self.limit.reschedule(until)
@@ -80,7 +78,7 @@ class Arrivals:
         seconds = HURRIED_SECONDS if self._turns.is_waiting(holder) else self._timeout_seconds
         began = asyncio.get_running_loop().time()
         until = began + min(seconds, self._timeout_seconds)
-        arrival = _Arrival(holder, began, until, asyncio.timeout_at(until))
+        arrival = _Arrival(holder, until, asyncio.timeout_at(until))
         self._arriving.add(arrival)
         try:
             async with arrival.limit:

@@ -34,6 +34,18 @@ async def test_a_request_that_does_not_arrive_has_its_time_and_hurries_once_anot
         await late
 
 
+async def test_a_request_that_arrives_when_another_begins_to_wait_is_received_however_late_it_is() -> None:
+    arrivals = Arrivals(1, 1, timeout_seconds=3600)
+    arrived: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    late = asyncio.create_task(arrivals.receive("a", lambda: arrived))
+    await asyncio.sleep(2 * HURRIED_SECONDS)  # as if the event loop had been busy
+    other = asyncio.create_task(received(arrivals, "b"))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    arrived.set_result("arrived")
+    assert [await late, await other] == ["arrived"] * 2
+
+
 async def test_a_request_whose_turn_does_not_come_is_refused_and_takes_none() -> None:
     arrivals = Arrivals(1, 1, timeout_seconds=0.1)
     await arrivals._turns.take("somebody who keeps it")
