@@ -82,7 +82,7 @@ def test_a_worker_imports_nothing_after_the_fork_whatever_its_settings(tmp_path:
         "preload",
         **files,
         tls_client_ca=str(tmp_path / "ca.crt"),
-        api_keys="true",
+        api_keys="true",  # pragma: allowlist secret
         jwt_jwks=str(tmp_path / "keys.json"),
         jwt_issuer="issuer",
         jwt_audience="audience",
