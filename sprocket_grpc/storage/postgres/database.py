@@ -7,6 +7,7 @@ does, and stores stay ordinary functions.
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Concatenate, ParamSpec, TypeVar
 
 import psycopg
@@ -197,12 +198,11 @@ class Database:
     async def _run(self, unit: Callable[[Connection], _T]) -> _T:
         """Run a unit of work, and once more if it failed before it saw a result, for a statement that was stale."""
         with translated_errors():
-            try:
-                return await self._run_once(unit)
-            except _NothingDoneError:
-                return await self._run_once(unit)
+            with suppress(_NothingDoneError):
+                return await self._run_once(unit, may_repeat=True)
+            return await self._run_once(unit, may_repeat=False)
 
-    async def _run_once(self, unit: Callable[[Connection], _T]) -> _T:
+    async def _run_once(self, unit: Callable[[Connection], _T], *, may_repeat: bool) -> _T:
         conversation = await self.pool.take()
         give_up_at = time.monotonic() + _UNIT_SECONDS  # it waits for answers only
         connection = Connection(conversation, give_up_at, self.on_statement)
@@ -210,7 +210,7 @@ class Database:
             return await greenlet_spawn(unit, connection)
         except psycopg.Error as failure:
             self._note(failure, conversation)
-            if is_stale(failure) and not connection.has_results:
+            if may_repeat and is_stale(failure) and not connection.has_results:
                 raise _NothingDoneError from failure
             raise
         finally:

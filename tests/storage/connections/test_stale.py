@@ -11,7 +11,7 @@ from sprocket_grpc.storage.postgres.connection import Connection
 from sprocket_grpc.storage.postgres.database import Database
 from sprocket_grpc.storage.postgres.errors import is_of_statement, is_stale
 from sprocket_grpc.storage.postgres.reads import Read
-from sprocket_grpc.storage.postgres.statements import Statement
+from sprocket_grpc.storage.postgres.statements import Statement, request
 from tests.support.waiting import until
 
 INSERT = Statement(text("INSERT INTO number VALUES (1)"))
@@ -57,6 +57,21 @@ async def test_a_read_that_is_stale_runs_on_another_connection(database: Databas
     await database.read(READ_COUNT)
     await database.run(lambda connection: connection.execute(FORGET))
     assert await database.read(READ_COUNT) == 0
+
+
+async def test_work_that_is_stale_on_another_connection_too_is_unavailable(empty_database_url: str) -> None:
+    database = Database(empty_database_url, pool_size=2)
+    await database.run(lambda connection: connection.execute(text("CREATE TABLE number (value bigint)")))
+    several = [await database.pool.take() for _ in range(2)]
+    for each in several:
+        await each.ask([request(INSERT)], 10)
+        await each.ask([request(FORGET)], 10)
+    for each in several:
+        database.pool.give_back(each)
+    with pytest.raises(UnavailableError):
+        await database.run_in_transaction(insert)
+    assert await database.read(READ_COUNT) == 2  # of the preparation
+    await database.close()
 
 
 @pytest.mark.parametrize(("is_transaction", "rows"), [(False, 1), (True, 0)])
