@@ -8,12 +8,15 @@ from sprocket_grpc.services.standard.dependencies import ServiceDependencies
 from sprocket_grpc.services.standard.lists import ListMethod
 from sprocket_grpc.storage.audit import AuditStore
 
+_STORE = AuditStore()
+"""Its statements are compiled once for all servers of the process."""
+
 
 class AuditService(AuditServiceServicer):
     """The RPC of the audit log; `audit.proto` documents it."""
 
     def __init__(self, dependencies: ServiceDependencies) -> None:
-        self._lists = ListMethod(AuditEntries(), AuditStore(), dependencies)
+        self._lists = ListMethod(AuditEntries(), _STORE, dependencies)
 
     async def ListAuditEntries(
         self, request: pb.ListAuditEntriesRequest, context: Context

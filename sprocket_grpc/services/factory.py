@@ -23,12 +23,15 @@ FACTORY = Resource(
     },
 )
 
+_STORE = FactoryStore()
+"""Its statements are compiled once for all servers of the process."""
+
 
 class FactoryService(FactoryServiceServicer):
     """The RPCs of factories; `factory.proto` documents them."""
 
     def __init__(self, dependencies: ServiceDependencies, charts: FactoryCharts) -> None:
-        self._standard = StandardMethods(FACTORY, FactoryStore(), dependencies)
+        self._standard = StandardMethods(FACTORY, _STORE, dependencies)
         self._charts = charts
 
     async def CreateFactory(self, request: pb.CreateFactoryRequest, context: Context) -> pb.CreateFactoryResponse:

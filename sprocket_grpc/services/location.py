@@ -25,12 +25,15 @@ LOCATION = Resource(
     },
 )
 
+_STORE = ResourceStore(location, delete_factories_of_location)
+"""Its statements are compiled once for all servers of the process."""
+
 
 class LocationService(LocationServiceServicer):
     """The RPCs of locations; `location.proto` documents them."""
 
     def __init__(self, dependencies: ServiceDependencies) -> None:
-        self._standard = StandardMethods(LOCATION, ResourceStore(location, delete_factories_of_location), dependencies)
+        self._standard = StandardMethods(LOCATION, _STORE, dependencies)
 
     async def CreateLocation(self, request: pb.CreateLocationRequest, context: Context) -> pb.CreateLocationResponse:
         return await self._standard.create(request, pb.CreateLocationResponse())

@@ -21,15 +21,17 @@ SPROCKET = Resource(
     },
 )
 
+_STORE = SprocketStore()
+"""Its statements are compiled once for all servers of the process."""
+
 
 class SprocketService(SprocketServiceServicer):
     """The RPCs of sprockets; `sprocket.proto` documents them."""
 
     def __init__(self, dependencies: ServiceDependencies) -> None:
-        store = SprocketStore()
-        self._standard = StandardMethods(SPROCKET, store, dependencies)
-        self._batches = SprocketBatches(SPROCKET, store, dependencies)
-        self._creation = SprocketCreation(SPROCKET, store, self._standard, dependencies)
+        self._standard = StandardMethods(SPROCKET, _STORE, dependencies)
+        self._batches = SprocketBatches(SPROCKET, _STORE, dependencies)
+        self._creation = SprocketCreation(SPROCKET, _STORE, self._standard, dependencies)
 
     async def CreateSprocket(self, request: pb.CreateSprocketRequest, context: Context) -> pb.CreateSprocketResponse:
         return await self._creation.create(request, pb.CreateSprocketResponse())

@@ -23,14 +23,15 @@ SPROCKET_TYPE = Resource(
     },
 )
 
+_STORE = ResourceStore(sprocket_type, delete_sprockets_of_type)
+"""Its statements are compiled once for all servers of the process."""
+
 
 class SprocketTypeService(SprocketTypeServiceServicer):
     """The RPCs of sprocket types; `sprocket_type.proto` documents them."""
 
     def __init__(self, dependencies: ServiceDependencies) -> None:
-        self._standard = StandardMethods(
-            SPROCKET_TYPE, ResourceStore(sprocket_type, delete_sprockets_of_type), dependencies
-        )
+        self._standard = StandardMethods(SPROCKET_TYPE, _STORE, dependencies)
 
     async def CreateSprocketType(
         self, request: pb.CreateSprocketTypeRequest, context: Context
