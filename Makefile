@@ -19,8 +19,8 @@ help: ## List these commands.
 serve: $(VENV)/.runtime ## Run the service on 127.0.0.1:50051, with an embedded PostgreSQL and sample data.
 	@$(BIN)/sprocket-grpc serve
 
-test: $(VENV)/.development ## Run all tests.
-	$(BIN)/pytest -n auto --cov --cov-report=term-missing:skip-covered
+test: $(VENV)/.development ## Run all tests (COVERAGE=yes measures their coverage too, which takes twice as long).
+	$(BIN)/pytest -n auto $(if $(COVERAGE),--cov --cov-report=term-missing:skip-covered)
 
 quick: $(VENV)/.development ## Check your uncommitted changes: format, lint, types, and the tests of the changed folders.
 	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q . && $(BIN)/mypy && $(BIN)/pytest -q -n auto --quick $$(.ci/near)

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from sqlalchemy import make_url
 
 from sprocket_grpc.config.environment import PREFIX
 from sprocket_grpc.testing.postgres import migrated_database, new_database, temporary_postgres
+from tests.support.databases import Databases
 from tests.support.service import Service, running_service
 
 # Background jobs of a script ignore SIGINT, and their child processes inherit this. Tests send SIGINT to servers.
@@ -71,10 +73,17 @@ def template(postgres: str) -> Iterator[str]:
         yield str(make_url(url).database)
 
 
+@pytest.fixture(scope="session")
+def databases(postgres: str, template: str) -> Iterator[Databases]:
+    """The databases for tests that need one."""
+    with closing(Databases(postgres, template)) as databases:
+        yield databases
+
+
 @pytest.fixture
-def database_url(postgres: str, template: str) -> Iterator[str]:
+def database_url(databases: Databases) -> Iterator[str]:
     """The URL of a migrated, empty database, for one test."""
-    with new_database(postgres, template) as url:
+    with databases.take() as url:
         yield url
 
 
