@@ -11,7 +11,7 @@ from sprocket.v1.sprocket_type_pb2 import DeleteSprocketTypeRequest
 from tests.support.books import assert_books_agree
 from tests.support.errors import fails
 from tests.support.lock_world import CALLS, CREATIONS, F0, L1, T1, fill
-from tests.support.locks import open_transaction, waiting_for
+from tests.support.locks import LONGER_THAN_GROUPS, open_transaction, waiting_for
 from tests.support.row_locks import PATIENCE_SECONDS, gate
 from tests.support.service import Service
 
@@ -77,7 +77,7 @@ async def test_what_is_just_being_referred_to_is_in_use(service: Service, databa
     async with gate(database_url, f"{PLACES.get(call, 'INSERT ON sprocket')} FOR EACH ROW") as blocker:
         referring = asyncio.ensure_future(CALLS[call](service))
         async with asyncio.timeout(PATIENCE_SECONDS):
-            await waiting_for(blocker)
+            await waiting_for(blocker, seconds=LONGER_THAN_GROUPS)
             with fails(grpc.StatusCode.FAILED_PRECONDITION) as failure:
                 await finish_after_commit(blocker, deletion(service, call))
             await referring
@@ -91,7 +91,7 @@ async def test_with_force_what_is_just_being_referred_to_is_deleted_with_what_re
     async with gate(database_url, f"{PLACES.get(call, 'INSERT ON sprocket')} FOR EACH ROW") as blocker:
         referring = asyncio.ensure_future(CALLS[call](service))
         async with asyncio.timeout(PATIENCE_SECONDS):
-            await waiting_for(blocker)
+            await waiting_for(blocker, seconds=LONGER_THAN_GROUPS)
             await finish_after_commit(blocker, deletion(service, call, force=True))
             await referring
     await assert_books_agree(service)
