@@ -5,6 +5,7 @@ from sprocket.v1.sprocket_pb2_grpc import SprocketServiceServicer
 from sprocket_grpc.services import Context
 from sprocket_grpc.services.sprocket_batches import SprocketBatches
 from sprocket_grpc.services.sprocket_creation import SprocketCreation
+from sprocket_grpc.services.sprocket_deletion import SprocketDeletion
 from sprocket_grpc.services.standard.dependencies import ServiceDependencies
 from sprocket_grpc.services.standard.methods import StandardMethods
 from sprocket_grpc.services.standard.resource import Resource
@@ -32,6 +33,7 @@ class SprocketService(SprocketServiceServicer):
         self._standard = StandardMethods(SPROCKET, _STORE, dependencies)
         self._batches = SprocketBatches(SPROCKET, _STORE, dependencies)
         self._creation = SprocketCreation(SPROCKET, _STORE, self._standard, dependencies)
+        self._deletion = SprocketDeletion(_STORE, self._standard, dependencies)
 
     async def CreateSprocket(self, request: pb.CreateSprocketRequest, context: Context) -> pb.CreateSprocketResponse:
         return await self._creation.create(request, pb.CreateSprocketResponse())
@@ -46,7 +48,7 @@ class SprocketService(SprocketServiceServicer):
         return await self._standard.update(request, pb.UpdateSprocketResponse())
 
     async def DeleteSprocket(self, request: pb.DeleteSprocketRequest, context: Context) -> pb.DeleteSprocketResponse:
-        return await self._standard.delete(request, pb.DeleteSprocketResponse())
+        return await self._deletion.delete(request, pb.DeleteSprocketResponse())
 
     async def BatchGetSprockets(
         self, request: pb.BatchGetSprocketsRequest, context: Context

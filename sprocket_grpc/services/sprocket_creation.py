@@ -39,11 +39,6 @@ class _Creation(SharedWrite):
     values: Values
     caller: Caller = field(default_factory=current_caller)
 
-    @property
-    def identity(self) -> object:
-        """Its record, if it has one: a retry can only claim it once the first attempt is done."""
-        return self.record_id or self
-
 
 class SprocketCreation:
     """Creates one sprocket per call."""
@@ -61,7 +56,7 @@ class SprocketCreation:
         self._database = dependencies.database
         self._writes = dependencies.writes
         # One at a time: two would wait for each other's commits in factories that both have.
-        self._together: GroupCommit[None, _Creation] = GroupCommit(self._create_together, largest_batch=100)
+        self._together: GroupCommit[None, _Creation] = self._writes.group(self._insert_together, in_one_round=True)
         self._factories: GroupCommit[str, _Creation] = GroupCommit(self._create, largest_batch=500)
 
     async def create(
@@ -90,10 +85,6 @@ class SprocketCreation:
         creation.error = None
         creation.response.Clear()
         await self._factories.run(factory_id, creation)
-
-    async def _create_together(self, several: Sequence[_Creation]) -> Sequence[Exception | None]:
-        await self._writes.run_in_group(several, self._insert_together)
-        return [each.error for each in several]
 
     def _insert_together(self, connection: Connection, several: Sequence[_Creation]) -> Fill:
         rows = self._store.insert_together(connection, [(each.values, each.caller) for each in several])

@@ -5,13 +5,14 @@ from functools import cache
 
 from sqlalchemy import bindparam, func, insert, update
 
+from sprocket_grpc.caller import Caller
 from sprocket_grpc.storage import cascade, chart_writes
 from sprocket_grpc.storage.access import require_factories, require_new_factories
-from sprocket_grpc.storage.listing import ID, Row
+from sprocket_grpc.storage.listing import Row
 from sprocket_grpc.storage.postgres.connection import Connection
 from sprocket_grpc.storage.postgres.statements import Statement
 from sprocket_grpc.storage.postgres.types import epoch_micros
-from sprocket_grpc.storage.resource import ResourceStore, Values, as_new
+from sprocket_grpc.storage.resource import ResourceStore, Values, as_change
 from sprocket_grpc.storage.tables import factory
 
 
@@ -53,11 +54,11 @@ class FactoryStore(ResourceStore):
             require_new_factories()
         return super().with_id(values)
 
-    def _update(self, connection: Connection, stored: Row, changes: Values) -> Callable[[], Row]:
+    def _update(self, connection: Connection, stored: Row, changes: Values, caller: Caller) -> Callable[[], Row]:
         goal = stored[self._goal]
         if changes.get("sprocket_production_goal", goal) == goal:
-            return super()._update(connection, stored, changes)
-        return connection.execute(self._change_of_goal(tuple(changes)), {"id": stored[ID], **as_new(changes)}).one
+            return super()._update(connection, stored, changes, caller)
+        return connection.execute(self._change_of_goal(tuple(changes)), as_change(stored, changes, caller)).one
 
     def _make_insertion(self, names: tuple[str, ...]) -> Statement:
         first_entry = {"chart_sequence": 1, "chart_time_micros": epoch_micros(func.now())}

@@ -11,6 +11,7 @@ from sprocket_grpc.storage.postgres.statements import Statement
 from sprocket_grpc.storage.postgres.types import IDENTIFIERS
 
 
+@cache
 def foreign_keys(table: Table) -> list[ForeignKey]:
     """Return the foreign keys of a table, in the order of their columns' names."""
     return sorted(table.foreign_keys, key=lambda key: key.parent.name)

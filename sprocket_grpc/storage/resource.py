@@ -11,6 +11,7 @@ from sqlalchemy import (
     CTE,
     BindParameter,
     ColumnElement,
+    ForeignKey,
     Select,
     Table,
     Text,
@@ -23,6 +24,7 @@ from sqlalchemy import (
     update,
 )
 
+from sprocket_grpc.caller import Caller, current_caller
 from sprocket_grpc.errors import AbortedError, NotFoundError, ReferenceNotFoundError, ResourceInUseError
 from sprocket_grpc.storage.listing import ID, ListStore, Row
 from sprocket_grpc.storage.postgres.caller_setting import SET_CALLER
@@ -46,6 +48,11 @@ def as_new(values: Values) -> Values:
     return {f"{_NEW}{name}": value for name, value in values.items()}
 
 
+def as_change(stored: Row, changes: Values, caller: Caller) -> Values:
+    """Return the parameters of a statement that changes a row in the name of a caller."""
+    return {"id": stored[ID], "caller": caller.to_json(), **as_new(changes)}
+
+
 class ResourceStore(ListStore):
     """Stores one kind of resource."""
 
@@ -58,6 +65,9 @@ class ResourceStore(ListStore):
         self._lock = Statement(by_id.with_for_update(key_share=True))
         among = table.c.id == func.any(bindparam("ids", type_=IDENTIFIERS))
         self._select_many = Statement(select(*self.columns).where(among))
+        self._lock_free = Statement(
+            select(*self.columns).where(among).with_for_update(key_share=True, skip_locked=True)
+        )
         self._delete = Statement(delete(table).where(identified).returning(table.c.id))
         # A statement for each set of fields, of which there are few: rules and update masks name them.
         self._insertion = cache(self._make_insertion)
@@ -93,6 +103,14 @@ class ResourceStore(ListStore):
         """Read one row, if there is one, and lock it until the transaction ends."""
         return connection.execute(self._lock, {"id": identifier}).first()
 
+    def lock_free(self, connection: Connection, identifiers: Sequence[str]) -> dict[str, Row]:
+        """Read rows by their ids, and lock them until the transaction ends. Waits for no lock.
+
+        Returns:
+            The rows by their ids, without those that another transaction has locked.
+        """
+        return {row[ID]: row for row in connection.execute(self._lock_free, {"ids": [*identifiers]})}
+
     def reserve(self, connection: Connection, identifier: str) -> None:
         """Lock an id, which needs no row, against others that reserve it until the transaction ends."""
         connection.execute(_RESERVE, {"id": identifier})
@@ -122,13 +140,16 @@ class ResourceStore(ListStore):
         self.require_references(connection, values)
         return self._insert(connection, self.with_id(values)).one  # the references are locked, so it cannot fail
 
-    def update(self, connection: Connection, stored: Row, changes: Values) -> Callable[[], Row]:
+    def update(
+        self, connection: Connection, stored: Row, changes: Values, caller: Caller | None = None
+    ) -> Callable[[], Row]:
         """Change fields of a row that is locked by this transaction.
 
         Args:
             connection: The connection that holds the lock.
             stored: The row as it is.
             changes: The fields to change, at least one.
+            caller: Who changes it, if not the current caller.
 
         Returns:
             The changed row, once it is looked at.
@@ -137,7 +158,7 @@ class ResourceStore(ListStore):
             ReferenceNotFoundError: They refer to rows that do not exist.
         """
         self.require_references(connection, changes)
-        return self._update(connection, stored, changes)
+        return self._update(connection, stored, changes, caller or current_caller())
 
     def delete(self, connection: Connection, identifier: str) -> None:
         """Delete a row.
@@ -168,12 +189,16 @@ class ResourceStore(ListStore):
         Raises:
             ReferenceNotFoundError: Some do not. It names all of them.
         """
-        references = [key for key in foreign_keys(self.table) if key.parent.name in values]
+        references = self.references_in(values)
         missing = [key for key in references if not existing(connection, key, [values[key.parent.name]])]
         if missing:
             raise ReferenceNotFoundError(
                 [missing_reference(self.table.name, key, values[key.parent.name]) for key in missing]
             )
+
+    def references_in(self, values: Values) -> list[ForeignKey]:
+        """Return the foreign keys that `values` set."""
+        return [key for key in foreign_keys(self.table) if key.parent.name in values]
 
     def require_found(self, row: Row | None, identifier: str) -> Row:
         """Return the row.
@@ -211,16 +236,17 @@ class ResourceStore(ListStore):
     def _insert(self, connection: Connection, values: Values) -> Result:
         return connection.execute(self._insertion(tuple(values)), as_new(values))
 
-    def _update(self, connection: Connection, stored: Row, changes: Values) -> Callable[[], Row]:
-        return connection.execute(self._change(tuple(changes)), {"id": stored[ID], **as_new(changes)}).one
+    def _update(self, connection: Connection, stored: Row, changes: Values, caller: Caller) -> Callable[[], Row]:
+        return connection.execute(self._change(tuple(changes)), as_change(stored, changes, caller)).one
 
     def _make_insertion(self, names: tuple[str, ...]) -> Statement:
         created = insert(self.table).values(self.new(names)).returning(*self.columns).cte("created")
         return Statement(self.fields_of(created))
 
     def _make_change(self, names: tuple[str, ...]) -> Statement:
-        changed = update(self.table).where(self.table.c.id == bindparam("id"))
-        return Statement(changed.values(**self.new(names), **self.new_update_time()).returning(*self.columns))
+        changing = update(self.table).where(self.table.c.id == bindparam("id"))
+        changed = changing.values(**self.new(names), **self.new_update_time()).returning(*self.table.c)
+        return Statement(self.fields_of(changed.cte("changed")))
 
     def new(self, names: Iterable[str]) -> dict[str, BindParameter[Any]]:
         """Return the parameters for new values of columns, by the columns' names; `as_new` gives their values."""

@@ -21,6 +21,7 @@ from sprocket_grpc.storage.sprocket_statements import (
     COUNTED,
     CREATE_BATCH,
     CREATED,
+    DELETE_FREE,
     DELETE_MANY,
     EACH_COUNTED,
     EACH_CREATED,
@@ -153,6 +154,20 @@ class SprocketStore(ResourceStore):
         rows = connection.execute(self._create_batch, _in_arrays(identified, FIELDS))
         return _in_order(identified, rows)
 
+    def delete_together(
+        self, connection: Connection, several: Sequence[tuple[str, Caller]]
+    ) -> Callable[[], list[bool]]:
+        """Delete sprockets of any factories, each in the name of its caller, in one round trip. Waits for no lock.
+
+        Returns:
+            Whether each was deleted, once it is looked at: it may not exist, or it or its factory may be locked.
+        """
+        results = [
+            connection.execute(DELETE_FREE, {"id": identifier, "caller": caller.to_json()})
+            for identifier, caller in several
+        ]
+        return lambda: [result.rowcount > 0 for result in results]
+
     def delete_many(self, connection: Connection, identifiers: Sequence[str]) -> None:
         """Delete sprockets, all or none, and decrease the counters of their factories.
 
@@ -186,12 +201,12 @@ class SprocketStore(ResourceStore):
     def _insert(self, connection: Connection, values: Values) -> Result:
         return connection.execute(self._create, as_new(values))
 
-    def _update(self, connection: Connection, stored: Row, changes: Values) -> Callable[[], Row]:
+    def _update(self, connection: Connection, stored: Row, changes: Values, caller: Caller) -> Callable[[], Row]:
         before = self._factory_of(stored)
         after: str = changes.get("factory_id", before)
         if after != before:
             chart_writes.count(connection, {before: -1, after: 1})
-        return super()._update(connection, stored, changes)
+        return super()._update(connection, stored, changes, caller)
 
     def _factory_of(self, row: Row) -> str:
         factory_id: str = row[self._factory]

@@ -6,6 +6,7 @@ from sqlalchemy import BindParameter, bindparam, column, delete, func, insert, s
 from sqlalchemy.sql.selectable import TableValuedAlias
 
 from sprocket_grpc.storage import chart_writes
+from sprocket_grpc.storage.postgres.caller_setting import SET_CALLER
 from sprocket_grpc.storage.postgres.statements import Statement
 from sprocket_grpc.storage.postgres.types import IDENTIFIERS, ArrayOf, Identifier
 from sprocket_grpc.storage.tables import factory, sprocket, sprocket_type
@@ -83,3 +84,19 @@ _DOOMED = select(sprocket.c.id).where(_NAMED).order_by(sprocket.c.id).with_for_u
 DELETE_MANY = Statement(
     delete(sprocket).where(sprocket.c.id.in_(select(_DOOMED.c.id))).returning(sprocket.c.id, sprocket.c.factory_id)
 )
+
+# One of several deletions that share a transaction. It waits for no lock, so it may take its locks in any order: a
+# sprocket that is locked, or whose factory is, is left for later. Both are locked before they are changed, so the
+# factory that is counted is the one that the sprocket is in.
+_FREE = (
+    select(sprocket.c.id)
+    .join(factory, factory.c.id == sprocket.c.factory_id)
+    .where(sprocket.c.id == bindparam("id"))
+    .with_for_update(key_share=True, skip_locked=True)
+    .cte("free")
+)
+_GONE = delete(sprocket).where(sprocket.c.id == _FREE.c.id).returning(sprocket.c.id, sprocket.c.factory_id).cte("gone")
+_UNCOUNTED = (
+    chart_writes.actual_changed(by=-1).where(factory.c.id == _GONE.c.factory_id).returning(*factory.c).cte("uncounted")
+)
+DELETE_FREE = Statement(select(_GONE.c.id).where(SET_CALLER.is_not(None)).add_cte(chart_writes.recorded(_UNCOUNTED)))

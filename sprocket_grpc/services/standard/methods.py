@@ -4,10 +4,13 @@ They validate requests and choose the transaction. The SQL is in the store; the 
 their `Resource` and their store.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from sprocket_grpc.errors import EtagMismatchError, NotFoundError
+from sprocket_grpc.caller import Caller, current_caller
+from sprocket_grpc.errors import EtagMismatchError, NotFoundError, SprocketError
 from sprocket_grpc.services.standard.dependencies import ServiceDependencies
 from sprocket_grpc.services.standard.field_mask import changed_fields, mask_violations
 from sprocket_grpc.services.standard.lists import ListMethod
@@ -32,16 +35,42 @@ from sprocket_grpc.services.standard.validation import (
     raise_if_invalid,
     violations,
 )
-from sprocket_grpc.services.standard.writes import Fill, is_plain, nothing_to_fill, request_id_violations
-from sprocket_grpc.storage.access import require_force
+from sprocket_grpc.services.standard.writes import (
+    Fill,
+    SharedWrite,
+    is_plain,
+    nothing_to_fill,
+    request_id_violations,
+)
+from sprocket_grpc.storage.access import is_limited, require_force
 from sprocket_grpc.storage.listing import ID, Row
-from sprocket_grpc.storage.postgres.database import Connection
+from sprocket_grpc.storage.postgres.database import Connection, NotTogetherError
 from sprocket_grpc.storage.resource import ResourceStore, Values
 
 _R = TypeVar("_R", bound=Serializable)
 _B = TypeVar("_B", bound=ItemsResponse)
 _L = TypeVar("_L", bound=ListResponse)
 _W = TypeVar("_W", bound=Serializable)
+
+
+@dataclass(eq=False)
+class _Update(SharedWrite, Generic[M]):
+    """An update that shares a transaction.
+
+    Attributes:
+        message: The resource of its request.
+        changes: The fields to change.
+        caller: Who changes it.
+    """
+
+    message: M
+    changes: Values
+    caller: Caller = field(default_factory=current_caller)
+
+    @property
+    def identity(self) -> Hashable:
+        """Its row, which the next update finds changed."""
+        return self.message.id
 
 
 class StandardMethods(Generic[M]):
@@ -57,6 +86,7 @@ class StandardMethods(Generic[M]):
         self._store = store
         self._dependencies = dependencies
         self._lists = ListMethod(resource, store, dependencies)
+        self._updates = dependencies.writes.group(self._update_together, in_one_round=False)
 
     async def create(self, request: WriteRequest, response: _W) -> _W:
         """Create a resource; its output-only fields are ignored.
@@ -119,6 +149,10 @@ class StandardMethods(Generic[M]):
             + self._resource.violations(changes)
             + request_id_violations(request)
         )
+        if self._may_share(request, changes):
+            with suppress(NotTogetherError):
+                await self._updates.run(None, _Update(None, response, message, changes))
+                return response
         return await self._dependencies.writes.run(request, response, self._update, request, response, changes)
 
     async def delete(self, request: DeleteRequest, response: _W, *, force: bool = False) -> _W:
@@ -144,6 +178,32 @@ class StandardMethods(Generic[M]):
         change = self._update_or_insert if request.allow_missing else self._update_existing
         return self._fill(response, change(connection, self._resource.of(request), changes))
 
+    def _may_share(self, request: UpdateRequest, changes: Values) -> bool:
+        """Whether an update may share a transaction: it locks its own row only, which its caller may access."""
+        is_simple = is_plain(request) and not request.allow_missing and not is_limited()
+        return is_simple and not self._store.references_in(changes)
+
+    def _update_together(self, connection: Connection, several: Sequence[_Update[M]]) -> Fill:
+        stored = self._store.lock_free(connection, [each.message.id for each in several])
+        fills = [self._update_one(connection, stored.get(each.message.id), each) for each in several]
+
+        def fill() -> None:
+            for each in fills:
+                each()
+
+        return fill
+
+    def _update_one(self, connection: Connection, stored: Row | None, update: _Update[M]) -> Fill:
+        if stored is None:  # it does not exist, or is locked
+            update.error = NotTogetherError()
+            return nothing_to_fill
+        try:
+            row = self._change(connection, stored, update.message, update.changes, update.caller)
+        except SprocketError as error:
+            update.error = error
+            return nothing_to_fill
+        return self._fill(update.response, row)
+
     def _fill(self, response: Serializable, row: Callable[[], Row]) -> Fill:
         return lambda: self._resource.assign(self._resource.of(response), row())
 
@@ -167,11 +227,13 @@ class StandardMethods(Generic[M]):
             raise EtagMismatchError(self._resource.name, message.id)  # the etag is of a resource that was deleted
         return self._store.insert_in_transaction(connection, values | {"id": message.id})
 
-    def _change(self, connection: Connection, stored: Row, message: M, changes: Values) -> Callable[[], Row]:
+    def _change(
+        self, connection: Connection, stored: Row, message: M, changes: Values, caller: Caller | None = None
+    ) -> Callable[[], Row]:
         self._require_etag(stored, message.etag)
         # The rules may be stricter now than when the row was stored: the new row must satisfy them.
         raise_if_invalid(self._resource.violations(self._resource.stored(stored) | changes))
-        return self._store.update(connection, stored, changes) if changes else lambda: stored
+        return self._store.update(connection, stored, changes, caller) if changes else lambda: stored
 
     def _delete(self, connection: Connection, request: DeleteRequest, *, force: bool) -> Fill:
         delete = self._store.delete_cascade if force else self._store.delete

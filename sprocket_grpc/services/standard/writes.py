@@ -6,13 +6,14 @@ results: those may come with the answer to COMMIT, so that the last statement ne
 
 import hashlib
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Concatenate, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 from sprocket_grpc.caller import ANONYMOUS, current_caller
 from sprocket_grpc.errors import RequestIdReusedError, Violation
+from sprocket_grpc.services.group_commit import GroupCommit
 from sprocket_grpc.services.standard import validation
 from sprocket_grpc.services.standard.requests import Serializable, WriteRequest, digest
 from sprocket_grpc.storage import idempotency
@@ -20,6 +21,9 @@ from sprocket_grpc.storage.postgres.database import Connection, Database, NotTog
 
 _MANY = 100
 """The length of a list from which a write is expensive: some milliseconds on a connection."""
+
+_LARGEST_GROUP = 100
+"""The most writes that share a transaction: some milliseconds."""
 
 Fill: TypeAlias = Callable[[], None]
 """Fills the response of a request from results."""
@@ -82,6 +86,11 @@ class SharedWrite:
         """The id of its record; empty without a request_id."""
         return self.claim.record_id if self.claim else ""
 
+    @property
+    def identity(self) -> Hashable:
+        """Its record, if it has one: a retry can only claim it once the first attempt is done."""
+        return self.record_id or self
+
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R", bound=Serializable)
@@ -132,15 +141,29 @@ class Writes:
         else:
             await self._database.run(work, writes)
 
-    async def run_in_group(self, writes: Sequence[_W], work: Callable[[Connection, Sequence[_W]], Fill]) -> None:
-        """Run writes of several callers, no two of which have the same record, in one transaction of few round trips.
+    def group(self, work: Callable[[Connection, Sequence[_W]], Fill], *, in_one_round: bool) -> GroupCommit[None, _W]:
+        """Make a group commit of writes of several callers, no two of which have the same record.
 
-        Raises:
-            NotTogetherError: Nothing was done, for it failed for one of them, or is a retry of one.
+        A write that cannot share a transaction fails with `NotTogetherError`, has no effect, and has to go alone: it
+        failed itself or for another one, or is a retry.
+
+        Args:
+            work: Runs some writes in few round trips, and sets the error of a write that fails or has to go alone.
+            in_one_round: Whether it looks at no result, so that one round trip is enough.
         """
+
+        async def run(writes: Sequence[_W]) -> Sequence[Exception | None]:
+            await self._run_in_group(writes, work, in_one_round=in_one_round)
+            return [each.error for each in writes]
+
+        return GroupCommit(run, largest_batch=_LARGEST_GROUP)
+
+    async def _run_in_group(
+        self, writes: Sequence[_W], work: Callable[[Connection, Sequence[_W]], Fill], *, in_one_round: bool
+    ) -> None:
         has_claim = any(each.claim for each in writes)
         fill = await self._database.run_together(
-            lambda connection: self._run_group(connection, writes, work), in_one_round=not has_claim
+            lambda connection: self._run_group(connection, writes, work), in_one_round=in_one_round and not has_claim
         )
         fill()
 

@@ -3,9 +3,12 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from sprocket_grpc.services.group_commit import GroupCommit
 from sprocket_grpc.services.sprocket_creation import SprocketCreation
+from sprocket_grpc.storage.postgres import database as database_module
+from sprocket_grpc.storage.postgres.statements import Statement
 from tests.services.group_commit import hot as module
 from tests.services.group_commit.hot import Hot, Waiter, hot_factory
 from tests.support.service import Service
@@ -45,6 +48,12 @@ def collected(monkeypatch: pytest.MonkeyPatch) -> Waiter:
 
     monkeypatch.setattr(GroupCommit, "_wait", counted)
     return until_waiting
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let groups wait for locks, so that a test can collect calls behind them."""
+    monkeypatch.setattr(database_module, "_LIMIT_LOCK_WAIT", Statement(text("SELECT 1")))
 
 
 @pytest.fixture

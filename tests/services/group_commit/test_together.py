@@ -11,8 +11,6 @@ from sqlalchemy import text
 
 from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.services.sprocket_creation import SprocketCreation
-from sprocket_grpc.storage.postgres import database as database_module
-from sprocket_grpc.storage.postgres.statements import Statement
 from tests.services.group_commit.hot import LOCK_FACTORY, Call, Hot, Waiter, answers, cancel, hot_factory
 from tests.support.auditing import entries
 from tests.support.books import assert_books_agree, query
@@ -25,12 +23,6 @@ from tests.support.statements import statements_of
 
 CREATE = "/sprocket.v1.SprocketService/CreateSprocket"
 FACTORIES = 5
-
-
-@pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let transactions of all factories wait for locks, so that a test can collect calls behind them."""
-    monkeypatch.setattr(database_module, "_LIMIT_LOCK_WAIT", Statement(text("SELECT 1")))
 
 
 @pytest.fixture
