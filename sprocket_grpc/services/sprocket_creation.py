@@ -1,8 +1,7 @@
 """Creates sprockets with a group commit: those of all factories together, of a factory that is held up by itself.
 
-A create locks the row of its factory. Together they wait only shortly for locks; whatever goes wrong there, each of
-them goes on alone, with others of its factory: so one factory that is locked, and one request that is wrong, cost the
-others some milliseconds.
+A create locks the row of its factory. Together they wait for no lock: what another transaction has locked, and what is
+wrong, goes on alone, with others of its factory, so that it costs the others nothing.
 """
 
 from collections.abc import Sequence
@@ -55,7 +54,7 @@ class SprocketCreation:
         self._standard = standard
         self._database = dependencies.database
         self._writes = dependencies.writes
-        # One at a time: two would wait for each other's commits in factories that both have.
+        # One at a time: two would find each other's factories locked.
         self._together: GroupCommit[None, _Creation] = self._writes.group(self._insert_together, in_one_round=True)
         self._factories: GroupCommit[str, _Creation] = GroupCommit(self._create, largest_batch=500)
 

@@ -5,29 +5,29 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, groupby
 from typing import Any
 
-from sqlalchemy import ForeignKey
+from sqlalchemy import ColumnElement, ForeignKey
 
 from sprocket_grpc.caller import Caller
 from sprocket_grpc.errors import AbortedError, ReferenceNotFoundError, SprocketError, Violation
 from sprocket_grpc.storage import chart_writes
 from sprocket_grpc.storage.access import is_limited, not_found, permits, require_factories
 from sprocket_grpc.storage.listing import ID, Row
-from sprocket_grpc.storage.postgres.caller_setting import SET_CALLERS, callers_of
+from sprocket_grpc.storage.postgres.caller_setting import SET_CALLER, SET_CALLERS, callers_of
 from sprocket_grpc.storage.postgres.connection import Connection, Result
 from sprocket_grpc.storage.postgres.statements import Statement
 from sprocket_grpc.storage.references import existing, foreign_keys, missing_reference
 from sprocket_grpc.storage.resource import ResourceStore, Values, as_new
 from sprocket_grpc.storage.sprocket_statements import (
-    COUNTED,
     CREATE_BATCH,
-    CREATED,
     DELETE_FREE,
     DELETE_MANY,
-    EACH_COUNTED,
-    EACH_CREATED,
+    EACH,
+    EACH_FREE,
     FACTORIES,
     FIELDS,
-    NUMBER,
+    ONE,
+    ONE_FREE,
+    Creation,
 )
 from sprocket_grpc.storage.tables import sprocket
 
@@ -38,10 +38,11 @@ class SprocketStore(ResourceStore):
     def __init__(self) -> None:
         super().__init__(sprocket)
         self._factory = self.index_of(sprocket.c.factory_id)
-        self._create = Statement(self.fields_of(CREATED).add_cte(chart_writes.recorded(COUNTED)))
+        self._create = self._statement_of(ONE, SET_CALLER)
+        self._create_free = self._statement_of(ONE_FREE, SET_CALLER)
         self._create_batch = Statement(CREATE_BATCH.returning(*self.columns))
-        each_recorded = chart_writes.recorded_one_by_one(EACH_COUNTED, NUMBER)
-        self._create_each = Statement(self.fields_of(EACH_CREATED, SET_CALLERS).add_cte(each_recorded))
+        self._create_each = self._statement_of(EACH, SET_CALLERS)
+        self._create_each_free = self._statement_of(EACH_FREE, SET_CALLERS)
 
     def lock(self, connection: Connection, identifier: str) -> Row:
         """Read one sprocket, and lock it until the transaction ends.
@@ -124,10 +125,10 @@ class SprocketStore(ResourceStore):
     ) -> Callable[[], list[Row | None]]:
         """Add sprockets of any factories, each in the name of its caller, with few statements in one round trip.
 
-        The factories are locked in the order of their ids, so that two of these cannot deadlock.
+        It waits for no lock.
 
         Returns:
-            For each its row, or None if its factory or type does not exist, once they are looked at.
+            For each its row once they are looked at, or None if its factory or type does not exist or is locked.
         """
         given = [(self.with_id(values), caller) for values, caller in several]
         results: list[Result] = []
@@ -138,8 +139,8 @@ class SprocketStore(ResourceStore):
     def _insert_group(self, connection: Connection, given: Sequence[tuple[Values, Caller]]) -> Result:
         [(values, caller), *others] = given
         if others:
-            return connection.execute(self._create_each, _parameters_of_each(given))
-        return connection.execute(self._create, as_new(values) | {"caller": caller.to_json()})
+            return connection.execute(self._create_each_free, _parameters_of_each(given))
+        return connection.execute(self._create_free, as_new(values) | {"caller": caller.to_json()})
 
     def insert_many(self, connection: Connection, several: Sequence[Values]) -> list[Row]:
         """Add sprockets, all or none, and return them in their order.
@@ -197,6 +198,9 @@ class SprocketStore(ResourceStore):
             missing[refused[index]["id"]].append(missing_reference(sprocket.name, key, identifier))
         # A missing reference may have been created meanwhile.
         return {each: ReferenceNotFoundError(found) if found else AbortedError() for each, found in missing.items()}
+
+    def _statement_of(self, creation: Creation, set_caller: ColumnElement[str]) -> Statement:
+        return Statement(self.fields_of(creation.created, set_caller).add_cte(creation.recorded))
 
     def _insert(self, connection: Connection, values: Values) -> Result:
         return connection.execute(self._create, as_new(values))

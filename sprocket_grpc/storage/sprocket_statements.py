@@ -1,8 +1,9 @@
 """The statements of sprockets: each change updates the counter and the chart of the factory in the same statement."""
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import BindParameter, bindparam, column, delete, func, insert, select, true
+from sqlalchemy import CTE, BindParameter, Select, bindparam, column, delete, func, insert, select, true
 from sqlalchemy.sql.selectable import TableValuedAlias
 
 from sprocket_grpc.storage import chart_writes
@@ -34,41 +35,68 @@ def _table_of(name: str, columns: Sequence[str]) -> TableValuedAlias:
 _SET_BY_POSTGRESQL = {"create_time", "update_time"}
 FIELDS = ["factory_id", *(c.name for c in sprocket.c if c.name not in {"factory_id", *_SET_BY_POSTGRESQL})]
 
-# One statement is one round trip and one commit, so the factory's row is locked for as short as it can be.
-# Without the factory there is nothing to select from, and no sprocket is made.
-COUNTED = (
-    chart_writes.actual_changed(by=1).where(factory.c.id == _new("factory_id")).returning(*factory.c).cte("counted")
-)
-CREATED = (
-    insert(sprocket)
-    .from_select(FIELDS, select(COUNTED.c.id, *map(_new, FIELDS[1:])))
-    .returning(*sprocket.c)
-    .cte("created")
-)
 
-# Several at once: first the factory is locked, and then their types, as all writes take their locks. What refers to a
-# type that is not there is left out, and as those that are there stay until the end, no foreign key can fail.
-_GIVEN = _table_of("given", FIELDS[1:])
-_LOCKED = select(factory.c.id).where(factory.c.id == _new("factory_id")).with_for_update(key_share=True).cte("locked")
-_VALID = (
-    select(_LOCKED.c.id.label("factory_id"), *_GIVEN.c)
-    .select_from(_LOCKED.join(_GIVEN, true()).join(sprocket_type, sprocket_type.c.id == _GIVEN.c.sprocket_type_id))
-    .with_for_update(read=True, key_share=True, of=sprocket_type)
-    .cte("valid")
-)
-NUMBER = select(func.count()).select_from(_VALID).scalar_subquery()
-EACH_COUNTED = (
-    chart_writes.made_one_by_one(NUMBER)
-    .where(factory.c.id == _new("factory_id"), NUMBER > 0)
-    .returning(*factory.c)
-    .cte("counted")
-)
-EACH_CREATED = (
-    insert(sprocket)
-    .from_select(FIELDS, select(*(_VALID.c[name] for name in FIELDS)))
-    .returning(*sprocket.c)
-    .cte("created")
-)
+class Creation(NamedTuple):
+    """The parts of a statement that creates sprockets of one factory.
+
+    Attributes:
+        created: The sprockets.
+        recorded: The entries of the chart.
+    """
+
+    created: CTE
+    recorded: CTE
+
+
+def _creation_of_one(counted: CTE) -> Creation:
+    """Make the creation of a sprocket in the factory that is counted: without it, no sprocket is made."""
+    made = insert(sprocket).from_select(FIELDS, select(counted.c.id, *map(_new, FIELDS[1:])))
+    return Creation(made.returning(*sprocket.c).cte("created"), chart_writes.recorded(counted))
+
+
+def _locked_factory(*, skip_locked: bool) -> CTE:
+    wanted = select(factory.c.id).where(factory.c.id == _new("factory_id"))
+    return wanted.with_for_update(key_share=True, skip_locked=skip_locked).cte("locked")
+
+
+def _with_types(given: Select[Any], *, skip_locked: bool) -> CTE:
+    """Lock the types of what is given, which is left out if they are not there, or locked."""
+    return given.with_for_update(read=True, key_share=True, of=sprocket_type, skip_locked=skip_locked).cte("valid")
+
+
+def _one_free() -> Creation:
+    locked = _locked_factory(skip_locked=True)
+    typed = locked.join(sprocket_type, sprocket_type.c.id == _new("sprocket_type_id"))
+    valid = _with_types(select(locked.c.id).select_from(typed), skip_locked=True)
+    counting = chart_writes.actual_changed(by=1).where(factory.c.id == valid.c.id)
+    return _creation_of_one(counting.returning(*factory.c).cte("counted"))
+
+
+def _each(*, skip_locked: bool) -> Creation:
+    """Make the creation of several: first the factory is locked, and then their types, as all writes take their locks.
+
+    What refers to a type that is not there is left out, and as those that are there stay until the end, no foreign key
+    can fail.
+    """
+    given, locked = _table_of("given", FIELDS[1:]), _locked_factory(skip_locked=skip_locked)
+    typed = locked.join(given, true()).join(sprocket_type, sprocket_type.c.id == given.c.sprocket_type_id)
+    fields = select(locked.c.id.label("factory_id"), *given.c).select_from(typed)
+    valid = _with_types(fields, skip_locked=skip_locked)
+    number = select(func.count()).select_from(valid).scalar_subquery()
+    counting = chart_writes.made_one_by_one(number).where(factory.c.id == _new("factory_id"), number > 0)
+    made = insert(sprocket).from_select(FIELDS, select(*(valid.c[name] for name in FIELDS)))
+    entries = chart_writes.recorded_one_by_one(counting.returning(*factory.c).cte("counted"), number)
+    return Creation(made.returning(*sprocket.c).cte("created"), entries)
+
+
+# One statement is one round trip and one commit, so the factory's row is locked for as short as it can be.
+_COUNTED = chart_writes.actual_changed(by=1).where(factory.c.id == _new("factory_id"))
+ONE = _creation_of_one(_COUNTED.returning(*factory.c).cte("counted"))
+EACH = _each(skip_locked=False)
+
+# Where factories share a transaction, it waits for no lock: of a factory or type that is locked nothing is made.
+ONE_FREE = _one_free()
+EACH_FREE = _each(skip_locked=True)
 
 # A batch, in arrays: a statement with a parameter for each field of each takes the driver longer than PostgreSQL.
 _BATCH = _table_of("batch", FIELDS)

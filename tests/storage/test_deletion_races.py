@@ -21,7 +21,7 @@ REFERRED = dict.fromkeys((*CREATIONS, "a new type"), T1) | dict.fromkeys(("a new
 """What each call refers to that nothing else refers to."""
 
 PLACES = {"a new factory": "INSERT ON factory", "a relocation": "UPDATE ON factory", "a new type": "UPDATE ON sprocket"}
-KEEPING = sorted(REFERRED.keys() - {"a creation", "a new factory", "a dry run"})
+KEEPING = sorted(REFERRED.keys() - {"a new factory", "a dry run"})
 """Calls of more than one statement, or that lock what they refer to. Foreign keys are checked after the others."""
 
 DELETE_AND_LOCK = """

@@ -39,14 +39,11 @@ class Wait(NamedTuple):
 NOTHING, KEY_SHARE, NO_KEY_UPDATE, UPDATE = "", "KEY SHARE", "NO KEY UPDATE", "UPDATE"
 EACH_INSERT, EACH_DELETE = "INSERT ON sprocket FOR EACH ROW", "DELETE ON sprocket FOR EACH STATEMENT"
 
-GROUPED = ("a creation", "a creation with a request id")
-
 WAITS = [
     # While it waits for its factory, it holds no type: deletions of types do not wait for a busy factory.
     *(Wait(each, F0, {T1: NOTHING}, NO_KEY_UPDATE) for each in CREATIONS),
-    *(Wait(each, EACH_INSERT, {F0: NO_KEY_UPDATE}) for each in GROUPED),
     # Once it knows that the type exists, the type stays.
-    *(Wait(each, EACH_INSERT, {F0: NO_KEY_UPDATE, T1: KEY_SHARE}) for each in CREATIONS if each not in GROUPED),
+    *(Wait(each, EACH_INSERT, {F0: NO_KEY_UPDATE, T1: KEY_SHARE}) for each in CREATIONS),
     Wait("a batch in two factories", F0, {F1: NOTHING, T1: NOTHING}, NO_KEY_UPDATE),
     Wait("a batch in two factories", F1, {F0: NO_KEY_UPDATE, T1: NOTHING}, NO_KEY_UPDATE),
     Wait("a batch of two types", T0, {T1: NOTHING, F0: NO_KEY_UPDATE}),

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from tests.support.books import query
 from tests.support.locks import waiting_for
 from tests.support.resources import (
@@ -15,12 +17,16 @@ from tests.support.service import Service
 
 
 @asynccontextmanager
-async def under_way(url: str, place: str, first: Awaitable[Any]) -> AsyncIterator[None]:
-    """Start a call whose transaction waits at a gate until the block ends: the next calls are collected."""
+async def under_way(url: str, place: str, first: Awaitable[Any]) -> AsyncIterator[AsyncConnection]:
+    """Start a call whose transaction waits at a gate until the block ends: the next calls are collected.
+
+    Yields:
+        The connection that holds the gate.
+    """
     async with gate(url, place) as blocker:
         call = asyncio.ensure_future(first)
         await waiting_for(blocker)
-        yield
+        yield blocker
         await blocker.rollback()
     await call
 

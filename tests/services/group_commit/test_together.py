@@ -3,26 +3,31 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import grpc
 import pytest
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.services.sprocket_creation import SprocketCreation
-from tests.services.group_commit.hot import LOCK_FACTORY, Call, Hot, Waiter, answers, cancel, hot_factory
+from tests.services.group_commit.changes import under_way
+from tests.services.group_commit.hot import LOCK_FACTORY, LOCK_TYPE, Call, Hot, Waiter, answers, cancel, hot_factory
 from tests.support.auditing import entries
 from tests.support.books import assert_books_agree, query
 from tests.support.callers import bearer, create_key
 from tests.support.errors import fails
 from tests.support.locks import open_transaction, waiting_for
 from tests.support.resources import MISSING_ID
+from tests.support.row_locks import gate
 from tests.support.service import Service, running_service
 from tests.support.statements import statements_of
 
 CREATE = "/sprocket.v1.SprocketService/CreateSprocket"
 FACTORIES = 5
+PLACE = "INSERT ON sprocket FOR EACH STATEMENT"
 
 
 @pytest.fixture
@@ -30,15 +35,16 @@ async def several(service: Service) -> list[Hot]:
     return [await hot_factory(service) for _ in range(FACTORIES)]
 
 
+async def first_create(hot: Hot, **options: Any) -> None:
+    await hot.create("first", **options)
+
+
 @asynccontextmanager
-async def commit_under_way(service: Service, url: str) -> AsyncIterator[None]:
-    """Start a create whose transaction waits for a lock until the block ends: the next calls are collected."""
-    blocked = await hot_factory(service)
-    async with open_transaction(url, LOCK_FACTORY, id=blocked.factory_id) as transaction:
-        call = blocked.create("blocked")
-        await waiting_for(transaction)
-        yield
-    await call
+async def commit_under_way(service: Service, url: str) -> AsyncIterator[AsyncConnection]:
+    """Start a create whose transaction waits until the block ends: the next calls are collected."""
+    first = await hot_factory(service)
+    async with under_way(url, PLACE, first_create(first)) as blocker:
+        yield blocker
 
 
 def _ids(several: list[Hot]) -> list[str]:
@@ -80,13 +86,22 @@ async def test_a_group_is_a_statement_for_each_factory(
     assert len(sent) == FACTORIES + 1
 
 
-async def test_a_locked_factory_does_not_hold_creates_in_others(
-    service: Service, several: list[Hot], database_url: str
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("count", [1, 2])
+async def test_locked_factories_and_types_do_not_hold_creates_in_others(
+    service: Service, several: list[Hot], database_url: str, collected: Waiter, count: int
 ) -> None:
-    locked, *others = several
-    async with open_transaction(database_url, LOCK_FACTORY, id=locked.factory_id):
-        waiting = [locked.create("waiting") for _ in range(20)]
-        await answers([each.create() for each in others for _ in range(20)])
+    *locked, typed, free = several
+    async with AsyncExitStack() as stack:
+        for each in locked:
+            await stack.enter_async_context(open_transaction(database_url, LOCK_FACTORY, id=each.factory_id))
+        await stack.enter_async_context(open_transaction(database_url, LOCK_TYPE, id=typed.type_id))
+        async with commit_under_way(service, database_url):
+            waiting = [each.create("waiting") for each in (*locked, typed) for _ in range(count)]
+            other = free.create()
+            await collected(len(waiting) + 1)
+        await answers([other])
+        await answers([free.create() for _ in range(20)])
         assert not any(call.done() for call in waiting)
     await answers(waiting)
     await assert_books_agree(service)
@@ -112,6 +127,7 @@ async def test_a_wrong_create_fails_alone(
     with fails(grpc.StatusCode.FAILED_PRECONDITION) as failure:
         await wrong
     assert failure.info.metadata["fields"] == field
+    assert await transactions_of(service, "good") == [FACTORIES]
     await assert_books_agree(service)
 
 
@@ -119,18 +135,19 @@ async def test_a_wrong_create_fails_alone(
 async def test_a_cancelled_call_of_a_group_is_dropped_before_it_starts_and_ignored_after(
     service: Service, several: list[Hot], database_url: str, collected: Waiter
 ) -> None:
-    first, second, *_ = several
-    async with commit_under_way(service, database_url):
+    first, *_ = several
+    async with commit_under_way(service, database_url) as blocker:
         calls = [each.create("kept") for each in several]
         withdrawn = first.create("withdrawn")
         await collected(FACTORIES + 1)
         await cancel(withdrawn)
         await collected(FACTORIES)
-        lock = open_transaction(database_url, LOCK_FACTORY, id=second.factory_id)
-        transaction = await lock.__aenter__()
-    await waiting_for(transaction)  # the group has started
+        closed = open_transaction(database_url, "SELECT pg_advisory_xact_lock(1)")
+        closing = asyncio.ensure_future(closed.__aenter__())
+        await waiting_for(blocker, 2)
+    await waiting_for(await closing)  # the group has started
     await cancel(calls.pop())
-    await lock.__aexit__(None, None, None)
+    await closed.__aexit__(None, None, None)
     await answers(calls)
     assert await transactions_of(service, "kept") == [FACTORIES]
     assert await transactions_of(service, "withdrawn") == []
@@ -160,9 +177,7 @@ async def test_the_audit_log_has_the_caller_of_each_create_of_a_group(
     keys = {name: bearer(create_key(database_url, "write", name=name).text) for name in ("one", "other")}
     async with running_service(database_url, Settings(api_keys=True)) as guarded:
         blocked = Hot(guarded, several[0].factory_id, several[0].type_id)
-        async with open_transaction(database_url, LOCK_FACTORY, id=blocked.factory_id) as transaction:
-            first = blocked.create(metadata=keys["one"])
-            await waiting_for(transaction)
+        async with under_way(database_url, PLACE, first_create(blocked, metadata=keys["one"])):
             expected: dict[str, str] = {}
             made = {}
             for number in range(3 * FACTORIES):
@@ -171,7 +186,6 @@ async def test_the_audit_log_has_the_caller_of_each_create_of_a_group(
                 made[at.create(f"call {number}", metadata=keys[name])] = f"api-key:{name}"
             await collected(3 * FACTORIES)
         expected = {(await call).id: principal for call, principal in made.items()}
-        await first
     log = {each.resource_id: each.principal for each in await entries(service, f'method = "{CREATE}"')}
     assert {identifier: log[identifier] for identifier in expected} == expected
 
@@ -180,7 +194,7 @@ async def test_the_audit_log_has_the_caller_of_each_create_of_a_group(
 async def test_a_group_that_loses_its_connection_is_unavailable_and_the_next_call_works(
     service: Service, several: list[Hot], database_url: str, creations: list[SprocketCreation]
 ) -> None:
-    async with open_transaction(database_url, LOCK_FACTORY, id=several[0].factory_id) as transaction:
+    async with gate(database_url, PLACE) as transaction:
         call = several[0].create()
         await transaction.execute(
             text("SELECT pg_terminate_backend(pid) FROM unnest(CAST(:pids AS int[])) AS pid"),
