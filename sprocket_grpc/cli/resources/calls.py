@@ -55,6 +55,7 @@ class Caller:
     def __init__(self, server: Server, timeout: float) -> None:
         self.server = server
         self._timeout = timeout
+        self._reported_until = 0.0
 
     def call(self, method: Method, request: Any) -> Any:  # noqa: ANN401  # the messages of any method
         """Return the response of a method, as `attempt` does.
@@ -127,7 +128,9 @@ class Caller:
             request.page_size = (request.page_size or MOST_IN_BATCH) // 2
 
     def _report_retries(self, pause: float, deadline: float) -> None:
-        if pause == _FIRST_PAUSE_SECONDS and sys.stderr.isatty():
+        """Say on a terminal that a call is retried, once for all calls that are in flight."""
+        if pause == _FIRST_PAUSE_SECONDS and sys.stderr.isatty() and time.monotonic() > self._reported_until:
+            self._reported_until = deadline
             left = deadline - time.monotonic()
             warn(f"{self.server.address} is unavailable; retrying for {left:.0f} s")
 

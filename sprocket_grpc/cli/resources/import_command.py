@@ -80,7 +80,8 @@ def _make_import(resource: Resource) -> click.Command:
         type=click.Choice(["stop", "continue"]),
         default="stop",
         show_default=True,
-        help="Stop at the first refused line, or skip refused lines. With continue, lines may be written in parallel.",
+        help="Stop at the first refused line, or skip refused lines. Sprockets are written in batches, and of other "
+        "resources several at a time, so their order may change: lines after a refused one may be written already.",
     )
     @click.option(
         "--skip", type=click.IntRange(0), default=0, help="Skip this many resources at the beginning of FILE."
@@ -168,8 +169,8 @@ def _import(importer: Importer, plan: Plan, file: _File, lines: Iterator[Line], 
             for outcome in importer.run(lines):
                 report.add(outcome)
                 bar.update(max(outcome.last_line - bar.pos, 0))
-                if outcome.refusals and plan.stops:
-                    raise report.stopped(outcome)
+            if plan.stops and (stopped := report.stopped()):
+                raise stopped
             bar.update(max(file.lines - bar.pos, 0))
     except KeyboardInterrupt as error:
         raise ClientError(_INTERRUPTED) from error

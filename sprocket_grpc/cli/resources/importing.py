@@ -2,9 +2,9 @@
 
 import re
 import uuid
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
@@ -21,7 +21,9 @@ from sprocket_grpc.cli.resources.values import fill
 # Part of the request_ids: with another batch size, a repeated import would write everything a second time.
 _BATCH = 500
 
-_IN_FLIGHT = 8
+# More bring nothing: a server has 10 connections to its database by default, and writes take all of its CPU.
+_MOST_IN_FLIGHT = 32
+
 _NAMESPACE = uuid.UUID("6f0a4c55-2d0f-4b0c-9b6e-8f2f3a6f7c11")
 _INDEXED = re.compile(r"\w+\[(\d+)\]\.?(.*)")
 _ABOUT_THE_ITEM = {
@@ -112,22 +114,46 @@ class Importer:
     def run(self, lines: Iterable[Line]) -> Iterator[Outcome]:
         """Write lines, and yield the outcomes of their batches in order.
 
+        The batches of a group are in flight at the same time. A plan that stops begins no group after one with refused
+        lines. The groups are the same in every import of a file, so a repeated one stops at the same place.
+
         Raises:
             ClientError: A call failed for a reason that is not in the lines.
         """
-        at_once = _IN_FLIGHT if not self._plan.is_batched and not self._plan.stops else 1
-        ahead = 0 if self._plan.stops else at_once
-        pool = ThreadPoolExecutor(at_once)
-        waiting: deque[Future[Outcome]] = deque()
+        pool = ThreadPoolExecutor(_MOST_IN_FLIGHT)
         try:
-            for position, batch in self._batches(lines):
-                waiting.append(pool.submit(self._write, position, batch))
-                while len(waiting) > ahead:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+            for group in self._groups(lines):
+                is_refused = False
+                for outcome in self._reported(pool.map(self._write, *zip(*group, strict=True))):
+                    yield outcome
+                    is_refused = is_refused or bool(outcome.refusals)
+                if is_refused and self._plan.stops:
+                    return
         finally:
             pool.shutdown(wait=False, cancel_futures=True)  # closing the channel cancels the calls in flight
+
+    def _groups(self, lines: Iterable[Line]) -> Iterator[list[tuple[int, list[Line]]]]:
+        """Yield groups of batches that double in size, so that only one line is sent of a file that is all wrong."""
+        # With ids, a later line of a file may overwrite an earlier one.
+        is_serial = self._plan.is_batched or (self._plan.keeps_ids and self._plan.stops)
+        batches, size = self._batches(lines), 1
+        while group := list(islice(batches, size)):
+            yield group
+            size = 1 if is_serial else min(2 * size, _MOST_IN_FLIGHT)
+
+    def _reported(self, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
+        """Yield the outcomes of a group; if it is the last one, only up to the last line that is written.
+
+        The lines after it are refused, and are left for the next import like those that are not begun.
+        """
+        held: list[Outcome] = []
+        has_refused = False
+        for outcome in outcomes:
+            held.append(outcome)
+            if not (self._plan.stops and has_refused and outcome.refusals):
+                yield from held
+                held.clear()
+            has_refused = has_refused or bool(outcome.refusals)
 
     def _batches(self, lines: Iterable[Line]) -> Iterator[tuple[int, list[Line]]]:
         size = _BATCH if self._plan.is_batched else 1

@@ -23,11 +23,17 @@ class Report:
         self._refused_file = refused_file
         self._skipped = skipped
         self._created = self._found = self._unclear = self._refused = 0
+        self._first_refused: tuple[int, int] | None = None
 
     @property
     def is_good(self) -> bool:
         """Whether every line is written."""
         return not self._refused and not self._unclear
+
+    @property
+    def _done(self) -> int:
+        """The number of resources that need no further import."""
+        return self._skipped + self._created + self._found + self._unclear
 
     def add(self, outcome: Outcome) -> None:
         """Count the lines of an outcome, and print their errors."""
@@ -35,6 +41,8 @@ class Report:
         self._found += outcome.found
         self._unclear += outcome.unclear
         self._refused += len(outcome.refusals)
+        if outcome.refusals and not self._first_refused:
+            self._first_refused = (outcome.refusals[0].line.number, self._done)
         for each in outcome.refusals:
             if self._refused_file and each.line.values:
                 _write(self._refused_file, json.dumps(each.line.values) + "\n")
@@ -43,13 +51,22 @@ class Report:
         if outcome.unclear:
             self._print_error(outcome.first_line, _PARTLY_WRITTEN.format(last=outcome.last_line))
 
-    def stopped(self, outcome: Outcome) -> ClientError:
-        """Return the error that says where the import stopped and how to continue, which works for a corrected file."""
-        number = outcome.refusals[0].line.number
-        done = self._skipped + self._created + self._found + self._unclear
+    def stopped(self) -> ClientError | None:
+        """Return the error that says where the import stopped and how to continue; None if no line was refused.
+
+        The way to continue works for a corrected file. Calls that were in flight may have written later lines.
+        """
+        if self._first_refused is None:
+            return None
+        number, done = self._first_refused
+        refused, correct = "", "Correct the file"
+        if self._done > done:
+            done = self._done + self._refused
+            refused = f", except {self._refused} refused ones, because several are written at a time"
+            correct = "Correct and import the refused ones separately"
         return ClientError(
-            f"stopped at {self._name}:{number}; the first {done} resources are imported. Correct the file and continue "
-            f"with --skip {done}, or skip invalid lines with --on-error continue"
+            f"stopped at {self._name}:{number}; the first {done} resources are imported{refused}. {correct} and "
+            f"continue with --skip {done}, or skip invalid lines with --on-error continue"
         )
 
     def summary(self, *, validate_only: bool) -> str:
