@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import click
 
-from bench import calls, charts, processes, reads, starts, telemetry, writes
+from bench import access, calls, charts, imports, kills, overload, pooling, processes, reads, starts, telemetry, writes
 from bench.database import fresh_postgres
-from bench.load import NO_H2LOAD, has_h2load
+from bench.load import NO_H2LOAD, CannotBeMeasuredError, has_h2load
 from bench.plan import QUICK, Bench, Plan
 from bench.report import Figure, Progress, report
 
@@ -26,7 +26,20 @@ _SCENARIOS: Mapping[str, Callable[[Bench], Iterator[Figure]]] = {
     "workers": starts.measure_workers,
     "start": starts.measure_start,
     "telemetry": telemetry.measure_telemetry,
+    "access": access.measure_access,
+    "pooler": pooling.measure_pooler,
+    "overload": overload.measure_overload,
+    "fairness": overload.measure_fairness,
+    "kill": kills.measure_kill,
+    "imports": imports.measure_imports,
 }
+
+
+def _measured(name: str, bench: Bench) -> Iterator[Figure]:
+    try:
+        yield from _SCENARIOS[name](bench)
+    except CannotBeMeasuredError as error:
+        yield Figure(name, "", [], "-", [], missing=str(error))
 
 
 def _chosen(_context: click.Context, _option: click.Parameter, value: str | None) -> list[str]:
@@ -48,7 +61,7 @@ def main(*, only: list[str], quick: bool, rounds: int | None) -> None:
     with ExitStack() as until_the_end:
         with progress.step("starting PostgreSQL"):
             postgres = until_the_end.enter_context(fresh_postgres())
-        figures = [figure for name in only for figure in _SCENARIOS[name](Bench(postgres, plan, progress))]
+        figures = [figure for name in only for figure in _measured(name, Bench(postgres, plan, progress))]
         version = processes.run(postgres.programs / "postgres", "--version").split()[-1]
     load = "h2load" if has_h2load() else f"a Python client ({NO_H2LOAD})"
     report("bench", figures, {"PostgreSQL": version, "load": load, "rounds": plan.rounds, "quick": quick})

@@ -61,6 +61,7 @@ class _Calls:
             _LIST: lambda _: self._sprockets.ListSprockets(ListSprocketsRequest(page_size=_PAGE)),
             f"ListSprockets, {by_factory}": lambda n: self._list(n, ""),
             f"ListSprockets, {by_factory} and an order": lambda n: self._list(n, "create_time desc"),
+            f"ListSprockets, {by_factory} and show_total_size": lambda n: self._list(n, "", counts=True),
             "BatchGetSprockets of 100": lambda _: self._get_many(),
             "DeleteSprocket": lambda _: self._sprockets.DeleteSprocket(DeleteSprocketRequest(id=self._made.pop())),
         }
@@ -80,9 +81,10 @@ class _Calls:
         changed = [each.name for each, _ in factory.ListFields() if each.name != "id"]
         await self._factories.UpdateFactory(UpdateFactoryRequest(factory=factory, update_mask=FieldMask(paths=changed)))
 
-    async def _list(self, number: int, order: str) -> None:
+    async def _list(self, number: int, order: str, *, counts: bool = False) -> None:
         condition = f'factory_id = "{self._factory(number)}"'
-        await self._sprockets.ListSprockets(ListSprocketsRequest(page_size=_PAGE, filter=condition, order_by=order))
+        request = ListSprocketsRequest(page_size=_PAGE, filter=condition, order_by=order, show_total_size=counts)
+        await self._sprockets.ListSprockets(request)
 
     async def _get_many(self) -> None:
         await self._sprockets.BatchGetSprockets(BatchGetSprocketsRequest(ids=self._made[:_PAGE]))
@@ -96,6 +98,7 @@ _TARGETS: dict[str, tuple[str, tuple[Target, ...]]] = {
     "DeleteSprocket": (_CREATE, (Target("<=", 1.3),)),
     "ListSprockets, with a filter by factory": (_LIST, (Target("<=", 1.3),)),
     "ListSprockets, with a filter by factory and an order": (_LIST, (Target("<=", 1.3),)),
+    "ListSprockets, with a filter by factory and show_total_size": (_LIST, ()),
     "BatchGetSprockets of 100": (_LIST, (Target("<=", 1),)),
 }
 

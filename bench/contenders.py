@@ -119,14 +119,35 @@ def at_half_load(
     return interleave(measured, rounds, progress)
 
 
-def checked(server: Server, path: str, message: Message, response: _M) -> tuple[Request, _M]:
+class Access(NamedTuple):
+    """How a client is permitted to call.
+
+    Attributes:
+        headers: Further headers, such as credentials.
+        root: The root certificate of the server's in PEM; empty for a connection without TLS.
+    """
+
+    headers: tuple[tuple[str, str], ...] = ()
+    root: bytes = b""
+
+    def channel(self, address: str) -> grpc.Channel:
+        """Connect."""
+        if self.root:
+            return grpc.secure_channel(address, grpc.ssl_channel_credentials(self.root))
+        return grpc.insecure_channel(address)
+
+
+_ANYONE = Access()
+
+
+def checked(server: Server, path: str, message: Message, response: _M, access: Access = _ANYONE) -> tuple[Request, _M]:
     """Make a call with a real gRPC client, and return it as a request to repeat, with its response."""
     content = message.SerializeToString()
-    with grpc.insecure_channel(server.address) as channel:
+    with access.channel(server.address) as channel:
         call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(path)
-        answer = call(content, timeout=_PATIENCE_SECONDS)
+        answer = call(content, timeout=_PATIENCE_SECONDS, metadata=access.headers)
     response.ParseFromString(answer)
-    return Request(server.address, path, content, len(answer)), response
+    return Request(server.address, path, content, len(answer), access.headers, bool(access.root)), response
 
 
 def checked_http(server: Server, path: str) -> tuple[Request, object]:

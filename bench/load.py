@@ -11,6 +11,7 @@ import shutil
 import struct
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,9 @@ NO_H2LOAD = "h2load is not installed (Debian package: nghttp2-client)"
 
 # Ids have a fixed size; times and etags may differ by a few bytes.
 _TOLERANCE = 0.05
+FRAME_BYTES = 5
+"""The size of the prefix of a gRPC message."""
+
 _GRPC_HEADERS = ("-H", "content-type: application/grpc", "-H", "te: trailers")
 
 
@@ -35,12 +39,16 @@ class Request(NamedTuple):
         path: The path of the URL; for gRPC, the full name of the method.
         message: The serialised message; None for a GET request in HTTP/1.1.
         response_bytes: The size of the expected response.
+        headers: Further headers, by name.
+        is_tls: Whether the server speaks TLS.
     """
 
     address: str
     path: str
     message: bytes | None
     response_bytes: int
+    headers: tuple[tuple[str, str], ...] = ()
+    is_tls: bool = False
 
 
 class Flight(NamedTuple):
@@ -62,6 +70,11 @@ class Load(NamedTuple):
     milliseconds: list[float]
 
 
+def percentile(milliseconds: Sequence[float], percent: int) -> float:
+    """Return a percentile of latencies, which are in ascending order."""
+    return milliseconds[min(len(milliseconds) - 1, len(milliseconds) * percent // 100)]
+
+
 def has_h2load() -> bool:
     """Whether h2load is installed."""
     return shutil.which("h2load") is not None
@@ -71,7 +84,7 @@ def drive(request: Request, calls: int, flight: Flight, rate: float | None = Non
     """Send a request `calls` times, at `rate` per second, or as fast as the server answers.
 
     Raises:
-        CannotBeMeasuredError: The request is not gRPC, and h2load is not installed.
+        CannotBeMeasuredError: The request is not gRPC or has headers or TLS, and h2load is not installed.
         ValueError: Responses are missing or have the wrong size.
     """
     with tempfile.TemporaryDirectory() as directory:
@@ -89,35 +102,46 @@ def drive(request: Request, calls: int, flight: Flight, rate: float | None = Non
 def _h2load(
     directory: Path, request: Request, calls: int, flight: Flight, rate: float | None
 ) -> tuple[float, int, list[int]]:
-    log, data = directory / "log", directory / "data"
+    log = directory / "log"
     command = ["h2load", f"-n{calls}", f"-c{min(calls, flight.connections)}", f"--log-file={log}"]
     if rate is not None:
         command += [f"--rps={rate / flight.connections:.3f}"]
-    if request.message is None:
-        command += ["--h1"]
-    else:
-        data.write_bytes(struct.pack(">BI", 0, len(request.message)) + request.message)
-        command += [f"-m{flight.streams}", f"-d{data}", *_GRPC_HEADERS]
-    output = processes.run(*command, f"http://{request.address}{request.path}")
+    command += ["--h1"] if request.message is None else [f"-m{flight.streams}"]
+    output = processes.run(*command, *arguments(directory, request))
     rows = [line.split("\t") for line in log.read_text().splitlines()]
     answered = [(int(begin), int(micros)) for begin, status, micros in rows if status == "200"]
-    received = int(_find(r"\((\d+)\) data", output)) - (len(answered) * 5 if request.message is not None else 0)
+    received = received_bytes(output) - (len(answered) * FRAME_BYTES if request.message is not None else 0)
     # From the log: the summary that h2load prints has two digits only, and includes the time that it takes to exit.
     seconds = (max(map(sum, answered)) - min(begin for begin, _ in answered)) / 1e6
     return seconds, received, [micros for _, micros in answered]
 
 
-def _find(pattern: str, text: str) -> str:
-    match = re.search(pattern, text)
+def arguments(directory: Path, request: Request) -> list[str]:
+    """Return the arguments of h2load that describe a request, whose message it reads from a file in a directory."""
+    words = [word for name, value in request.headers for word in ("-H", f"{name}: {value}")]
+    if request.message is not None:
+        data = directory / "data"
+        data.write_bytes(struct.pack(">BI", 0, len(request.message)) + request.message)
+        words += [f"-d{data}", *_GRPC_HEADERS]
+    return [*words, f"http{'s' if request.is_tls else ''}://{request.address}{request.path}"]
+
+
+def received_bytes(output: str) -> int:
+    """Return the size of all received data in an output of h2load.
+
+    Raises:
+        ValueError: It does not say so.
+    """
+    match = re.search(r"\((\d+)\) data", output)
     if match is None:
-        raise ValueError(f"unexpected output of h2load: {text}")
-    return match[1]
+        raise ValueError(f"unexpected output of h2load: {output}")
+    return int(match[1])
 
 
 def _python(
     directory: Path, request: Request, calls: int, flight: Flight, rate: float | None
 ) -> tuple[float, int, list[int]]:
-    if request.message is None:
+    if request.message is None or request.headers or request.is_tls:
         raise CannotBeMeasuredError(NO_H2LOAD)
     data = directory / "data"
     data.write_bytes(request.message)

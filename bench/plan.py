@@ -28,6 +28,11 @@ class Plan:
     latencies: int = 100
     page: int = 10_000
 
+    @property
+    def few_rounds(self) -> int:
+        """The number of rounds of scenarios with many contenders, or long ones."""
+        return max(1, self.rounds // 2)
+
 
 QUICK = Plan(rounds=3, seconds=0.6, entries=100_000, followers=200, idle_seconds=5, latencies=8, page=1000)
 

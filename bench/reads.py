@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from typing import NamedTuple
 
 import grpc
@@ -20,7 +19,7 @@ from bench.contenders import (
     in_turns,
 )
 from bench.database import Postgres, fill_sprockets
-from bench.load import NO_H2LOAD, Load, has_h2load
+from bench.load import NO_H2LOAD, Load, has_h2load, percentile
 from bench.plan import Bench
 from bench.processes import Server, running, serving
 from bench.report import Figure, Target
@@ -36,8 +35,8 @@ from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
 from sprocket_grpc.config.settings import Settings
 
 GET = "/sprocket.v1.FactoryService/GetFactory"
+LIST = "/sprocket.v1.FactoryService/ListFactories"
 
-_LIST = "/sprocket.v1.FactoryService/ListFactories"
 _LIST_SPROCKETS = "/sprocket.v1.SprocketService/ListSprockets"
 _PAGE, _LARGEST_PAGE = 50, 1000
 _ANY = "127.0.0.1:0"
@@ -83,13 +82,19 @@ def get_contenders(service: Server, floor: Server, factory_id: str) -> dict[str,
     Raises:
         ValueError: One of them answers with another factory.
     """
-    contenders = {}
-    for name, server in {SERVICE: service, FLOOR: floor}.items():
-        request, response = checked(server, GET, GetFactoryRequest(id=factory_id), GetFactoryResponse())
-        if response.factory.id != factory_id:
-            raise ValueError(f"{name}: expected factory {factory_id}, got {response}")
-        contenders[name] = Contender([server], request)
-    return contenders
+    return {name: get_contender(server, factory_id) for name, server in {SERVICE: service, FLOOR: floor}.items()}
+
+
+def get_contender(server: Server, factory_id: str) -> Contender:
+    """Prepare a point read of a server.
+
+    Raises:
+        ValueError: It answers with another factory.
+    """
+    request, response = checked(server, GET, GetFactoryRequest(id=factory_id), GetFactoryResponse())
+    if response.factory.id != factory_id:
+        raise ValueError(f"expected factory {factory_id}, got {response}")
+    return Contender([server], request)
 
 
 @contextmanager
@@ -140,13 +145,8 @@ def _latency_figures(what: str, measured: Measured, against: str) -> Iterator[Fi
             yield Figure(name, "ms", [], against, [], missing=NO_H2LOAD)
             continue
         loads, references = measured.half[SERVICE], measured.half[against]
-        value = partial(_percentile, percent)
-        yield Figure(name, "ms", [*map(value, loads)], against, [*map(value, references)])
-
-
-def _percentile(percent: int, load: Load) -> float:
-    times = load.milliseconds
-    return times[min(len(times) - 1, len(times) * percent // 100)]
+        ours, theirs = ([percentile(each.milliseconds, percent) for each in both] for both in (loads, references))
+        yield Figure(name, "ms", ours, against, theirs)
 
 
 def _memory_figure(what: str, measured: Measured) -> Figure:
@@ -163,7 +163,7 @@ def measure_list(bench: Bench) -> Iterator[Figure]:
         with bench.progress.step("starting this service and the peer"):
             service, _ = until_the_end.enter_context(open_readers(bench.postgres, _LARGEST_PAGE))
             page = ListFactoriesRequest(page_size=_LARGEST_PAGE)
-            request, response = checked(service, _LIST, page, ListFactoriesResponse())
+            request, response = checked(service, LIST, page, ListFactoriesResponse())
             if len(response.factories) != _LARGEST_PAGE:
                 raise ValueError(f"expected a page of {_LARGEST_PAGE}, got {len(response.factories)}")
             contenders = {SERVICE: Contender([service], request)}

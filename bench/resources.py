@@ -25,6 +25,7 @@ class Resources(NamedTuple):
 
     factory_ids: list[str]
     sprocket_type_id: str
+    location_id: str
 
 
 def create_resources(address: str, factories: int) -> Resources:
@@ -33,7 +34,7 @@ def create_resources(address: str, factories: int) -> Resources:
         location = LocationServiceStub(channel).CreateLocation(CreateLocationRequest(location=_LOCATION)).location
         request = CreateSprocketTypeRequest(sprocket_type=_TYPE)
         sprocket_type = SprocketTypeServiceStub(channel).CreateSprocketType(request).sprocket_type
-        return Resources(_create_factories(channel, location.id, factories), sprocket_type.id)
+        return Resources(_create_factories(channel, location.id, factories), sprocket_type.id, location.id)
 
 
 def _create_factories(channel: grpc.Channel, location_id: str, count: int) -> list[str]:

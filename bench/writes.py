@@ -93,7 +93,7 @@ def _create_figures(runs: dict[str, list[float]]) -> Iterator[Figure]:
         runs["64 in flight"],
         f"{against}, its best of 16 clients",
         best,
-        (Target(">", 1),),
+        (Target(">", 1), Target(">=", 2)),
     )
     yield Figure(f"{create}, 64 in flight", _UNIT, runs["64 in flight"], f"{against}, 1 client", alone)
     yield Figure(f"{create}, 1 in flight", _UNIT, runs["1 in flight"], f"{against}, 1 client", alone)
@@ -153,6 +153,11 @@ def measure_batch(bench: Bench) -> Iterator[Figure]:
     for name in list(runs)[1:]:
         alike = name.startswith("single, one")
         yield Figure(what, _UNIT, runs["batches"], f"CreateSprocket, {name}", runs[name], targets if alike else ())
+
+
+def create_contender(server: Server, sprocket: Sprocket) -> Contender:
+    """Prepare creates of a sprocket in a server."""
+    return Contender([server], _one(_Hot(server, sprocket)))
 
 
 def _prepare(service: Server) -> tuple[_Hot, Sprocket]:
