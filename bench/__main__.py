@@ -6,7 +6,21 @@ from dataclasses import replace
 
 import click
 
-from bench import access, calls, charts, imports, kills, overload, pooling, processes, reads, starts, telemetry, writes
+from bench import (
+    access,
+    calls,
+    changes,
+    charts,
+    imports,
+    kills,
+    overload,
+    pooling,
+    processes,
+    reads,
+    starts,
+    telemetry,
+    writes,
+)
 from bench.database import fresh_postgres
 from bench.load import NO_H2LOAD, CannotBeMeasuredError, has_h2load
 from bench.plan import QUICK, Bench, Plan
@@ -32,6 +46,7 @@ _SCENARIOS: Mapping[str, Callable[[Bench], Iterator[Figure]]] = {
     "fairness": overload.measure_fairness,
     "kill": kills.measure_kill,
     "imports": imports.measure_imports,
+    "changes": changes.measure_changes,
 }
 
 

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +10,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, make_url, text
 
 from bench.report import Progress
+from bench.resources import Resources
 from sprocket_grpc.storage import migrate
 from sprocket_grpc.storage.embedded import embedded_postgres
 from sprocket_grpc.storage.embedded.account import account_for
@@ -41,6 +42,22 @@ _FILL_SPROCKETS = text("""
     SELECT CAST('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0') AS uuid), 'Sprocket ' || n,
         CAST(:sprocket_type_id AS uuid), CAST(:factory_id AS uuid)
     FROM generate_series(1, CAST(:count AS bigint)) AS n
+""")
+
+
+DOOMED = "00000000-0000-7000-9000-"
+"""The beginning of the ids of sprockets to delete; then follow a number and that of the client, in hexadecimal."""
+
+_FILL_DOOMED = text(f"""
+    INSERT INTO sprocket (id, display_name, sprocket_type_id, factory_id)
+    SELECT CAST('{DOOMED}' || lpad(to_hex(n), 8, '0') || lpad(to_hex(client), 4, '0') AS uuid), 'Doomed',
+        CAST(:sprocket_type_id AS uuid),
+        (CAST(:factory_ids AS uuid[]))[1 + (n + client) % cardinality(CAST(:factory_ids AS uuid[]))]
+    FROM generate_series(1, :number) AS n, unnest(CAST(:clients AS int[])) AS client
+    RETURNING CAST(id AS text)
+""")  # noqa: S608  # a constant only
+_COUNT_DOOMED = text("""
+    UPDATE factory SET sprocket_production_actual = 1000000 WHERE id = ANY(CAST(:factory_ids AS uuid[]))
 """)
 
 
@@ -99,6 +116,18 @@ def fill_sprockets(postgres: Postgres, factory_id: str, sprocket_type_id: str, c
     with _without_triggers(postgres) as connection, progress.step(f"inserting {count:,} sprockets"):
         connection.execute(_FILL_SPROCKETS, parameters)
         connection.execute(text("VACUUM (FREEZE, ANALYZE) sprocket"))
+
+
+def fill_doomed(postgres: Postgres, resources: Resources, clients: Sequence[int], number: int) -> list[str]:
+    """Insert `number` sprockets for each client to delete, and return their ids.
+
+    Their factories are set to have more, so that a counter never gets negative.
+    """
+    factory_ids = {"factory_ids": resources.factory_ids}
+    parameters = {"sprocket_type_id": resources.sprocket_type_id, "clients": [*clients], "number": number}
+    with _without_triggers(postgres) as connection:
+        connection.execute(_COUNT_DOOMED, factory_ids)
+        return [*connection.scalars(_FILL_DOOMED, parameters | factory_ids)]
 
 
 @contextmanager

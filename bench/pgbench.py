@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench import processes
-from bench.database import Postgres
+from bench.database import DOOMED, Postgres
 from sprocket.v1.sprocket_pb2 import Sprocket
 
 _COUNT = """
@@ -52,14 +52,83 @@ THREE_STATEMENTS = Script(
 )
 
 
+_CALLER = "SELECT set_config('sprocket.caller', '{}', true)"
+_LOCK = "SELECT * FROM factory WHERE id = CAST(:factory AS uuid) FOR NO KEY UPDATE"
+_LATER = "update_time = greatest(clock_timestamp(), update_time + interval '1 microsecond')"
+
+UPDATE_NAME = Script(
+    "its name",
+    f"""
+    \\set n random(1, 1000000)
+    \\startpipeline
+    BEGIN;
+    {_CALLER};
+    {_LOCK};
+    UPDATE factory SET display_name = 'Works ' || CAST(:n AS text), {_LATER} WHERE id = CAST(:factory AS uuid)
+        RETURNING *;
+    COMMIT;
+    \\endpipeline
+    """,  # noqa: S608  # constants only
+)
+UPDATE_GOAL = Script(
+    "its goal",
+    f"""
+    \\set n random(1, 1000000)
+    \\startpipeline
+    BEGIN;
+    {_CALLER};
+    {_LOCK};
+    WITH changed AS (
+        UPDATE factory SET sprocket_production_goal = CAST(:n AS bigint), {_LATER}, chart_sequence = chart_sequence + 1,
+            chart_time_micros = greatest(
+                CAST(date_part('epoch', clock_timestamp()) * 1000000 AS bigint), chart_time_micros)
+            WHERE id = CAST(:factory AS uuid) RETURNING *
+    ), recorded AS ({_ENTRY} changed) SELECT * FROM changed;
+    COMMIT;
+    \\endpipeline
+    """,  # noqa: S608  # constants only
+)
+DELETE_SPROCKET = Script(
+    "one sprocket",
+    f"""
+    \\set n :n + 1
+    \\startpipeline
+    BEGIN;
+    {_CALLER};
+    DELETE FROM sprocket
+        WHERE id = CAST('{DOOMED}' || lpad(to_hex(CAST(:n AS bigint)), 8, '0')
+            || lpad(to_hex(CAST(:client_id AS int)), 4, '0') AS uuid);
+    {_LOCK};
+    WITH counted AS (
+        UPDATE factory SET sprocket_production_actual = sprocket_production_actual - 1,
+            chart_sequence = chart_sequence + 1
+            WHERE id = CAST(:factory AS uuid) RETURNING *
+    ), recorded AS ({_ENTRY} counted) SELECT count(*) FROM counted;
+    COMMIT;
+    \\endpipeline
+    """,  # noqa: S608  # constants only
+)
+
+
 def commits_per_second(
     postgres: Postgres, script: Script, sprockets: Sequence[Sprocket], clients: int, seconds: int
 ) -> float:
     """Return the rate at which clients create sprockets like the given ones, in random order, as fast as they can."""
+    return transactions_per_second(postgres, script, sprockets, clients, f"-T{seconds}")
+
+
+def transactions_per_second(
+    postgres: Postgres, script: Script, sprockets: Sequence[Sprocket], clients: int, *options: str
+) -> float:
+    """Return the rate of a script, for sprockets like the given ones in random order.
+
+    Raises:
+        ValueError: A transaction failed.
+    """
     with tempfile.TemporaryDirectory() as directory:
         files = [_written(Path(directory, f"{number}.sql"), script, each) for number, each in enumerate(sprockets)]
         command = (postgres.programs / "pgbench", "-n", "-Mprepared", f"-c{clients}", f"-j{min(clients, 2)}")
-        output = processes.run(*command, f"-T{seconds}", *files, postgres.connection_string)
+        output = processes.run(*command, *options, *files, postgres.connection_string)
     match = re.search(r"^tps = ([\d.]+)", output, re.MULTILINE)
     if match is None or "number of failed transactions: 0 " not in output:
         raise ValueError(f"unexpected output of pgbench: {output}")
