@@ -14,6 +14,7 @@ from bench import (
     imports,
     kills,
     overload,
+    peers,
     pooling,
     processes,
     reads,
@@ -47,6 +48,7 @@ _SCENARIOS: Mapping[str, Callable[[Bench], Iterator[Figure]]] = {
     "kill": kills.measure_kill,
     "imports": imports.measure_imports,
     "changes": changes.measure_changes,
+    "peers": peers.measure_peers,
 }
 
 

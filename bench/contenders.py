@@ -1,7 +1,7 @@
 """The contenders of a comparison: a server, the request that it gets, and the cost of a call."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
@@ -68,13 +68,7 @@ class Contender:
 
     def run(self, postgres: Postgres, calls: int) -> Run:
         """Send the given number of calls, and return their cost."""
-        server_before, postgres_before = self._cpu_seconds(postgres)
-        load = drive(self.request, calls, self.flight)
-        server_after, postgres_after = self._cpu_seconds(postgres)
-        each = 1e6 / calls
-        return Run(
-            load.calls_per_second, (server_after - server_before) * each, (postgres_after - postgres_before) * each
-        )
+        return cost(self.servers, postgres, calls, lambda: drive(self.request, calls, self.flight).calls_per_second)
 
     def calls_in(self, seconds: float) -> int:
         """Warm the server up, and return the number of calls that it answers in the given time."""
@@ -91,9 +85,18 @@ class Contender:
         """Return the peak memory of its processes together."""
         return sum(processes.peak_memory_megabytes(server.pid) for server in self.servers)
 
-    def _cpu_seconds(self, postgres: Postgres) -> tuple[float, float]:
-        servers = sum(processes.family_cpu_seconds(server.pid) for server in self.servers)
-        return servers, processes.family_cpu_seconds(postgres.pid)
+
+def cost(servers: Sequence[Server], postgres: Postgres, calls: int, load: Callable[[], float]) -> Run:
+    """Run a load of some calls, which returns its rate, and return the cost of a call."""
+    before = _cpu_seconds(servers, postgres)
+    rate = load()
+    after = _cpu_seconds(servers, postgres)
+    ours, database = ((end - begin) / calls * 1e6 for begin, end in zip(before, after, strict=True))
+    return Run(rate, ours, database)
+
+
+def _cpu_seconds(servers: Sequence[Server], postgres: Postgres) -> tuple[float, float]:
+    return sum(processes.family_cpu_seconds(each.pid) for each in servers), processes.family_cpu_seconds(postgres.pid)
 
 
 def in_turns(

@@ -31,15 +31,24 @@ class Script(NamedTuple):
     text: str
 
 
-ONE_STATEMENT = Script(
-    "one statement",
-    f"""
-    WITH counted AS ({_COUNT} RETURNING *),
-        created AS ({_INSERT} SELECT id, uuidv7(), '', CAST(:type AS uuid) FROM counted RETURNING id),
+def create_statement(factory: str, sprocket_type: str, name: str = "''") -> str:
+    """Return the statement that creates a sprocket with its entry in the chart, as the service does.
+
+    Args:
+        factory: The expression for the id of the factory, such as a parameter.
+        sprocket_type: That for the id of the type.
+        name: That for the display name.
+    """
+    return f"""
+    WITH counted AS ({_COUNT.replace(":factory", factory)} RETURNING *),
+        created AS ({_INSERT} SELECT id, uuidv7(), {name}, CAST({sprocket_type} AS uuid) FROM counted
+            RETURNING CAST(id AS text), create_time, update_time),
         recorded AS ({_ENTRY} counted)
-    SELECT id FROM created;
-    """,  # noqa: S608  # constants only
-)
+    SELECT * FROM created
+    """  # noqa: S608  # constants and parameters only
+
+
+ONE_STATEMENT = Script("one statement", f"{create_statement(':factory', ':type')};")
 THREE_STATEMENTS = Script(
     "three statements",
     f"""

@@ -56,7 +56,17 @@ def running(module: str, *arguments: str, settings: Mapping[str, str] | None = N
     Raises:
         RuntimeError: The server did not start.
     """
-    command = [sys.executable, "-m", module, *arguments]
+    with running_program(sys.executable, "-m", module, *arguments, settings=settings) as server:
+        yield server
+
+
+@contextmanager
+def running_program(*command: str | Path, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """Do the same for any program.
+
+    Raises:
+        RuntimeError: The server did not start.
+    """
     with (
         tempfile.NamedTemporaryFile("r") as output,
         open(output.name, "w") as written,  # noqa: PTH123  # a second handle of the same file

@@ -111,8 +111,8 @@ def measure_creates(bench: Bench) -> Iterator[Figure]:
         measured = {}
         for number in _MANY:
             with bench.progress.step(f"warming up {number} in flight"):
-                calls = round(_created_per_second(requests[:number], 50) * bench.plan.seconds / number)
-            measured[f"{number} in flight"] = partial(_created_per_second, requests[:number], max(calls, 50))
+                calls = round(created_per_second(requests[:number], 50) * bench.plan.seconds / number)
+            measured[f"{number} in flight"] = partial(created_per_second, requests[:number], max(calls, 50))
         limits = partial(commits_per_second, bench.postgres, ONE_STATEMENT, sprockets, _PGBENCH_CLIENTS)
         measured["pgbench"] = partial(limits, max(1, round(bench.plan.seconds)))
         runs = interleave(measured, bench.plan.rounds, bench.progress)
@@ -122,7 +122,7 @@ def measure_creates(bench: Bench) -> Iterator[Figure]:
         yield Figure(name, _UNIT, runs[f"{number} in flight"], against, runs["pgbench"], (Target(">=", 0.5),))
 
 
-def _created_per_second(requests: Sequence[Request], calls: int) -> float:
+def created_per_second(requests: Sequence[Request], calls: int) -> float:
     """Repeat each request `calls` times, all at the same time, one after the other each."""
     with ThreadPoolExecutor(len(requests)) as pool:
         loads = [*pool.map(lambda each: drive(each, calls, _ALONE), requests)]
