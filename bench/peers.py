@@ -4,13 +4,14 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from bench import processes
-from bench.contenders import SERVICE, Run, cost, in_turns
+from bench.contenders import SERVICE, Contender, Run, cost, in_turns
 from bench.database import Postgres
-from bench.load import CannotBeMeasuredError
+from bench.load import CannotBeMeasuredError, Flight, drive, percentile
 from bench.pgbench import create_statement
 from bench.plan import Bench
 from bench.processes import Server, running, running_program, serving
@@ -28,14 +29,19 @@ _GO_PARAMETERS = ("CAST($1 AS text)", "CAST($2 AS text)", "CAST($3 AS text)")
 _NO_GO = "bench/go cannot be built; its Makefile names the Debian packages"
 _IN_FLIGHT = 16
 _POOL_SIZE = Settings.model_fields["pool_size"].default
+_GET, _GET_WIDE = "GetFactory, 16 in flight", "GetFactory, 64 in flight"
+_CREATE = f"CreateSprocket in {_IN_FLIGHT} factories, 1 in flight in each"
 _TARGETS: Mapping[str, Mapping[str, tuple[Target, ...]]] = {
-    "GetFactory": {_BARE: (Target("<=", 1),), _GO: (Target("<=", 1.2),)},
-    "CreateSprocket": {_BARE: (), _GO: (Target("<=", 1),)},
+    _GET: {_BARE: (Target("<=", 1),), _GO: ()},
+    _GET_WIDE: {_BARE: (), _GO: (Target("<=", 1.2),)},
+    _CREATE: {_BARE: (), _GO: (Target("<=", 1),)},
 }
+_WIDE = Flight(connections=4, streams=16)
+_ALONE = Flight(connections=1, streams=1)
 
 
 def measure_peers(bench: Bench) -> Iterator[Figure]:
-    """Measure GetFactory with 16 in flight, and CreateSprocket with one in flight in each of 16 factories."""
+    """Measure GetFactory with 1, 16 and 64 in flight, and CreateSprocket in 16 factories."""
     with ExitStack() as until_the_end:
         servers = {SERVICE: until_the_end.enter_context(serving(bench.postgres.url))}
         servers[_BARE] = until_the_end.enter_context(_bare(bench.postgres))
@@ -46,22 +52,41 @@ def measure_peers(bench: Bench) -> Iterator[Figure]:
             missing = str(error)
         resources = create_resources(servers[SERVICE].address, _IN_FLIGHT)
         gets = {name: get_contender(server, resources.factory_ids[0]) for name, server in servers.items()}
+        wide = {name: replace(each, flight=_WIDE) for name, each in gets.items()}
         runs = {
-            "GetFactory": in_turns(gets, bench.postgres, bench.plan.rounds, bench.plan.seconds, bench.progress),
-            "CreateSprocket": _creates(bench, servers, resources),
+            _GET: in_turns(gets, bench.postgres, bench.plan.rounds, bench.plan.seconds, bench.progress),
+            _GET_WIDE: in_turns(wide, bench.postgres, bench.plan.few_rounds, bench.plan.seconds, bench.progress),
+            _CREATE: _creates(bench, servers, resources),
         }
+        medians = _medians(bench, gets)
     for call, targets in _TARGETS.items():
         for against, bounds in targets.items():
             yield from _figures(call, runs[call], against, bounds, missing)
+    for against in (_BARE, _GO):
+        theirs, bounds = medians.get(against, []), (Target("<=", 1.5),) if against == _GO else ()
+        ours = medians[SERVICE] if theirs else []
+        yield Figure("GetFactory, 1 in flight, p50", "ms", ours, against, theirs, bounds, "" if theirs else missing)
+
+
+def _medians(bench: Bench, contenders: Mapping[str, Contender]) -> dict[str, list[float]]:
+    """Return the median latencies of calls one after the other, in milliseconds."""
+
+    def median_latency(contender: Contender, calls: int) -> float:
+        return percentile(drive(contender.request, calls, _ALONE).milliseconds, 50)
+
+    alone = {name: replace(each, flight=_ALONE) for name, each in contenders.items()}
+    calls = {name: each.calls_in(bench.plan.seconds / 2) for name, each in alone.items()}
+    measured = {name: partial(median_latency, each, calls[name]) for name, each in alone.items()}
+    return interleave(measured, bench.plan.few_rounds, bench.progress)
 
 
 def _figures(
     call: str, runs: Mapping[str, list[Run]], against: str, targets: tuple[Target, ...], missing: str
 ) -> Iterator[Figure]:
     for what, unit, value, bounds in (
-        (f"{call}, the server", "us CPU/call", "server_micros", targets),
-        (f"{call}, PostgreSQL", "us CPU/call", "postgres_micros", ()),
-        (f"{call}, {_IN_FLIGHT} in flight", "calls/s", "calls_per_second", ()),
+        (call, "us CPU/call", "server_micros", targets),
+        (call, "us CPU/call of PostgreSQL", "postgres_micros", ()),
+        (call, "calls/s", "calls_per_second", ()),
     ):
         if against not in runs:
             yield Figure(what, unit, [], against, [], bounds, missing)
