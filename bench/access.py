@@ -43,7 +43,7 @@ def measure_access(bench: Bench) -> Iterator[Figure]:
             for name, (_, access) in ways.items()
         }
         contenders = {name: Contender([servers[name]], request) for name, request in requests.items()}
-        runs = in_turns(contenders, bench.postgres, bench.plan.rounds, bench.plan.seconds, bench.progress)
+        runs = in_turns(contenders, bench.postgres, bench.plan.rounds, bench.plan.seconds / 2, bench.progress)
     micros = {name: [run.server_micros for run in each] for name, each in runs.items()}
     for name, target in _TARGETS.items():
         yield Figure(f"GetFactory {name}", "us CPU/call", micros[name], _PLAIN, micros[_PLAIN], (target,))

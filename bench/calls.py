@@ -15,6 +15,7 @@ import grpc
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from bench import processes
+from bench.database import spread_sprockets
 from bench.plan import Bench
 from bench.processes import Server, serving
 from bench.report import Figure, Target, interleave
@@ -35,6 +36,7 @@ _IN_FLIGHT = 16
 _CALLS_PER_SECOND = 250
 _PAGE = 50
 _LONG_PAGE = 100
+_OWN_IDS = 1000  # a number that no client of another scenario has
 
 Call: TypeAlias = Callable[[int], Awaitable[object]]
 """Makes a call, given its number."""
@@ -114,8 +116,11 @@ _TARGETS: dict[str, tuple[str, tuple[Target, ...]]] = {
 def measure_calls(bench: Bench) -> Iterator[Figure]:
     """Measure the server's CPU for each kind of call."""
     with serving(bench.postgres.url) as service, asyncio.Runner() as runner:
+        resources = create_resources(service.address, _FACTORIES)
+        with bench.progress.step("inserting sprockets, for full pages"):
+            made = spread_sprockets(bench.postgres, resources, [_OWN_IDS], _FACTORIES * _LONG_PAGE)
         channel = runner.run(open_channel(service))
-        calls = Calls(channel, create_resources(service.address, _FACTORIES))
+        calls = Calls(channel, resources, made)
         number = max(_LONG_PAGE, round(bench.plan.seconds * _CALLS_PER_SECOND))
         kinds = {name: partial(_run, runner, service, call, number) for name, call in calls.kinds().items()}
         with bench.progress.step("warming up"):

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import count
 
 from bench.calls import DELETE, GOAL, NAME, Call, Calls, make, open_channel
-from bench.database import fill_doomed
+from bench.database import spread_sprockets
 from bench.pgbench import DELETE_SPROCKET, UPDATE_GOAL, UPDATE_NAME, transactions_per_second
 from bench.plan import Bench
 from bench.processes import serving
@@ -70,4 +70,4 @@ _SCRIPTS = {NAME: UPDATE_NAME, GOAL: UPDATE_GOAL, DELETE: DELETE_SPROCKET}
 def _fill(bench: Bench, resources: Resources, clients: Sequence[int], number: int) -> list[str]:
     """Insert sprockets for all rounds, so that each client can delete as many in a round; return their ids."""
     with bench.progress.step("inserting sprockets, to be deleted"):
-        return fill_doomed(bench.postgres, resources, clients, number * bench.plan.few_rounds)
+        return spread_sprockets(bench.postgres, resources, clients, number * bench.plan.few_rounds)

@@ -45,18 +45,18 @@ _FILL_SPROCKETS = text("""
 """)
 
 
-DOOMED = "00000000-0000-7000-9000-"
-"""The beginning of the ids of sprockets to delete; then follow a number and that of the client, in hexadecimal."""
+SPREAD_ID = "00000000-0000-7000-9000-"
+"""The beginning of the ids of `spread_sprockets`; then follow a number and that of the client, in hexadecimal."""
 
-_FILL_DOOMED = text(f"""
+_SPREAD = text(f"""
     INSERT INTO sprocket (id, display_name, sprocket_type_id, factory_id)
-    SELECT CAST('{DOOMED}' || lpad(to_hex(n), 8, '0') || lpad(to_hex(client), 4, '0') AS uuid), 'Doomed',
+    SELECT CAST('{SPREAD_ID}' || lpad(to_hex(n), 8, '0') || lpad(to_hex(client), 4, '0') AS uuid), 'Spread',
         CAST(:sprocket_type_id AS uuid),
         (CAST(:factory_ids AS uuid[]))[1 + (n + client) % cardinality(CAST(:factory_ids AS uuid[]))]
     FROM generate_series(1, :number) AS n, unnest(CAST(:clients AS int[])) AS client
     RETURNING CAST(id AS text)
 """)  # noqa: S608  # a constant only
-_COUNT_DOOMED = text("""
+_COUNT_SPREAD = text("""
     UPDATE factory SET sprocket_production_actual = 1000000 WHERE id = ANY(CAST(:factory_ids AS uuid[]))
 """)
 
@@ -118,16 +118,18 @@ def fill_sprockets(postgres: Postgres, factory_id: str, sprocket_type_id: str, c
         connection.execute(text("VACUUM (FREEZE, ANALYZE) sprocket"))
 
 
-def fill_doomed(postgres: Postgres, resources: Resources, clients: Sequence[int], number: int) -> list[str]:
-    """Insert `number` sprockets for each client to delete, and return their ids.
+def spread_sprockets(postgres: Postgres, resources: Resources, clients: Sequence[int], number: int) -> list[str]:
+    """Insert `number` sprockets for each client, spread over all factories, and return their ids.
 
-    Their factories are set to have more, so that a counter never gets negative.
+    The counters of the factories are set higher, so that deletes do not make them negative.
     """
     factory_ids = {"factory_ids": resources.factory_ids}
     parameters = {"sprocket_type_id": resources.sprocket_type_id, "clients": [*clients], "number": number}
     with _without_triggers(postgres) as connection:
-        connection.execute(_COUNT_DOOMED, factory_ids)
-        return [*connection.scalars(_FILL_DOOMED, parameters | factory_ids)]
+        connection.execute(_COUNT_SPREAD, factory_ids)
+        ids = [*connection.scalars(_SPREAD, parameters | factory_ids)]
+        connection.execute(text("VACUUM (FREEZE, ANALYZE) sprocket"))
+        return ids
 
 
 @contextmanager

@@ -106,7 +106,7 @@ def _creates(bench: Bench, servers: Mapping[str, Server], resources: Resources) 
             calls = max(50, round(created_per_second(requests, 50) * bench.plan.seconds / _IN_FLIGHT))
         load = partial(created_per_second, requests, calls)
         measured[name] = partial(cost, [server], bench.postgres, calls * _IN_FLIGHT, load)
-    return interleave(measured, bench.plan.rounds, bench.progress)
+    return interleave(measured, bench.plan.few_rounds, bench.progress)
 
 
 def _bare(postgres: Postgres) -> AbstractContextManager[Server]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench import processes
-from bench.database import DOOMED, Postgres
+from bench.database import SPREAD_ID, Postgres
 from sprocket.v1.sprocket_pb2 import Sprocket
 
 _COUNT = """
@@ -105,7 +105,7 @@ DELETE_SPROCKET = Script(
     BEGIN;
     {_CALLER};
     DELETE FROM sprocket
-        WHERE id = CAST('{DOOMED}' || lpad(to_hex(CAST(:n AS bigint)), 8, '0')
+        WHERE id = CAST('{SPREAD_ID}' || lpad(to_hex(CAST(:n AS bigint)), 8, '0')
             || lpad(to_hex(CAST(:client_id AS int)), 4, '0') AS uuid);
     {_LOCK};
     WITH counted AS (

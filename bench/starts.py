@@ -88,7 +88,7 @@ def _measure_workers(bench: Bench, handler: str, work_micros: int) -> Iterator[F
         multiple += [floor(multiple[0].address) for _ in range(1, _WORKERS)]
         many, single = f"{_WORKERS} workers, {handler}", "1 worker"
         contenders = {many: _on_one_port(multiple), single: _on_one_port(one)}
-        runs = in_turns(contenders, bench.postgres, bench.plan.rounds, bench.plan.seconds, bench.progress)
+        runs = in_turns(contenders, bench.postgres, bench.plan.few_rounds, bench.plan.seconds, bench.progress)
     rates = {name: [run.calls_per_second for run in each] for name, each in runs.items()}
     cpu = {name: [run.server_micros for run in each] for name, each in runs.items()}
     yield Figure(many, "calls/s", rates[many], single, rates[single], (Target(">=", 1.7),))
