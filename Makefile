@@ -98,10 +98,10 @@ sbom: .venv-supply/.ready ## Write build/sbom.json, the software bill of materia
 migration: $(VENV)/.runtime ## Create a migration file: make migration NAME=add_colour_to_sprocket
 	$(BIN)/alembic revision --rev-id $$(printf %04d $$(($$(ls migrations/versions/[0-9]*.py | wc -l) + 1))) -m "$(NAME)"
 
-bench: $(VENV)/.development ## Run all benchmarks of docs/performance.md (15 minutes; ONLY=get,list runs some). Linux only.
+bench: $(VENV)/.development ## Run all benchmarks of docs/performance.md (25 minutes; ONLY=get,list runs some). Linux only.
 	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY))
 
-bench-quick: $(VENV)/.development ## Run smaller versions of all benchmarks, within two minutes.
+bench-quick: $(VENV)/.development ## Run smaller versions of all benchmarks, in six minutes.
 	@$(BIN)/python -m bench --quick $(if $(ONLY),--only $(ONLY))
 
 bench-check: $(VENV)/.development ## Check that point reads have not become slower, relative to a minimal server.

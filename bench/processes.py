@@ -113,11 +113,16 @@ def cpu_seconds(pid: int) -> float:
 
 def family_cpu_seconds(pid: int) -> float:
     """Return the CPU time of a process and its children, including those that have ended, in seconds."""
-    seconds = cpu_seconds(pid) + sum(map(int, _stat(pid)[_TIMES_OF_ENDED])) / _TICKS_PER_SECOND
-    for child in _children(pid):
-        with suppress(OSError):  # the child may have ended
-            seconds += cpu_seconds(child)
-    return seconds
+    while True:
+        ended = _stat(pid)[_TIMES_OF_ENDED]
+        seconds = cpu_seconds(pid)
+        for child in _children(pid):
+            with suppress(OSError):  # the child may have ended
+                seconds += cpu_seconds(child)
+        if (
+            _stat(pid)[_TIMES_OF_ENDED] == ended
+        ):  # else a child that has ended meanwhile is counted twice, or not at all
+            return seconds + sum(map(int, ended)) / _TICKS_PER_SECOND
 
 
 def _children(pid: int) -> Iterator[int]:
