@@ -9,6 +9,7 @@ from alembic import context
 from sqlalchemy import Connection, event, text
 
 from sprocket_grpc.storage.grants import grant
+from sprocket_grpc.storage.schema_definitions import partitions
 from sprocket_grpc.storage.tables import metadata
 
 ADVISORY_LOCK = 0x5B0C4E7
@@ -19,12 +20,13 @@ LOCK_TIMEOUT = "5s"
 
 _PAUSE_SECONDS = 0.1
 
-_COLLATED = {"ix_sprocket_display_name_id"}
 
+def is_comparable(_: object, name: str | None, kind: str, *__: object) -> bool:
+    """Return whether alembic can compare an object with tables.py; storage/schema_check.py compares the others.
 
-def is_comparable(_: object, name: str | None, *__: object) -> bool:
-    """Return whether alembic can compare an object with tables.py: SQLAlchemy does not read collations of indexes."""
-    return name not in _COLLATED
+    SQLAlchemy does not read the collations of indexes, and takes a partition for a table of its own.
+    """
+    return kind != "index" and not (kind == "table" and name in partitions(context.config.attributes["connection"]))
 
 
 def migrate(connection: Connection) -> None:

@@ -1,14 +1,16 @@
 """The privileges of the role that the server connects as: what its statements need, and no more."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Table, text
 
+from sprocket_grpc.storage.schema_definitions import partitions
 from sprocket_grpc.storage.tables import (
     RESOURCES,
     api_key,
     audit_entry,
+    audit_retention,
     chart_entry,
     metadata,
     page_token_key,
@@ -51,8 +53,12 @@ PRIVILEGES = {
     api_key: Privileges(update=["last_use_time"]),
     page_token_key: Privileges(),
     audit_entry: Privileges(),  # triggers write it as the owner
+    audit_retention: Privileges(),  # the owner says how long entries are kept
 }
 """Of every table."""
+
+FUNCTIONS = ("create_audit_partitions()", "drop_expired_audit_partition(integer)")
+"""What the server calls. They run as the owner."""
 
 
 def grant(connection: Connection, role: str) -> None:
@@ -61,15 +67,16 @@ def grant(connection: Connection, role: str) -> None:
     The connection is of the role that owns the tables.
     """
     quoted = connection.dialect.identifier_preparer.quote_identifier(role)
-    for statement in _statements(quoted):
+    for statement in _statements(quoted, partitions(connection)):
         connection.execute(text(statement))
 
 
-def _statements(role: str) -> Iterator[str]:
+def _statements(role: str, partitions: Sequence[str]) -> Iterator[str]:
     yield f"ALTER DEFAULT PRIVILEGES IN SCHEMA public REVOKE ALL ON TABLES FROM {role}"
-    tables = ", ".join(["alembic_version", *(table.name for table in PRIVILEGES)])
-    yield f"REVOKE ALL ON {tables} FROM {role}"
-    yield f"GRANT SELECT ON {tables} TO {role}"
+    tables = ["alembic_version", *(table.name for table in PRIVILEGES)]
+    yield f"REVOKE ALL ON {', '.join([*tables, *partitions])} FROM {role}"
+    yield f"GRANT SELECT ON {', '.join(tables)} TO {role}"
+    yield f"GRANT EXECUTE ON FUNCTION {', '.join(FUNCTIONS)} TO {role}"
     for table, privileges in PRIVILEGES.items():
         kinds = {"INSERT": privileges.insert, "UPDATE": privileges.update}
         wanted = [f"{kind} ({', '.join(columns)})" for kind, columns in kinds.items() if columns]

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from sprocket_grpc.errors import ExpectedError
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
-from sprocket_grpc.storage.triggers import differences
+from sprocket_grpc.storage.schema_check import differences
 
 _NO_LIMITS = {"idle_in_transaction_session_timeout": "0", "statement_timeout": "0"}
 """Limits of the role would end the building of an index, and the session that keeps other migrations out."""
@@ -46,8 +46,7 @@ def downgrade(url: str, revision: str) -> None:
 def check(url: str) -> None:
     """Check that the newest migration is applied, and that the schema has no manual changes.
 
-    It compares tables, columns, indexes, and the triggers and functions of the audit log. It does not compare CHECK
-    constraints, primary keys and the conditions of triggers.
+    It compares tables, columns, constraints, indexes, partitions, triggers and functions.
 
     Raises:
         MigrationError: They differ.
@@ -58,7 +57,7 @@ def check(url: str) -> None:
 def _check(config: Config) -> None:
     command.check(config)
     if found := differences(config.attributes["connection"]):
-        raise CommandError(f"the triggers or functions of the audit log differ: {'; '.join(found)}")
+        raise CommandError(f"the schema differs: {'; '.join(found)}")
 
 
 def _run(url: str, what: Callable[[Config], None], role: str | None = None) -> None:

@@ -22,7 +22,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from sprocket_grpc.storage.postgres.types import IDENTIFIERS, Identifier, Instant
 
-SCHEMA_REVISION = "0007"
+SCHEMA_REVISION = "0009"
 """The newest migration with `required_by_server = True`: the server is ready from this revision on.
 
 A later one, such as a VALIDATE, does not make new pods wait. Revisions are numbers, so later ones compare greater.
@@ -90,7 +90,7 @@ sprocket_type = Table(
     metadata,
     *_common(),
     *_text("display_name", 63),
-    Column("teeth", Integer, CheckConstraint("teeth BETWEEN 1 AND 10000", name="teeth"), nullable=False),
+    Column("teeth", Integer, CheckConstraint("teeth >= 1 AND teeth <= 10000", name="teeth"), nullable=False),
     *_measure("pitch_mm"),
     *_measure("pitch_diameter_mm"),
     *_measure("outside_diameter_mm"),
@@ -172,12 +172,21 @@ audit_entry = Table(
     Column("resource_id", Identifier, nullable=False),
     Column("before", JSONB, nullable=True),
     Column("after", JSONB, nullable=True),
-    # The ids are in the order of the entries: they list them, and could partition them by time.
+    # The ids are in the order of the entries: they list them, and partition them by months.
     PrimaryKeyConstraint("id"),
     Index(None, "resource_id", "id"),
     comment="Every write of a resource or an API key. Written by triggers, and append-only.",
+    postgresql_partition_by="RANGE (id)",
 )
-"""The triggers, and those that keep it append-only, are in its migration alone."""
+"""The triggers, those that keep it append-only, and the partitions are in its migrations alone."""
+
+audit_retention = Table(
+    "audit_retention",
+    metadata,
+    Column("days", Integer, CheckConstraint("days > 0", name="days"), nullable=False),
+    PrimaryKeyConstraint("days"),
+    comment="The fewest days that the server keeps entries of the audit log; without a row, it keeps all of them.",
+)
 
 _PERMISSION = "(read|write|admin|force|[a-z_]+[.](read|write))"  # for new services too, without a migration
 

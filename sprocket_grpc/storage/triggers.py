@@ -1,57 +1,89 @@
-"""The triggers and functions of the audit log, as `migrate --check` expects them; migrations create them."""
+"""The triggers and functions of a schema, as `migrate --check` expects and finds them; migrations create them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from sqlalchemy import Connection, text
 
-from sprocket_grpc.storage.tables import RESOURCES
+from sprocket_grpc.storage.tables import RESOURCES, factory
 
-_CONDITION = "WHEN (...) "
-
-# Each with the MD5 of its source, which `migrate --check` tells if a migration has changed it.
+# Each with its volatility, its type, the MD5 of its source, and its settings.
+_PATH = "SET search_path"
+_OWNERS = f"SECURITY DEFINER {_PATH}"
+_LOCKING = f"{_OWNERS} SET lock_timeout=100ms"
+_MONTH = "month timestamp without time zone"
 _FUNCTIONS = (
-    "FUNCTION audit_api_keys 8a20f023f3105bc81ec1054e07828988 SECURITY DEFINER SET search_path",
-    "FUNCTION audit_deletes 614ac4ae8be997f4dbbf1121b77e1cde SECURITY DEFINER SET search_path",
-    "FUNCTION audit_entry_id cc5efceb7c3eaa401935830b509033de",
-    "FUNCTION audit_inserts 79d12d92f992a5c27a373701641f8867 SECURITY DEFINER SET search_path",
-    "FUNCTION audit_update 6447b2900474c8b1aefb77c9695db373 SECURITY DEFINER SET search_path",
-    "FUNCTION keep_audit_entries ac35c17c2c943e88e2504dbb2055b124 SET search_path",
-    "FUNCTION refuse_truncate e84865d9e2a959977d74587da64b36d3 SET search_path",
+    f"audit_api_keys() VOLATILE trigger 8a20f023f3105bc81ec1054e07828988 {_OWNERS}",
+    f"audit_deletes() VOLATILE trigger 614ac4ae8be997f4dbbf1121b77e1cde {_OWNERS}",
+    "audit_entry_id(micros bigint) VOLATILE uuid c11286eb8ea0355c1995d1b4a0308ba9",
+    f"audit_inserts() VOLATILE trigger 4df928fbad535d6b9fef39ac854a50f1 {_OWNERS}",
+    f"audit_partition_start({_MONTH}) IMMUTABLE uuid 7bee2c71509bb476571d2768b0530010",
+    f"audit_update() VOLATILE trigger 6447b2900474c8b1aefb77c9695db373 {_OWNERS}",
+    f"create_audit_partition({_MONTH}) VOLATILE void d6a063f798a63f146e0d95d90ff8e73f {_PATH}",
+    f"create_audit_partitions() VOLATILE boolean 3e24ec58f380da688943740c8e4ae84a {_LOCKING}",
+    f"drop_expired_audit_partition(keep_days integer) VOLATILE text 31958d0bda450b1dad2a652e6a763fcf {_LOCKING}",
+    f"keep_audit_entries() VOLATILE trigger ac35c17c2c943e88e2504dbb2055b124 {_PATH}",
+    f"refuse_truncate() VOLATILE trigger e84865d9e2a959977d74587da64b36d3 {_PATH}",
 )
 
-# PostgreSQL's versions may write a condition differently, so only its existence is compared.
+_COUNTED = {"sprocket_production_actual", "chart_sequence", "chart_time_micros"}
+"""Columns of a factory whose changes alone are in its chart, and not in the audit log."""
+
+# PostgreSQL deparses a condition in its own way; the versions that this service supports do it alike.
+_CHANGED = "WHEN (old.* IS DISTINCT FROM new.*) "
+_LOGGED = " OR ".join(
+    f"old.{each.name} IS DISTINCT FROM new.{each.name}" for each in factory.c if each.name not in _COUNTED
+)
+_FACTORY_CHANGED = f"WHEN ({_LOGGED} OR old.chart_sequence = new.chart_sequence AND old.* IS DISTINCT FROM new.*) "
+
+# The path is the schema and then pg_temp. Extensions have functions of their own.
 _FOUND = text(r"""
-    SELECT regexp_replace(pg_get_triggerdef(pg_trigger.oid, true), 'WHEN \(.*\) EXECUTE', 'WHEN (...) EXECUTE')
-           || CASE tgenabled WHEN 'O' THEN '' ELSE ' (disabled)' END
+    SELECT pg_get_triggerdef(pg_trigger.oid, true) || CASE tgenabled WHEN 'O' THEN '' ELSE ' (disabled)' END
     FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
     WHERE NOT tgisinternal AND relnamespace = current_schema()::regnamespace
     UNION ALL
-    SELECT concat_ws(' ', 'FUNCTION', proname, md5(prosrc), CASE WHEN prosecdef THEN 'SECURITY DEFINER' END,
-                     CASE WHEN proconfig IS NOT NULL THEN 'SET search_path' END,
-                     CASE WHEN has_function_privilege('public', oid, 'EXECUTE') THEN 'EXECUTE for PUBLIC' END)
-    FROM pg_proc WHERE pronamespace = current_schema()::regnamespace AND proname = ANY (:functions)
+    SELECT concat_ws(
+        ' ', 'FUNCTION ' || proname || '(' || pg_get_function_identity_arguments(oid) || ')',
+        CASE provolatile WHEN 'v' THEN 'VOLATILE' WHEN 's' THEN 'STABLE' ELSE 'IMMUTABLE' END,
+        prorettype::regtype, md5(prosrc), CASE WHEN prosecdef THEN 'SECURITY DEFINER' END,
+        (SELECT string_agg('SET ' || CASE
+             WHEN setting = format('search_path=%I, pg_temp', current_schema()) THEN 'search_path'
+             ELSE setting END, ' ')
+         FROM unnest(proconfig) AS setting),
+        CASE WHEN has_function_privilege('public', oid, 'EXECUTE') THEN 'EXECUTE for PUBLIC' END)
+    FROM pg_proc
+    WHERE pronamespace = current_schema()::regnamespace
+      AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_proc.oid AND deptype = 'e')
 """)
 
 
-def differences(connection: Connection) -> list[str]:
-    """Return what is missing or different in the database, or should not be there, one text for each."""
-    expected = {*_triggers(), *_FUNCTIONS}
-    found = set(connection.scalars(_FOUND, {"functions": [each.split()[1] for each in _FUNCTIONS]}))
-    return [f"missing: {each}" for each in sorted(expected - found)] + [
-        f"unexpected: {each}" for each in sorted(found - expected)
-    ]
+def programs(partitions: Iterable[str]) -> set[str]:
+    """Return what the triggers and functions should be, in the form of `found_programs`.
+
+    Args:
+        partitions: The names of the partitions of the audit log, each of which has its own guard.
+    """
+    return {*_triggers(), *map(_guard, ("audit_entry", *partitions)), *(f"FUNCTION {each}" for each in _FUNCTIONS)}
+
+
+def found_programs(connection: Connection) -> set[str]:
+    """Return what the database has: a text for each trigger and each function."""
+    return set(connection.scalars(_FOUND))
 
 
 def _triggers() -> Iterator[str]:
     for table in RESOURCES:
         kind = f"'sprocket.v1.{table.title().replace('_', '')}'"
+        changed = _FACTORY_CHANGED if table == factory.name else _CHANGED
         yield _trigger("audit_inserts", f"AFTER INSERT ON {table} REFERENCING NEW TABLE AS added", "STATEMENT", kind)
-        yield _trigger("audit_update", f"AFTER UPDATE ON {table}", "ROW", kind, _CONDITION)
+        yield _trigger("audit_update", f"AFTER UPDATE ON {table}", "ROW", kind, changed)
         yield _trigger("audit_deletes", f"AFTER DELETE ON {table} REFERENCING OLD TABLE AS removed", "STATEMENT", kind)
     for table in (*RESOURCES, "api_key"):
         yield _trigger("refuse_truncate", f"BEFORE TRUNCATE ON {table}", "STATEMENT")
     yield _trigger("audit_api_keys", "AFTER INSERT OR DELETE OR UPDATE ON api_key", "ROW")
-    yield _trigger("keep_audit_entries", "BEFORE DELETE OR UPDATE OR TRUNCATE ON audit_entry", "STATEMENT")
+
+
+def _guard(table: str) -> str:
+    return _trigger("keep_audit_entries", f"BEFORE DELETE OR UPDATE OR TRUNCATE ON {table}", "STATEMENT")
 
 
 def _trigger(name: str, event: str, each: str, argument: str = "", condition: str = "") -> str:

@@ -1,5 +1,6 @@
 """Lists of the audit log, and its protection against changes."""
 
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -64,6 +65,7 @@ async def test_the_newest_entries_come_first_and_ids_are_in_the_order_of_time(se
         values = [each.id if field == "id" else each.create_time.ToNanoseconds() for each in log]
         assert values == sorted(values, reverse=True)
     assert [first_id(each.create_time.ToMicroseconds())[:18] for each in log] == [each.id[:18] for each in log]
+    assert {(uuid.UUID(each.id).version, uuid.UUID(each.id).variant) for each in log} == {(7, uuid.RFC_4122)}
 
 
 @pytest.mark.parametrize("order", ["", "id", "create_time desc", "principal, method desc, create_time"])
@@ -126,23 +128,36 @@ async def test_an_invalid_list_request_is_refused(service: Service, fields: dict
     assert failure.fields == [*fields]
 
 
-@pytest.mark.parametrize(
-    ("condition", "index"),
-    [
-        ("true", "pk_audit_entry"),
-        (f"id < '{first_id(10**15)}'", "pk_audit_entry"),
-        (f"id >= '{first_id(10**15)}'", "pk_audit_entry"),
-        (f"resource_id = '{first_id(0)}'", "ix_audit_entry_resource_id_id"),
-    ],
-)
-def test_lists_are_read_from_an_index_without_a_sort(connection: Connection, condition: str, index: str) -> None:
+def plan_of(connection: Connection, condition: str) -> str:
+    """Write some hundred entries, and return the plan of a page of those with a condition."""
     for number in range(400):
         connection.execute(text("UPDATE location SET city = :city"), {"city": str(number)})
     connection.execute(text("ANALYZE audit_entry"))
     explain = f"EXPLAIN (COSTS OFF) SELECT * FROM audit_entry WHERE {condition} ORDER BY id DESC LIMIT 51"  # noqa: S608  # our own
-    plan = "\n".join(connection.scalars(text(explain)))
-    assert f"Index Scan Backward using {index}" in plan
-    assert "Sort" not in plan
+    return "\n".join(connection.scalars(text(explain)))
+
+
+def partition_of_newest(connection: Connection) -> str:
+    return str(connection.scalar(text("SELECT tableoid::regclass FROM audit_entry ORDER BY id DESC LIMIT 1")))
+
+
+@pytest.mark.parametrize("condition", ["true", f"id >= '{first_id(10**15)}'"])
+def test_lists_are_read_from_the_indexes_of_partitions_without_a_sort(connection: Connection, condition: str) -> None:
+    plan = plan_of(connection, condition)
+    assert f"Index Scan Backward using {partition_of_newest(connection)}_pkey" in plan
+    assert "->  Sort" not in plan
+
+
+def test_the_entries_of_a_resource_are_read_from_an_index(connection: Connection) -> None:
+    plan = plan_of(connection, f"resource_id = '{first_id(0)}'")
+    assert f"Index Scan Backward using {partition_of_newest(connection)}_resource_id_id_idx" in plan
+
+
+def test_a_page_after_the_first_reads_the_partitions_one_after_the_other(connection: Connection) -> None:
+    token = connection.scalar(text("SELECT id FROM audit_entry ORDER BY id DESC LIMIT 1"))
+    plan = plan_of(connection, f"id < '{token}'")
+    assert "Merge Append" not in plan
+    assert "audit_entry_default" not in plan
 
 
 # Changes by SQL.

@@ -51,6 +51,11 @@ REFUSED = {
     "delete entries as documented": "SET LOCAL sprocket.remove_audit_entries = 'on'; DELETE FROM audit_entry",
     "truncate the log": "TRUNCATE audit_entry",
     "lock the log": "LOCK TABLE audit_entry IN ACCESS EXCLUSIVE MODE",
+    "read a partition": "SELECT FROM audit_entry_default",
+    "allow itself to drop entries": "INSERT INTO audit_retention VALUES (1)",
+    "make a partition": "SELECT create_audit_partition('2001-01-01')",
+    "drop a partition": "DROP TABLE audit_entry_first",
+    "detach a partition": "ALTER TABLE audit_entry DETACH PARTITION audit_entry_first",
     "truncate resources": "TRUNCATE location, factory, sprocket, chart_entry",
     "truncate types": "TRUNCATE sprocket_type CASCADE",
     "move a resource to another id": "UPDATE location SET id = gen_random_uuid()",
@@ -168,7 +173,27 @@ def test_the_server_role_can_attach_no_function_of_ours_to_a_table_of_its_own(at
         SELECT proname FROM pg_proc
         WHERE pronamespace = 'public'::regnamespace AND has_function_privilege(oid, 'EXECUTE')
     """
-    assert attacker.scalars(text(query)).all() == []
+    allowed = {"create_audit_partitions", "drop_expired_audit_partition"}  # which are not for triggers
+    assert set(attacker.scalars(text(query))) == allowed
+
+
+@pytest.mark.parametrize("days", ["1", "364", "0", "-1", "NULL"])
+def test_the_server_role_drops_no_entries_that_the_owner_keeps(roles: Roles, attacker: Connection, days: str) -> None:
+    with create_plain_engine(roles.owner).begin() as owner:
+        owner.execute(text("DELETE FROM audit_retention"))
+        owner.execute(text("INSERT INTO audit_retention VALUES (365)"))
+    with pytest.raises(ProgrammingError, match="the owner of the audit log does not allow to drop entries"):
+        attacker.execute(text(f"SELECT drop_expired_audit_partition({days})"))
+
+
+def test_the_server_role_may_ask_for_partitions_and_for_the_drop_of_expired_ones(
+    roles: Roles, attacker: Connection
+) -> None:
+    with create_plain_engine(roles.owner).begin() as owner:
+        owner.execute(text("DELETE FROM audit_retention"))
+        owner.execute(text("INSERT INTO audit_retention VALUES (365)"))
+    assert attacker.scalar(text("SELECT create_audit_partitions()")) is False
+    assert attacker.scalar(text("SELECT drop_expired_audit_partition(36500)")) is None
 
 
 # As the owner, who may make temporary tables again.

@@ -17,3 +17,7 @@ BEFORE_PROTECTION = str(_PROTECTION.down_revision)
 [_INDEXES] = [script for script in SCRIPTS if "index_fields_of_sprocket" in script.path]
 BEFORE_INDEXES = str(_INDEXES.down_revision)
 """The revision before the one that indexes sprockets, of which there may be millions."""
+
+[_PARTITIONS] = [script for script in SCRIPTS if "partition_audit_log" in script.path]
+BEFORE_PARTITIONS = str(_PARTITIONS.down_revision)
+"""The revision before the one that partitions the audit log by month."""

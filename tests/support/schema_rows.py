@@ -47,6 +47,7 @@ ROWS: dict[str, Row] = {
         "resource_type": "sprocket.v1.Location",
         "resource_id": IDS["location"],
     },
+    "audit_retention": {"days": 1},
     "api_key": {
         "id": A_KEY,
         "create_time": "2026-01-01",
@@ -79,6 +80,7 @@ FORBIDDEN: dict[str, dict[str, list[Any]]] = {
     **{name: {field.name: field.unstorable for field in FIELDS if field.resource == name} for name in RESOURCES},
     "chart_entry": {"sequence": [0, -1], "sprocket_production_goal": [-1]} | _FORBIDDEN_ACTUAL,
     "page_token_key": {"key": [b"", bytes(31), bytes(33)]},
+    "audit_retention": {"days": [0, -1]},
     "api_key": {
         "name": ["", " ", "   ", "x" * 64],
         "rights": [[], ["own"], ["read", "sprockets.own"], [None], ["read", None], [""], ["sprocket.sprockets.read"]],
@@ -91,5 +93,5 @@ FORBIDDEN["factory"] |= _FORBIDDEN_ACTUAL
 CASCADING = [("chart_entry", "factory_id", "factory")]
 RESTRICTING = [(each.case.name, each.field, each.target.name) for each in RESOURCE_REFERENCES]
 REFERENCES = [*RESTRICTING, *CASCADING]
-UNIQUE = [*RESOURCES, "chart_entry", "audit_entry", "api_key"]
+UNIQUE = [*RESOURCES, "chart_entry", "audit_entry", "audit_retention", "api_key"]
 COLUMNS = [(table, name) for table in ROWS for name in ROWS[table] | (TIMES if table in RESOURCES else {})]
