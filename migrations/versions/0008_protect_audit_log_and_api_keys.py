@@ -135,11 +135,12 @@ def upgrade() -> None:
     op.execute(f"ALTER FUNCTION keep_audit_entries() {path}")
     op.execute(_CREATE_WRITER_OF_KEYS.format(path=path))
     op.execute(_CREATE_REFUSAL.format(path=path))
+    _set_comments(1)
+    _one_by_one([*_TRIGGERS_OF_TRUNCATE, _trigger_of_factory(_CHANGED), _TRIGGER_OF_KEYS])
+    # Only now: the locks of these have waited for the writes that began when the functions still ran as their caller.
     op.execute(f"REVOKE EXECUTE ON FUNCTION {', '.join(_FUNCTIONS)} FROM PUBLIC")
     for role in op.get_bind().scalars(sa.text(_WRITING_ROLES)).all():
         op.execute(f"REVOKE INSERT ON audit_entry FROM {role}")
-    _set_comments(1)
-    _one_by_one([*_TRIGGERS_OF_TRUNCATE, _trigger_of_factory(_CHANGED), _TRIGGER_OF_KEYS])
 
 
 def downgrade() -> None:
