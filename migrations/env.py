@@ -4,10 +4,13 @@ All migrations run in one transaction. A migration that builds indexes concurren
 """
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from alembic import context
 from sqlalchemy import Connection, event, text
 
+from sprocket_grpc.storage.audit_partitions import record_retention
 from sprocket_grpc.storage.grants import grant
 from sprocket_grpc.storage.schema_definitions import partitions
 from sprocket_grpc.storage.tables import metadata
@@ -30,7 +33,7 @@ def is_comparable(_: object, name: str | None, kind: str, *__: object) -> bool:
 
 
 def migrate(connection: Connection) -> None:
-    """Run the requested migrations on a connection, and grant the role of the server what it needs, if there is one."""
+    """Run the requested migrations on a connection, and do what the owner says with the newest schema."""
     event.listen(connection, "begin", limit_waits_for_locks)
     context.configure(
         connection=connection, target_metadata=metadata, compare_server_default=True, include_object=is_comparable
@@ -39,8 +42,15 @@ def migrate(connection: Connection) -> None:
         wait_for_turn(guard)
         with context.begin_transaction():
             context.run_migrations()
-            if role := context.config.attributes.get("role"):
-                grant(connection, role)
+            obey_owner(connection, context.config.attributes)
+
+
+def obey_owner(connection: Connection, said: Mapping[str, Any]) -> None:
+    """Grant the role of the server what it needs, and record how long entries are kept, if the owner has said so."""
+    if role := said.get("role"):
+        grant(connection, role)
+    if "audit_retention_days" in said:
+        record_retention(connection, said["audit_retention_days"])
 
 
 def limit_waits_for_locks(connection: Connection) -> None:

@@ -31,7 +31,8 @@ def migrate_command(revision: str, *, down: bool, check: bool, role: str | None)
         raise click.UsageError("--grant is for the newest schema: leave REVISION, --down and --check out")
     from sprocket_grpc.storage import migrate  # noqa: PLC0415  # Alembic is slow to import, and `serve` with a database of its own does not need it
 
-    with open_database(load_settings_and_log()) as url:
+    settings = load_settings_and_log()
+    with open_database(settings) as url:
         if check:
             migrate.check(url)
         elif down:
@@ -39,7 +40,7 @@ def migrate_command(revision: str, *, down: bool, check: bool, role: str | None)
                 raise click.UsageError("--down requires the REVISION to revert to, such as 0001 or base")
             migrate.downgrade(url, revision)
         else:
-            migrate.upgrade(url, revision, role)
+            migrate.upgrade(url, revision, role, settings.audit_retention_days)
         click.echo(f"{describe(url)} is at revision {_revision(url) or 'base'}")
 
 
@@ -53,12 +54,12 @@ def seed_command() -> None:
         click.echo(f"{describe(url)} has the sample data")
 
 
-def prepare(url: str) -> None:
+def prepare(url: str, audit_retention_days: int | None) -> None:
     """Migrate an embedded database, and add the sample data if the database is new."""
     from sprocket_grpc.storage import migrate  # noqa: PLC0415  # as above
 
     is_new = _revision(url) is None
-    migrate.upgrade(url)
+    migrate.upgrade(url, audit_retention_days=audit_retention_days)
     if is_new:
         _seed(url)
         click.echo("created the tables and added the sample data")

@@ -42,6 +42,8 @@ class Settings(BaseSettings):
         arrival_limit: The largest number of requests that are received at a time: further ones wait, unread. They can
             have `message_bytes_maximum` each. An authenticated caller has a quarter of it at most.
         arrival_timeout_seconds: The longest time from the headers of a call to its whole request.
+        audit_retention_days: The age in days at which entries of the audit log expire; their partitions are dropped by
+            whole months. `migrate` records it as the fewest days that any server may keep them. By default, never.
         call_timeout_seconds: The longest duration of a call, even if the deadline of the client is later.
         concurrency_limit: The largest number of concurrent calls, not counting streams.
         connection_age_seconds: The age after which the server closes a connection, so that clients find new replicas.
@@ -115,6 +117,7 @@ class Settings(BaseSettings):
     api_keys: bool = False
     arrival_limit: int = Field(default=48, ge=1, le=100_000)
     arrival_timeout_seconds: float = Field(default=10, gt=0, le=3600, allow_inf_nan=False)
+    audit_retention_days: int | None = Field(default=None, ge=1, le=36_500)
     call_timeout_seconds: float = Field(default=30, gt=0, le=3600, allow_inf_nan=False)
     concurrency_limit: int = Field(default=500, ge=1, le=100_000)
     connection_age_seconds: float = Field(default=600, gt=0, le=7 * 86400, allow_inf_nan=False)

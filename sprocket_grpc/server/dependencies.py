@@ -10,6 +10,7 @@ from sprocket_grpc.auth.authentication import Authentication, create_authenticat
 from sprocket_grpc.config.database_url import split_by_hosts
 from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.contract import SERVICES
+from sprocket_grpc.server.audit_upkeep import AuditUpkeep
 from sprocket_grpc.server.cleanup import purging
 from sprocket_grpc.server.health import HealthMonitor
 from sprocket_grpc.services.charts.followers import ChartPoller
@@ -34,6 +35,7 @@ class ServerDependencies:
         read_router: Routes calls without side effects to the primary or a standby.
         monitor: Checks the health of the database.
         chart_poller: Polls charts for new entries.
+        audit_upkeep: Keeps the partitions of the audit log.
         authentication: Authenticates callers, or None if authentication is off.
         rate_limit: Limits the calls of each caller, or None if rates are not limited.
         instrumentation: Produces traces and metrics, or None if both are off.
@@ -45,6 +47,7 @@ class ServerDependencies:
     read_router: ReadRouter
     monitor: HealthMonitor
     chart_poller: ChartPoller
+    audit_upkeep: AuditUpkeep
     authentication: Authentication | None
     rate_limit: "RateLimit | None"
     instrumentation: "Instrumentation | None"
@@ -57,6 +60,7 @@ class ServerDependencies:
     def _tasks(self) -> Iterator[BackgroundTask]:
         yield self.monitor.task(self.settings.health_interval_seconds)
         yield purging(self.database, self.settings.request_id_hours)
+        yield self.audit_upkeep.task()
         if self.authentication:
             yield from self.authentication.tasks()
         if self.instrumentation:
@@ -106,12 +110,13 @@ async def dependencies_on(
     supervisor = Background()
     followed = Slots(settings.followed_chart_limit, settings.principal_charts, "followed charts")
     chart_poller = ChartPoller(database, poll_seconds, supervisor, followed)
+    audit_upkeep = AuditUpkeep(database, settings.audit_retention_days)
     rate_limit = _rate_limit(settings)
     polls = [asyncio.create_task(supervisor.keep(task)) for task in read_router.tasks(health_database)]
     try:
         with _instrumentation(settings) as instrumentation:
             if instrumentation:
-                instrumentation.observe(read_router, chart_poller, monitor, supervisor)
+                instrumentation.observe(read_router, chart_poller, audit_upkeep, monitor, supervisor)
             authentication = create_authentication(settings, database)
             yield ServerDependencies(
                 settings,
@@ -119,6 +124,7 @@ async def dependencies_on(
                 read_router,
                 monitor,
                 chart_poller,
+                audit_upkeep,
                 authentication,
                 rate_limit,
                 instrumentation,

@@ -19,6 +19,7 @@ from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.interceptors.call import Interceptor
 from sprocket_grpc.interceptors.metrics import CallMetrics
 from sprocket_grpc.interceptors.tracing import Tracing
+from sprocket_grpc.server.audit_upkeep import AuditUpkeep
 from sprocket_grpc.server.health import HealthMonitor
 from sprocket_grpc.services.charts.followers import ChartPoller
 from sprocket_grpc.storage.pool_metrics import PoolMetrics
@@ -72,14 +73,20 @@ class Instrumentation:
         observe_process(self._meter)
 
     def observe(
-        self, read_router: ReadRouter, chart_poller: ChartPoller, monitor: HealthMonitor, background: Background
+        self,
+        read_router: ReadRouter,
+        chart_poller: ChartPoller,
+        audit_upkeep: AuditUpkeep,
+        monitor: HealthMonitor,
+        background: Background,
     ) -> None:
-        """Add the metrics of the databases, the chart poller, the health monitor and the background tasks."""
+        """Add the metrics of the databases, the chart poller, the audit log, the health and the background tasks."""
         for name, database in read_router.databases.items():
             self._statements.watch(database)
             self._pools.watch(name, database)
         _observe_replicas(self._meter, read_router)
         _observe_following(self._meter, chart_poller)
+        _observe_audit_log(self._meter, audit_upkeep)
         _observe_health(self._meter, monitor)
         _observe_background(self._meter, background)
 
@@ -105,6 +112,15 @@ def _observe_following(meter: Meter, chart_poller: ChartPoller) -> None:
     )
     meter.create_observable_gauge(
         "sprocket.chart.streams", [observed(lambda: chart_poller.streams)], "{stream}", "Streams that follow charts."
+    )
+
+
+def _observe_audit_log(meter: Meter, audit_upkeep: AuditUpkeep) -> None:
+    """Create the metric of entries without a partition."""
+    meter.create_observable_gauge(
+        "sprocket.audit.misplaced",
+        [observed(lambda: int(audit_upkeep.has_misplaced_entries))],
+        description="1 while the audit log has entries without a partition of their month, else 0.",
     )
 
 

@@ -1,7 +1,8 @@
 """Applies and undoes migrations, by Alembic."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from alembic import command
 from alembic.config import Config
@@ -20,18 +21,21 @@ class MigrationError(ExpectedError):
     """A migration failed, or the schema differs from the tables. Nothing was changed."""
 
 
-def upgrade(url: str, revision: str = "head", role: str | None = None) -> None:
+def upgrade(url: str, revision: str = "head", role: str | None = None, audit_retention_days: int | None = None) -> None:
     """Apply the migrations up to a revision.
 
     Args:
         url: The URL of the database, for the role that owns its tables.
         revision: The revision, by default the newest.
-        role: The role of the server, to which the same transaction grants what it needs; only with the newest revision.
+        role: The role of the server, to which the same transaction grants what it needs; only with the newest schema.
+        audit_retention_days: The fewest days that the server may keep entries of the audit log; None keeps all of them.
+            It is recorded with the newest revision.
 
     Raises:
         MigrationError: The revision or role does not exist, a lock timed out, or the owner lacks a privilege.
     """
-    _run(url, lambda config: command.upgrade(config, revision), role)
+    owner: dict[str, object] = {"role": role, "audit_retention_days": audit_retention_days}
+    _run(url, lambda config: command.upgrade(config, revision), owner if revision == "head" else {})
 
 
 def downgrade(url: str, revision: str) -> None:
@@ -60,13 +64,14 @@ def _check(config: Config) -> None:
         raise CommandError(f"the schema differs: {'; '.join(found)}")
 
 
-def _run(url: str, what: Callable[[Config], None], role: str | None = None) -> None:
+def _run(url: str, what: Callable[[Config], None], owner: Mapping[str, object] = MappingProxyType({})) -> None:
+    """Do something with Alembic, to whose environment goes what the owner says with the newest schema."""
     engine = create_plain_engine(url, **_NO_LIMITS)
     try:
         with engine.connect() as connection:
             config = Config()
             config.set_main_option("script_location", str(_scripts()).replace("%", "%%"))
-            config.attributes |= {"connection": connection, "role": role}
+            config.attributes |= {"connection": connection, **owner}
             what(config)
             connection.commit()
     except (CommandError, DBAPIError) as error:

@@ -12,6 +12,7 @@ from sprocket_grpc.storage import migrate
 from sprocket_grpc.storage.audit import first_id
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.schema_definitions import partitions
+from tests import ROOT
 from tests.support.migrations import BEFORE_PARTITIONS
 
 pytestmark = pytest.mark.slow
@@ -52,6 +53,15 @@ def now_in(connection: Connection) -> datetime:
 
 def entries(connection: Connection, table: str = "audit_entry") -> list[str]:
     return list(connection.scalars(text(f"SELECT id::text FROM {table} ORDER BY id")))  # noqa: S608  # our own
+
+
+def add_entry(connection: Connection, time: str) -> None:
+    statement = """
+        INSERT INTO audit_entry
+        VALUES (audit_entry_id((extract(epoch FROM :time ::timestamptz) * 1000000)::bigint), :time, 'a', '', '',
+                'sprocket.v1.Location', gen_random_uuid(), NULL, NULL)
+    """
+    connection.execute(text(statement), {"time": time})
 
 
 def place_of_newest(connection: Connection) -> str:
@@ -124,6 +134,25 @@ def test_an_entry_without_a_month_is_kept_and_reported(connection: Connection) -
     assert len(entries(connection)) == 1
 
 
+def test_the_runbook_moves_entries_to_the_months_that_were_missing(connection: Connection, database_url: str) -> None:
+    expected = partitions(connection)
+    connection.execute(text(WRITE))
+    connection.execute(text(f"DROP TABLE {expected[1]}, {expected[2]}"))
+    for month in (expected[1], expected[2]):
+        add_entry(connection, f"{month.removeprefix('audit_entry_').replace('_', '-')}-07 10:00:00+00")
+    before = entries(connection)
+    assert connection.scalar(CREATE) is True
+    assert len(entries(connection, "audit_entry_default")) == 2
+    runbook = (ROOT / "docs" / "operations.md").read_text().split("### SprocketAuditPartitionMissing")[1]
+    for statement in runbook.split("```sql")[1].split("```")[0].split(";"):
+        if statement.strip():
+            connection.execute(text(statement))
+    assert connection.scalar(CREATE) is False
+    assert partitions(connection) == expected
+    assert entries(connection) == before
+    migrate.check(database_url)
+
+
 # Append-only.
 
 
@@ -143,15 +172,7 @@ def old(connection: Connection) -> Connection:
     connection.execute(text("DROP TABLE audit_entry_first"))
     for month in ("2024-05-01", "2024-06-01"):
         connection.execute(text("SELECT create_audit_partition(:month)"), {"month": month})
-        made = f"{month} 10:00:00+00"
-        connection.execute(
-            text("""
-                INSERT INTO audit_entry
-                VALUES (audit_entry_id((extract(epoch FROM :made ::timestamptz) * 1000000)::bigint), :made, 'a', '', '',
-                        'sprocket.v1.Location', gen_random_uuid(), NULL, NULL)
-            """),
-            {"made": made},
-        )
+        add_entry(connection, f"{month} 10:00:00+00")
     connection.execute(text(WRITE))
     connection.execute(text("INSERT INTO audit_retention VALUES (30)"))
     return connection

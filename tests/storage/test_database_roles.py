@@ -17,9 +17,11 @@ from sprocket.v1.location_pb2 import DeleteLocationRequest
 from sprocket.v1.sprocket_pb2 import Sprocket
 from sprocket.v1.sprocket_type_pb2 import DeleteSprocketTypeRequest
 from sprocket_grpc.auth.api_key import ApiKeys
+from sprocket_grpc.server.audit_upkeep import AuditUpkeep
 from sprocket_grpc.storage import idempotency, migrate
 from sprocket_grpc.storage.grants import PRIVILEGES
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
+from sprocket_grpc.storage.schema_definitions import partitions
 from sprocket_grpc.storage.tables import metadata
 from tests.conformance.writes import Maker, every_write
 from tests.support.auditing import entries
@@ -127,6 +129,20 @@ async def test_the_server_is_healthy_and_purges_expired_requests(service: Servic
     with create_plain_engine(roles.superuser).begin() as connection:
         expired = connection.execute(text("UPDATE recorded_request SET create_time = '2001-01-01'")).rowcount
     assert await service.database.run(idempotency.purge, 24) == expired > 0
+
+
+async def test_the_server_keeps_the_partitions_of_the_audit_log(service: Service, roles: Roles) -> None:
+    await asyncio.to_thread(migrate.upgrade, roles.owner, role=roles.server_name, audit_retention_days=30)
+    with create_plain_engine(roles.owner).begin() as connection:
+        complete = partitions(connection)
+        connection.execute(text(f"DROP TABLE {complete[3]}, audit_entry_first"))
+        connection.execute(text("SELECT create_audit_partition('2020-05-01')"))
+    await AuditUpkeep(service.database, 30).run()
+    with create_plain_engine(roles.owner).begin() as connection:
+        kept = partitions(connection)
+        assert set(complete) - {"audit_entry_first"} <= set(kept)
+        assert "audit_entry_2020_05" not in kept
+    await AuditUpkeep(service.database, 30).run()
 
 
 async def test_keys_of_the_owner_are_looked_up_listed_and_their_use_is_recorded(service: Service, roles: Roles) -> None:

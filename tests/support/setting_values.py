@@ -14,6 +14,7 @@ DEFAULTS = {
     "api_keys": False,
     "arrival_limit": 48,
     "arrival_timeout_seconds": 10,
+    "audit_retention_days": None,
     "call_timeout_seconds": 30,
     "concurrency_limit": 500,
     "connection_age_grace_seconds": 60,
@@ -117,6 +118,7 @@ ACCEPTED: dict[str, dict[str, object]] = {
         url: SecretStr(url) for url in ("redis://cache", "rediss://:pw@cache:6379/1", "redis://[::1]:6379")
     },
     "REFLECTION": {"true": True, "false": False},
+    "AUDIT_RETENTION_DAYS": {"1": 1, "36500": 36_500},
     "REQUEST_ID_HOURS": {"1": 1, "8760": 8760},
     "SHUTDOWN_GRACE_SECONDS": {"0": 0, "3600": 3600},
     "STRANGER_RATE_LIMIT": {text: text for text in ("1/second", "5000/10 minutes")},
@@ -197,6 +199,7 @@ REFUSED = {
         "mongodb://a",
     ],
     "REFLECTION": ["perhaps"],
+    "AUDIT_RETENTION_DAYS": ["0", "-1", "36501", "1.5", "for ever", "30d"],
     "REQUEST_ID_HOURS": ["0", "-1", "8761", "1.5", "for ever"],
     "SHUTDOWN_GRACE_SECONDS": ["-1", "3601", "nan", "inf", "long"],
     "STRANGER_RATE_LIMIT": ["0/second", "100", "few"],
