@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .PHONY: help serve test quick check format generate generated lint types imports contract breaking migrations \
         files deployment secrets packages lock audit sbom migration \
-        bench bench-quick bench-check chaos soak fuzz attack mutate reliability clean examples
+        bench bench-quick bench-check chaos ha soak fuzz attack mutate reliability clean examples
 
 help: ## List these commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -85,6 +85,7 @@ lock: .venv-supply/.ready ## Lock the newest versions that pyproject.toml allows
 	  -c requirements/embedded.txt $(UPGRADE) -o requirements/development.txt
 	$(LOCK) --group build $(UPGRADE) -o requirements/build.txt
 	$(LOCK) --group supply $(UPGRADE) -o requirements/supply.txt
+	$(LOCK) --group patroni $(UPGRADE) -o requirements/patroni.txt
 
 audit: .venv-supply/.ready ## Check the locked dependencies for known vulnerabilities (needs the network).
 	.venv-supply/bin/pip-audit --disable-pip --require-hashes -r requirements/runtime.txt
@@ -113,6 +114,13 @@ RELIABILITY = GRPC_VERBOSITY=NONE GRPC_ENABLE_FORK_SUPPORT=0 $(BIN)/python -m
 chaos: $(VENV)/.development ## Break a server and its database under load and check all promises (5 minutes; DURATION=8h SEED=1 ONLY=stops).
 	@$(RELIABILITY) reliability.chaos $(if $(DURATION),--duration $(DURATION)) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
+# The account that runs Patroni can read neither the home of root nor, perhaps, a checkout of root.
+PATRONI := $(if $(filter 0,$(shell id -u)),/var/lib/sprocket-grpc/patroni,$(CURDIR)/.venv-patroni)
+
+ha: $(VENV)/.development ## Let the nodes of a Patroni cluster fail under load and check all promises (4 minutes; ONLY=switchover). Linux only.
+	@.ci/patroni $(PATRONI)
+	@$(RELIABILITY) reliability.ha --patroni $(PATRONI) $(if $(ONLY),--only $(ONLY))
+
 soak: $(VENV)/.development ## Use a server in every way and check that memory and connections do not grow (20 minutes; DURATION=8h).
 	@$(RELIABILITY) reliability.soak $(if $(DURATION),--duration $(DURATION)) $(if $(SEED),--seed $(SEED))
 
@@ -137,7 +145,7 @@ examples: $(VENV)/.development ## Run every program of examples/ whose toolchain
 	@$(BIN)/python -m tools.examples
 
 clean: ## Delete virtual environments and caches, but no data.
-	rm -rf $(VENV) .venv-supply .cache
+	rm -rf $(VENV) .venv-supply .venv-patroni .cache
 
 # pip installs exactly what the lock files list, verified by hash, and the project itself in editable mode. The lock
 # files are complete, so --no-deps skips resolution: older versions of pip would look for the newest `coverage[toml]` in

@@ -4,14 +4,13 @@ import asyncio
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, LiteralString, NamedTuple, Protocol
 
 from grpc import StatusCode
 
 from reliability.chaos.calls import Call
 from reliability.chaos.followers import Follower
 from reliability.chaos.ledger import Entry, Ledger, Row
-from reliability.chaos.world import World
 
 LONGEST_CALL_SECONDS = 5.0
 LONGEST_RECOVERY_SECONDS = 5.0
@@ -21,6 +20,13 @@ LONGEST_FAST_CALL_SECONDS = 0.5
 _POLL_SECONDS = 0.02
 _BEGINS = 4
 """After this multiple of the bound, a follower is late even if its streams begin again and again."""
+
+
+class Books(Protocol):
+    """The database that clients are compared with."""
+
+    async def query(self, statement: LiteralString, *parameters: object) -> list[tuple[Any, ...]]:
+        """Run a statement, and return its rows."""
 
 
 class Fault(NamedTuple):
@@ -49,7 +55,7 @@ def call_problems(calls: Iterable[Call], fault: Fault, seconds: float, allowed: 
             yield f"{call.client}: {call.method} took {took:.1f} s beside the fault, and ended with {call.code.name}"
 
 
-async def late_followers(world: World, followers: Sequence[Follower], seconds: float) -> list[str]:
+async def late_followers(world: Books, followers: Sequence[Follower], seconds: float) -> list[str]:
     """Return which followers do not have within `seconds` what the database has now.
 
     One whose stream began meanwhile, and who may read the whole history, has `seconds` from then on.
@@ -73,7 +79,7 @@ def _lacks(follower: Follower, sequences: dict[str, int]) -> int:
 class Audit:
     """Compares the whole state after each fault, and remembers up to where the charts were compared."""
 
-    world: World
+    world: Books
     ledger: Ledger
     followers: Sequence[Follower]
     last: dict[str, Entry]

@@ -1,0 +1,121 @@
+"""`make ha`: `python -m reliability.ha`. Ends with status 1 if anything was that must not be."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+
+import click
+
+from bench.resources import create_resources
+from reliability.chaos.checks import Audit
+from reliability.chaos.client import Client, Gate, Notes
+from reliability.chaos.clients import Batcher, GoalSetter, Places, Reader, Writer
+from reliability.chaos.followers import Follower
+from reliability.chaos.ledger import Entry
+from reliability.ha.events import EVENTS
+from reliability.ha.programs import MissingProgramError, Programs, find_programs
+from reliability.ha.run import Outcome, Run
+from reliability.ha.watch import HealthWatch
+from reliability.ha.world import World, new_world
+from reliability.options import new_seed
+from reliability.running import run_until_signal
+from reliability.table import table
+from sprocket_grpc.storage.embedded.errors import EmbeddedDatabaseError
+
+_BUILD = Path("build")
+_FACTORIES = 2
+_WARM_UP_SECONDS = 3
+_GOALS = "SELECT id::text, sprocket_production_goal FROM factory"
+_NOTHING = Entry(0, 0, 0, 0)
+
+
+@click.command()
+@click.option("--patroni", type=click.Path(path_type=Path), required=True, help="The virtual environment of Patroni.")
+@click.option("--only", help=f"Names of events, separated by commas: {', '.join(EVENTS)}.")
+def main(patroni: Path, only: str | None) -> None:
+    """Let the nodes of a cluster fail one after another under load, and check what clients were promised."""
+    names = _chosen(only)
+    try:
+        programs = find_programs(patroni)
+    except (MissingProgramError, EmbeddedDatabaseError) as error:
+        click.echo(f"skipped: {error}")
+        return
+    _BUILD.mkdir(exist_ok=True)
+    log = _BUILD / "ha.log"
+    log.unlink(missing_ok=True)
+    outcomes: list[Outcome] = []
+    try:
+        run_until_signal(_run(programs, names, log, outcomes))
+    finally:
+        click.echo("\n" + _summary(outcomes))
+    if wrong := sum(len(outcome.problems) for outcome in outcomes):
+        sys.exit(f"{wrong} problems")
+
+
+def _chosen(only: str | None) -> Sequence[str]:
+    names = only.split(",") if only else list(EVENTS)
+    if unknown := [name for name in names if name not in EVENTS]:
+        raise click.BadParameter(f"unknown: {', '.join(unknown)}; accepted: {', '.join(EVENTS)}")
+    return names
+
+
+async def _run(programs: Programs, names: Sequence[str], log: Path, outcomes: list[Outcome]) -> None:
+    """Let the events happen, and add what comes of each."""
+    async with new_world(programs, log) as world, _clients_of(world) as run:
+        for name in names:
+            outcomes.append(outcome := await run.inflict(name))
+            _tell(outcome)
+
+
+@asynccontextmanager
+async def _clients_of(world: World) -> AsyncIterator[Run]:
+    """Let clients use the service until the block ends."""
+    resources = await asyncio.to_thread(create_resources, world.server.address, _FACTORIES)
+    notes, gate, draw = Notes(), Gate(), Random(new_seed())
+    notes.ledger.goals = {each: [goal] for each, goal in await world.query(_GOALS)}
+    address, ids = world.server.address, resources.factory_ids
+    places = Places(ids, resources.sprocket_type_id)
+    making = [(Writer, "writer 1"), (Writer, "writer 2"), (Batcher, "batcher"), (GoalSetter, "goal setter")]
+    writers: list[Client] = [kind(name, address, notes, draw, places) for kind, name in making]
+    readers: list[Client] = [Reader(f"reader {n}", address, notes, draw) for n in (1, 2)]
+    followers = [Follower(f"follower {n}", address, notes, draw, each) for n, each in enumerate([ids[:1], ids, ids])]
+    audit = Audit(world, notes.ledger, followers, dict.fromkeys(ids, _NOTHING))
+    health = HealthWatch(address)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(each.run(gate)) for each in [*writers, *readers, *followers]]
+        tasks.append(group.create_task(health.run()))
+        await asyncio.sleep(_WARM_UP_SECONDS)
+        yield Run(world, notes, gate, writers, readers, followers, audit, health)
+        for task in tasks:
+            task.cancel()
+
+
+def _row(outcome: Outcome) -> tuple[str, ...]:
+    noticed = "never" if outcome.noticed is None else f"{outcome.noticed:.1f} s"
+    return (
+        outcome.event,
+        f"{outcome.outage:.1f} s",
+        f"{outcome.reads:.1f} s",
+        noticed,
+        f"{outcome.healthy:.1f} s",
+        f"{outcome.whole:.1f} s",
+        str(len(outcome.problems)),
+    )
+
+
+def _tell(outcome: Outcome) -> None:
+    click.echo("  ".join(f"{cell:>14}" for cell in _row(outcome)))
+    for problem in outcome.problems:
+        click.echo(f"  {problem}", err=True)
+
+
+def _summary(outcomes: Sequence[Outcome]) -> str:
+    heading = ("event", "no write", "no read", "ill after", "healthy after", "whole after", "problems")
+    return table([heading, *map(_row, outcomes)])
+
+
+if __name__ == "__main__":
+    main()
