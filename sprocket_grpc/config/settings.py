@@ -138,7 +138,7 @@ class Settings(BaseSettings):
     follow_progress_seconds: float = Field(default=10, gt=0, le=3600, allow_inf_nan=False)
     follow_tick_seconds: float = Field(default=0.2, gt=0, le=60, allow_inf_nan=False)
     followed_chart_limit: int = Field(default=100_000, ge=1, le=10_000_000)
-    health_interval_seconds: float = Field(default=5, gt=0, le=3600, allow_inf_nan=False)
+    health_interval_seconds: float = Field(default=2, gt=0, le=3600, allow_inf_nan=False)
     health_limit: int = Field(default=2000, ge=1, le=1_000_000)
     health_listen: Annotated[str, AfterValidator(validators.address)] | None = None
     jwt_audience: str | None = None

@@ -104,7 +104,7 @@ async def dependencies_on(
         AddressInUseError: The address for metrics is not available.
     """
     read_router = _read_router(settings, database)
-    monitor = HealthMonitor(health_database, SERVICES)
+    monitor = HealthMonitor(health_database, SERVICES, [database])
     # A stream reports an outage if no poll happened within its progress interval.
     poll_seconds = min(settings.follow_tick_seconds, settings.follow_progress_seconds / 2)
     supervisor = Background()

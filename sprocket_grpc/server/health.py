@@ -17,13 +17,14 @@ from sprocket_grpc.telemetry.background import BackgroundTask
 ANSWER_TIMEOUT_SECONDS = 3
 
 CONFIRM_SECONDS = 1
-"""The delay before a changed result is checked again, because a single failed check is not yet an outage."""
+"""The time that a database without an answer gets in addition, and the delay before another failure is checked again:
+a single failed check is not yet an outage."""
 
 PROBLEM_SECONDS = 0.5
 """The interval of the checks while there is a problem."""
 
-_GIVE_UP_SECONDS = 15
-"""The time after which a check is given up, and the next one asks again, on another connection."""
+_GIVE_UP_SECONDS = 10
+"""The time after which a check is given up, and the next one asks again. It is longer than it takes to connect."""
 
 _SLACK_SECONDS = 5
 
@@ -108,10 +109,18 @@ class HealthMonitor:
         problem: Why the server is NOT_SERVING, for a person; None while it is SERVING.
     """
 
-    def __init__(self, database: Database, services: Sequence[str]) -> None:
+    def __init__(self, database: Database, services: Sequence[str], others: Sequence[Database] = ()) -> None:
+        """Start without a result.
+
+        Args:
+            database: The database that is checked.
+            services: The names of the services.
+            others: Other connections to it, which are closed too when it hangs.
+        """
         self.servicer = HealthServicer()
         self.problem: str | None = None
         self._database = database
+        self._databases = [database, *others]
         self._services = ["", READINESS, *services]  # the empty name stands for the whole server
         self._has_checked = False
         self._is_draining = False
@@ -133,12 +142,28 @@ class HealthMonitor:
 
     async def check(self) -> None:
         """Check once. If the result has changed, check again before the status changes, so that it does not flap."""
-        found = await self._find_problem()
+        found = await self._find_problem(ANSWER_TIMEOUT_SECONDS)
         if self._has_checked and bool(found) != bool(self.problem):
-            await asyncio.sleep(CONFIRM_SECONDS)
-            found = await self._find_problem()
+            found = await self._confirmed()
+        if self._asking and not self.problem:
+            self._leave()
         self._has_checked = True
         self._set_problem(found)
+
+    async def _confirmed(self) -> str | None:
+        """Wait longer for an answer that is still due; otherwise ask again, sooner if the database is back."""
+        if self._asking:
+            return await self._find_problem(CONFIRM_SECONDS)
+        await asyncio.sleep(min(CONFIRM_SECONDS, PROBLEM_SECONDS) if self.problem else CONFIRM_SECONDS)
+        return await self._find_problem(ANSWER_TIMEOUT_SECONDS)
+
+    def _leave(self) -> None:
+        """Close all connections to a database that hangs, so that nothing waits for it."""
+        if self._asking:
+            self._asking.cancel()
+            self._asking = None
+        for database in self._databases:
+            database.pool.leave()
 
     def drain(self) -> None:
         """Set readiness to NOT_SERVING for good. Liveness stays SERVING."""
@@ -157,13 +182,10 @@ class HealthMonitor:
             is_serving = self.problem is None and not self._is_draining
             self.servicer.set(service, SERVING if is_serving else NOT_SERVING)
 
-    async def _find_problem(self) -> str | None:
-        """Ask the database. Unless it answers in time, the next check waits for the same answer.
-
-        To cancel the statement would take longer: PostgreSQL has to answer that too.
-        """
+    async def _find_problem(self, seconds: float) -> str | None:
+        """Ask the database. Unless it answers in time, the next check waits for the same answer."""
         self._asking = self._asking or asyncio.create_task(self._ask())
-        await asyncio.wait({self._asking}, timeout=ANSWER_TIMEOUT_SECONDS)
+        await asyncio.wait({self._asking}, timeout=seconds)
         if not self._asking.done():
             return _NO_ANSWER
         answered, self._asking = self._asking, None
@@ -175,7 +197,10 @@ class HealthMonitor:
                 return await find_problem_of(self._database)
         except DatabaseMisconfiguredError as error:
             return f"the database rejects the health check: {error.problem}"
-        except (SprocketError, TimeoutError):
+        except TimeoutError:
+            self._database.pool.leave()
+            return _NO_ANSWER
+        except SprocketError:
             return _NO_ANSWER
         except UntranslatedError as error:
             return f"the database rejects the health check: {error}"

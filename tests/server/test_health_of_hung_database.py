@@ -4,11 +4,18 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 
+import grpc
 import pytest
+from sqlalchemy import text
 
+from sprocket.v1.location_pb2 import GetLocationRequest
+from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.server import health as health_module
 from sprocket_grpc.storage import migrate
+from sprocket_grpc.storage.postgres import conversation as conversation_module
+from sprocket_grpc.storage.postgres.statements import Statement, request
 from sprocket_grpc.telemetry.background import Background
+from tests.support.errors import fails
 from tests.support.postgresql import PostgresServer, new_postgres
 from tests.support.resources import create_location
 from tests.support.service import Service, running_service
@@ -72,6 +79,52 @@ async def test_a_check_is_given_up_and_the_next_one_uses_another_connection(
         async with asyncio.timeout(PATIENCE_SECONDS):
             while service.monitor.problem:  # the postmaster opens new connections
                 await service.monitor.check()
+
+
+async def test_a_database_that_hangs_is_left_and_no_call_waits_for_it(
+    postgresql: PostgresServer, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    created = await create_location(service)
+    monkeypatch.setattr(health_module, "ANSWER_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(health_module, "CONFIRM_SECONDS", 0.1)
+    monkeypatch.setattr(conversation_module, "_PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(conversation_module, "_CANCEL_SECONDS", 10 * PATIENCE_SECONDS)
+    pool = service.database.pool
+    for conversation in [await pool.take() for _ in range(4)]:
+        pool.give_back(conversation)
+    with stopped(*everything_of(postgresql)):
+        calls = [asyncio.create_task(create_location(service)) for _ in range(3)]
+        abandoned = service.locations.GetLocation(GetLocationRequest(id=created.id))
+        await until(lambda: pool.used == len(calls) + 1)
+        abandoned.cancel()
+        await until(lambda: bool(pool._settling))  # its connection, until its cancellation is answered
+        await service.monitor.check()
+        for call in calls:
+            with fails(grpc.StatusCode.UNAVAILABLE):
+                await call
+        await until(lambda: pool.used == 0)
+    monkeypatch.undo()
+    await service.monitor.check()
+    assert service.monitor.problem is None
+    await create_location(service)
+
+
+async def test_a_connection_that_is_left_before_its_settling_began_is_not_lost_to_the_pool(service: Service) -> None:
+    pool = service.database.pool
+    conversation = await pool.take()
+    asking = asyncio.create_task(conversation.ask([request(Statement(text("SELECT pg_sleep(60)")))], 60))
+    await asyncio.sleep(0)
+    asking.cancel()
+    await asyncio.wait([asking])
+    used = pool.used
+    pool.give_back(conversation)
+    pool.leave()
+    await until(lambda: pool.used == used - 1)
+
+
+def test_a_hung_database_is_reported_within_seven_seconds_by_default() -> None:
+    longest = Settings().health_interval_seconds + health_module.ANSWER_TIMEOUT_SECONDS + health_module.CONFIRM_SECONDS
+    assert longest <= 7
 
 
 async def test_health_comes_back_with_the_database(postgresql: PostgresServer, service: Service) -> None:

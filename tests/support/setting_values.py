@@ -34,7 +34,7 @@ DEFAULTS = {
     "follow_progress_seconds": 10,
     "follow_tick_seconds": 0.2,
     "followed_chart_limit": 100_000,
-    "health_interval_seconds": 5,
+    "health_interval_seconds": 2,
     "health_limit": 2000,
     "health_listen": None,
     "jwt_audience": None,

@@ -1,6 +1,7 @@
 """Opens connections for a pool."""
 
 import time
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -9,6 +10,7 @@ from sqlalchemy import make_url
 from sprocket_grpc.config.database_url import connect_arguments
 from sprocket_grpc.errors import UnavailableError
 from sprocket_grpc.storage.postgres.conversation import Conversation
+from sprocket_grpc.storage.postgres.hosts import connect_to_one_of
 from sprocket_grpc.storage.postgres.session import CONNECT_ARGUMENTS, check_encoding, setup_query
 
 _PATIENCE_SECONDS = 1
@@ -21,8 +23,7 @@ class Connector:
     """Opens connections. After a failure one caller at a time retries, and all others fail immediately.
 
     So calls do not queue for an unavailable database, each for its own timeout, and do not storm it when it is back.
-    Of several hosts the last one that was reached is tried first: a host that is down costs its timeout once, and not
-    for each connection.
+    Of several hosts the last one that was reached is tried first, and the others if it does not answer at once.
 
     Attributes:
         failed_at: When the last attempt failed, by a monotonic clock; 0 after a success.
@@ -65,7 +66,10 @@ class Connector:
         return Conversation(driver, prepares=self._prepares)
 
     async def _connect(self) -> "psycopg.AsyncConnection[Any]":
-        driver = await psycopg.AsyncConnection.connect(**self._last_first(), autocommit=True)
+        return await connect_to_one_of([partial(self._connect_to, host) for host in self._last_first()])
+
+    async def _connect_to(self, host: dict[str, str]) -> "psycopg.AsyncConnection[Any]":
+        driver = await psycopg.AsyncConnection.connect(**(self._arguments | host), autocommit=True)
         try:
             check_encoding(driver)
             await driver.execute(_SETUP)
@@ -74,14 +78,10 @@ class Connector:
             raise
         return driver
 
-    def _last_first(self) -> dict[str, Any]:
+    def _last_first(self) -> list[dict[str, str]]:
+        """Return the parameters by which the hosts differ, first those of the host that was reached last."""
         names = str(self._arguments.get("host", "")).split(",")
         if len(names) == 1:
-            return self._arguments
+            return [{}]
         hosts = zip(names, str(self._arguments["port"]).split(","), strict=True)
-        in_order = sorted(hosts, key=lambda host: host != self._reached)
-        return {
-            **self._arguments,
-            "host": ",".join(name for name, _ in in_order),
-            "port": ",".join(port for _, port in in_order),
-        }
+        return [{"host": name, "port": port} for name, port in sorted(hosts, key=lambda host: host != self._reached)]

@@ -137,7 +137,8 @@ class Conversation:
             self.close()
             raise error if isinstance(error, LostConnectionError) else LostConnectionError(str(error)) from error
         except BaseException:
-            self.state = State.ABANDONED
+            if self.state is State.ASKED:  # or it was closed meanwhile
+                self.state = State.ABANDONED
             raise
 
     def rows(self, answer: PGresult) -> list[tuple[Any, ...]]:

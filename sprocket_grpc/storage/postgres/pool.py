@@ -7,6 +7,7 @@ wait while the database is down.
 import asyncio
 import logging
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sprocket_grpc.errors import UnavailableError
@@ -46,6 +47,7 @@ class Pool:
         self._wait_seconds = wait_seconds
         self._free = asyncio.Semaphore(size)
         self._idle: list[Conversation] = []
+        self._lent: set[Conversation] = set()
         self._generation = 0
         self._settling: set[asyncio.Task[None]] = set()
         self._is_closed = False
@@ -73,6 +75,7 @@ class Pool:
             self._free.release()
             raise
         self.used += 1
+        self._lent.add(conversation)
         return conversation
 
     def give_back(self, conversation: Conversation) -> None:
@@ -82,15 +85,26 @@ class Pool:
         if conversation.is_clean or conversation.state is State.LOST:
             self._put(conversation)
             return
-        task = asyncio.create_task(self._settle(conversation))
+        task = asyncio.create_task(conversation.settle())
         self._settling.add(task)
-        task.add_done_callback(self._settling.discard)
+        task.add_done_callback(partial(self._settled, conversation))
 
     def renew(self) -> None:
         """Close all connections that are open now; those in use, when they are given back."""
         self._generation += 1
         while self._idle:
             self._idle.pop().close()
+
+    def leave(self) -> None:
+        """Close all connections now, also those in use, whose callers fail: the database hangs.
+
+        It would not answer a cancellation either, and after a failover another one serves.
+        """
+        self.renew()
+        for conversation in self._lent:
+            conversation.close()
+        for each in self._settling:
+            each.cancel()
 
     async def close(self) -> None:
         """Close all connections; those in use, when they are given back."""
@@ -119,11 +133,9 @@ class Pool:
         conversation.generation = generation
         return conversation
 
-    async def _settle(self, conversation: Conversation) -> None:
-        try:
-            await conversation.settle()
-        finally:
-            self._put(conversation)
+    def _settled(self, conversation: Conversation, task: asyncio.Task[None]) -> None:
+        self._settling.discard(task)
+        self._put(conversation)
 
     def _put(self, conversation: Conversation) -> None:
         if self._is_closed or conversation.generation != self._generation:
@@ -131,6 +143,7 @@ class Pool:
         if conversation.state is State.IDLE:
             self._idle.append(conversation)
         self.used -= 1
+        self._lent.discard(conversation)
         self._free.release()
 
     async def _wait_until_free(self) -> None:

@@ -167,7 +167,10 @@ class ReadRouter:
         try:
             async with asyncio.timeout(_ANSWER_TIMEOUT_SECONDS):
                 return await database.read(read)
-        except (SprocketError, TimeoutError):
+        except TimeoutError:
+            database.pool.leave()  # calls that read there shall not wait for it either
+            return None
+        except SprocketError:
             return None
         except UntranslatedError:
             _log.exception("polling %s for its position in the log failed", database)
