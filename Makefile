@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .PHONY: help serve test quick check format generate generated lint types imports contract breaking migrations \
         files deployment secrets packages lock audit sbom migration \
-        bench bench-quick bench-check chaos ha soak fuzz attack mutate reliability clean examples
+        bench bench-quick bench-check chaos ha ha-cluster soak fuzz attack mutate reliability clean examples
 
 help: ## List these commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,7 +64,7 @@ migrations: $(VENV)/.development
 	.ci/migrations $(BIN)/sprocket-grpc
 
 files: $(VENV)/.development
-	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml deploy/patroni/compose.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 deployment: $(VENV)/.development
@@ -120,6 +120,10 @@ PATRONI := $(if $(filter 0,$(shell id -u)),/var/lib/sprocket-grpc/patroni,$(CURD
 ha: $(VENV)/.development ## Let the nodes of a Patroni cluster fail under load and check all promises (4 minutes; ONLY=switchover). Linux only.
 	@.ci/patroni $(PATRONI)
 	@$(RELIABILITY) reliability.ha --patroni $(PATRONI) $(if $(ONLY),--only $(ONLY))
+
+ha-cluster: $(VENV)/.development ## Run a Patroni cluster and a server on it until Ctrl-C, to break it by hand. Linux only.
+	@.ci/patroni $(PATRONI)
+	@$(RELIABILITY) reliability.ha --patroni $(PATRONI) --show
 
 soak: $(VENV)/.development ## Use a server in every way and check that memory and connections do not grow (20 minutes; DURATION=8h).
 	@$(RELIABILITY) reliability.soak $(if $(DURATION),--duration $(DURATION)) $(if $(SEED),--seed $(SEED))

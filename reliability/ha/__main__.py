@@ -18,6 +18,7 @@ from reliability.chaos.ledger import Entry
 from reliability.ha.events import EVENTS
 from reliability.ha.programs import MissingProgramError, Programs, find_programs
 from reliability.ha.run import Outcome, Run
+from reliability.ha.show import show
 from reliability.ha.watch import HealthWatch
 from reliability.ha.world import World, new_world
 from reliability.options import new_seed
@@ -34,8 +35,9 @@ _NOTHING = Entry(0, 0, 0, 0)
 
 @click.command()
 @click.option("--patroni", type=click.Path(path_type=Path), required=True, help="The virtual environment of Patroni.")
+@click.option("--show", "is_shown", is_flag=True, help="Run the cluster until Ctrl-C, and tell how to break it.")
 @click.option("--only", help=f"Names of events, separated by commas: {', '.join(EVENTS)}.")
-def main(patroni: Path, only: str | None) -> None:
+def main(patroni: Path, only: str | None, *, is_shown: bool) -> None:
     """Let the nodes of a cluster fail one after another under load, and check what clients were promised."""
     names = _chosen(only)
     try:
@@ -46,6 +48,9 @@ def main(patroni: Path, only: str | None) -> None:
     _BUILD.mkdir(exist_ok=True)
     log = _BUILD / "ha.log"
     log.unlink(missing_ok=True)
+    if is_shown:
+        run_until_signal(_show(programs, log))
+        return
     outcomes: list[Outcome] = []
     try:
         run_until_signal(_run(programs, names, log, outcomes))
@@ -68,6 +73,11 @@ async def _run(programs: Programs, names: Sequence[str], log: Path, outcomes: li
         for name in names:
             outcomes.append(outcome := await run.inflict(name))
             _tell(outcome)
+
+
+async def _show(programs: Programs, log: Path) -> None:
+    async with new_world(programs, log) as world, _clients_of(world) as run:
+        await show(world, next(iter(run.audit.last)))
 
 
 @asynccontextmanager

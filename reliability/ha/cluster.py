@@ -46,15 +46,19 @@ class Cluster:
             variables |= {f"PATRONI_{kind}_USERNAME": role, f"PATRONI_{kind}_PASSWORD": self.password}
         self.nodes = [Node(f"node-{n}", programs, directory, variables) for n in range(1, _NODES + 1)]
 
+    def start_ended(self) -> None:
+        """Start what does not run."""
+        self.etcd.start()
+        for node in self.nodes:
+            node.start()
+
     def start(self) -> None:
         """Start what does not run, and wait until there are a leader and two replicas that stream from it.
 
         Raises:
             ClusterError: That takes longer than two minutes.
         """
-        self.etcd.start()
-        for node in self.nodes:
-            node.start()
+        self.start_ended()
         wait_until(self.is_whole, "a leader and two replicas")
 
     def kill(self) -> None:
@@ -62,6 +66,11 @@ class Cluster:
         for node in self.nodes:
             node.kill()
         self.etcd.kill()
+
+    def find_leader(self) -> Node | None:
+        """Return the node whose PostgreSQL accepts writes, or None while there is none, or while two say so."""
+        found = [node for node in self.nodes if _status(node).get("role") == "primary"]
+        return found[0] if len(found) == 1 else None
 
     def leader(self) -> Node:
         """Return the node whose PostgreSQL accepts writes.
@@ -72,8 +81,8 @@ class Cluster:
         found: list[Node] = []
 
         def find() -> bool:
-            found[:] = [node for node in self.nodes if _status(node).get("role") == "primary"]
-            return len(found) == 1
+            found.extend(filter(None, [self.find_leader()]))
+            return bool(found)
 
         wait_until(find, "a leader")
         return found[0]
