@@ -391,6 +391,23 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
           "metadata": {"limit": "5"}
         }
     """
+    ERROR_REASON_CHART_DAMAGED: _ErrorReason.ValueType  # 27
+    """A part of a chart in the database is damaged, for example by a defect of a disk.
+
+    Code DATA_LOSS. Retries of the same range fail again. Other ranges of the chart, and other charts, can be
+    read. The operators of the service find the details in the log of the server under the request id.
+
+    Example of an ErrorInfo:
+
+        {
+          "reason": "ERROR_REASON_CHART_DAMAGED",
+          "domain": "sprocket.internal",
+          "metadata": {
+            "factory_id": "01937f2e-7d1c-7a40-8a53-000000000003",
+            "request_id": "01937f2e-7d1c-7a40-8a53-000000000004"
+          }
+        }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason of an error, for programs: the `reason` of the google.rpc.ErrorInfo that every error carries.
@@ -773,6 +790,23 @@ Example of an ErrorInfo:
       "reason": "ERROR_REASON_EXPENSIVE_CALL_LIMIT",
       "domain": "sprocket.internal",
       "metadata": {"limit": "5"}
+    }
+"""
+ERROR_REASON_CHART_DAMAGED: ErrorReason.ValueType  # 27
+"""A part of a chart in the database is damaged, for example by a defect of a disk.
+
+Code DATA_LOSS. Retries of the same range fail again. Other ranges of the chart, and other charts, can be
+read. The operators of the service find the details in the log of the server under the request id.
+
+Example of an ErrorInfo:
+
+    {
+      "reason": "ERROR_REASON_CHART_DAMAGED",
+      "domain": "sprocket.internal",
+      "metadata": {
+        "factory_id": "01937f2e-7d1c-7a40-8a53-000000000003",
+        "request_id": "01937f2e-7d1c-7a40-8a53-000000000004"
+      }
     }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
