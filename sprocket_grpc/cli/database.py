@@ -5,6 +5,7 @@ import click
 from sprocket_grpc.cli.setup import load_settings_and_log, open_database
 from sprocket_grpc.config.database_url import describe
 from sprocket_grpc.config.production import check_sample_data
+from sprocket_grpc.storage.chart_pages import enable_packing
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.schema_version import find_problem, read_revision
 from sprocket_grpc.storage.seed import seed
@@ -60,6 +61,8 @@ def prepare(url: str, audit_retention_days: int | None) -> None:
 
     is_new = _revision(url) is None
     migrate.upgrade(url, audit_retention_days=audit_retention_days)
+    with create_plain_engine(url).begin() as connection:
+        enable_packing(connection)  # servers of other versions do not share it
     if is_new:
         _seed(url)
         click.echo("created the tables and added the sample data")

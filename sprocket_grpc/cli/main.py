@@ -67,6 +67,7 @@ COMMANDS = {
         "resources.commands", "list_command", "List resources, optionally filtered and ordered.", is_client=True
     ),
     "migrate": _Entry("database", "migrate_command", "Apply migrations up to REVISION."),
+    "repack": _Entry("repack", "repack_command", "Pack the old entries of all charts into pages now."),
     "seed": _Entry("database", "seed_command", "Add the sample data that is missing from the database."),
     "serve": _Entry(
         "serve", "serve_command", "Serve until Ctrl-C or SIGTERM; a second signal stops the server immediately."

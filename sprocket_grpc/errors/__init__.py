@@ -26,6 +26,7 @@ from sprocket_grpc.errors.requests import (
 from sprocket_grpc.errors.server import (
     ArrivalTimeoutError,
     CallTimeoutError,
+    DamagedChartError,
     DatabaseMisconfiguredError,
     DeadlineExceededError,
     ExpensiveCallLimitError,
@@ -47,6 +48,7 @@ __all__ = [
     "AbortedError",
     "ArrivalTimeoutError",
     "CallTimeoutError",
+    "DamagedChartError",
     "DatabaseMisconfiguredError",
     "DeadlineExceededError",
     "EtagMismatchError",

@@ -155,6 +155,19 @@ class CallTimeoutError(SprocketError):
         super().__init__(f"the call took longer than the limit of {seconds:g} s", {"seconds": f"{seconds:g}"})
 
 
+class DamagedChartError(SprocketError):
+    """A part of a chart is not what was stored. The log of the server has where."""
+
+    reason = "ERROR_REASON_CHART_DAMAGED"
+
+    def __init__(self, factory_id: str, request_id: str) -> None:
+        super().__init__(
+            f"a part of the chart of factory {factory_id} is damaged; the server log has the details under the request "
+            f"id {request_id}",
+            {"factory_id": factory_id, "request_id": request_id},
+        )
+
+
 class DeadlineExceededError(SprocketError):
     """The database cancelled a statement that exceeded the statement timeout."""
 

@@ -129,6 +129,7 @@ _TABLE: dict[type[errors.SprocketError], tuple[Code, Callable[[Any], list[Messag
     errors.CallTimeoutError: (Code.DEADLINE_EXCEEDED, _no_details),
     errors.UnknownServiceError: (Code.NOT_FOUND, _no_details),
     errors.DeadlineExceededError: (Code.DEADLINE_EXCEEDED, _no_details),
+    errors.DamagedChartError: (Code.DATA_LOSS, _no_details),
     errors.InternalError: (Code.INTERNAL, _no_details),
 }
 

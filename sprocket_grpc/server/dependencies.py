@@ -14,6 +14,7 @@ from sprocket_grpc.server.audit_upkeep import AuditUpkeep
 from sprocket_grpc.server.cleanup import purging
 from sprocket_grpc.server.health import HealthMonitor
 from sprocket_grpc.services.charts.followers import ChartPoller
+from sprocket_grpc.services.charts.packing import packing
 from sprocket_grpc.slots import Slots
 from sprocket_grpc.storage.postgres.database import Database
 from sprocket_grpc.storage.postgres.lane import LaneLimits
@@ -61,6 +62,7 @@ class ServerDependencies:
         yield self.monitor.task(self.settings.health_interval_seconds)
         yield purging(self.database, self.settings.request_id_hours)
         yield self.audit_upkeep.task()
+        yield packing(self.database)
         if self.authentication:
             yield from self.authentication.tasks()
         if self.instrumentation:

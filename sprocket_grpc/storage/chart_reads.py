@@ -1,8 +1,11 @@
-"""The SQL that reads charts: their ends, ranges of time, and entries in columns.
+"""The SQL that reads charts: their ends, ranges of time, and entries in pages and columns.
 
 Statements with recursion, lateral joins or array aggregates are text, which is easier to read. Sequences are
 gapless and times never go backwards (see `chart_writes`), so the entries of a range are those between two
 sequences, and how many they are is known without counting.
+
+Entries are in pages (see `chart_pages`) or rows. A statement reads both, because rows become pages at any time: read by
+two statements, 282 of 966 charts had a hole.
 """
 
 import sys
@@ -11,15 +14,14 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from sqlalchemy import ARRAY, BigInteger, Integer, bindparam, column, func, select, text
+from sqlalchemy import BigInteger, bindparam, column, func, select, text
 
 from sprocket_grpc.errors import NotFoundError
+from sprocket_grpc.storage.chart_pages import NUMBERS, Page
 from sprocket_grpc.storage.postgres.reads import Read
 from sprocket_grpc.storage.postgres.statements import Statement
 from sprocket_grpc.storage.postgres.types import IDENTIFIERS, Identifier, epoch_micros
 from sprocket_grpc.storage.tables import factory
-
-_NUMBERS = ARRAY(BigInteger)
 
 
 class Position(NamedTuple):
@@ -49,24 +51,27 @@ class SequenceRange(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Entries of one chart, in columns.
+    """Entries of one chart: those in pages, then the others in columns.
 
     Attributes:
         sequences: Where they are in the chart. A summary has fewer entries than its sequences.
-        time_micros: When each entry was added, in microseconds since 1970.
+        time_micros: When each entry of the columns was added, in microseconds since 1970.
         sprocket_production_goal: The goal from then on.
         sprocket_production_actual: The actual from then on.
+        pages: The pages. As they are stored, the first may begin before the sequences, and the last end after them.
     """
 
     sequences: SequenceRange
     time_micros: Sequence[int]
     sprocket_production_goal: Sequence[int]
     sprocket_production_actual: Sequence[int]
+    pages: Sequence[Page] = ()
 
     def cut(self, sequences: SequenceRange) -> "Chunk":
-        """Return the entries of a range that begins within this one and ends with it. Not of a summary."""
+        """Return the entries of a range that begins within this one and ends with it. For rows only."""
         skipped = sequences.after - self.sequences.after
-        return Chunk(sequences, *(column[skipped:] for column in self[1:])) if skipped else self
+        times, goals, actuals = (column[skipped:] for column in self[1:4])
+        return Chunk(sequences, times, goals, actuals)
 
 
 class Found(NamedTuple):
@@ -75,10 +80,13 @@ class Found(NamedTuple):
     Attributes:
         sequence: Its sequence, or that of the next entry if the chart ends before the time.
         is_exact: Whether it was added exactly at the time.
+        page: The last sequence of the page that has it, if that page must be read to know the other two. They are of
+            the first entry of that page then.
     """
 
     sequence: int
     is_exact: bool
+    page: int | None = None
 
 
 class Extent(NamedTuple):
@@ -93,14 +101,25 @@ class Extent(NamedTuple):
     found: list[Found]
 
 
-# A binary search for each time, some twenty lookups in the primary key: an index by time would slow down every write.
-# One statement, so that the times and the end are of the same state of the chart.
+# The page that has the first entry at or after a time is a lookup in an index. If there is none, a binary search among
+# the rows, some twenty lookups in the primary key: an index of rows by time would slow down every write. One statement,
+# so that the times and the end are of the same state of the chart.
 _EXTENTS = text("""
     WITH RECURSIVE asked AS (
         SELECT id AS factory_id, create_time, chart_sequence FROM factory WHERE id = ANY (:ids)
-    ), bracket (factory_id, number, time, low, high) AS (
-        SELECT factory_id, number, time, 1::bigint, chart_sequence + 1
+    ), sought AS (
+        SELECT asked.factory_id, chart_sequence, number, time, first_sequence, first_time_micros, last_sequence
         FROM asked CROSS JOIN unnest(:times) WITH ORDINALITY AS times (time, number)
+        LEFT JOIN LATERAL (
+            SELECT first_sequence, first_time_micros, last_sequence FROM chart_page
+            WHERE factory_id = asked.factory_id AND last_time_micros >= time
+            ORDER BY last_time_micros, last_sequence LIMIT 1
+        ) AS page ON true
+    ), bracket (factory_id, number, time, low, high) AS (
+        SELECT factory_id, number, time,
+               (SELECT coalesce(max(last_sequence), 0) + 1 FROM chart_page WHERE factory_id = sought.factory_id),
+               chart_sequence + 1
+        FROM sought WHERE last_sequence IS NULL
       UNION ALL
         SELECT factory_id, number, time,
                CASE WHEN time_micros < time THEN middle + 1 ELSE low END,
@@ -108,14 +127,21 @@ _EXTENTS = text("""
         FROM (SELECT *, (low + high) / 2 AS middle FROM bracket WHERE low < high) AS halved
         JOIN chart_entry USING (factory_id)
         WHERE sequence = middle
+    ), found (factory_id, number, sequence, is_exact, page) AS (
+        SELECT factory_id, number, first_sequence, first_time_micros = time,
+               CASE WHEN first_time_micros < time THEN last_sequence END
+        FROM sought WHERE last_sequence IS NOT NULL
+      UNION ALL
+        SELECT bracket.factory_id, number, low, coalesce(time_micros = time, false), NULL
+        FROM bracket
+        LEFT JOIN chart_entry ON chart_entry.factory_id = bracket.factory_id AND sequence = low
+        WHERE low = high
     )
     SELECT asked.factory_id::text, CAST(date_part('epoch', create_time) * 1000000 AS bigint), chart_sequence,
-           low, coalesce(time_micros = time, false)
-    FROM asked
-    LEFT JOIN bracket ON bracket.factory_id = asked.factory_id AND low = high
-    LEFT JOIN chart_entry ON chart_entry.factory_id = asked.factory_id AND sequence = low
+           sequence, is_exact, page
+    FROM asked LEFT JOIN found ON found.factory_id = asked.factory_id
     ORDER BY number
-""").bindparams(bindparam("ids", type_=IDENTIFIERS), bindparam("times", type_=_NUMBERS))
+""").bindparams(bindparam("ids", type_=IDENTIFIERS), bindparam("times", type_=NUMBERS))
 
 
 def read_extents(factory_ids: Collection[str], times: Sequence[int]) -> Read[dict[str, Extent]]:
@@ -129,10 +155,10 @@ def read_extents(factory_ids: Collection[str], times: Sequence[int]) -> Read[dic
 
 def _extents(factory_ids: Collection[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, Extent]:
     extents: dict[str, Extent] = {}
-    for factory_id, created, end, sequence, is_exact in rows:
+    for factory_id, created, end, *found in rows:
         extent = extents.setdefault(factory_id, Extent(Position(created, end), []))
-        if sequence is not None:
-            extent.found.append(Found(sequence, is_exact))
+        if found[0] is not None:
+            extent.found.append(Found(*found))
     if missing := [each for each in factory_ids if each not in extents]:
         raise NotFoundError(factory.name, *missing)
     return extents
@@ -141,8 +167,8 @@ def _extents(factory_ids: Collection[str], rows: Sequence[tuple[Any, ...]]) -> d
 _KNOWN = (
     func.unnest(
         bindparam("ids", type_=IDENTIFIERS),
-        bindparam("created", type_=_NUMBERS),
-        bindparam("sequences", type_=_NUMBERS),
+        bindparam("created", type_=NUMBERS),
+        bindparam("sequences", type_=NUMBERS),
     )
     .table_valued(column("id", Identifier), column("created", BigInteger), column("sequence", BigInteger))
     .render_derived("known")
@@ -174,8 +200,23 @@ def _ends(rows: Sequence[tuple[Any, ...]]) -> dict[str, Position | None]:
 # The aggregates take the rows in the order of the subquery (PostgreSQL manual, 9.21). Concatenated numbers in wire
 # format take PostgreSQL a tenth less time than arrays, and the driver a fifth of the time.
 _CHUNKS = text("""
-    SELECT times, goals, actuals
-    FROM unnest(:ids, :afters, :uptos) WITH ORDINALITY AS sequences (factory_id, after, upto, number)
+    WITH sequences AS (
+        SELECT * FROM unnest(:ids, :afters, :uptos) WITH ORDINALITY AS sequences (factory_id, after, upto, number)
+    )
+    SELECT number, first_sequence, last_sequence, checksum, wire,
+           NULL::bytea AS times, NULL::bytea AS goals, NULL::bytea AS actuals
+    FROM sequences
+    CROSS JOIN LATERAL (
+        SELECT first_sequence, last_sequence, checksum, wire FROM chart_page
+        WHERE factory_id = sequences.factory_id AND last_sequence > after AND first_sequence <= upto
+          AND last_sequence <= coalesce((
+              SELECT min(last_sequence) FROM chart_page
+              WHERE factory_id = sequences.factory_id AND last_sequence >= upto
+          ), upto)
+    ) AS pages
+  UNION ALL
+    SELECT number, NULL, NULL, NULL, NULL, times, goals, actuals
+    FROM sequences
     CROSS JOIN LATERAL (
         SELECT string_agg(int8send(time_micros), ''),
                string_agg(int8send(sprocket_production_goal), ''),
@@ -186,9 +227,9 @@ _CHUNKS = text("""
             ORDER BY sequence
         ) AS entries
     ) AS columns (times, goals, actuals)
-    ORDER BY number
+    ORDER BY number, last_sequence NULLS LAST
 """).bindparams(
-    bindparam("ids", type_=IDENTIFIERS), bindparam("afters", type_=_NUMBERS), bindparam("uptos", type_=_NUMBERS)
+    bindparam("ids", type_=IDENTIFIERS), bindparam("afters", type_=NUMBERS), bindparam("uptos", type_=NUMBERS)
 )
 
 
@@ -196,7 +237,7 @@ _READ_CHUNKS = Statement(_CHUNKS)
 
 
 def read_chunks(ranges: Sequence[SequenceRange]) -> Read[list[Chunk]]:
-    """Read all entries of ranges of charts.
+    """Read all entries of ranges of charts, with whole pages.
 
     Raises:
         NotFoundError: Entries are missing: factories were deleted meanwhile.
@@ -207,10 +248,26 @@ def read_chunks(ranges: Sequence[SequenceRange]) -> Read[list[Chunk]]:
 
 
 def _chunks(ranges: Sequence[SequenceRange], rows: Sequence[tuple[Any, ...]]) -> list[Chunk]:
-    chunks = [Chunk(each, *map(_numbers, columns)) for each, columns in zip(ranges, rows, strict=True)]
-    if gone := [each.sequences.factory_id for each in chunks if len(each.time_micros) != each.sequences.entries]:
+    pages: list[list[Page]] = [[] for _ in ranges]
+    chunks = []
+    for number, *page, times, goals, actuals in rows:
+        here = ranges[number - 1]
+        if page[0] is None:  # the last row of a range has the columns
+            chunks.append(Chunk(here, _numbers(times), _numbers(goals), _numbers(actuals), pages[number - 1]))
+        else:
+            pages[number - 1].append(Page(here.factory_id, *page))
+    if gone := [each.sequences.factory_id for each in chunks if not _is_complete(each)]:
         raise NotFoundError(factory.name, *gone)
     return chunks
+
+
+def _is_complete(chunk: Chunk) -> bool:
+    after, upto = chunk.sequences[1:]
+    for page in chunk.pages:
+        if page.first_sequence > after + 1:
+            return False
+        after = page.last_sequence
+    return min(after, upto) + len(chunk.time_micros) == upto
 
 
 def _numbers(on_the_wire: bytes | None) -> Sequence[int]:
@@ -219,66 +276,3 @@ def _numbers(on_the_wire: bytes | None) -> Sequence[int]:
     if sys.byteorder == "little":
         numbers.byteswap()
     return numbers
-
-
-ENTRIES_OF_PART = 6
-"""The most entries that a summary has of each part of the time."""
-
-# Of each part of the time: the first and the last entry, and those with the least and the greatest goal and actual,
-# the earliest of each. Drawn on as many pixels as there are parts, both curves look as if every entry were there: M4
-# (Jugel, Jerzak, Hackenbroich and Markl, "M4: A Visualization-Oriented Time Series Data Aggregation", VLDB 2014), for
-# two curves at once. A library would need all the entries first.
-_SUMMARY = text("""
-    WITH parts AS (
-        SELECT min(sequence) AS first, max(sequence) AS last,
-               min(ARRAY[sprocket_production_goal, sequence]) AS least_goal,
-               max(ARRAY[sprocket_production_goal, -sequence]) AS greatest_goal,
-               min(ARRAY[sprocket_production_actual, sequence]) AS least_actual,
-               max(ARRAY[sprocket_production_actual, -sequence]) AS greatest_actual
-        FROM chart_entry, (
-            SELECT greatest(min(time_micros), :begin) AS begin, max(time_micros) AS end
-            FROM chart_entry WHERE factory_id = :factory_id AND sequence IN (:after + 1, :upto)
-        ) AS range
-        WHERE factory_id = :factory_id AND sequence > :after AND sequence <= :upto
-        GROUP BY least(:parts, width_bucket(greatest(time_micros - range.begin, 0),
-                                            0, greatest(range.end - range.begin, 0) + 1, :parts))
-    ), chosen AS (
-        SELECT unnest(ARRAY[
-            first, last, least_goal[2], -greatest_goal[2], least_actual[2], -greatest_actual[2]
-        ]) AS sequence FROM parts
-    )
-    SELECT array_agg(time_micros), array_agg(sprocket_production_goal), array_agg(sprocket_production_actual)
-    FROM (
-        SELECT * FROM chart_entry
-        WHERE factory_id = :factory_id AND sequence IN (SELECT sequence FROM chosen)
-        ORDER BY sequence
-    ) AS entries
-""").bindparams(
-    bindparam("factory_id", type_=Identifier()),
-    bindparam("after", type_=BigInteger),
-    bindparam("upto", type_=BigInteger),
-    bindparam("begin", type_=BigInteger),
-    bindparam("parts", type_=Integer),
-)
-
-
-def read_summary(sequences: SequenceRange, begin_micros: int, most: int) -> Read[list[Chunk]]:
-    """Read a selection of the entries of a range that looks like all of them.
-
-    Args:
-        sequences: Which entries to select from.
-        begin_micros: When the time that is to be drawn begins; an earlier entry counts as if it were added then.
-        most: How many entries to select at most; `ENTRIES_OF_PART` or more.
-
-    Raises:
-        NotFoundError: The range has no entries: the factory was deleted meanwhile.
-    """
-    keys = sequences._asdict() | {"begin": begin_micros, "parts": most // ENTRIES_OF_PART}
-    return Read(_SUMMARY, keys, partial(_summary, sequences), is_expensive=True)
-
-
-def _summary(sequences: SequenceRange, rows: Sequence[tuple[Any, ...]]) -> list[Chunk]:
-    [columns] = rows
-    if columns[0] is None:
-        raise NotFoundError(factory.name, sequences.factory_id)
-    return [Chunk(sequences, *columns)]

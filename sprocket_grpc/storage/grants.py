@@ -12,6 +12,8 @@ from sprocket_grpc.storage.tables import (
     audit_entry,
     audit_retention,
     chart_entry,
+    chart_packing,
+    chart_page,
     metadata,
     page_token_key,
     recorded_request,
@@ -46,6 +48,8 @@ PRIVILEGES = {
     },
     # Append-only: PostgreSQL deletes a chart with its factory, as the owner of the tables.
     chart_entry: Privileges(insert=_but(chart_entry)),
+    chart_page: Privileges(),  # pack_chart writes it as the owner
+    chart_packing: Privileges(),
     recorded_request: Privileges(
         insert=["id", "fingerprint", "response"], update=["create_time", "fingerprint", "response"], delete=True
     ),
@@ -57,8 +61,12 @@ PRIVILEGES = {
 }
 """Of every table."""
 
-FUNCTIONS = ("create_audit_partitions()", "drop_expired_audit_partition(integer)")
-"""What the server calls. They run as the owner."""
+FUNCTIONS = (
+    "create_audit_partitions()",
+    "drop_expired_audit_partition(integer)",
+    "pack_chart(uuid, integer, integer)",
+)
+"""What the server calls. They run as the owner. Others run in triggers, which needs no privilege."""
 
 
 def grant(connection: Connection, role: str) -> None:

@@ -22,7 +22,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from sprocket_grpc.storage.postgres.types import IDENTIFIERS, Identifier, Instant
 
-SCHEMA_REVISION = "0009"
+SCHEMA_REVISION = "0010"
 """The newest migration with `required_by_server = True`: the server is ready from this revision on.
 
 A later one, such as a VALIDATE, does not make new pods wait. Revisions are numbers, so later ones compare greater.
@@ -138,6 +138,43 @@ chart_entry = Table(
     *_count("sprocket_production_goal"),
     *_count("sprocket_production_actual"),
     PrimaryKeyConstraint("factory_id", "sequence"),
+)
+
+chart_page = Table(
+    "chart_page",
+    metadata,
+    Column("factory_id", Identifier, ForeignKey("factory.id", ondelete="CASCADE"), nullable=False),
+    Column(
+        "last_sequence",
+        BigInteger,
+        CheckConstraint("last_sequence - first_sequence BETWEEN 0 AND 19999", name="last_sequence"),
+        nullable=False,
+    ),
+    Column("first_sequence", BigInteger, CheckConstraint("first_sequence > 0", name="first_sequence"), nullable=False),
+    Column("first_time_micros", BigInteger, nullable=False),
+    Column("last_time_micros", BigInteger, nullable=False),
+    # The first and the last entry, and those with the least and the greatest goal and actual, the earliest of each:
+    # sequence, time, goal and actual. Summaries need no more of most pages.
+    Column(
+        "outline",
+        ARRAY(BigInteger),
+        CheckConstraint("array_dims(outline) = '[1:6][1:4]'", name="outline"),
+        nullable=False,
+    ),
+    Column("checksum", BigInteger, nullable=False),  # CRC-32C of `wire`
+    Column("wire", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("factory_id", "last_sequence"),
+    Index(None, "factory_id", "last_time_micros", "last_sequence"),
+    comment="Old entries of charts, as serialized messages FactoryChart. Written by pack_chart, and never changed.",
+)
+
+chart_packing = Table(
+    "chart_packing",
+    metadata,
+    Column("id", Integer, CheckConstraint("id = 1", name="id"), autoincrement=False, nullable=False),
+    Column("enable_time", Instant, nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("id"),
+    comment="Has a row once no server runs that cannot read chart_page.",
 )
 
 page_token_key = Table(

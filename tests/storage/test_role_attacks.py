@@ -74,6 +74,11 @@ REFUSED = {
     "move a chart in time": "UPDATE chart_entry SET time_micros = 0",
     "delete a chart": "DELETE FROM chart_entry",
     "truncate charts": "TRUNCATE chart_entry",
+    "add a page of a chart": "INSERT INTO chart_page SELECT * FROM chart_page",
+    "change a page of a chart": "UPDATE chart_page SET wire = ''",
+    "delete a page of a chart": "DELETE FROM chart_page",
+    "allow pages": "INSERT INTO chart_packing (id) VALUES (1)",
+    "call a part of the packer": "SELECT chart_checksum('')",
     "date a record ahead": "INSERT INTO recorded_request (id, create_time) VALUES (gen_random_uuid(), '2101-01-01')",
 }
 
@@ -168,12 +173,14 @@ def test_the_server_role_can_name_any_caller_but_no_other_time(attacker: Connect
     assert newest(attacker) == ("api-key:other", True)
 
 
-def test_the_server_role_can_attach_no_function_of_ours_to_a_table_of_its_own(attacker: Connection) -> None:
+def test_the_server_role_can_call_the_packer_and_attach_no_function_of_ours_to_a_table_of_its_own(
+    attacker: Connection,
+) -> None:
     query = """
         SELECT proname FROM pg_proc
         WHERE pronamespace = 'public'::regnamespace AND has_function_privilege(oid, 'EXECUTE')
     """
-    allowed = {"create_audit_partitions", "drop_expired_audit_partition"}  # which are not for triggers
+    allowed = {"create_audit_partitions", "drop_expired_audit_partition", "pack_chart"}  # which are not for triggers
     assert set(attacker.scalars(text(query))) == allowed
 
 

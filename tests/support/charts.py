@@ -13,6 +13,7 @@ from tests.support.service import Service
 INVALID_RESUME_TOKEN = "ERROR_REASON_INVALID_RESUME_TOKEN"  # noqa: S105  # no password
 
 _WRITE = [
+    "DELETE FROM chart_page WHERE factory_id = :factory_id",
     "DELETE FROM chart_entry WHERE factory_id = :factory_id",
     """
     INSERT INTO chart_entry SELECT CAST(:factory_id AS uuid), number, micros, goal, actual
@@ -26,6 +27,10 @@ _WRITE = [
     FROM chart_entry WHERE id = :factory_id AND factory_id = id AND sequence = :entries
     """,
 ]
+
+
+layout = "rows"
+"""How charts are written: as "rows", or most of them in "pages" of a few entries."""
 
 
 class Entry(NamedTuple):
@@ -47,13 +52,24 @@ def numbered(times: Iterable[int]) -> list[Entry]:
 
 
 async def write_chart(service: Service, factory_id: str, entries: Sequence[Entry]) -> None:
-    """Replace the chart of a factory."""
+    """Replace the chart of a factory; in the layout "pages", seven pages or more, and some rows."""
     micros, goals, actuals = map(list, zip(*entries, strict=True))
     columns = {"micros": micros, "goals": goals, "actuals": actuals}
     for statement in _WRITE:
         needed = {name: column for name, column in columns.items() if f":{name}" in statement}
         counted = {"entries": len(entries)} if ":entries" in statement else {}
         await query(service, statement, factory_id=factory_id, **needed, **counted)
+
+    if layout == "pages":
+        await pack(service, factory_id, max(3, len(entries) // 8), kept=2)
+
+
+async def pack(service: Service, factory_id: str, entries: int, kept: int = 0) -> None:
+    """Pack the chart of a factory into pages of so many entries, but for the newest."""
+    statement = "SELECT pack_chart(:factory_id, :entries, :kept)"
+    parameters = {"factory_id": factory_id, "entries": entries, "kept": kept}
+    while (await query(service, statement, **parameters))[0][0]:
+        pass
 
 
 async def factory_with(service: Service, entries: Sequence[Entry]) -> str:

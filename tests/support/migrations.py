@@ -14,6 +14,10 @@ NEWEST_REVISION = SCRIPTS[-1].revision
 BEFORE_PROTECTION = str(_PROTECTION.down_revision)
 """The revision before the one that puts the audit log and the API keys beyond the reach of the server's role."""
 
+[_PAGES] = [script for script in SCRIPTS if "create_chart_page" in script.path]
+BEFORE_PAGES = str(_PAGES.down_revision)
+"""The revision before the one that creates the pages of charts."""
+
 [_INDEXES] = [script for script in SCRIPTS if "index_fields_of_sprocket" in script.path]
 BEFORE_INDEXES = str(_INDEXES.down_revision)
 """The revision before the one that indexes sprockets, of which there may be millions."""

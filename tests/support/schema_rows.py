@@ -36,6 +36,16 @@ ROWS: dict[str, Row] = {
         "sprocket_production_goal": 0,
         "sprocket_production_actual": 0,
     },
+    "chart_page": {
+        "factory_id": IDS["factory"],
+        "last_sequence": 1,
+        "first_sequence": 1,
+        "first_time_micros": 0,
+        "last_time_micros": 0,
+        "outline": [[1, 0, 0, 0] for _ in range(6)],
+        "checksum": 0,
+        "wire": b"",
+    },
     "page_token_key": {"key": bytes(32)},
     "recorded_request": {"id": A_REQUEST, "create_time": "2026-01-01", "fingerprint": bytes(32), "response": b""},
     "audit_entry": {
@@ -57,6 +67,8 @@ ROWS: dict[str, Row] = {
     },
 }
 OPTIONAL = {
+    ("chart_packing", "id"),  # a new database has its only row
+    ("chart_packing", "enable_time"),
     ("audit_entry", "before"),
     ("audit_entry", "after"),
     ("api_key", "expire_time"),
@@ -79,6 +91,11 @@ _FORBIDDEN_ACTUAL = {"sprocket_production_actual": [-1]}
 FORBIDDEN: dict[str, dict[str, list[Any]]] = {
     **{name: {field.name: field.unstorable for field in FIELDS if field.resource == name} for name in RESOURCES},
     "chart_entry": {"sequence": [0, -1], "sprocket_production_goal": [-1]} | _FORBIDDEN_ACTUAL,
+    "chart_page": {
+        "last_sequence": [0, 20_001],
+        "first_sequence": [0],
+        "outline": [[[1, 0, 0, 0]], [[0] * 6 for _ in range(4)]],
+    },
     "page_token_key": {"key": [b"", bytes(31), bytes(33)]},
     "audit_retention": {"days": [0, -1]},
     "api_key": {
@@ -90,8 +107,8 @@ FORBIDDEN: dict[str, dict[str, list[Any]]] = {
 }
 FORBIDDEN["factory"] |= _FORBIDDEN_ACTUAL
 
-CASCADING = [("chart_entry", "factory_id", "factory")]
+CASCADING = [("chart_entry", "factory_id", "factory"), ("chart_page", "factory_id", "factory")]
 RESTRICTING = [(each.case.name, each.field, each.target.name) for each in RESOURCE_REFERENCES]
 REFERENCES = [*RESTRICTING, *CASCADING]
-UNIQUE = [*RESOURCES, "chart_entry", "audit_entry", "audit_retention", "api_key"]
+UNIQUE = [*RESOURCES, "chart_entry", "chart_page", "audit_entry", "audit_retention", "api_key"]
 COLUMNS = [(table, name) for table in ROWS for name in ROWS[table] | (TIMES if table in RESOURCES else {})]

@@ -207,7 +207,7 @@ class ChartPoller:
                 follower.notify(factory_id, end, chunks.get(factory_id))
 
     async def _read_shared(self, moved: Mapping[str, Position | None]) -> dict[str, Chunk]:
-        """Read the new entries once for all followers, unless there are too many."""
+        """Read the new entries once for all followers, unless there are too many or some are in pages already."""
         known = self._known
         sequences = [
             SequenceRange(each, known[each].sequence, end.sequence)
@@ -220,7 +220,7 @@ class ChartPoller:
             read = await self._database.read(chart_reads.read_chunks(sequences))
         except NotFoundError:
             return {}  # a factory was deleted meanwhile, which the next poll sees
-        return {chunk.sequences.factory_id: chunk for chunk in read}
+        return {chunk.sequences.factory_id: chunk for chunk in read if not chunk.pages}
 
 
 def _earlier(known: Position, joining: Position) -> Position:

@@ -1,17 +1,20 @@
 """Reads the history of charts in chunks. No connection is held while the client reads."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import groupby
+from typing import Any
 
 from sprocket_grpc.errors import NotFoundError
+from sprocket_grpc.services.charts.pages import read_entries
 from sprocket_grpc.services.charts.range import BEGINNING_OF_TIME_MICROS, NANOS_PER_MICRO, ChartRange, next_micro
+from sprocket_grpc.services.charts.search import find_in_pages
+from sprocket_grpc.services.charts.summary import read_summary
 from sprocket_grpc.storage import chart_reads
+from sprocket_grpc.storage.chart_pages import PAGE_ENTRIES
 from sprocket_grpc.storage.chart_reads import Chunk, Extent, SequenceRange
 from sprocket_grpc.storage.postgres.read_router import ReadSession
-from sprocket_grpc.storage.postgres.reads import Read
 
 CHUNK_ENTRIES = 20_000
 """The most entries of one read or response: 280 kB on the wire. More are hardly faster, fewer cost more each."""
@@ -36,14 +39,16 @@ class Opening:
     begins_before_start: bool
 
 
-def open_charts(requested: ChartRange) -> Read[list[Opening]]:
+async def open_charts(session: ReadSession, requested: ChartRange) -> list[Opening]:
     """Read which entries a range has, in the order of its factories.
 
     Raises:
         NotFoundError: Factories do not exist, or were replaced by others with their ids since entries were sent.
+        DamagedChartError: A page is damaged.
     """
     times = [next_micro(time) for time in (requested.start, requested.end) if time is not None]
-    return chart_reads.read_extents(requested.factory_ids, times).then(partial(_openings, requested))
+    extents = await session.read(chart_reads.read_extents(requested.factory_ids, times))
+    return _openings(requested, await find_in_pages(session, extents, times))
 
 
 def _openings(requested: ChartRange, extents: Mapping[str, Extent]) -> list[Opening]:
@@ -68,9 +73,9 @@ def _beginning(start: int | None, extent: Extent) -> tuple[int, bool]:
     """Return the sequence before the first entry of a range, and whether that entry is older than its start."""
     if start is None:
         return 0, False
-    first, is_exact = extent.found[0]
-    is_older = first > 1 and not (is_exact and start % NANOS_PER_MICRO == 0)
-    return first - 1 - is_older, is_older
+    first = extent.found[0]
+    is_older = first.sequence > 1 and not (first.is_exact and start % NANOS_PER_MICRO == 0)
+    return first.sequence - 1 - is_older, is_older
 
 
 async def read_history(
@@ -83,12 +88,13 @@ async def read_history(
 
     Raises:
         NotFoundError: A factory was deleted meanwhile.
+        DamagedChartError: A page is damaged.
     """
-    reads = _reads(requested, openings)
+    reads = _reads(session, requested, openings)
 
     def start() -> asyncio.Task[list[Chunk]] | None:
         read = next(reads, None)
-        return asyncio.create_task(session.read(read)) if read else None
+        return asyncio.create_task(read) if read else None
 
     ahead = start()
     try:
@@ -103,33 +109,45 @@ async def read_history(
             await asyncio.wait([ahead])
 
 
-def _reads(requested: ChartRange, openings: Iterable[Opening]) -> Iterator[Read[list[Chunk]]]:
+def _reads(
+    session: ReadSession, requested: ChartRange, openings: Iterable[Opening]
+) -> Iterator[Coroutine[Any, Any, list[Chunk]]]:
     """Plan the reads: short ranges together, long ones in pieces, and those to be downsampled one by one."""
     begin = BEGINNING_OF_TIME_MICROS if requested.start is None else next_micro(requested.start)
     ranges = (each.sequences for each in openings)
     for is_too_long, several in groupby(ranges, lambda each: 0 < requested.max_points < each.entries):
         if is_too_long:
-            yield from (chart_reads.read_summary(each, begin, requested.max_points) for each in several)
+            yield from (read_summary(session, each, begin, requested.max_points) for each in several)
         else:
-            yield from map(chart_reads.read_chunks, batches(several))
+            yield from (read_entries(session, batch) for batch in batches(several))
 
 
 def batches(ranges: Iterable[SequenceRange]) -> Iterator[list[SequenceRange]]:
-    """Split and group ranges: a batch has one range of a factory, and at most 20,000 entries, the first fewer."""
+    """Split and group ranges: a batch has one range of a factory, and at most 20,000 entries, the first fewer.
+
+    A range is split where a page ends, if the batch has room for that, so that the page is sent as it is.
+    """
     batch: list[SequenceRange] = []
     sizes = _sizes()
     room = next(sizes)
     for sequences in ranges:
         after = sequences.after
         while after < sequences.upto:
-            piece = SequenceRange(sequences.factory_id, after, min(sequences.upto, after + room))
+            piece = SequenceRange(sequences.factory_id, after, _end_of_piece(after, sequences.upto, room))
             batch.append(piece)
             after, room = piece.upto, room - piece.entries
-            if not room:
+            if not room or after < sequences.upto:
                 yield batch
                 batch, room = [], next(sizes)
     if batch:
         yield batch
+
+
+def _end_of_piece(after: int, upto: int, room: int) -> int:
+    if upto <= after + room:
+        return upto
+    end_of_page = (after + room) // PAGE_ENTRIES * PAGE_ENTRIES
+    return end_of_page if end_of_page > after else after + room
 
 
 def _sizes() -> Iterator[int]:

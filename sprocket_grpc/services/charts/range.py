@@ -7,7 +7,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from sprocket_grpc.errors import Violation
 from sprocket_grpc.services.standard.validation import batch_violations, id_violations
-from sprocket_grpc.storage.chart_reads import ENTRIES_OF_PART, Position
+from sprocket_grpc.storage.chart_reads import Position
+from sprocket_grpc.storage.chart_summary import ENTRIES_OF_PART
 
 MOST_POINTS = 20_000
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from sprocket_grpc.errors import ShuttingDownError, UnavailableError
 from sprocket_grpc.services.charts.followers import ChartPoller, Follower
 from sprocket_grpc.services.charts.history import Opening, batches, groups, open_charts, read_history
+from sprocket_grpc.services.charts.pages import read_entries
 from sprocket_grpc.services.charts.range import ChartRange
 from sprocket_grpc.services.charts.resume_token import ResumeTokens
 from sprocket_grpc.services.standard.token_cipher import TokenCipher
-from sprocket_grpc.storage import chart_reads
 from sprocket_grpc.storage.chart_reads import Chunk, Position
 from sprocket_grpc.storage.postgres.database import Database
 from sprocket_grpc.storage.postgres.read_router import ReadRouter, ReadSession
@@ -69,12 +69,13 @@ class ChartStream:
 
         Raises:
             NotFoundError: A factory does not exist, or was deleted.
+            DamagedChartError: A page of a chart is damaged.
             ShuttingDownError: The server is shutting down.
             UnavailableError: No poll for new entries has succeeded for too long.
         """
         # One session reads the whole history: on a standby that is further behind, entries would seem to be missing.
         session = self._dependencies.read_router.begin()
-        openings = await session.read(open_charts(self._range))
+        openings = await open_charts(session, self._range)
         self._positions = {
             each.sequences.factory_id: Position(each.created_micros, each.sequences.after) for each in openings
         }
@@ -118,7 +119,7 @@ class ChartStream:
         for group in groups(chunks):
             yield await self._answer(group)
         for batch in batches(sequences):
-            chunks = await self._dependencies.database.read(chart_reads.read_chunks(batch))
+            chunks = await read_entries(self._dependencies.database, batch)
             yield await self._answer(chunks)
 
     async def _answer(self, chunks: Sequence[Chunk] = (), *, is_end_of_history: bool = False) -> Answer:

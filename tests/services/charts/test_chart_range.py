@@ -28,6 +28,8 @@ from tests.support.charts import (
 from tests.support.resources import create_factory
 from tests.support.service import Service
 
+pytestmark = pytest.mark.usefixtures("layout")
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 FIRST = (datetime(1, 1, 1, tzinfo=UTC) - EPOCH) // MICROSECOND

@@ -1,4 +1,7 @@
-"""Followers of a busy chart while one server is killed and restarted, and while clients change to another server."""
+"""Followers of a busy chart while one server is killed and restarted, and while clients change to another server.
+
+All the time the chart is packed into pages of ten entries, up to the newest.
+"""
 
 import asyncio
 import uuid
@@ -15,6 +18,8 @@ from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
 from sprocket.v1.sprocket_pb2 import CreateSprocketRequest, Sprocket
 from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
+from tests.support.books import query
+from tests.support.charts import pack
 from tests.support.processes import PATIENCE_SECONDS, ServerProcess, server_process
 from tests.support.resources import create_sprocket
 from tests.support.service import Service
@@ -25,6 +30,9 @@ pytestmark = pytest.mark.slow
 WRITERS, FOLLOWERS, SPROCKETS_OF_WRITER = 50, 20, 12
 ENTRIES = 2 + WRITERS * SPROCKETS_OF_WRITER
 
+PAGE_ENTRIES = 10
+
+_PAGES = text("SELECT wire FROM chart_page WHERE factory_id = CAST(:factory_id AS uuid) ORDER BY last_sequence")
 _TABLE = text("""
     SELECT time_micros, sprocket_production_goal, sprocket_production_actual FROM chart_entry
     WHERE factory_id = CAST(:factory_id AS uuid) ORDER BY sequence
@@ -95,10 +103,23 @@ async def created(connection: Connection, request: CreateSprocketRequest) -> boo
 
 
 def stored(url: str, factory_id: str) -> FactoryChart:
-    """Return the chart in the table."""
+    """Return the chart in the tables."""
+    chart = FactoryChart()
     with create_plain_engine(url).connect() as connection:
-        times, goals, actuals = zip(*connection.execute(_TABLE, {"factory_id": factory_id}), strict=True)
-    return FactoryChart(time_micros=times, sprocket_production_goal=goals, sprocket_production_actual=actuals)
+        for wire in connection.scalars(_PAGES, {"factory_id": factory_id}):
+            chart.MergeFromString(wire)
+        for time, goal, actual in connection.execute(_TABLE, {"factory_id": factory_id}):
+            chart.time_micros.append(time)
+            chart.sprocket_production_goal.append(goal)
+            chart.sprocket_production_actual.append(actual)
+    return chart
+
+
+async def pack_always(service: Service, factory_id: str) -> None:
+    """Pack the chart whenever it has enough rows."""
+    while True:
+        await pack(service, factory_id, PAGE_ENTRIES)
+        await asyncio.sleep(0.01)
 
 
 async def arrived(followers: list[Follower], entries: int) -> None:
@@ -117,6 +138,7 @@ async def test_followers_get_the_complete_chart_through_a_crash_a_restart_and_a_
         killed = await started(stack, database_url)
         other = await started(stack, database_url)
         await connection.use(killed)
+        packing = asyncio.create_task(pack_always(service, first.factory_id))
         work = [asyncio.create_task(write(connection, sprocket)) for _ in range(WRITERS)]
         work += [asyncio.create_task(each.run(connection)) for each in followers]
         await arrived(followers, ENTRIES // 3)
@@ -125,6 +147,10 @@ async def test_followers_get_the_complete_chart_through_a_crash_a_restart_and_a_
         await arrived(followers, 2 * ENTRIES // 3)
         await connection.use(other)
         await asyncio.gather(*work)
+        packing.cancel()
+        await asyncio.wait([packing])
+    [(pages,)] = await query(service, "SELECT count(*) FROM chart_page")
+    assert pages >= ENTRIES // PAGE_ENTRIES - 1
     table = stored(database_url, first.factory_id).SerializeToString()
     assert [each.chart.SerializeToString() for each in followers] == [table] * FOLLOWERS
     assert all(each.streams >= 3 for each in followers)

@@ -28,6 +28,8 @@ from tests.support.production import delete_factory, get_factory
 from tests.support.resources import create_factory
 from tests.support.service import Service, running_service
 
+pytestmark = pytest.mark.usefixtures("layout")
+
 LONG = numbered(range(10, 1000, 10))
 SHORT = numbered([10, 20, 20, 30])
 LATER = numbered([10, 20, 20, 30, 30, 40])

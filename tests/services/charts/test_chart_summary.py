@@ -23,7 +23,7 @@ from tests.support.charts import (
 from tests.support.production import update_factory
 from tests.support.service import Service
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("layout")]
 
 MANY = 10_000
 POINTS = 100
@@ -108,29 +108,20 @@ POSITIONS = st.lists(st.integers(1, MANY), min_size=4, max_size=4, unique=True)
 async def test_a_summary_keeps_a_single_spike_and_dip_of_each_curve_at_any_position(
     service: Service, positions: list[int]
 ) -> None:
-    factory_id = await the_level_factory(service)
+    factory_id = await the_only_factory(service)
     chart = level(MANY)
     for position, column, value in zip(positions, ["goal", "goal", "actual", "actual"], [SPIKE, DIP] * 2, strict=True):
-        await set_number(service, position, column, value)
         chart[position - 1] = chart[position - 1]._replace(**{column: value})
+    await write_chart(service, factory_id, chart)
     selected = await summary(service, factory_id, POINTS)
-    for position, each in enumerate(level(MANY), 1):
-        if position in positions:
-            await set_number(service, position, "goal", each.goal)
-            await set_number(service, position, "actual", each.actual)
     assert_selected(selected, chart, POINTS)
     assert {chart[position - 1] for position in positions} <= set(selected)
 
 
-async def the_level_factory(service: Service) -> str:
-    """Return the id of the only factory, whose chart is level."""
+async def the_only_factory(service: Service) -> str:
+    """Return the id of the only factory."""
     found = await query(service, "SELECT id::text FROM factory")
     return str(found[0][0]) if found else await factory_with(service, level(MANY))
-
-
-async def set_number(service: Service, sequence: int, column: str, value: int) -> None:
-    statement = f"UPDATE chart_entry SET sprocket_production_{column} = :value WHERE sequence = :sequence"  # noqa: S608  # our names
-    await query(service, statement, value=value, sequence=sequence)
 
 
 def with_a_spike_in_each_part(chart: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:

@@ -1,0 +1,97 @@
+"""`sprocket-grpc repack`: packs old entries of charts into pages, allows that, or verifies the pages."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import click
+
+from sprocket_grpc.cli.setup import load_settings_and_log, open_connection, open_database
+from sprocket_grpc.errors import ExpectedError
+from sprocket_grpc.services.charts.packing import Packer
+from sprocket_grpc.services.charts.pages import find_problem
+from sprocket_grpc.storage import chart_pages
+from sprocket_grpc.storage.chart_pages import PAGE_ENTRIES, PageKey
+from sprocket_grpc.storage.postgres.database import Database
+
+_PAGES_OF_READ = 20
+_REPORT_SECONDS = 5
+
+
+@click.command("repack")
+@click.option(
+    "--enable", is_flag=True, help="Allow servers to pack charts: no server of an older version runs any more."
+)
+@click.option(
+    "--verify", is_flag=True, help="Check all pages, and list those that are damaged; exit status 1 if any are."
+)
+def repack_command(*, enable: bool, verify: bool) -> None:
+    """Pack the old entries of all charts into pages now.
+
+    Servers do that in the background, a tenth of the time. You can interrupt this command, and run it while servers
+    run.
+    """
+    if enable and verify:
+        raise click.UsageError("--enable and --verify exclude each other")
+    if enable:
+        _enable()
+    else:
+        with open_database(load_settings_and_log()) as url:
+            asyncio.run(_verify(url) if verify else _repack(url))
+
+
+def _enable() -> None:
+    with open_connection() as connection:
+        chart_pages.enable_packing(connection)
+    click.echo("packing is enabled: servers of older versions must not run on this database any more")
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[Database]:
+    database = Database(url, pool_size=1)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def _repack(url: str) -> None:
+    async with _connected(url) as database:
+        if not await database.read(chart_pages.IS_ENABLED):
+            raise ExpectedError(
+                "packing is not enabled: when no older server runs, run `sprocket-grpc repack --enable`"
+            )
+        total, packed = await database.read(chart_pages.read_unpacked()), 0
+        while pages := await _pack_all(database, packed, total):
+            packed += pages
+        left = await database.read(chart_pages.read_unpacked())
+    click.echo(f"packed {packed * PAGE_ENTRIES:,} entries" + (f"; {left * PAGE_ENTRIES:,} are left" if left else ""))
+
+
+async def _pack_all(database: Database, packed: int, total: int) -> int:
+    """Pack all charts once, and return the number of new pages."""
+    packer, made, reported = Packer(database), 0, time.monotonic()
+    while (pages := await packer.step()) is not None:
+        made += pages
+        if time.monotonic() > reported + _REPORT_SECONDS:
+            reported = time.monotonic()
+            click.echo(f"packed {(packed + made) * PAGE_ENTRIES:,} of {total * PAGE_ENTRIES:,} entries")
+    return made
+
+
+async def _verify(url: str) -> None:
+    key, verified, damaged = PageKey(chart_pages.NIL_ID, 0), 0, 0
+    async with _connected(url) as database:
+        while pages := await database.read(chart_pages.read_pages_after(key, _PAGES_OF_READ)):
+            for page in pages:
+                if problem := find_problem(page):
+                    damaged += 1
+                    click.echo(
+                        f"factory {page.factory_id}, sequences {page.first_sequence} to {page.last_sequence}: {problem}"
+                    )
+            verified += len(pages)
+            key = PageKey(pages[-1].factory_id, pages[-1].last_sequence)
+    click.echo(f"{verified:,} pages are verified, {damaged:,} are damaged")
+    if damaged:
+        raise SystemExit(1)

@@ -1,0 +1,114 @@
+"""Pages of charts as streams send them: whole ones as they are stored, and of others the entries of the range."""
+
+import logging
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+import google_crc32c
+from google.protobuf.message import DecodeError
+
+from sprocket.v1.factory_pb2 import FactoryChart
+from sprocket_grpc.caller import current_caller
+from sprocket_grpc.errors import DamagedChartError, NotFoundError
+from sprocket_grpc.storage import chart_reads
+from sprocket_grpc.storage.chart_pages import Page
+from sprocket_grpc.storage.chart_reads import Chunk, SequenceRange
+from sprocket_grpc.storage.postgres.reads import Read
+
+PAGES_OF_READ = 4
+"""The pages that are read and decoded at a time: some 4 ms."""
+
+_T = TypeVar("_T")
+
+_log = logging.getLogger(__name__)
+
+
+class Reader(Protocol):
+    """Runs reads: a database, or the session of a call."""
+
+    async def read(self, read: Read[_T]) -> _T:
+        """Run a read."""
+
+
+async def read_entries(reader: Reader, ranges: Sequence[SequenceRange]) -> list[Chunk]:
+    """Read all entries of ranges of charts.
+
+    Raises:
+        NotFoundError: Factories were deleted meanwhile: entries are missing, also when they are read again.
+        DamagedChartError: A page is damaged.
+    """
+    read = chart_reads.read_chunks(ranges).then(_fitted)
+    try:
+        return await reader.read(read)
+    except NotFoundError:
+        return await reader.read(read)
+
+
+def _fitted(chunks: Sequence[Chunk]) -> list[Chunk]:
+    return [each._replace(pages=[_fit(page, each.sequences) for page in each.pages]) for each in chunks]
+
+
+def _fit(page: Page, sequences: SequenceRange) -> Page:
+    """Return the part of a page that is within a range. A whole page is checked, but not decoded."""
+    first, last = max(page.first_sequence, sequences.after + 1), min(page.last_sequence, sequences.upto)
+    if (first, last) == (page.first_sequence, page.last_sequence):
+        _check(page)
+        return page
+    chart = decode(page)
+    kept = slice(first - page.first_sequence, last - page.first_sequence + 1)
+    part = FactoryChart(
+        time_micros=chart.time_micros[kept],
+        sprocket_production_goal=chart.sprocket_production_goal[kept],
+        sprocket_production_actual=chart.sprocket_production_actual[kept],
+    )
+    return page._replace(first_sequence=first, last_sequence=last, wire=part.SerializeToString())
+
+
+def decode(page: Page) -> FactoryChart:
+    """Return the entries of a page.
+
+    Raises:
+        DamagedChartError: The page is damaged.
+    """
+    _check(page)
+    if problem := _problem_of_content(page):
+        raise _damaged(page, problem)
+    return FactoryChart.FromString(page.wire)
+
+
+def find_problem(page: Page) -> str | None:
+    """Return what is wrong with a page; None if nothing is."""
+    return _problem_of_checksum(page) or _problem_of_content(page)
+
+
+def _check(page: Page) -> None:
+    """Check the checksum, which takes 11 us for a page of 65 kB."""
+    if problem := _problem_of_checksum(page):
+        raise _damaged(page, problem)
+
+
+def _problem_of_checksum(page: Page) -> str | None:
+    checksum = google_crc32c.value(page.wire)
+    return None if checksum == page.checksum else f"its checksum is {checksum} instead of {page.checksum}"
+
+
+def _problem_of_content(page: Page) -> str | None:
+    try:
+        chart = FactoryChart.FromString(page.wire)
+    except DecodeError:
+        return "it is no FactoryChart"
+    columns = (chart.time_micros, chart.sprocket_production_goal, chart.sprocket_production_actual)
+    if any(len(column) != page.entries for column in columns):
+        return f"it has not {page.entries} entries"
+    return None
+
+
+def _damaged(page: Page, problem: str) -> DamagedChartError:
+    _log.error(
+        "the chart of factory %s is damaged from sequence %d to %d: %s; `sprocket-grpc repack --verify` finds all such",
+        page.factory_id,
+        page.first_sequence,
+        page.last_sequence,
+        problem,
+    )
+    return DamagedChartError(page.factory_id, current_caller().request_id)

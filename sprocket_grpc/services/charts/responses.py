@@ -1,0 +1,84 @@
+"""The responses of the chart RPCs, serialized: pages are sent as they are stored."""
+
+from google.protobuf.message import Message
+
+from sprocket.v1 import factory_pb2 as pb
+from sprocket_grpc.services.charts.stream import Answer
+from sprocket_grpc.storage.chart_reads import Chunk
+
+_LENGTH_DELIMITED = 2
+
+
+class Response(Message):
+    """A message that is serialized already."""
+
+    __slots__ = ("_wire",)
+
+    def __init__(self, wire: bytes) -> None:
+        self._wire = wire
+
+    def SerializeToString(self, **_: bool) -> bytes:  # noqa: N802  # the name of protobuf
+        """Return the message in wire format."""
+        return self._wire
+
+    def ByteSize(self) -> int:  # noqa: N802  # as above
+        """Return its size in bytes."""
+        return len(self._wire)
+
+
+def one_chart(answer: Answer) -> Response:
+    """Make a GetFactoryChartResponse, whose answer has one chunk at most."""
+    rest = pb.GetFactoryChartResponse(
+        resume_token=answer.resume_token,
+        begins_before_start_time=bool(answer.older),
+        end_of_history=answer.is_end_of_history,
+    )
+    chart = b"".join(map(_chart, answer.chunks))
+    return Response(_field(pb.GetFactoryChartResponse.CHART_FIELD_NUMBER, chart) + rest.SerializeToString())
+
+
+def many_charts(answer: Answer) -> Response:
+    """Make a FollowFactoryChartsResponse."""
+    rest = pb.FollowFactoryChartsResponse(resume_token=answer.resume_token, end_of_history=answer.is_end_of_history)
+    charts = (
+        _field(
+            pb.FollowFactoryChartsResponse.CHARTS_FIELD_NUMBER,
+            _followed(chunk, is_older=chunk.sequences.factory_id in answer.older),
+        )
+        for chunk in answer.chunks
+    )
+    return Response(b"".join([*charts, rest.SerializeToString()]))
+
+
+def _followed(chunk: Chunk, *, is_older: bool) -> bytes:
+    factory_id = pb.FollowedFactoryChart(factory_id=chunk.sequences.factory_id)
+    rest = pb.FollowedFactoryChart(begins_before_start_time=is_older)
+    chart = _field(pb.FollowedFactoryChart.CHART_FIELD_NUMBER, _chart(chunk))
+    return factory_id.SerializeToString() + chart + rest.SerializeToString()
+
+
+def _chart(chunk: Chunk) -> bytes:
+    """Serialize a chart: pages and columns one behind the other, which every parser joins within one field.
+
+    Two `chart` fields would be the same by the rules of protobuf, but protobuf.js keeps only the second.
+    """
+    columns = pb.FactoryChart(
+        time_micros=chunk.time_micros,
+        sprocket_production_goal=chunk.sprocket_production_goal,
+        sprocket_production_actual=chunk.sprocket_production_actual,
+    )
+    return b"".join([*(page.wire for page in chunk.pages), columns.SerializeToString()])
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """Serialize a field that is a message."""
+    return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(len(content)) + content
+
+
+def _varint(number: int) -> bytes:
+    septets = bytearray()
+    while number > 0x7F:
+        septets.append(number & 0x7F | 0x80)
+        number >>= 7
+    septets.append(number)
+    return bytes(septets)

@@ -1,0 +1,86 @@
+"""`sprocket-grpc repack`: packs what is there, can be killed and run again, and finds damaged pages."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Connection, text
+
+from sprocket_grpc.storage.chart_pages import KEPT_ENTRIES, PAGE_ENTRIES
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
+from sprocket_grpc.storage.seed import seed
+from tests.support.command_line import environment, run
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.slow
+
+PAGES = 4
+ENTRIES = PAGES * PAGE_ENTRIES + KEPT_ENTRIES
+
+_GROW = [
+    """
+    INSERT INTO chart_entry SELECT id, n, chart_time_micros + n, 7, n
+    FROM factory, generate_series(21, :entries) AS n
+    """,
+    "UPDATE factory SET chart_sequence = :entries, chart_time_micros = chart_time_micros + :entries",
+]
+
+
+@pytest.fixture
+def connection(database_url: str) -> Iterator[Connection]:
+    """The database of before, with three charts that can be packed, and where that is not enabled."""
+    with create_plain_engine(database_url).connect() as made:
+        made.execution_options(isolation_level="AUTOCOMMIT")
+        seed(made)
+        made.execute(text("DELETE FROM chart_packing"))
+        for statement in _GROW:
+            made.execute(text(statement), {"entries": ENTRIES})
+        yield made
+
+
+def pages(connection: Connection) -> int:
+    return int(connection.scalar(text("SELECT count(*) FROM chart_page")) or 0)
+
+
+def enable(database_url: str) -> None:
+    assert run("repack", "--enable", database_url=database_url).status == 0
+
+
+def test_nothing_is_packed_until_the_operator_says_that_no_older_server_runs(
+    database_url: str, connection: Connection
+) -> None:
+    refused = run("repack", database_url=database_url)
+    refused.assert_refused()
+    assert "sprocket-grpc repack --enable" in refused.errors
+    assert pages(connection) == 0
+    enable(database_url)
+    finished = run("repack", database_url=database_url)
+    assert (finished.status, pages(connection)) == (0, 3 * PAGES), finished
+    assert f"packed {3 * PAGES * PAGE_ENTRIES:,} entries\n" in finished.output
+
+
+def test_a_repack_that_was_killed_goes_on_where_it_was(database_url: str, connection: Connection) -> None:
+    enable(database_url)
+    command = [sys.executable, "-m", "sprocket_grpc", "repack"]
+    with subprocess.Popen(
+        command, env=environment({"database_url": database_url}), stdout=subprocess.DEVNULL
+    ) as killed:
+        wait_until(lambda: pages(connection) > 0)
+        killed.kill()
+    before = pages(connection)
+    assert run("repack", database_url=database_url).status == 0
+    assert 0 < before <= pages(connection) == 3 * PAGES
+    verified = run("repack", "--verify", database_url=database_url)
+    assert (verified.status, verified.output.splitlines()[-1]) == (0, "12 pages are verified, 0 are damaged")
+    assert connection.scalar(text("SELECT count(*) FROM chart_entry")) == 3 * KEPT_ENTRIES
+
+
+def test_verify_lists_all_damaged_pages(database_url: str, connection: Connection) -> None:
+    enable(database_url)
+    assert run("repack", database_url=database_url).status == 0
+    connection.execute(text("UPDATE chart_page SET wire = set_byte(wire, 99, 0) WHERE last_sequence = 10000"))
+    verified = run("repack", "--verify", database_url=database_url)
+    assert verified.status == 1
+    assert verified.output.count("sequences 5001 to 10000: its checksum is") == 3
+    assert "12 pages are verified, 3 are damaged" in verified.output
