@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from bench.chart_followers import measure_idle, measure_latency
 from bench.chart_stream import ChartReader, measure_memory, measure_stream
-from bench.database import fill_chart
+from bench.database import fill_chart, pack_chart
 from bench.plan import Bench
 from bench.processes import serving
 from bench.report import Figure
@@ -15,10 +15,14 @@ def measure_chart(bench: Bench) -> Iterator[Figure]:
     """Measure the stream of a long chart against COPY."""
     entries = bench.plan.entries
     with serving(bench.postgres.url) as server:
-        [factory_id] = create_resources(server.address, 1).factory_ids
-        fill_chart(bench.postgres, factory_id, entries, bench.progress)
+        factory_id, packed_id = create_resources(server.address, 2).factory_ids
+        for each in (factory_id, packed_id):
+            fill_chart(bench.postgres, each, entries, bench.progress)
+        pack_chart(bench.postgres, packed_id, bench.progress)
         reader = ChartReader(server, bench.postgres, factory_id, entries)
         yield from measure_stream(reader, bench.plan.rounds, bench.progress)
+        packed = ChartReader(server, bench.postgres, packed_id, entries, copied_id=factory_id)
+        yield from measure_stream(packed, bench.plan.rounds, bench.progress, "pages", least_rate=5)
 
 
 def measure_chart_memory(bench: Bench) -> Iterator[Figure]:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, make_url, text
 from bench.report import Progress
 from bench.resources import Resources
 from sprocket_grpc.storage import migrate
+from sprocket_grpc.storage.chart_pages import KEPT_ENTRIES, PAGE_ENTRIES
 from sprocket_grpc.storage.embedded import embedded_postgres
 from sprocket_grpc.storage.embedded.account import account_for
 from sprocket_grpc.storage.embedded.binaries import find_binaries
@@ -34,6 +35,7 @@ _UPDATE_FACTORY = text("""
         sprocket_production_actual = last.sprocket_production_actual
     FROM chart_entry AS last WHERE factory_id = factory.id AND id = CAST(:factory_id AS uuid) AND sequence = :entries
 """)
+_PACK = text("SELECT pack_chart(CAST(:factory_id AS uuid), :entries, :kept)")
 
 
 # Ids have the format of UUIDv7 and ascend, like those that the service creates.
@@ -108,6 +110,15 @@ def fill_chart(postgres: Postgres, factory_id: str, entries: int, progress: Prog
         with progress.step("vacuuming"):
             connection.execute(text("VACUUM (FREEZE, ANALYZE) chart_entry, factory"))
             connection.execute(text("CHECKPOINT"))
+
+
+def pack_chart(postgres: Postgres, factory_id: str, progress: Progress) -> None:
+    """Turn the rows of a chart into pages, and vacuum."""
+    with _without_triggers(postgres) as connection, progress.step("packing the chart"):
+        while connection.scalar(_PACK, {"factory_id": factory_id, "entries": PAGE_ENTRIES, "kept": KEPT_ENTRIES}):
+            pass
+        connection.execute(text("VACUUM (FREEZE, ANALYZE) chart_entry, chart_page"))
+        connection.execute(text("CHECKPOINT"))
 
 
 def fill_sprockets(postgres: Postgres, factory_id: str, sprocket_type_id: str, count: int, progress: Progress) -> None:

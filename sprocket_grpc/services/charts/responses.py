@@ -1,5 +1,7 @@
 """The responses of the chart RPCs, serialized: pages are sent as they are stored."""
 
+from collections.abc import Sequence
+
 from google.protobuf.message import Message
 
 from sprocket.v1 import factory_pb2 as pb
@@ -33,31 +35,36 @@ def one_chart(answer: Answer) -> Response:
         begins_before_start_time=bool(answer.older),
         end_of_history=answer.is_end_of_history,
     )
-    chart = b"".join(map(_chart, answer.chunks))
-    return Response(_field(pb.GetFactoryChartResponse.CHART_FIELD_NUMBER, chart) + rest.SerializeToString())
+    chart = [part for chunk in answer.chunks for part in _chart(chunk)]
+    return _response(_field(pb.GetFactoryChartResponse.CHART_FIELD_NUMBER, chart), rest)
 
 
 def many_charts(answer: Answer) -> Response:
     """Make a FollowFactoryChartsResponse."""
     rest = pb.FollowFactoryChartsResponse(resume_token=answer.resume_token, end_of_history=answer.is_end_of_history)
-    charts = (
-        _field(
+    charts = [
+        part
+        for chunk in answer.chunks
+        for part in _field(
             pb.FollowFactoryChartsResponse.CHARTS_FIELD_NUMBER,
             _followed(chunk, is_older=chunk.sequences.factory_id in answer.older),
         )
-        for chunk in answer.chunks
-    )
-    return Response(b"".join([*charts, rest.SerializeToString()]))
+    ]
+    return _response(charts, rest)
 
 
-def _followed(chunk: Chunk, *, is_older: bool) -> bytes:
+def _response(parts: Sequence[bytes], rest: Message) -> Response:
+    return Response(b"".join([*parts, rest.SerializeToString()]))  # the only copy of the pages
+
+
+def _followed(chunk: Chunk, *, is_older: bool) -> list[bytes]:
     factory_id = pb.FollowedFactoryChart(factory_id=chunk.sequences.factory_id)
     rest = pb.FollowedFactoryChart(begins_before_start_time=is_older)
     chart = _field(pb.FollowedFactoryChart.CHART_FIELD_NUMBER, _chart(chunk))
-    return factory_id.SerializeToString() + chart + rest.SerializeToString()
+    return [factory_id.SerializeToString(), *chart, rest.SerializeToString()]
 
 
-def _chart(chunk: Chunk) -> bytes:
+def _chart(chunk: Chunk) -> list[bytes]:
     """Serialize a chart: pages and columns one behind the other, which every parser joins within one field.
 
     Two `chart` fields would be the same by the rules of protobuf, but protobuf.js keeps only the second.
@@ -67,12 +74,12 @@ def _chart(chunk: Chunk) -> bytes:
         sprocket_production_goal=chunk.sprocket_production_goal,
         sprocket_production_actual=chunk.sprocket_production_actual,
     )
-    return b"".join([*(page.wire for page in chunk.pages), columns.SerializeToString()])
+    return [*(page.wire for page in chunk.pages), columns.SerializeToString()]
 
 
-def _field(number: int, content: bytes) -> bytes:
-    """Serialize a field that is a message."""
-    return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(len(content)) + content
+def _field(number: int, content: Sequence[bytes]) -> list[bytes]:
+    """Serialize a field that is a message, whose parts are one behind the other."""
+    return [_varint(number << 3 | _LENGTH_DELIMITED), _varint(sum(map(len, content))), *content]
 
 
 def _varint(number: int) -> bytes:
