@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, LiteralString, NamedTuple, Protocol
 
 from grpc import StatusCode
@@ -11,6 +12,7 @@ from grpc import StatusCode
 from reliability.chaos.calls import Call
 from reliability.chaos.followers import Follower
 from reliability.chaos.ledger import Entry, Ledger, Row
+from sprocket.v1.factory_pb2 import FactoryChart
 
 LONGEST_CALL_SECONDS = 5.0
 LONGEST_RECOVERY_SECONDS = 5.0
@@ -106,7 +108,14 @@ class Audit:
             factory_id,
             after,
         )
-        return [Entry(*row) for row in rows]
+        # In this order: a row that becomes part of a page meanwhile is in both.
+        pages = await self.world.query(
+            "SELECT first_sequence, wire FROM chart_page WHERE factory_id = %s AND last_sequence > %s",
+            factory_id,
+            after,
+        )
+        found = [Entry(*row) for row in rows] + [entry for page in pages for entry in _entries_of(*page)]
+        return sorted({entry.sequence: entry for entry in found if entry.sequence > after}.values())
 
     async def _counter_problems(self, factory_id: str, last: Entry) -> list[str]:
         [(sequence, actual, count)] = await self.world.query(
@@ -123,3 +132,9 @@ class Audit:
             if factory_id in follower.copies and (what := follower.copies[factory_id].difference(entries)):
                 follower.restart()
                 yield f"{follower.name}: its columns of {factory_id} differ from the table: it {what}"
+
+
+def _entries_of(first_sequence: int, wire: bytes) -> Iterator[Entry]:
+    chart = FactoryChart.FromString(wire)
+    columns = (chart.time_micros, chart.sprocket_production_goal, chart.sprocket_production_actual)
+    return map(Entry, count(first_sequence), *columns)

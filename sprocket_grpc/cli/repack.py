@@ -29,7 +29,7 @@ _REPORT_SECONDS = 5
 def repack_command(*, enable: bool, verify: bool) -> None:
     """Pack the old entries of all charts into pages now.
 
-    Servers do that in the background, a tenth of the time. You can interrupt this command, and run it while servers
+    Servers do that in the background, a twentieth of the time. You can interrupt this command, and run it while servers
     run.
     """
     if enable and verify:

@@ -23,6 +23,9 @@ from sprocket_grpc.storage.tables import chart_packing, chart_page, factory
 PAGE_ENTRIES = 5_000
 """The entries of a page. 5,000 entries from any time are in two pages, which are 17 buffers of PostgreSQL."""
 
+LARGEST_PAGE = 5_000
+"""The most entries of any page, by a constraint of the table: reads find the last page of a range by it."""
+
 KEPT_ENTRIES = 1_000
 """The newest entries of a chart, which stay rows: followers read them, and pages would be decoded for them."""
 

@@ -1,24 +1,25 @@
 """Checks that sprockets, counters and charts in the database agree, reads charts, and fills long ones."""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, starmap
 from typing import Any, NamedTuple
 
 from sqlalchemy import text
 
-from sprocket.v1.factory_pb2 import GetFactoryChartRequest
+from sprocket.v1.factory_pb2 import FactoryChart, GetFactoryChartRequest
 from sprocket_grpc.storage.postgres.connection import Connection
 from tests.support.service import Service
 
 _FACTORIES = text("""
-    SELECT sprocket_production_goal, sprocket_production_actual,
+    SELECT id::text, sprocket_production_goal, sprocket_production_actual,
            (SELECT count(*) FROM sprocket WHERE factory_id = factory.id),
            ARRAY(SELECT sequence FROM chart_entry WHERE factory_id = factory.id ORDER BY sequence),
            ARRAY(SELECT time_micros FROM chart_entry WHERE factory_id = factory.id ORDER BY sequence),
            ARRAY(SELECT sprocket_production_goal FROM chart_entry WHERE factory_id = factory.id ORDER BY sequence),
            ARRAY(SELECT sprocket_production_actual FROM chart_entry WHERE factory_id = factory.id ORDER BY sequence)
-    FROM factory
+    FROM factory ORDER BY id
 """)
+_PAGES = text("SELECT factory_id::text, first_sequence, wire FROM chart_page ORDER BY last_sequence DESC")
 
 _FILL = [
     "DELETE FROM chart_entry WHERE factory_id = :factory_id",
@@ -49,6 +50,7 @@ class Chart(NamedTuple):
 class Book(NamedTuple):
     """The production data of one factory in the database; the lists have one item per chart entry."""
 
+    factory_id: str
     goal: int
     actual: int
     sprockets: int
@@ -56,6 +58,13 @@ class Book(NamedTuple):
     times: list[int]
     goals: list[int]
     actuals: list[int]
+
+    def add_page(self, first: int, chart: FactoryChart) -> None:
+        """Add a page of the chart, the last one first."""
+        self.sequences[:0] = range(first, first + len(chart.time_micros))
+        self.times[:0] = chart.time_micros
+        self.goals[:0] = chart.sprocket_production_goal
+        self.actuals[:0] = chart.sprocket_production_actual
 
     def assert_in_order(self) -> None:
         """Check that counter, sprockets and chart agree, and that the chart has no gaps and only real changes."""
@@ -100,9 +109,17 @@ async def numbers_of(service: Service, factory_id: str) -> list[tuple[int, int]]
 
 async def assert_books_agree(service: Service) -> None:
     """Check for every factory that sprockets, counter and chart agree, and that the chart is in order."""
+    for book in await read_books(service):
+        book.assert_in_order()
+
+
+async def read_books(service: Service) -> list[Book]:
+    """Read the production data of all factories, in the order of their ids."""
 
     def work(connection: Connection) -> list[Book]:
-        return [Book(*row) for row in connection.execute(_FACTORIES)]
+        books = {book.factory_id: book for book in starmap(Book, connection.execute(_FACTORIES))}
+        for factory_id, first, wire in connection.execute(_PAGES):
+            books[factory_id].add_page(first, FactoryChart.FromString(wire))
+        return list(books.values())
 
-    for book in await service.database.run(work):
-        book.assert_in_order()
+    return await service.database.run(work)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sprocket.v1 import factory_pb2 as pb
+from sprocket_grpc.storage.chart_pages import LARGEST_PAGE
 from tests.support.books import query
 from tests.support.resources import create_factory
 from tests.support.service import Service
@@ -61,7 +62,7 @@ async def write_chart(service: Service, factory_id: str, entries: Sequence[Entry
         await query(service, statement, factory_id=factory_id, **needed, **counted)
 
     if layout == "pages":
-        await pack(service, factory_id, max(3, len(entries) // 8), kept=2)
+        await pack(service, factory_id, max(3, min(len(entries) // 8, LARGEST_PAGE)), kept=2)
 
 
 async def pack(service: Service, factory_id: str, entries: int, kept: int = 0) -> None:

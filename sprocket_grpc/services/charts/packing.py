@@ -13,8 +13,8 @@ from sprocket_grpc.telemetry.background import BackgroundTask
 
 INTERVAL_SECONDS = 60
 
-REST = 9
-"""The pause after a page, as a multiple of the time that the page took: the job works a tenth of the time."""
+REST = 19
+"""The pause after a page, as a multiple of the time that the page took: the job works a twentieth of the time."""
 
 _LONGEST_REST_SECONDS = 60
 
