@@ -140,6 +140,12 @@ def test_deleting_a_factory_deletes_its_chart(connection: Connection) -> None:
         assert connection.scalar(text(f"SELECT count(*) FROM {table}")) == 0  # noqa: S608  # our own names
 
 
+@pytest.mark.parametrize("last", [0, 5_001])
+def test_a_page_of_a_chart_has_1_to_5000_entries(connection: Connection, last: int) -> None:
+    error = refused_by(connection, "chart_page", another("chart_page") | {"last_sequence": last})
+    assert error.diag.constraint_name == "ck_chart_page_last_sequence_first_sequence"
+
+
 @pytest.mark.parametrize("table", UNIQUE)
 def test_a_duplicate_key_is_refused(connection: Connection, table: str) -> None:
     name = refused_by(connection, table, ROWS[table]).diag.constraint_name

@@ -92,7 +92,6 @@ FORBIDDEN: dict[str, dict[str, list[Any]]] = {
     **{name: {field.name: field.unstorable for field in FIELDS if field.resource == name} for name in RESOURCES},
     "chart_entry": {"sequence": [0, -1], "sprocket_production_goal": [-1]} | _FORBIDDEN_ACTUAL,
     "chart_page": {
-        "last_sequence": [0, 5_001],
         "first_sequence": [0],
         "outline": [[[1, 0, 0, 0]], [[0] * 6 for _ in range(4)]],
     },
