@@ -192,6 +192,7 @@ class FactoryServiceServicer:
         resume_token was issued.
         - UNAVAILABLE: The server is shutting down, and the last response before this error has a resume_token;
         or the server could not read new entries from the database for a whole heartbeat interval.
+        - DATA_LOSS: A part of the chart in the database is damaged.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -213,6 +214,7 @@ class FactoryServiceServicer:
         resume_token with their ids only.
         - UNAVAILABLE: The server is shutting down, and the last response before this error has a resume_token;
         or the server could not read new entries from the database for a whole heartbeat interval.
+        - DATA_LOSS: A part of a chart in the database is damaged; the error names the factory.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

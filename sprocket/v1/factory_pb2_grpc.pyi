@@ -117,6 +117,7 @@ class FactoryServiceStub:
       resume_token was issued.
     - UNAVAILABLE: The server is shutting down, and the last response before this error has a resume_token;
       or the server could not read new entries from the database for a whole heartbeat interval.
+    - DATA_LOSS: A part of the chart in the database is damaged.
     """
     FollowFactoryCharts: _grpc.UnaryStreamMultiCallable[_factory_pb2.FollowFactoryChartsRequest, _factory_pb2.FollowFactoryChartsResponse]
     """Follows the charts of up to 1,000 factories in one stream.
@@ -134,6 +135,7 @@ class FactoryServiceStub:
       resume_token with their ids only.
     - UNAVAILABLE: The server is shutting down, and the last response before this error has a resume_token;
       or the server could not read new entries from the database for a whole heartbeat interval.
+    - DATA_LOSS: A part of a chart in the database is damaged; the error names the factory.
     """
 
 @_typing.type_check_only
@@ -225,6 +227,7 @@ class FactoryServiceAsyncStub(FactoryServiceStub):
       resume_token was issued.
     - UNAVAILABLE: The server is shutting down, and the last response before this error has a resume_token;
       or the server could not read new entries from the database for a whole heartbeat interval.
+    - DATA_LOSS: A part of the chart in the database is damaged.
     """
     FollowFactoryCharts: _aio.UnaryStreamMultiCallable[_factory_pb2.FollowFactoryChartsRequest, _factory_pb2.FollowFactoryChartsResponse]  # type: ignore[assignment]
     """Follows the charts of up to 1,000 factories in one stream.
@@ -242,6 +245,7 @@ class FactoryServiceAsyncStub(FactoryServiceStub):
       resume_token with their ids only.
     - UNAVAILABLE: The server is shutting down, and the last response before this error has a resume_token;
       or the server could not read new entries from the database for a whole heartbeat interval.
+    - DATA_LOSS: A part of a chart in the database is damaged; the error names the factory.
     """
 
 class FactoryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -372,6 +376,7 @@ class FactoryServiceServicer(metaclass=_abc_1.ABCMeta):
           resume_token was issued.
         - UNAVAILABLE: The server is shutting down, and the last response before this error has a resume_token;
           or the server could not read new entries from the database for a whole heartbeat interval.
+        - DATA_LOSS: A part of the chart in the database is damaged.
         """
 
     @_abc_1.abstractmethod
@@ -395,6 +400,7 @@ class FactoryServiceServicer(metaclass=_abc_1.ABCMeta):
           resume_token with their ids only.
         - UNAVAILABLE: The server is shutting down, and the last response before this error has a resume_token;
           or the server could not read new entries from the database for a whole heartbeat interval.
+        - DATA_LOSS: A part of a chart in the database is damaged; the error names the factory.
         """
 
 def add_FactoryServiceServicer_to_server(servicer: FactoryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
