@@ -68,7 +68,7 @@ def _one_free() -> Creation:
     locked = _locked_factory(skip_locked=True)
     typed = locked.join(sprocket_type, sprocket_type.c.id == _new("sprocket_type_id"))
     valid = _with_types(select(locked.c.id).select_from(typed), skip_locked=True)
-    counting = chart_writes.actual_changed(by=1).where(factory.c.id == valid.c.id)
+    counting = chart_writes.actual_changed(by=1).where(factory.c.id == select(valid.c.id).scalar_subquery())
     return _creation_of_one(counting.returning(*factory.c).cte("counted"))
 
 
@@ -109,22 +109,29 @@ FACTORIES = Statement(select(sprocket.c.id, sprocket.c.factory_id).where(_NAMED)
 
 # In the order of their ids, so that two of these cannot deadlock.
 _DOOMED = select(sprocket.c.id).where(_NAMED).order_by(sprocket.c.id).with_for_update().cte("doomed")
+# The ids again: a join alone may read the whole table, if PostgreSQL has no statistics of it yet.
 DELETE_MANY = Statement(
-    delete(sprocket).where(sprocket.c.id.in_(select(_DOOMED.c.id))).returning(sprocket.c.id, sprocket.c.factory_id)
+    delete(sprocket)
+    .where(_NAMED, sprocket.c.id.in_(select(_DOOMED.c.id)))
+    .returning(sprocket.c.id, sprocket.c.factory_id)
 )
 
-# One of several deletions that share a transaction. It waits for no lock, so it may take its locks in any order: a
-# sprocket that is locked, or whose factory is, is left for later. Both are locked before they are changed, so the
-# factory that is counted is the one that the sprocket is in.
-_FREE = (
-    select(sprocket.c.id)
-    .join(factory, factory.c.id == sprocket.c.factory_id)
-    .where(sprocket.c.id == bindparam("id"))
-    .with_for_update(key_share=True, skip_locked=True)
-    .cte("free")
-)
-_GONE = delete(sprocket).where(sprocket.c.id == _FREE.c.id).returning(sprocket.c.id, sprocket.c.factory_id).cte("gone")
-_UNCOUNTED = (
-    chart_writes.actual_changed(by=-1).where(factory.c.id == _GONE.c.factory_id).returning(*factory.c).cte("uncounted")
-)
-DELETE_FREE = Statement(select(_GONE.c.id).where(SET_CALLER.is_not(None)).add_cte(chart_writes.recorded(_UNCOUNTED)))
+
+def _delete_free() -> Statement:
+    """Make one of several deletions that share a transaction: of what is locked nothing is deleted.
+
+    It waits for no lock, so it may take its locks in any order. A sprocket that is moved meanwhile is not deleted. Its
+    subqueries have one row, so PostgreSQL reads indexes, whether it has statistics or not; for joins it needs them.
+    """
+    identified = sprocket.c.id == bindparam("id")
+    free = select(sprocket.c.factory_id).where(identified).with_for_update(skip_locked=True).cte("free")
+    its_factory = select(factory.c.id).where(factory.c.id == select(free.c.factory_id).scalar_subquery())
+    locked = its_factory.with_for_update(key_share=True, skip_locked=True).cte("locked")
+    doomed = sprocket.c.factory_id == select(locked.c.id).scalar_subquery()
+    gone = delete(sprocket).where(identified, doomed).returning(sprocket.c.id, sprocket.c.factory_id).cte("gone")
+    counting = chart_writes.actual_changed(by=-1).where(factory.c.id == select(gone.c.factory_id).scalar_subquery())
+    entry = chart_writes.recorded(counting.returning(*factory.c).cte("counted"))
+    return Statement(select(gone.c.id).where(SET_CALLER.is_not(None)).add_cte(entry))
+
+
+DELETE_FREE = _delete_free()

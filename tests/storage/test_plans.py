@@ -10,13 +10,14 @@ from sqlalchemy import text
 
 from sprocket.v1.factory_pb2 import FollowFactoryChartsRequest, GetFactoryChartRequest
 from sprocket.v1.sprocket_pb2 import (
+    BatchDeleteSprocketsRequest,
     BatchGetSprocketsRequest,
     DeleteSprocketRequest,
     GetSprocketRequest,
     ListSprocketsRequest,
 )
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
-from sprocket_grpc.testing.postgres import new_database
+from sprocket_grpc.testing.postgres import execute, new_database
 from tests.support.production import update_sprocket
 from tests.support.resources import create_sprocket
 from tests.support.service import Service, running_service
@@ -79,14 +80,19 @@ class Plan(NamedTuple):
         return [node for node in self.nodes() if node.get("Relation Name") in LARGE and "Scan" in node["Node Type"]]
 
 
+def fill(url: str, *more: str) -> None:
+    engine = create_plain_engine(url).execution_options(isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for statement in [*more, *FILL]:
+            connection.execute(text(statement))
+
+
 @pytest.fixture(scope="module")
 def large_database_url(postgres: str, template: str) -> Iterator[str]:
     """A database with many sprockets and chart entries, which tests change only slightly."""
     with new_database(postgres, template) as url:
-        engine = create_plain_engine(url).execution_options(isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            for statement in [*FILL, "VACUUM ANALYZE"]:
-                connection.execute(text(statement))
+        fill(url)
+        execute(url, "VACUUM ANALYZE")
         yield url
 
 
@@ -212,3 +218,19 @@ async def _follow_charts(service: Service) -> None:
 )
 async def test_any_other_call_reads_only_the_rows_that_it_needs(large: Service, call: Call) -> None:
     assert_bounded(await plans_of(large, call), all_in_the_index=False)
+
+
+async def _delete_in_all_ways(service: Service) -> None:
+    doomed = [await create_sprocket(service, factory_id=A_FACTORY, sprocket_type_id=A_TYPE) for _ in range(4)]
+    together, alone, *batch = [each.id for each in doomed]
+    await service.sprockets.DeleteSprocket(DeleteSprocketRequest(id=together))
+    await service.sprockets.DeleteSprocket(DeleteSprocketRequest(id=alone, request_id=alone))
+    await service.sprockets.BatchDeleteSprockets(BatchDeleteSprocketsRequest(ids=batch))
+
+
+@pytest.mark.parametrize("call", [_get, _batch_get, _create_change_and_delete, _delete_in_all_ways])
+async def test_a_call_reads_an_index_before_postgresql_has_any_statistics(
+    service: Service, database_url: str, call: Call
+) -> None:
+    fill(database_url, *(f"ALTER TABLE {each} SET (autovacuum_enabled = off)" for each in LARGE))
+    assert_bounded(await plans_of(service, call), all_in_the_index=False)
