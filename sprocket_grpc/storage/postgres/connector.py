@@ -1,5 +1,6 @@
 """Opens connections for a pool."""
 
+import asyncio
 import time
 from functools import partial
 from typing import Any
@@ -14,15 +15,18 @@ from sprocket_grpc.storage.postgres.hosts import connect_to_one_of
 from sprocket_grpc.storage.postgres.session import CONNECT_ARGUMENTS, check_encoding, setup_query
 
 _PATIENCE_SECONDS = 1
-"""A caller that is cancelled earlier has not found out whether the database answers."""
+"""In this time an attempt finds out whether the database answers: others wait for it, and it has failed if it is
+cancelled later."""
 
 _SETUP = setup_query().encode()
 
 
 class Connector:
-    """Opens connections. After a failure one caller at a time retries, and all others fail immediately.
+    """Opens connections. After a failure one caller at a time retries, and all others wait until it succeeds.
 
-    So calls do not queue for an unavailable database, each for its own timeout, and do not storm it when it is back.
+    They fail as soon as it fails, or has taken a second. So calls do not queue for an unavailable database, each for
+    its own timeout, do not storm it when it is back, and do not fail then.
+
     Of several hosts the last one that was reached is tried first, and the others if it does not answer at once.
 
     Attributes:
@@ -36,19 +40,22 @@ class Connector:
         self._prepares = prepares
         self.failed_at = 0.0
         self._trying = 0
+        self._began = 0.0
+        self._ended: asyncio.Future[None] | None = None  # of the last attempt
         self._reached = ("", "")
 
     async def open(self) -> Conversation:
         """Open a connection.
 
         Raises:
-            UnavailableError: The last attempt failed, and another caller retries.
+            UnavailableError: The last attempt failed, and another caller retries in vain.
             DatabaseEncodingError: The encoding of the database is not UTF8.
             psycopg.Error: It failed.
         """
         if self.failed_at and self._trying:
-            raise UnavailableError
-        began = time.monotonic()
+            await self._wait_for_other()
+        began = self._began = time.monotonic()
+        ended = self._ended = asyncio.get_running_loop().create_future()
         self._trying += 1
         try:
             driver = await self._connect()
@@ -61,9 +68,17 @@ class Connector:
             raise
         finally:
             self._trying -= 1
+            ended.set_result(None)  # those who wait for it look after this step
         self.failed_at = 0.0
         self._reached = (driver.info.host, str(driver.info.port))
         return Conversation(driver, prepares=self._prepares)
+
+    async def _wait_for_other(self) -> None:
+        left = self._began + _PATIENCE_SECONDS - time.monotonic()
+        if left > 0 and self._ended:
+            await asyncio.wait([self._ended], timeout=left)
+        if self.failed_at:
+            raise UnavailableError
 
     async def _connect(self) -> "psycopg.AsyncConnection[Any]":
         return await connect_to_one_of([partial(self._connect_to, host) for host in self._last_first()])
