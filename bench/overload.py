@@ -35,7 +35,7 @@ _WIDE = Flight(connections=32, streams=100)
 _PAUSE_SECONDS = 0.01  # of the caller whose latencies are measured: it is not meant to be load
 _PAGE = 1000
 _HEAVY = Flight(connections=4, streams=8)
-_BESIDE_SECONDS = 0.5  # the load begins that much earlier, and ends that much later
+_BESIDE_SECONDS = 1.0  # the load begins that much earlier, and ends that much later
 
 
 class _Round(NamedTuple):
