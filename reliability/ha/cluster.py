@@ -61,10 +61,10 @@ class Cluster:
         self.start_ended()
         wait_until(self.is_whole, "a leader and two replicas")
 
-    def kill(self) -> None:
-        """Kill everything."""
+    def stop(self) -> None:
+        """End everything."""
         for node in self.nodes:
-            node.kill()
+            node.stop()
         self.etcd.kill()
 
     def find_leader(self) -> Node | None:
@@ -86,6 +86,21 @@ class Cluster:
 
         wait_until(find, "a leader")
         return found[0]
+
+    def switch_over(self) -> None:
+        """Let another node become the leader.
+
+        Raises:
+            ClusterError: Patroni does not for two minutes.
+        """
+        leader = self.leader()
+
+        def is_done() -> bool:
+            with suppress(OSError):  # no replica is ready for it, say
+                leader.ask("POST", "/switchover", {"leader": leader.name})
+            return self.find_leader() not in (leader, None)
+
+        wait_until(is_done, "a switchover")
 
     def replicas(self) -> list[Node]:
         """Return the nodes that are not the leader."""
@@ -155,5 +170,5 @@ def new_cluster(programs: Programs) -> Iterator[Cluster]:
         cluster.create_database()
         yield cluster
     finally:
-        cluster.kill()
+        cluster.stop()
         shutil.rmtree(directory, ignore_errors=True)

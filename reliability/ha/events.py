@@ -21,8 +21,7 @@ _WITHOUT_ETCD_SECONDS = 30
 @asynccontextmanager
 async def switchover(cluster: Cluster) -> AsyncIterator[None]:
     """A planned change of the leader, as before maintenance."""
-    leader = await asyncio.to_thread(cluster.leader)
-    await asyncio.to_thread(leader.ask, "POST", "/switchover", {"leader": leader.name})
+    await asyncio.to_thread(cluster.switch_over)
     yield
 
 
@@ -67,6 +66,14 @@ async def kill_replica(cluster: Cluster) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
+async def kill_replicas(cluster: Cluster) -> AsyncIterator[None]:
+    """SIGKILL to the PostgreSQL and the Patroni of both replicas: the leader has to go on alone."""
+    for replica in await asyncio.to_thread(cluster.replicas):
+        await asyncio.to_thread(replica.kill)
+    yield
+
+
+@asynccontextmanager
 async def freeze_replica(cluster: Cluster) -> AsyncIterator[None]:
     """SIGSTOP to a replica's PostgreSQL and its Patroni."""
     replicas = await asyncio.to_thread(cluster.replicas)
@@ -98,6 +105,14 @@ def _by_name(*events: Event) -> Mapping[str, Event]:
 
 
 EVENTS = _by_name(
-    switchover, kill_postgres, kill_leader, stop_leader, freeze_leader, kill_replica, freeze_replica, lose_etcd
+    switchover,
+    kill_postgres,
+    kill_leader,
+    stop_leader,
+    freeze_leader,
+    kill_replica,
+    kill_replicas,
+    freeze_replica,
+    lose_etcd,
 )
 """All events, in the order in which a run has them."""

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -10,13 +11,14 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
-from reliability.ha.process import Process, children, start
+from reliability.ha.process import Process, children, has_word, start
 from reliability.ha.programs import Programs
 from sprocket_grpc.storage.embedded.pid_file import read_pid_file
 from tests.support.ports import free_port
 
 _ANSWER_SECONDS = 3.0
 _PATIENCE_SECONDS = 60
+_POLL_SECONDS = 0.05
 
 
 @dataclass
@@ -53,8 +55,9 @@ class Node:
 
     @property
     def postmaster(self) -> int:
-        """The process id of its PostgreSQL; 0 if that never ran, or was stopped."""
-        return read_pid_file(self.data).pid
+        """The process id of its PostgreSQL; 0 if that does not run."""
+        pid = read_pid_file(self.data).pid
+        return pid if has_word(pid, str(self.data)) else 0
 
     def start(self) -> None:
         """Start Patroni, unless it runs."""
@@ -83,7 +86,9 @@ class Node:
         Raises:
             OSError: It does not answer, or refuses.
         """
-        connection = HTTPConnection("127.0.0.1", self.api, timeout=_ANSWER_SECONDS if body is None else None)
+        connection = HTTPConnection(
+            "127.0.0.1", self.api, timeout=_ANSWER_SECONDS if body is None else _PATIENCE_SECONDS
+        )
         try:
             connection.request(method, path, body and json.dumps(body), {"Content-Type": "application/json"})
             response = connection.getresponse()
@@ -115,6 +120,15 @@ class Node:
         self.signal_patroni(signal.SIGKILL)
         self.signal_postgres(signal.SIGKILL)
         self.wait()
+
+    def stop(self) -> None:
+        """Kill Patroni, and stop PostgreSQL at once, so that it leaves no shared memory behind."""
+        self.signal_patroni(signal.SIGKILL)
+        send(self.pids()[:1], signal.SIGQUIT)
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while self.postmaster and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        self.kill()
 
     def wait(self) -> None:
         """Wait for the end of Patroni.

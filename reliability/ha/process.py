@@ -26,6 +26,14 @@ def start(account: Account, log: Path, variables: dict[str, str], program: Path,
         )
 
 
+def has_word(pid: int, word: str) -> bool:
+    """Whether a process runs, and a word is in its command. Linux only."""
+    try:
+        return word in Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except OSError:
+        return False
+
+
 def children(pid: int) -> list[int]:
     """Return the processes that a process has started and that still run, none if it has ended. Linux only."""
     try:

@@ -1,5 +1,10 @@
 """The programs and the measurements of `make ha`."""
 
+import os
+import re
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,7 +16,12 @@ from reliability.chaos.calls import Call
 from reliability.chaos.client import Client
 from reliability.ha.__main__ import main
 from reliability.ha.events import EVENTS
+from reliability.ha.node import Node
+from reliability.ha.programs import Programs
 from reliability.ha.watch import HealthWatch, Outage, longest_outage
+from sprocket_grpc.storage.embedded.account import Account
+from tests import ROOT
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 
 class Named(Client):
@@ -49,6 +59,21 @@ def test_health_is_noted_when_it_changes_and_not_serving_lasts_until_it_does_not
     assert list(watch.unhealthy(since=ended)) == [(last, never)]
 
 
+def test_another_process_with_the_pid_of_a_former_postgresql_is_not_signalled(tmp_path: Path) -> None:
+    programs = Programs(Account("you", {}), Path("etcd"), Path("patroni"), Path("bin"))
+    node = Node("node-1", programs, tmp_path, {})
+    assert node.pids() == []
+    node.data.mkdir()
+    (node.data / "postmaster.pid").write_text(f"{os.getpid()}\n{node.data}\n")
+    assert (node.postmaster, node.pids()) == (0, [])
+    command = [sys.executable, "-c", "import sys; sys.stdin.read()", str(node.data)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as running:
+        (node.data / "postmaster.pid").write_text(f"{running.pid}\n{node.data}\n")
+        wait_until(lambda: node.postmaster == running.pid)
+        node.stop()
+        assert running.wait(PATIENCE_SECONDS) == -signal.SIGQUIT
+
+
 def test_without_etcd_the_run_is_skipped_and_the_package_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("shutil.which", lambda *_, **__: None)
     done = CliRunner().invoke(main, ["--patroni", str(tmp_path)])
@@ -70,3 +95,8 @@ def test_an_unknown_event_is_refused_with_the_known_ones() -> None:
     done = CliRunner().invoke(main, ["--patroni", "x", "--only", "switchover,earthquake"])
     assert done.exit_code == 2
     assert "unknown: earthquake; accepted: " + ", ".join(EVENTS) in " ".join(done.output.split())
+
+
+def test_the_document_names_all_events_in_their_order() -> None:
+    document = (ROOT / "docs" / "high-availability.md").read_text()
+    assert re.findall(r"^\| `([a-z-]+)` \| [^|]+ \|$", document, re.MULTILINE) == list(EVENTS)
