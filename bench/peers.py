@@ -43,13 +43,7 @@ _ALONE = Flight(connections=1, streams=1)
 def measure_peers(bench: Bench) -> Iterator[Figure]:
     """Measure GetFactory with 1, 16 and 64 in flight, and CreateSprocket in 16 factories."""
     with ExitStack() as until_the_end:
-        servers = {SERVICE: until_the_end.enter_context(serving(bench.postgres.url))}
-        servers[_BARE] = until_the_end.enter_context(_bare(bench.postgres))
-        missing = ""
-        try:
-            servers[_GO] = until_the_end.enter_context(_go(bench))
-        except CannotBeMeasuredError as error:
-            missing = str(error)
+        servers, missing = _servers(bench, until_the_end)
         resources = create_resources(servers[SERVICE].address, _IN_FLIGHT)
         gets = {name: get_contender(server, resources.factory_ids[0]) for name, server in servers.items()}
         wide = {name: replace(each, flight=_WIDE) for name, each in gets.items()}
@@ -62,8 +56,24 @@ def measure_peers(bench: Bench) -> Iterator[Figure]:
     for call, targets in _TARGETS.items():
         for against, bounds in targets.items():
             yield from _figures(call, runs[call], against, bounds, missing)
-    for against in (_BARE, _GO):
-        theirs, bounds = medians.get(against, []), (Target("<=", 1.5),) if against == _GO else ()
+    yield from _median_figures(medians, missing)
+
+
+def _servers(bench: Bench, until_the_end: ExitStack) -> tuple[dict[str, Server], str]:
+    """Run the contenders until the end; return them by name, and why the one in Go is missing."""
+    servers = {SERVICE: until_the_end.enter_context(serving(bench.postgres.url))}
+    servers[_BARE] = until_the_end.enter_context(_bare(bench.postgres))
+    try:
+        servers[_GO] = until_the_end.enter_context(_go(bench))
+    except CannotBeMeasuredError as error:
+        return servers, str(error)
+    return servers, ""
+
+
+def _median_figures(medians: Mapping[str, list[float]], missing: str) -> Iterator[Figure]:
+    targets: Mapping[str, tuple[Target, ...]] = {_BARE: (), _GO: (Target("<=", 1.5),)}
+    for against, bounds in targets.items():
+        theirs = medians.get(against, [])
         ours = medians[SERVICE] if theirs else []
         yield Figure("GetFactory, 1 in flight, p50", "ms", ours, against, theirs, bounds, "" if theirs else missing)
 
