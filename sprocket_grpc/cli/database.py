@@ -19,7 +19,7 @@ from sprocket_grpc.storage.seed import seed
 @click.option(
     "--check",
     is_flag=True,
-    help="Change nothing; fail unless the schema has the tables, columns, indexes and triggers of this version.",
+    help="Change nothing; fail unless the schema is exactly that of this version.",
 )
 @click.option(
     "--grant",

@@ -115,15 +115,15 @@ MAKERS |= {"BatchCreateSprockets": batch_creation, "BatchDeleteSprockets": batch
 every_write = pytest.mark.parametrize("make", list(MAKERS.values()), ids=list(MAKERS))
 
 
-_TABLES = """
-    SELECT relname::text FROM pg_class
-    WHERE relkind IN ('r', 'p') AND NOT relispartition AND relnamespace = 'public'::regnamespace
-"""
-
-
 async def dump(service: Service) -> dict[str, list[str]]:
     """Return every row of every table, as sorted texts."""
-    tables = await query(service, _TABLES)
+    tables = await query(
+        service,
+        """
+        SELECT relname::text FROM pg_class
+        WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+        """,
+    )
     rows = {name: await query(service, f"SELECT row::text FROM {name} AS row") for (name,) in tables}  # noqa: S608  # our own names
     return {name: sorted(text for (text,) in found) for name, found in rows.items()}
 
