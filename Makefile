@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test quick check format generate generated lint types imports contract breaking migrations \
-        files deployment secrets packages lock audit sbom migration \
+        previous files deployment secrets packages lock audit sbom migration \
         bench bench-quick bench-check chaos ha ha-cluster soak fuzz attack mutate reliability clean examples
 
 help: ## List these commands.
@@ -62,6 +62,9 @@ generated: generate
 
 migrations: $(VENV)/.development
 	.ci/migrations $(BIN)/sprocket-grpc
+
+previous: $(VENV)/.development ## Run tests of the previous version on the schema of this one, if migrations have changed.
+	.ci/previous $(BIN)
 
 files: $(VENV)/.development
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml deploy/patroni/compose.yml
