@@ -14,6 +14,8 @@ an empty log ends before the current month. The migration waits for 100 ms at a 
 out: PostgreSQL looks for deadlocks after a second. If it is interrupted, run it again: it starts over.
 """
 
+from contextlib import suppress
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -175,10 +177,11 @@ END
 $do$
 """
 
-_CHECK = """
-    ALTER TABLE audit_entry DROP CONSTRAINT IF EXISTS ck_audit_entry_first;
+_UNCHECK = "ALTER TABLE audit_entry DROP CONSTRAINT IF EXISTS ck_audit_entry_first;"
+_CHECK = f"""
+    {_UNCHECK}
     EXECUTE format('ALTER TABLE audit_entry ADD CONSTRAINT ck_audit_entry_first CHECK (id < %L) NOT VALID',
-                   audit_partition_start('{month}'));
+                   audit_partition_start('{{month}}'));
 """
 
 _RENAME_FIRST = """
@@ -237,10 +240,8 @@ _UNITE = f"""
     COMMENT ON TABLE audit_entry IS '{_COMMENT}';
 """  # noqa: S608  # constants only
 
-_FIRST_MONTH = """
-SELECT date_trunc('month', now() AT TIME ZONE 'UTC')
-       + CASE WHEN EXISTS (SELECT FROM audit_entry) THEN interval '2 months' ELSE interval '0' END
-"""
+_HAS_ENTRIES = "SELECT EXISTS (SELECT FROM audit_entry)"
+_MONTH = "SELECT date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => :ahead)"
 
 
 def _create_retention() -> None:
@@ -261,14 +262,20 @@ def _path() -> str:
 
 
 def _partition() -> None:
-    """Partition the log, each step in a transaction of its own."""
-    month = str(op.get_bind().scalar(sa.text(_FIRST_MONTH)))
+    """Partition the log, each step in a transaction of its own; without the last one, the CHECK would refuse writes."""
+    has_entries = bool(op.get_bind().scalar(sa.text(_HAS_ENTRIES)))
+    month = op.get_bind().scalar(sa.text(_MONTH), {"ahead": 2 if has_entries else 0})
     with op.get_context().autocommit_block():
         op.execute("SET lock_timeout = '5s'")
-        if op.get_bind().scalar(sa.text("SELECT EXISTS (SELECT FROM audit_entry)")):
-            op.execute(_LOCKED.format(statements=_CHECK.format(month=month)))
-            op.execute("ALTER TABLE audit_entry VALIDATE CONSTRAINT ck_audit_entry_first")
-        op.execute(_LOCKED.format(statements=_PARTITION.format(month=month)))
+        try:
+            if has_entries:
+                op.execute(_LOCKED.format(statements=_CHECK.format(month=month)))
+                op.execute("ALTER TABLE audit_entry VALIDATE CONSTRAINT ck_audit_entry_first")
+            op.execute(_LOCKED.format(statements=_PARTITION.format(month=month)))
+        except sa.exc.DBAPIError:
+            with suppress(sa.exc.DBAPIError):
+                op.execute(_LOCKED.format(statements=_UNCHECK))
+            raise
         op.execute("RESET lock_timeout")
 
 

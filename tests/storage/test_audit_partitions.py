@@ -277,3 +277,18 @@ def test_an_interrupted_upgrade_can_be_run_again(connection: Connection, databas
     migrate.upgrade(database_url)
     migrate.check(database_url)
     assert len(entries(connection)) == 1
+
+
+def test_an_upgrade_that_fails_leaves_no_check_that_refuses_entries_of_later_months(
+    connection: Connection, database_url: str
+) -> None:
+    migrate.downgrade(database_url, BEFORE_PARTITIONS)
+    connection.execute(text(WRITE))
+    connection.execute(text("CREATE TABLE audit_entry_default (id int)"))
+    with pytest.raises(migrate.MigrationError, match="already exists"):
+        migrate.upgrade(database_url)
+    checks = "SELECT count(*) FROM pg_constraint WHERE conrelid = 'audit_entry'::regclass AND contype = 'c'"
+    assert connection.scalar(text(checks)) == 0
+    connection.execute(text("DROP TABLE audit_entry_default"))
+    migrate.upgrade(database_url)
+    migrate.check(database_url)
