@@ -93,6 +93,7 @@ lock: .venv-supply/.ready ## Lock the newest versions that pyproject.toml allows
 audit: .venv-supply/.ready ## Check the locked dependencies for known vulnerabilities (needs the network).
 	.venv-supply/bin/pip-audit --disable-pip --require-hashes -r requirements/runtime.txt
 	.venv-supply/bin/pip-audit --disable-pip --require-hashes -r requirements/development.txt
+	.venv-supply/bin/pip-audit --disable-pip --require-hashes -r requirements/patroni.txt
 
 sbom: .venv-supply/.ready ## Write build/sbom.json, the software bill of materials (CycloneDX).
 	@mkdir -p build

@@ -14,7 +14,7 @@ from reliability.ha.node import Node, send
 
 Event: TypeAlias = Callable[[Cluster], AbstractAsyncContextManager[None]]
 
-_WITHOUT_ETCD_SECONDS = 30
+_WITHOUT_ETCD_SECONDS = 25
 """Longer than the lock of the leader holds in etcd, which is `ttl`."""
 
 
