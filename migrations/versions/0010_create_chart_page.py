@@ -169,7 +169,10 @@ def upgrade() -> None:
         sa.Column("outline", ARRAY(sa.BigInteger), nullable=False),
         sa.Column("checksum", sa.BigInteger, nullable=False),
         sa.Column("wire", sa.LargeBinary, nullable=False),
-        sa.CheckConstraint("last_sequence - first_sequence BETWEEN 0 AND 4999", name="last_sequence_first_sequence"),
+        sa.CheckConstraint(
+            "last_sequence - first_sequence >= 0 AND last_sequence - first_sequence <= 4999",
+            name="last_sequence_first_sequence",
+        ),
         sa.CheckConstraint("first_sequence > 0", name="first_sequence"),
         sa.CheckConstraint("array_dims(outline) = '[1:6][1:4]'", name="outline"),
         sa.PrimaryKeyConstraint("factory_id", "last_sequence"),

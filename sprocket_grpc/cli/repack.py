@@ -12,7 +12,7 @@ from sprocket_grpc.errors import ExpectedError
 from sprocket_grpc.services.charts.packing import Packer
 from sprocket_grpc.services.charts.pages import find_problem
 from sprocket_grpc.storage import chart_pages
-from sprocket_grpc.storage.chart_pages import PAGE_ENTRIES, PageKey
+from sprocket_grpc.storage.chart_pages import PAGE_ENTRIES, Page, PageKey
 from sprocket_grpc.storage.postgres.database import Database
 
 _PAGES_OF_READ = 20
@@ -85,13 +85,18 @@ async def _verify(url: str) -> None:
     async with _connected(url) as database:
         while pages := await database.read(chart_pages.read_pages_after(key, _PAGES_OF_READ)):
             for page in pages:
-                if problem := find_problem(page):
+                if problem := find_problem(page) or _gap(key, page):
                     damaged += 1
                     click.echo(
                         f"factory {page.factory_id}, sequences {page.first_sequence} to {page.last_sequence}: {problem}"
                     )
+                key = PageKey(page.factory_id, page.last_sequence)
             verified += len(pages)
-            key = PageKey(pages[-1].factory_id, pages[-1].last_sequence)
     click.echo(f"{verified:,} pages are verified, {damaged:,} are damaged")
     if damaged:
         raise SystemExit(1)
+
+
+def _gap(before: PageKey, page: Page) -> str | None:
+    last = before.last_sequence if before.factory_id == page.factory_id else 0
+    return None if page.first_sequence == last + 1 else f"the entries from sequence {last + 1} before it are missing"

@@ -147,7 +147,10 @@ chart_page = Table(
     Column(
         "last_sequence",
         BigInteger,
-        CheckConstraint("last_sequence - first_sequence BETWEEN 0 AND 4999", name="last_sequence_first_sequence"),
+        CheckConstraint(
+            "last_sequence - first_sequence >= 0 AND last_sequence - first_sequence <= 4999",
+            name="last_sequence_first_sequence",
+        ),
         nullable=False,
     ),
     Column("first_sequence", BigInteger, CheckConstraint("first_sequence > 0", name="first_sequence"), nullable=False),

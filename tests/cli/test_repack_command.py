@@ -80,7 +80,9 @@ def test_verify_lists_all_damaged_pages(database_url: str, connection: Connectio
     enable(database_url)
     assert run("repack", database_url=database_url).status == 0
     connection.execute(text("UPDATE chart_page SET wire = set_byte(wire, 99, 0) WHERE last_sequence = 10000"))
+    connection.execute(text("DELETE FROM chart_page WHERE last_sequence = 15000"))
     verified = run("repack", "--verify", database_url=database_url)
     assert verified.status == 1
     assert verified.output.count("sequences 5001 to 10000: its checksum is") == 3
-    assert "12 pages are verified, 3 are damaged" in verified.output
+    assert verified.output.count("sequences 15001 to 20000: the entries from sequence 10001 before it are missing") == 3
+    assert "9 pages are verified, 6 are damaged" in verified.output

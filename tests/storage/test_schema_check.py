@@ -84,6 +84,7 @@ DAMAGES_OF_THE_AUDIT_LOG = {
     "keys without a log": "ALTER TABLE api_key DISABLE TRIGGER USER",
     "other function": "CREATE OR REPLACE FUNCTION keep_audit_entries() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'",
     "function of the caller": "ALTER FUNCTION audit_inserts() SECURITY INVOKER",
+    "packer of the caller": "ALTER FUNCTION pack_chart(uuid, integer, integer) SECURITY INVOKER",
     "function with the caller's search path": "ALTER FUNCTION audit_deletes() RESET search_path",
     "function for all": "GRANT EXECUTE ON FUNCTION audit_update() TO PUBLIC",
 }

@@ -4,21 +4,28 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import count
+from typing import TypeVar
 
 import pytest
 
+from sprocket_grpc.errors import NotFoundError
 from sprocket_grpc.services.charts.packing import Packer, packing
+from sprocket_grpc.services.charts.pages import read_entries
 from sprocket_grpc.storage import chart_pages
+from sprocket_grpc.storage.chart_reads import SequenceRange
+from sprocket_grpc.storage.postgres.reads import Read
 from sprocket_grpc.telemetry.background import Background
 from tests.support.books import numbers_of, query
 from tests.support.charts import Entry, entries_by_factory, entries_of, factory_with, numbered, pack, read
 from tests.support.following import ChartsFollower
 from tests.support.production import delete_factory
-from tests.support.resources import create_sprocket
+from tests.support.resources import MISSING_ID, create_sprocket
 from tests.support.service import Service
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
+
+T = TypeVar("T")
 
 CREATIONS = 150
 CHART = numbered(range(10, 1010, 10))
@@ -103,6 +110,30 @@ async def test_several_packers_at_once_pack_each_entry_once(service: Service) ->
     for factory_id in charts:
         assert await layout_of(service, factory_id) == (9, 10)
         assert await entries_at(service, factory_id) == CHART
+
+
+class Forgetful:
+    """Reads from a database that misses entries at first."""
+
+    def __init__(self, service: Service, times: int) -> None:
+        self._service = service
+        self._left = times
+
+    async def read(self, read: Read[T]) -> T:
+        self._left -= 1
+        if self._left >= 0:
+            raise NotFoundError("factory", MISSING_ID)
+        return await self._service.database.read(read)
+
+
+async def test_entries_are_missing_only_if_they_are_missing_twice(service: Service) -> None:
+    factory_id = await factory_with(service, CHART)
+    await pack(service, factory_id, 10)
+    ranges = [SequenceRange(factory_id, 5, 25)]
+    [chunk] = await read_entries(Forgetful(service, 1), ranges)
+    assert [(page.first_sequence, page.last_sequence) for page in chunk.pages] == [(6, 10), (11, 20), (21, 25)]
+    with pytest.raises(NotFoundError):
+        await read_entries(Forgetful(service, 2), ranges)
 
 
 async def test_a_factory_can_be_deleted_while_its_chart_is_packed(service: Service) -> None:
