@@ -54,8 +54,7 @@ class SprocketCreation:
         self._standard = standard
         self._database = dependencies.database
         self._writes = dependencies.writes
-        # One at a time: two would find each other's factories locked.
-        self._together: GroupCommit[None, _Creation] = self._writes.group(self._insert_together, in_one_round=True)
+        self._together = dependencies.writes.sharing(self._insert_together, in_one_round=True)
         self._factories: GroupCommit[str, _Creation] = GroupCommit(self._create, largest_batch=500)
 
     async def create(
@@ -79,7 +78,7 @@ class SprocketCreation:
         """Create a sprocket with those of all factories, unless its own is held up; what fails there is tried alone."""
         if not self._factories.is_busy(factory_id):
             with suppress(NotTogetherError):
-                await self._together.run(None, creation)
+                await self._together.run(creation)
                 return
         creation.error = None
         creation.response.Clear()

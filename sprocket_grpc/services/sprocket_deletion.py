@@ -1,6 +1,6 @@
 """Deletes sprockets with a group commit: those of all factories together, and what is held up or fails there alone."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -27,6 +27,11 @@ class _Deletion(SharedWrite):
     id: str
     caller: Caller = field(default_factory=current_caller)
 
+    @property
+    def identity(self) -> Hashable:
+        """Its row, which an update in the same transaction would miss."""
+        return self.id
+
 
 class SprocketDeletion:
     """Deletes one sprocket per call."""
@@ -36,7 +41,7 @@ class SprocketDeletion:
     ) -> None:
         self._store = store
         self._standard = standard
-        self._together = dependencies.writes.group(self._delete_together, in_one_round=True)
+        self._together = dependencies.writes.sharing(self._delete_together, in_one_round=True)
 
     async def delete(
         self, request: pb.DeleteSprocketRequest, response: pb.DeleteSprocketResponse
@@ -50,7 +55,7 @@ class SprocketDeletion:
         if is_plain(request) and not request.etag and not is_limited():
             raise_if_invalid(id_violations("id", request.id))
             with suppress(NotTogetherError):
-                await self._together.run(None, _Deletion(None, response, request.id))
+                await self._together.run(_Deletion(None, response, request.id))
                 return response
         return await self._standard.delete(request, response)
 

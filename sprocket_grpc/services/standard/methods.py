@@ -38,6 +38,7 @@ from sprocket_grpc.services.standard.validation import (
 from sprocket_grpc.services.standard.writes import (
     Fill,
     SharedWrite,
+    fill_all,
     is_plain,
     nothing_to_fill,
     request_id_violations,
@@ -86,7 +87,7 @@ class StandardMethods(Generic[M]):
         self._store = store
         self._dependencies = dependencies
         self._lists = ListMethod(resource, store, dependencies)
-        self._updates = dependencies.writes.group(self._update_together, in_one_round=False)
+        self._updates = dependencies.writes.sharing(self._update_together, in_one_round=False)
 
     async def create(self, request: WriteRequest, response: _W) -> _W:
         """Create a resource; its output-only fields are ignored.
@@ -151,7 +152,7 @@ class StandardMethods(Generic[M]):
         )
         if self._may_share(request, changes):
             with suppress(NotTogetherError):
-                await self._updates.run(None, _Update(None, response, message, changes))
+                await self._updates.run(_Update(None, response, message, changes))
                 return response
         return await self._dependencies.writes.run(request, response, self._update, request, response, changes)
 
@@ -186,12 +187,7 @@ class StandardMethods(Generic[M]):
     def _update_together(self, connection: Connection, several: Sequence[_Update[M]]) -> Fill:
         stored = self._store.lock_free(connection, [each.message.id for each in several])
         fills = [self._update_one(connection, stored.get(each.message.id), each) for each in several]
-
-        def fill() -> None:
-            for each in fills:
-                each()
-
-        return fill
+        return lambda: fill_all(fills)
 
     def _update_one(self, connection: Connection, stored: Row | None, update: _Update[M]) -> Fill:
         if stored is None:  # it does not exist, or is locked

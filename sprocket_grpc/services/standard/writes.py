@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Concatenate, NamedTuple, ParamSpec, TypeAlias, TypeVar
+from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 from sprocket_grpc.caller import ANONYMOUS, current_caller
 from sprocket_grpc.errors import RequestIdReusedError, Violation
@@ -101,12 +101,60 @@ def nothing_to_fill() -> None:
     """Leave a response as it is."""
 
 
+def fill_all(fills: Sequence[Fill]) -> None:
+    """Fill several responses."""
+    for fill in fills:
+        fill()
+
+
+class SharedWrites(Generic[_W]):
+    """Runs writes of one kind, which share transactions with those of other kinds.
+
+    Attributes:
+        work: Runs some of them; see `Writes.sharing`.
+        in_one_round: Whether it looks at no result.
+    """
+
+    def __init__(
+        self,
+        group: "GroupCommit[None, _Member]",
+        work: Callable[[Connection, Sequence[_W]], Fill],
+        *,
+        in_one_round: bool,
+    ) -> None:
+        self._group = group
+        self.work = work
+        self.in_one_round = in_one_round
+
+    async def run(self, write: _W) -> None:
+        """Run a write with those of other callers that come while a transaction runs.
+
+        Raises:
+            NotTogetherError: It had no effect, and has to go alone: it failed, or another one did, or it is a retry.
+            Exception: The error of the write.
+        """
+        await self._group.run(None, _Member(self, write))
+
+
+class _Member(NamedTuple):
+    """A write in a transaction of several kinds."""
+
+    kind: SharedWrites[Any]
+    write: SharedWrite
+
+    @property
+    def identity(self) -> Hashable:
+        """That of the write."""
+        return self.write.identity
+
+
 class Writes:
     """Runs writes in transactions."""
 
     def __init__(self, database: Database, keep_hours: int) -> None:
         self._database = database
         self._keep_hours = keep_hours
+        self._group: GroupCommit[None, _Member] = GroupCommit(self._run_members, largest_batch=_LARGEST_GROUP)
 
     async def run(
         self,
@@ -141,31 +189,28 @@ class Writes:
         else:
             await self._database.run(work, writes)
 
-    def group(self, work: Callable[[Connection, Sequence[_W]], Fill], *, in_one_round: bool) -> GroupCommit[None, _W]:
-        """Make a group commit of writes of several callers, no two of which have the same record.
+    def sharing(self, work: Callable[[Connection, Sequence[_W]], Fill], *, in_one_round: bool) -> "SharedWrites[_W]":
+        """Return what runs writes of one kind, which share transactions with those of all other kinds.
 
-        A write that cannot share a transaction fails with `NotTogetherError`, has no effect, and has to go alone: it
-        failed itself or for another one, or is a retry.
+        So writes of one server do not find each other's rows locked.
 
         Args:
-            work: Runs some writes in few round trips, and sets the error of a write that fails or has to go alone.
+            work: Runs some writes in few round trips without waiting for locks, and sets the error of a write that
+                fails or has to go alone.
             in_one_round: Whether it looks at no result, so that one round trip is enough.
         """
+        return SharedWrites(self._group, work, in_one_round=in_one_round)
 
-        async def run(writes: Sequence[_W]) -> Sequence[Exception | None]:
-            await self._run_in_group(writes, work, in_one_round=in_one_round)
-            return [each.error for each in writes]
-
-        return GroupCommit(run, largest_batch=_LARGEST_GROUP)
-
-    async def _run_in_group(
-        self, writes: Sequence[_W], work: Callable[[Connection, Sequence[_W]], Fill], *, in_one_round: bool
-    ) -> None:
+    async def _run_members(self, members: Sequence["_Member"]) -> Sequence[Exception | None]:
+        writes = [each.write for each in members]
         has_claim = any(each.claim for each in writes)
+        in_one_round = not has_claim and all(each.kind.in_one_round for each in members)
         fill = await self._database.run_together(
-            lambda connection: self._run_group(connection, writes, work), in_one_round=in_one_round and not has_claim
+            lambda connection: self._run_group(connection, writes, lambda: _work_of(connection, members)),
+            in_one_round=in_one_round,
         )
         fill()
+        return [each.error for each in writes]
 
     def _run_one(self, connection: Connection, write: SharedWrite, work: Callable[[Connection], Fill]) -> Fill:
         if not self._claim(connection, [write]):
@@ -186,14 +231,12 @@ class Writes:
             work(connection, new)
             _record(connection, new)
 
-    def _run_group(
-        self, connection: Connection, writes: Sequence[_W], work: Callable[[Connection, Sequence[_W]], Fill]
-    ) -> Fill:
+    def _run_group(self, connection: Connection, writes: Sequence[SharedWrite], work: Callable[[], Fill]) -> Fill:
         fingerprints = dict(each.claim for each in writes if each.claim)
         if not fingerprints:
-            return work(connection, writes)
+            return work()
         claimed = idempotency.send_claim(connection, fingerprints, self._keep_hours)
-        fill = work(connection, writes)
+        fill = work()
         if len(claimed.all()) < len(fingerprints):
             raise NotTogetherError
         fill()
@@ -210,6 +253,15 @@ class Writes:
             if each.claim and each.record_id in earlier:
                 _repeat(each, each.claim, earlier[each.record_id])
         return [each for each in writes if each.record_id not in earlier]
+
+
+def _work_of(connection: Connection, members: Sequence[_Member]) -> Fill:
+    """Run the writes of each kind, first of those that look at results, so that the others go with a later round."""
+    kinds: dict[SharedWrites[Any], list[SharedWrite]] = {}
+    for each in sorted(members, key=lambda each: each.kind.in_one_round):
+        kinds.setdefault(each.kind, []).append(each.write)
+    fills = [kind.work(connection, writes) for kind, writes in kinds.items()]
+    return lambda: fill_all(fills)
 
 
 def _record(connection: Connection, writes: Sequence[SharedWrite]) -> None:

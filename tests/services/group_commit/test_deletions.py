@@ -15,11 +15,7 @@ from tests.support.books import assert_books_agree, query
 from tests.support.errors import fails
 from tests.support.locks import waiting_for
 from tests.support.production import delete_sprocket, update_factory, update_sprocket
-from tests.support.resources import (
-    create_factory,
-    create_sprocket,
-    create_sprocket_type,
-)
+from tests.support.resources import create_factory, create_sprocket, create_sprocket_type
 from tests.support.row_locks import Row, gate, row_locked
 from tests.support.service import Service, running_service
 
@@ -158,4 +154,51 @@ async def test_changes_and_creations_in_few_factories_on_two_servers_all_succeed
             *(update_sprocket(at[number % 2], world.first.id, display_name=str(number)) for number in range(30)),
         ]
         await asyncio.gather(*calls)
+    await assert_books_agree(service)
+
+
+@pytest.mark.usefixtures("patient")
+async def test_creates_updates_and_deletions_in_one_factory_share_a_transaction(
+    service: Service, database_url: str, collected: Waiter, world: World
+) -> None:
+    deleted, renamed, *_ = world.others
+    factory_id = deleted.factory_id
+    async with under_way(
+        database_url, "DELETE ON sprocket FOR EACH STATEMENT", delete_sprocket(service, world.first.id)
+    ):
+        calls = started(
+            [
+                create_sprocket(service, factory_id=factory_id, sprocket_type_id=deleted.sprocket_type_id),
+                update_factory(service, factory_id, sprocket_production_goal=77),
+                update_sprocket(service, renamed.id, display_name="new"),
+                delete_sprocket(service, deleted.id),
+            ]
+        )
+        await collected(len(calls))
+    created, changed, *_ = await asyncio.gather(*calls)
+    assert changed.sprocket_production_goal == 77
+    written = """
+        SELECT DISTINCT CAST(xmin AS text) FROM sprocket WHERE id = ANY (CAST(:ids AS uuid[]))
+        UNION SELECT CAST(xmin AS text) FROM chart_entry
+              WHERE factory_id = :factory_id AND sprocket_production_goal = 77
+    """
+    assert len(await query(service, written, ids=[created.id, renamed.id], factory_id=factory_id)) == 1
+    await assert_books_agree(service)
+
+
+@pytest.mark.usefixtures("patient")
+async def test_an_update_and_a_deletion_of_a_sprocket_take_effect_one_after_the_other(
+    service: Service, database_url: str, collected: Waiter, world: World
+) -> None:
+    sprocket = world.others[0]
+    async with under_way(
+        database_url, "DELETE ON sprocket FOR EACH STATEMENT", delete_sprocket(service, world.first.id)
+    ):
+        deletion = asyncio.ensure_future(delete_sprocket(service, sprocket.id))
+        await collected(1)
+        update = asyncio.ensure_future(update_sprocket(service, sprocket.id, display_name="late"))
+        await collected(2)
+    await deletion
+    with fails(grpc.StatusCode.NOT_FOUND):
+        await update
     await assert_books_agree(service)

@@ -203,7 +203,7 @@ async def test_a_group_that_loses_its_connection_is_unavailable_and_the_next_cal
         with fails(grpc.StatusCode.UNAVAILABLE):
             await call
     await several[0].create()
-    assert not any(each._together.is_busy(None) for each in creations)
+    assert not any(each._writes._group.is_busy(None) for each in creations)
     await assert_books_agree(service)
 
 
