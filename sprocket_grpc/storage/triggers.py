@@ -10,6 +10,7 @@ from sprocket_grpc.storage.tables import RESOURCES, factory
 _PATH = "SET search_path"
 _OWNERS = f"SECURITY DEFINER {_PATH}"
 _LOCKING = f"{_OWNERS} SET lock_timeout=100ms"
+_CHART = "chart uuid, entries integer, kept integer"
 _MONTH = "month timestamp without time zone"
 _FUNCTIONS = (
     f"audit_api_keys() VOLATILE trigger 8a20f023f3105bc81ec1054e07828988 {_OWNERS}",
@@ -25,8 +26,7 @@ _FUNCTIONS = (
     f"create_audit_partitions() VOLATILE boolean 3e24ec58f380da688943740c8e4ae84a {_LOCKING}",
     f"drop_expired_audit_partition(keep_days integer) VOLATILE text 31958d0bda450b1dad2a652e6a763fcf {_LOCKING}",
     f"keep_audit_entries() VOLATILE trigger ac35c17c2c943e88e2504dbb2055b124 {_PATH}",
-    "pack_chart(chart uuid, entries integer, kept integer) VOLATILE boolean 1696cf9d9ea08c8ac21b801c68c92603 "
-    f"{_OWNERS}",
+    f"pack_chart({_CHART}) VOLATILE boolean 1696cf9d9ea08c8ac21b801c68c92603 {_OWNERS}",
     f"refuse_truncate() VOLATILE trigger e84865d9e2a959977d74587da64b36d3 {_PATH}",
 )
 

@@ -78,11 +78,11 @@ async def test_when_all_hosts_refuse_the_attempt_fails() -> None:
 
 async def test_of_two_hosts_that_answer_at_once_one_connection_is_closed(postgresql: PostgresServer) -> None:
     opened: list[hosts.Driver] = []
+    both = asyncio.Barrier(2)
 
     async def connect() -> hosts.Driver:
         opened.append(driver := await psycopg.AsyncConnection.connect(postgresql.url.replace("+psycopg", "")))
-        while len(opened) < 2:  # noqa: ASYNC110  # there is no event
-            await asyncio.sleep(0)
+        await both.wait()
         return driver
 
     chosen = await hosts._first_of([connect, partial(connect)])
