@@ -83,24 +83,32 @@ async def _show(programs: Programs, log: Path) -> None:
 @asynccontextmanager
 async def _clients_of(world: World) -> AsyncIterator[Run]:
     """Let clients use the service until the block ends."""
-    resources = await asyncio.to_thread(create_resources, world.server.address, _FACTORIES)
-    notes, gate, draw = Notes(), Gate(), Random(new_seed())
-    notes.ledger.goals = {each: [goal] for each, goal in await world.query(_GOALS)}
-    address, ids = world.server.address, resources.factory_ids
-    places = Places(ids, resources.sprocket_type_id)
-    making = [(Writer, "writer 1"), (Writer, "writer 2"), (Batcher, "batcher"), (GoalSetter, "goal setter")]
-    writers: list[Client] = [kind(name, address, notes, draw, places) for kind, name in making]
-    readers: list[Client] = [Reader(f"reader {n}", address, notes, draw) for n in (1, 2)]
-    followers = [Follower(f"follower {n}", address, notes, draw, each) for n, each in enumerate([ids[:1], ids, ids])]
-    audit = Audit(world, notes.ledger, followers, dict.fromkeys(ids, _NOTHING))
-    health = HealthWatch(address)
+    run = await _prepared(world)
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(each.run(gate)) for each in [*writers, *readers, *followers]]
-        tasks.append(group.create_task(health.run()))
+        clients = [*run.writers, *run.readers, *run.followers]
+        tasks = [group.create_task(work) for work in [*(each.run(run.gate) for each in clients), run.health.run()]]
         await asyncio.sleep(_WARM_UP_SECONDS)
-        yield Run(world, notes, gate, writers, readers, followers, audit, health)
+        yield run
         for task in tasks:
             task.cancel()
+
+
+async def _prepared(world: World) -> Run:
+    """Create what is written to, and the clients."""
+    address, notes, draw = world.server.address, Notes(), Random(new_seed())
+    resources = await asyncio.to_thread(create_resources, address, _FACTORIES)
+    notes.ledger.goals = {each: [goal] for each, goal in await world.query(_GOALS)}
+    ids = resources.factory_ids
+    writers = _writers(address, notes, draw, Places(ids, resources.sprocket_type_id))
+    readers = [Reader(f"reader {n}", address, notes, draw) for n in (1, 2)]
+    followers = [Follower(f"follower {n}", address, notes, draw, each) for n, each in enumerate([ids[:1], ids, ids])]
+    audit = Audit(world, notes.ledger, followers, dict.fromkeys(ids, _NOTHING))
+    return Run(world, notes, Gate(), writers, readers, followers, audit, HealthWatch(address))
+
+
+def _writers(address: str, notes: Notes, draw: Random, places: Places) -> list[Client]:
+    kinds = [(Writer, "writer 1"), (Writer, "writer 2"), (Batcher, "batcher"), (GoalSetter, "goal setter")]
+    return [kind(name, address, notes, draw, places) for kind, name in kinds]
 
 
 def _row(outcome: Outcome) -> tuple[str, ...]:

@@ -80,15 +80,18 @@ class Run:
         await asyncio.to_thread(self.world.cluster.start)
         whole = time.monotonic() - repaired
         problems += await self._problems()
+        return self._outcome(Fault(name, began, repaired + whole), whole, problems)
+
+    def _outcome(self, fault: Fault, whole: float, problems: list[str]) -> Outcome:
+        """Measure from the calls since the event, and check their statuses."""
         calls = self.notes.calls.take()
-        outage = longest_outage(calls, self.writers, began)
-        reads = longest_outage(calls, self.readers, began)
-        fault = Fault(name, began, repaired + whole)
+        outage = longest_outage(calls, self.writers, fault.began)
+        reads = longest_outage(calls, self.readers, fault.began)
         problems += checks.call_problems(calls, fault, DEADLINE_SECONDS, RETRIED)
-        ill = [each for each in self.health.unhealthy(began) if each[0] < repaired]
+        ill = [each for each in self.health.unhealthy(fault.began) if each[0] < fault.ended]
         noticed = max(0.0, ill[0][0] - outage.began) if ill else None
         healthy = max(0.0, ill[-1][1] - outage.ended) if ill else 0.0
-        return Outcome(name, outage.seconds, reads.seconds, noticed, healthy, whole, problems)
+        return Outcome(fault.name, outage.seconds, reads.seconds, noticed, healthy, whole, problems)
 
     async def _until_all_are_answered(self, since: float) -> list[str]:
         """Wait until each client has got an answer to a call that it made after `since`."""
