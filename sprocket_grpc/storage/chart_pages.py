@@ -87,8 +87,8 @@ _READ_PAGES = Statement(
 )
 
 
-def read_pages(keys: Sequence[PageKey]) -> Read[list[Page]]:
-    """Read pages that were found before, in the order of their keys.
+def read_pages(keys: Sequence[PageKey], *, is_expensive: bool = False) -> Read[list[Page]]:
+    """Read pages that were found before, in the order of their keys; perhaps in the lane of expensive work.
 
     Raises:
         NotFoundError: Some are missing: factories were deleted meanwhile.
@@ -101,7 +101,7 @@ def read_pages(keys: Sequence[PageKey]) -> Read[list[Page]]:
             raise NotFoundError(factory.name, *{*ids} - {each.factory_id for each in found})
         return found
 
-    return Read(_READ_PAGES, {"ids": list(ids), "sequences": list(sequences)}, pages)
+    return Read(_READ_PAGES, {"ids": list(ids), "sequences": list(sequences)}, pages, is_expensive=is_expensive)
 
 
 _PAGES_AFTER = Statement(
