@@ -25,7 +25,8 @@ from sprocket_grpc.storage.schema_definitions import partitions
 from sprocket_grpc.storage.tables import metadata
 from tests.conformance.writes import Maker, every_write
 from tests.support.auditing import entries
-from tests.support.books import assert_books_agree
+from tests.support.books import assert_books_agree, numbers_of, query
+from tests.support.charts import pack
 from tests.support.command_line import run
 from tests.support.migrations import BEFORE_PROTECTION
 from tests.support.resources import (
@@ -104,6 +105,14 @@ async def test_cascading_deletions_have_their_privileges(service: Service) -> No
     await service.locations.DeleteLocation(DeleteLocationRequest(id=second.location_id, force=True))
     await service.sprocket_types.DeleteSprocketType(DeleteSprocketTypeRequest(id=kind.id, force=True))
     await assert_books_agree(service)
+
+
+async def test_charts_are_packed_by_the_server_role_and_read_as_before(service: Service) -> None:
+    factory_id = (await create_sprocket(service)).factory_id
+    before = await numbers_of(service, factory_id)
+    await pack(service, factory_id, 1)
+    assert await query(service, "SELECT count(*) FROM chart_page") == [(len(before),)]
+    assert await numbers_of(service, factory_id) == before
 
 
 async def test_charts_and_the_audit_log_can_be_read_and_followed(service: Service) -> None:
