@@ -56,10 +56,10 @@ def _ways(url: str, directory: Path) -> dict[str, tuple[dict[str, str], Access]]
     keys = directory / "keys.json"
     keys.write_text(key_set(issuer))
     tokens = {"SPROCKET_JWT_JWKS": str(keys), "SPROCKET_JWT_ISSUER": ISSUER, "SPROCKET_JWT_AUDIENCE": AUDIENCE}
-    key = create_key(url, "read", name="bench")
+    key, keys_on = create_key(url, "read", name="bench"), {"SPROCKET_API_KEYS": "true"}  # pragma: allowlist secret
     return {
         _PLAIN: ({}, Access()),
         "over TLS": ({f"SPROCKET_{name.upper()}": str(path) for name, path in files.items()}, Access(root=root.pem)),
-        "with an API key": ({"SPROCKET_API_KEYS": "true"}, Access(bearer(key.text))),
+        "with an API key": (keys_on, Access(bearer(key.text))),
         "with a JWT": (tokens, Access(bearer(issuer.token(exp=int(time.time()) + 86_400)))),
     }
