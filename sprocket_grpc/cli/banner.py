@@ -10,6 +10,7 @@ from sprocket_grpc import __version__
 from sprocket_grpc.config.addresses import reachable, split
 from sprocket_grpc.config.database_url import describe
 from sprocket_grpc.config.settings import Settings
+from sprocket_grpc.config.web import web_addresses
 from sprocket_grpc.server.run import Started
 
 
@@ -35,6 +36,9 @@ def _lines(settings: Settings, url: str, workers: int, started: Started) -> Iter
     if settings.metrics_listen and started.metrics_port:
         others = f", and on the next {workers - 1} ports" if workers > 1 else ""
         yield f"metrics on http://{_with_port(settings.metrics_listen, started.metrics_port)}/metrics{others}"
+    if started.web_port:
+        scheme, host = "https" if settings.tls_certificate else "http", split(web_addresses(settings)[0])[0]
+        yield f"for browsers and curl: {scheme}://{reachable(f'{host}:{started.web_port}')}/"
     if started.problem:
         yield f"The server is NOT_SERVING: {started.problem}"
     yield "Next, in another terminal:"

@@ -13,9 +13,10 @@ from sprocket_grpc.cli.setup import load_settings_and_log, open_database
 from sprocket_grpc.config.addresses import split
 from sprocket_grpc.config.production import check_serving, find_unencrypted
 from sprocket_grpc.config.settings import Settings
+from sprocket_grpc.config.web import web_addresses
 from sprocket_grpc.server.preload import preload
 from sprocket_grpc.server.run import serve
-from sprocket_grpc.server.supervisor import shared_port, supervise
+from sprocket_grpc.server.supervisor import first_shared_port, shared_port, supervise
 from sprocket_grpc.server.worker_process import Announce, run_in_event_loop
 
 # For what a worker does after draining and the grace period: cancel calls, and close the connection pool.
@@ -49,7 +50,6 @@ def serve_command(workers: int) -> None:
 
 
 def _run_workers(settings: Settings, url: str, print_banner: Announce, count: int) -> None:
-    preload(settings)
     longest_stop_seconds = settings.drains_seconds + settings.shutdown_grace_seconds + _LAST_SECONDS
     with ExitStack() as until_the_end:
         shared = {
@@ -57,6 +57,9 @@ def _run_workers(settings: Settings, url: str, print_banner: Announce, count: in
             for name in ("listen", "health_listen")
             if (address := getattr(settings, name))
         }
+        if addresses := web_addresses(settings):
+            shared["web_listen"] = until_the_end.enter_context(first_shared_port(addresses))
+        preload(settings.model_copy(update=shared))
         each = [settings.model_copy(update=shared | _metrics_address(settings, number)) for number in range(count)]
         works = [partial(serve, of_worker, url, shares_port=True) for of_worker in each]
         asyncio.run(supervise(works, longest_stop_seconds, print_banner))

@@ -16,6 +16,13 @@ _PLAINTEXT = (
     "SPROCKET_TLS_CERTIFICATE: expected in production, unless SPROCKET_LISTEN is a loopback address "
     "such as 127.0.0.1:50051"
 )
+_WEB_PLAINTEXT = (
+    "SPROCKET_TLS_CERTIFICATE: expected in production, unless SPROCKET_WEB_LISTEN is a loopback address "
+    "such as 127.0.0.1:8080"
+)
+_WEB_CERTIFICATES = (
+    "SPROCKET_WEB_LISTEN: expected none with SPROCKET_TLS_CLIENT_CA, since calls by HTTP have no client certificate"
+)
 _CAN_BE_READ = "unless your network encrypts it, others on the network can read and change what is sent"
 _SAMPLE_DATA = "SPROCKET_ENVIRONMENT: expected development; sample data is not added in production"
 
@@ -42,12 +49,16 @@ def check_serving(settings: Settings) -> None:
     """Check that a server may run with the settings.
 
     Raises:
-        SettingsError: In production, a setting is unsafe. The text names all of them.
+        SettingsError: In production, a setting is unsafe. The text names all of them. Elsewhere, the web listener would
+            let callers in without the certificates that other settings require.
     """
+    if settings.web_listen and settings.tls_client_ca:
+        raise SettingsError(_WEB_CERTIFICATES)
     problems = {
         _DATABASE: settings.database_url is None,
         _ANONYMOUS: not settings.authenticates,
-        _PLAINTEXT: settings.tls_certificate is None and not is_loopback(split(settings.listen)[0]),
+        _PLAINTEXT: _is_in_plaintext(settings, settings.listen),
+        _WEB_PLAINTEXT: _is_in_plaintext(settings, settings.web_listen),
     }
     _raise_in_production(settings, [problem for problem, applies in problems.items() if applies])
 
@@ -63,6 +74,10 @@ def find_unencrypted(settings: Settings) -> list[str]:
 def _raise_in_production(settings: Settings, problems: list[str]) -> None:
     if problems and settings.environment == "production":
         raise SettingsError("\n".join(problems))
+
+
+def _is_in_plaintext(settings: Settings, address: str | None) -> bool:
+    return settings.tls_certificate is None and address is not None and not is_loopback(split(address)[0])
 
 
 def _unencrypted(settings: Settings) -> Iterator[str]:

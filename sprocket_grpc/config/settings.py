@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from sprocket_grpc.config import validators
 from sprocket_grpc.config.environment import CLIENT_VARIABLES, PREFIX, unknown_variables
+from sprocket_grpc.config.web_settings import WebSettings
 from sprocket_grpc.errors import ExpectedError
 
 _FILE = "_FILE"
@@ -32,7 +33,7 @@ class SettingsError(ExpectedError):
     """A setting is invalid or unknown. The text has one line per setting: what is expected, but never the value."""
 
 
-class Settings(BaseSettings):
+class Settings(WebSettings):
     """The settings. Every field is read from the variable SPROCKET_ followed by its name in capitals.
 
     A SecretStr may be read from a file instead: SPROCKET_DATABASE_URL_FILE is the path of a file with the URL.

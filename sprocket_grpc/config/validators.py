@@ -2,6 +2,7 @@
 
 import re
 from contextlib import suppress
+from ipaddress import ip_network
 from itertools import chain
 from urllib.parse import urlsplit
 
@@ -12,6 +13,10 @@ from sprocket_grpc.config.database_url import normalise
 _SHORTEST_KEY = 32
 
 _ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:/@]+):(?P<port>\d{1,5})")
+
+_HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?")
 
 _IDENTITY = re.compile(r"(uri|dns|cn):\S.*")
 
@@ -24,6 +29,29 @@ def address(value: str) -> str:
     if not match or int(match["port"]) > 65535:
         raise ValueError("expected HOST:PORT, such as 127.0.0.1:50051 or [::1]:50051")
     return value
+
+
+def host_names(value: object) -> frozenset[str]:
+    """Parse host names that are separated by commas."""
+    names = frozenset(each.strip().lower() for each in str(value).split(","))
+    if not all(map(_HOST_NAME.fullmatch, names)):
+        raise ValueError("expected host names without a port, separated by commas, such as sprockets.example")
+    return names
+
+
+def origins(value: object) -> frozenset[str]:
+    """Parse the origins of web pages, which are separated by commas."""
+    found = frozenset(each.strip().lower() for each in str(value).split(","))
+    if not all(map(_ORIGIN.fullmatch, found)):
+        raise ValueError("expected https://HOST or https://HOST:PORT, separated by commas; * is not accepted")
+    return found
+
+
+def networks(value: str) -> str:
+    """Return addresses and networks that are separated by commas."""
+    with suppress(ValueError):
+        return ",".join(str(ip_network(each.strip())) for each in value.split(","))
+    raise ValueError("expected addresses or networks, separated by commas, such as 10.0.0.7 or 10.0.0.0/8")
 
 
 def postgresql_url(value: SecretStr) -> SecretStr:

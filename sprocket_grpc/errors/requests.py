@@ -85,8 +85,11 @@ class MalformedRequestError(SprocketError):
 
     reason = "ERROR_REASON_MALFORMED_REQUEST"
 
-    def __init__(self, method: str) -> None:
-        super().__init__(f"{method}: the request is not a valid request message of this method", {"method": method})
+    def __init__(self, method: str, problem: str = "") -> None:
+        text = f"{method}: the request is not a valid request message of this method"
+        super().__init__(
+            f"{text}: {problem}" if problem else text, {"method": method} | ({"values": problem} if problem else {})
+        )
 
 
 class NotFoundError(SprocketError):

@@ -10,7 +10,7 @@ from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.interceptors.access_log import AccessLog
 from sprocket_grpc.interceptors.arrivals import Arrivals
 from sprocket_grpc.interceptors.call import Interceptor
-from sprocket_grpc.interceptors.chain import InterceptorChain
+from sprocket_grpc.interceptors.chain import Answer, InterceptorChain, Rpc
 from sprocket_grpc.interceptors.concurrency import ConcurrencyLimit, everyone, holder
 from sprocket_grpc.interceptors.errors import ErrorMapping
 from sprocket_grpc.interceptors.lifetime import Lifetime
@@ -45,11 +45,13 @@ class Listener(NamedTuple):
         server: The server.
         port: Its port.
         lifetime: Ends its calls.
+        answers: The RPCs of the contract within their interceptors, for other listeners.
     """
 
     server: grpc.aio.Server
     port: int
     lifetime: Lifetime
+    answers: Sequence[tuple[Rpc, Answer]]
 
 
 def create_server(dependencies: ServerDependencies, *, shares_port: bool = False) -> Listener:
@@ -68,12 +70,13 @@ def create_server(dependencies: ServerDependencies, *, shares_port: bool = False
     server = grpc.aio.server(options=_options(settings, shares_port=shares_port))
     lifetime = Lifetime(settings.call_timeout_seconds)
     contract = _chain([*_interceptors(dependencies, lifetime)], settings)
-    add_rpcs(server, contract_rpcs(dependencies), contract.around)
+    answers = {rpc: contract.around(rpc) for rpc in contract_rpcs(dependencies)}
+    add_rpcs(server, answers, answers.__getitem__)
     add_rpcs(server, health_rpcs(dependencies.monitor.servicer), _health_chain(settings).around)
     if settings.reflects:
         add_rpcs(server, reflection_rpcs(), _reflection_chain(lifetime, settings).around)
     port = _listen(server, settings.listen, "SPROCKET_LISTEN", _credentials(settings))
-    return Listener(server, port, lifetime)
+    return Listener(server, port, lifetime, [*answers.items()])
 
 
 def create_health_server(

@@ -16,6 +16,7 @@ _NEEDED_FOR = {
     "rate_limit_storage": ["redis.asyncio"],
     "tls_certificate": ["sprocket_grpc.server.tls"],
     "tls_client_ca": ["sprocket_grpc.auth.mtls"],
+    "web_listen": ["sprocket_grpc.web.listener"],
 }
 """The modules that are imported only if a setting is set."""
 

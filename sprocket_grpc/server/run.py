@@ -5,11 +5,15 @@ import logging
 import signal
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.server.dependencies import ServerDependencies, open_dependencies
 from sprocket_grpc.server.grpc_server import Listener, create_health_server, create_server
+from sprocket_grpc.server.web import create_web_listener
+
+if TYPE_CHECKING:
+    from sprocket_grpc.web.listener import WebListener
 
 # For the calls that wait inside gRPC to come out, to be refused: until none came for this time, and 2 s at most.
 _QUIET_SECONDS = 0.25
@@ -35,12 +39,14 @@ class Started(NamedTuple):
         health_port: The port for health checks only, or None.
         problem: Why the server is NOT_SERVING, or None.
         metrics_port: The port of the metrics, or None.
+        web_port: The port for browsers and curl, or None.
     """
 
     port: int
     health_port: int | None
     problem: str | None
     metrics_port: int | None
+    web_port: int | None = None
 
 
 class StopSignals:
@@ -92,6 +98,7 @@ async def serve(
 async def _serve(dependencies: ServerDependencies, announce: Callable[[Started], None], *, shares_port: bool) -> None:
     signals = StopSignals(are_distinct=shares_port)
     listener = create_server(dependencies, shares_port=shares_port)
+    web = create_web_listener(dependencies, listener.answers, shares_port=shares_port)
     health_server, health_port = create_health_server(dependencies, shares_port=shares_port)
     await dependencies.monitor.check()
     if dependencies.authentication:
@@ -101,10 +108,13 @@ async def _serve(dependencies: ServerDependencies, announce: Callable[[Started],
     others = asyncio.all_tasks()  # tasks that are not calls, and run until the end
     await listener.server.start()
     await health_server.start()
+    if web:
+        await web.start()
     background = [asyncio.create_task(each) for each in dependencies.background()]
     instrumentation = dependencies.instrumentation
     metrics_port = instrumentation.metrics_port if instrumentation else None
-    announce(Started(listener.port, health_port, dependencies.monitor.problem, metrics_port))
+    web_port = web.port if web else None
+    announce(Started(listener.port, health_port, dependencies.monitor.problem, metrics_port, web_port))
     await signals.stop.wait()
     await _drain(dependencies, signals)
     for task in background:
@@ -112,7 +122,7 @@ async def _serve(dependencies: ServerDependencies, announce: Callable[[Started],
     listener.lifetime.refuse()
     dependencies.chart_poller.stop()
     dependencies.monitor.servicer.end_watches()
-    await _stop(listener, dependencies.settings.shutdown_grace_seconds, signals)
+    await _stop(listener, web, dependencies.settings.shutdown_grace_seconds, signals)
     await health_server.stop(grace=None)  # the last to stop, so that probes see NOT_SERVING until now
     await wait_for_cancelled_calls(others | dependencies.supervisor.rounds)
 
@@ -125,11 +135,11 @@ async def _drain(dependencies: ServerDependencies, signals: StopSignals) -> None
     await _wait(signals.stop_now, seconds)
 
 
-async def _stop(listener: Listener, grace_seconds: float, signals: StopSignals) -> None:
+async def _stop(listener: Listener, web: "WebListener | None", grace_seconds: float, signals: StopSignals) -> None:
     """Let calls in flight finish, and end those that are left; on the second signal at once, but never as CANCELLED."""
     _log.info("stopping: calls in flight have %g s to finish", grace_seconds)
     await _until_quiet(listener)
-    stopping = asyncio.create_task(listener.server.stop(grace_seconds + _END_SECONDS))
+    stopping = asyncio.create_task(_close(listener, web, grace_seconds + _END_SECONDS))
     stopping_now = asyncio.create_task(signals.stop_now.wait())
     await asyncio.sleep(_CLOSE_SECONDS)
     listener.lifetime.close()
@@ -137,9 +147,14 @@ async def _stop(listener: Listener, grace_seconds: float, signals: StopSignals) 
     listener.lifetime.end()
     if stopping_now.done():
         await asyncio.wait({stopping}, timeout=_END_SECONDS)
-        await listener.server.stop(grace=None)
+        await _close(listener, web, 0)
     stopping_now.cancel()
     await stopping
+
+
+async def _close(listener: Listener, web: "WebListener | None", seconds: float) -> None:
+    """Accept no more connections, and close those that are open when their calls have ended, or after some time."""
+    await asyncio.gather(listener.server.stop(seconds or None), *([web.stop(seconds)] if web else []))
 
 
 async def _until_quiet(listener: Listener) -> None:

@@ -8,7 +8,7 @@ import logging
 import signal
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 from sprocket_grpc.config.addresses import split
 from sprocket_grpc.server.run import Started, StopSignals
@@ -140,6 +140,24 @@ def shared_port(listen: str) -> Iterator[str]:
         raise WorkerError(f"cannot listen on {listen}: {error.strerror}; is another server running there?") from error
     with reserved:
         yield f"{host}:{reserved.getsockname()[1]}"
+
+
+@contextmanager
+def first_shared_port(addresses: Sequence[str]) -> Iterator[str]:
+    """Reserve the port of the first address that is available, and yield the address, as `shared_port` does.
+
+    Raises:
+        WorkerError: None is.
+    """
+    with ExitStack() as until_the_end:
+        yield _first(addresses, until_the_end)
+
+
+def _first(addresses: Sequence[str], until_the_end: ExitStack) -> str:
+    for address in addresses[:-1]:
+        with suppress(WorkerError):
+            return until_the_end.enter_context(shared_port(address))
+    return until_the_end.enter_context(shared_port(addresses[-1]))
 
 
 def _bound(host: str, port: int) -> socket.socket:

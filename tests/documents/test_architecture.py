@@ -58,11 +58,11 @@ def test_the_law_names_every_room_and_only_rooms_that_exist() -> None:
     [layers] = [each["layers"] for each in LAW if each.get("containers") == ["sprocket_grpc"]]
     named = {name.strip() for line in layers for name in line.split("|")}
     assert named == (ROOMS | MODULES) - {"__init__", "__main__"}
-    assert len(layers) <= 9
+    assert len(layers) <= 10
 
 
 def test_the_top_of_the_package_and_of_the_tests_stays_small() -> None:
-    assert len(ROOMS) <= 11
+    assert len(ROOMS) <= 12
     assert len(MODULES) <= 5
     assert len(list((ROOT / "tests").glob("*.py"))) <= 4
 

@@ -67,6 +67,10 @@ DEFAULTS = {
     "tls_client_rights": None,
     "tls_key": None,
     "trace_sample_ratio": 0.05,
+    "web_hosts": None,
+    "web_listen": None,
+    "web_origins": None,
+    "web_proxies": None,
 }
 
 ACCEPTED: dict[str, dict[str, object]] = {
@@ -136,6 +140,10 @@ ACCEPTED: dict[str, dict[str, object]] = {
     },
     "TLS_KEY": {"/run/tls.key": Path("/run/tls.key")},
     "TRACE_SAMPLE_RATIO": {"0": 0, "0.01": 0.01, "1": 1},
+    "WEB_HOSTS": {"a.example": frozenset({"a.example"}), "A.example, b": frozenset({"a.example", "b"})},
+    "WEB_LISTEN": {text: text for text in ("0.0.0.0:8080", "[::]:0", "localhost:80")},
+    "WEB_ORIGINS": {"https://a.example, http://b:1": frozenset({"https://a.example", "http://b:1"})},
+    "WEB_PROXIES": {"10.0.0.7": "10.0.0.7/32", "10.0.0.0/8, fd00::/8": "10.0.0.0/8,fd00::/8"},
 }
 
 # The settings that a setting requires.
@@ -220,6 +228,9 @@ REFUSED = {
         "The Boss=read",
     ],
     "TRACE_SAMPLE_RATIO": ["-0.1", "1.1", "nan", "inf", "5%"],
+    "WEB_LISTEN": ["8080", "host:65536"],
+    "WEB_ORIGINS": ["*", "a.example", "https://a.example/", "https://*.example", "ftp://a"],
+    "WEB_PROXIES": ["*", "10.0.0.1/8", "proxy", "10.0.0.7,"],
 }
 
 

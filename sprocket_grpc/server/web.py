@@ -1,0 +1,52 @@
+"""Creates the web listener, and imports what it needs only if there is one."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from grpc_health.v1.health_pb2 import HealthCheckRequest
+
+from sprocket_grpc.config.web import web_addresses
+from sprocket_grpc.interceptors.chain import Answer, Rpc
+from sprocket_grpc.server.dependencies import ServerDependencies
+from sprocket_grpc.server.health import LIVENESS, READINESS, SERVING, HealthServicer
+
+if TYPE_CHECKING:
+    from sprocket_grpc.web.listener import WebListener
+
+
+def create_web_listener(
+    dependencies: ServerDependencies, answers: Sequence[tuple[Rpc, Answer]], *, shares_port: bool = False
+) -> "WebListener | None":
+    """Return a listener that is ready to start, or None if the settings name none.
+
+    Args:
+        dependencies: The dependencies of the server.
+        answers: The RPCs that can be called, within their interceptors.
+        shares_port: Whether other processes may listen on the same port, with SO_REUSEPORT.
+
+    Raises:
+        AddressInUseError: The address is in use, or is not an address of this machine.
+    """
+    settings = dependencies.settings
+    if not web_addresses(settings):
+        return None
+    from sprocket_grpc.web.app import WebApp  # noqa: PLC0415  # only for a web listener
+    from sprocket_grpc.web.guard import Guard  # noqa: PLC0415  # as above
+    from sprocket_grpc.web.listener import WebListener  # noqa: PLC0415  # as above
+    from sprocket_grpc.web.methods import methods_by_path  # noqa: PLC0415  # as above
+    from sprocket_grpc.web.pages import health_page, index_page  # noqa: PLC0415  # as above
+
+    is_serving = partial(_is_serving, dependencies.monitor.servicer)
+    pages = {
+        "/": index_page,
+        "/healthz/live": health_page(partial(is_serving, LIVENESS)),
+        "/healthz/ready": health_page(partial(is_serving, READINESS)),
+    }
+    guard = Guard(settings.web_hosts or (), settings.web_origins or ())
+    return WebListener(WebApp(methods_by_path(answers), pages, guard), settings, shares_port=shares_port)
+
+
+async def _is_serving(servicer: HealthServicer, service: str) -> bool:
+    response = await servicer.Check(HealthCheckRequest(service=service), None)
+    return response.status == SERVING

@@ -1,0 +1,75 @@
+"""Messages as bytes: JSON as protobuf defines it, and binary."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import NamedTuple, ParamSpec, TypeVar
+
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError, Message
+
+_LARGE_BYTES = 64 << 10
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class MalformedError(ValueError):
+    """A request cannot be read. The text says why, and may quote it."""
+
+
+class Codec(NamedTuple):
+    """A form of messages.
+
+    Attributes:
+        name: Its name in media types: `json` or `proto`.
+        parse: Reads a message, or raises MalformedError.
+        serialize: Writes a message.
+    """
+
+    name: str
+    parse: Callable[[type[Message], bytes], Message]
+    serialize: Callable[[Message], bytes]
+
+
+def _parse_json(message_type: type[Message], data: bytes) -> Message:
+    if not data.lstrip().startswith(b"{"):  # the parser takes an empty array for an empty object
+        raise MalformedError("expected a JSON object")
+    try:
+        return json_format.Parse(data.decode(), message_type())
+    except UnicodeDecodeError:
+        raise MalformedError("the JSON is not UTF-8") from None
+    except RecursionError:
+        raise MalformedError("the JSON is nested too deeply") from None
+    # The parser lets errors of Python out for values of a wrong kind, such as an array where it expects an object.
+    except (json_format.ParseError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise MalformedError(" ".join(str(error).split())[:500]) from None
+
+
+def _serialize_json(message: Message) -> bytes:
+    return json.dumps(json_format.MessageToDict(message), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _parse_proto(message_type: type[Message], data: bytes) -> Message:
+    try:
+        return message_type.FromString(data)
+    except DecodeError:
+        raise MalformedError("") from None
+
+
+def _serialize_proto(message: Message) -> bytes:
+    return message.SerializeToString()
+
+
+JSON = Codec("json", _parse_json, _serialize_json)
+
+PROTO = Codec("proto", _parse_proto, _serialize_proto)
+
+CODECS = {each.name: each for each in (JSON, PROTO)}
+
+
+async def aside(size: int, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    """Do work on `size` bytes, in a thread if they are many: JSON of 20,000 entries takes 24 ms."""
+    if size > _LARGE_BYTES:
+        return await asyncio.to_thread(work, *args, **kwargs)
+    return work(*args, **kwargs)

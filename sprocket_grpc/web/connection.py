@@ -1,0 +1,88 @@
+"""A connection of HTTP/1.1 whose memory and waits are bounded."""
+
+import asyncio
+from typing import Any, ClassVar
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+_MOST_UNPARSED_BYTES = 64 << 10
+"""The largest headers of a request. Browsers send 16 kB at most; the parser itself has no limit."""
+
+
+class BoundedConnection(HttpToolsProtocol):
+    """Closes a connection that sends headers without end, no whole request in time, or that does not read.
+
+    Attributes:
+        seconds: How long a request may take to arrive, and how long a client may read nothing while a response waits.
+    """
+
+    seconds: ClassVar[float]
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own choice
+        """Wait for a request, for a limited time."""
+        super().connection_made(transport)
+        self._unparsed = 0
+        self._arrival = self.loop.call_later(self.seconds, transport.abort)
+        self._reading: asyncio.TimerHandle | None = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End what waits."""
+        self._arrival.cancel()
+        self._is_read()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse data, and close the connection if it is much and still no whole part of a request."""
+        self._unparsed += len(data)
+        super().data_received(data)
+        if self._unparsed > max(_MOST_UNPARSED_BYTES, len(data)):
+            self.transport.abort()
+
+    def on_message_begin(self) -> None:
+        """Limit the time that the request has to arrive."""
+        self._arrival.cancel()
+        self._arrival = self.loop.call_later(self.seconds, self.transport.abort)
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Start to answer a request, unless the client has not waited for the last response: it would be in memory."""
+        self._unparsed = 0
+        if self._is_answering():
+            self.transport.abort()
+        else:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body."""
+        self._unparsed = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Note that the request is whole."""
+        self._unparsed = 0
+        self._arrival.cancel()
+        super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        """Wait for the client to read, for a limited time."""
+        super().pause_writing()
+        self._reading = self.loop.call_later(self.seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on: the client has read."""
+        self._is_read()
+        super().resume_writing()
+
+    def _is_answering(self) -> bool:
+        before: RequestResponseCycle | None = self.cycle  # None until the first request, although its type says never
+        return before is not None and not before.response_complete
+
+    def _is_read(self) -> None:
+        if self._reading:
+            self._reading.cancel()
+            self._reading = None
+
+
+def connections(seconds: float) -> type[Any]:
+    """Return the class of connections with a limit of time."""
+    return type("Connection", (BoundedConnection,), {"seconds": seconds})

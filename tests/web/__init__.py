@@ -1,0 +1,1 @@
+"""Tests of the web listener: what browsers and curl get."""
