@@ -13,6 +13,8 @@ from sprocket_grpc.config.environment import PREFIX
 from sprocket_grpc.testing.postgres import migrated_database, new_database, temporary_postgres
 from tests.support.databases import Databases
 from tests.support.service import Service, running_service
+from tests.support.web import service_by
+from tests.support.web_channel import PROTOCOLS
 
 # Background jobs of a script ignore SIGINT, and their child processes inherit this. Tests send SIGINT to servers.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -25,8 +27,9 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add what `make quick` says."""
+    """Add what `make quick` says, and the protocol that the suite is run over."""
     parser.addoption("--quick", action="store_true", help="Leave slow tests out, but in files that are named.")
+    parser.addoption("--protocol", choices=PROTOCOLS, help="Call the service by HTTP in this protocol, not by gRPC.")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -95,9 +98,10 @@ def empty_database_url(postgres: str) -> Iterator[str]:
 
 
 @pytest.fixture
-async def service(database_url: str) -> AsyncIterator[Service]:
+async def service(database_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Service]:
     """A server in this process with its own database, and a client."""
-    async with running_service(database_url) as running:
+    protocol = request.config.getoption("--protocol")
+    async with service_by(protocol, database_url) if protocol else running_service(database_url) as running:
         yield running
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import grpc
 
@@ -11,6 +12,7 @@ from sprocket_grpc.server.dependencies import ServerDependencies, open_dependenc
 from sprocket_grpc.server.grpc_server import create_server
 from sprocket_grpc.server.web import create_web_listener
 from tests.support.service import Service
+from tests.support.web_channel import WebChannel
 
 FACTORIES = "/sprocket.v1.FactoryService"
 LOCATIONS = "/sprocket.v1.LocationService"
@@ -64,3 +66,11 @@ async def _listening(dependencies: ServerDependencies) -> AsyncIterator[tuple[st
         listener.lifetime.end()
         await listener.server.stop(grace=None)
         await web.stop(0)
+
+
+@asynccontextmanager
+async def service_by(protocol: str, url: str) -> AsyncIterator[Service]:
+    """Run a server until the block ends, whose client speaks a protocol of the web listener."""
+    async with running_web_service(url) as running:
+        channel: Any = WebChannel(running.web, protocol)  # what stubs need of a channel
+        yield replace(running, channel=channel)
