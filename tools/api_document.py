@@ -20,7 +20,8 @@ from google.protobuf.descriptor_pb2 import (
     MethodOptions,
 )
 
-from tools.comments import as_cell, as_text, link, read_comments
+from sprocket_grpc.contract import read_comments
+from tools.comments import as_cell, as_text, link
 
 PACKAGE = "sprocket.v1"
 

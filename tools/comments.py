@@ -1,28 +1,7 @@
 """The comments of the contract, as Markdown."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
-
-from google.protobuf.descriptor_pb2 import FileDescriptorProto
-
-
-def read_comments(files: Sequence[FileDescriptorProto]) -> Mapping[str, str]:
-    """Return the comments by the name of their element: `Factory`, `Factory.id` or `FactoryService.GetFactory`."""
-    return {
-        ".".join(_names(file, location.path)): location.leading_comments
-        for file in files
-        for location in file.source_code_info.location
-        if location.leading_comments
-    }
-
-
-def _names(file: FileDescriptorProto, path: Sequence[int]) -> Iterator[str]:
-    """Yield the names along a path of descriptor.proto, which alternates field numbers and indexes."""
-    descriptor: Any = file
-    for number, index in zip(path[::2], path[1::2], strict=True):
-        descriptor = getattr(descriptor, descriptor.DESCRIPTOR.fields_by_number[number].name)[index]
-        yield descriptor.name
+from collections.abc import Collection, Iterator, Sequence
 
 
 def as_text(comment: str, names: Collection[str]) -> str:

@@ -14,6 +14,7 @@ from sprocket_grpc.contract import SERVICES
 from sprocket_grpc.interceptors.chain import Rpc
 from sprocket_grpc.server.dependencies import ServerDependencies
 from sprocket_grpc.server.health import HealthServicer
+from sprocket_grpc.server.reflection import commented_pool
 from sprocket_grpc.services.audit import AuditService
 from sprocket_grpc.services.charts.rpcs import FactoryCharts
 from sprocket_grpc.services.charts.stream import ChartDependencies
@@ -56,7 +57,8 @@ def health_rpcs(servicer: HealthServicer) -> Iterator[Rpc]:
 def reflection_rpcs() -> Iterator[Rpc]:
     """Yield the RPCs of both versions of reflection, which are the same on the wire."""
     _describe_reflection_v1()
-    servicer = reflection.aio.ReflectionServicer([*SERVICES, _HEALTH, _REFLECTION, _REFLECTION_V1])
+    names = [*SERVICES, _HEALTH, _REFLECTION, _REFLECTION_V1]
+    servicer = reflection.aio.ReflectionServicer(names, commented_pool())
     for method in _methods(_REFLECTION):
         for service in (_REFLECTION, _REFLECTION_V1):
             yield _rpc(method, servicer, _HEALTH_BYTES, service)

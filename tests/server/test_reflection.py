@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
+from sprocket_grpc.contract import read_comments
 from tests.server.test_contract import FILES
 from tests.support.processes import server_process
 from tests.support.resources import CASES, MISSING_ID, create_location
@@ -72,6 +73,14 @@ def buf(service: Service, tmp_path: Path) -> Buf:
     return run
 
 
+def without_comments(file: FileDescriptorProto) -> FileDescriptorProto:
+    """Return a file as generated code has it: without comments, and without names in JSON, which follow from others."""
+    file.ClearField("source_code_info")
+    for field in [field for message in file.message_type for field in message.field]:
+        field.ClearField("json_name")
+    return file
+
+
 async def reflect(channel: grpc.aio.Channel, request: ServerReflectionRequest) -> ServerReflectionResponse:
     """Return the response of the reflection service to one request."""
 
@@ -102,8 +111,18 @@ async def test_every_method_of_the_contract_is_listed(buf: Buf) -> None:
 async def test_the_contract_is_served_as_it_was_compiled(service: Service, file: FileDescriptor) -> None:
     response = await reflect(service.channel, ServerReflectionRequest(file_by_filename=file.name))
     files = [FileDescriptorProto.FromString(each) for each in response.file_descriptor_response.file_descriptor_proto]
-    compiled = FileDescriptorProto.FromString(file.serialized_pb)
-    assert compiled in files
+    [served] = [each for each in files if each.name == file.name]
+    assert without_comments(served) == FileDescriptorProto.FromString(file.serialized_pb)
+
+
+async def test_the_comments_of_the_contract_are_served(service: Service) -> None:
+    request = ServerReflectionRequest(file_containing_symbol="sprocket.v1.FactoryService")
+    response = await reflect(service.channel, request)
+    files = [FileDescriptorProto.FromString(each) for each in response.file_descriptor_response.file_descriptor_proto]
+    [served] = [each for each in files if each.name == "sprocket/v1/factory.proto"]
+    comments = read_comments([served])
+    assert comments["FactoryService.GetFactory"].startswith(" Gets a factory by its id.")
+    assert comments["Factory.id"]
 
 
 async def test_the_details_of_errors_can_be_decoded_with_reflection(database_url: str) -> None:
