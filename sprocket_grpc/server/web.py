@@ -35,16 +35,20 @@ def create_web_listener(
     from sprocket_grpc.web.guard import Guard  # noqa: PLC0415  # as above
     from sprocket_grpc.web.listener import WebListener  # noqa: PLC0415  # as above
     from sprocket_grpc.web.methods import methods_by_path  # noqa: PLC0415  # as above
-    from sprocket_grpc.web.pages import health_page, index_page  # noqa: PLC0415  # as above
+    from sprocket_grpc.web.openapi import openapi  # noqa: PLC0415  # as above
+    from sprocket_grpc.web.pages import health_page, index_page, json_page  # noqa: PLC0415  # as above
 
+    methods = methods_by_path(answers)
     is_serving = partial(_is_serving, dependencies.monitor.servicer)
     pages = {
         "/": index_page,
         "/healthz/live": health_page(partial(is_serving, LIVENESS)),
         "/healthz/ready": health_page(partial(is_serving, READINESS)),
     }
+    if settings.reflects:
+        pages["/openapi.json"] = json_page(partial(openapi, methods, authenticates=settings.authenticates))
     guard = Guard(settings.web_hosts or (), settings.web_origins or ())
-    return WebListener(WebApp(methods_by_path(answers), pages, guard), settings, shares_port=shares_port)
+    return WebListener(WebApp(methods, pages, guard), settings, shares_port=shares_port)
 
 
 async def _is_serving(servicer: HealthServicer, service: str) -> bool:
