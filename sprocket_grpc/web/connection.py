@@ -1,12 +1,19 @@
 """A connection of HTTP/1.1 whose memory and waits are bounded."""
 
 import asyncio
+import re
 from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 _MOST_UNPARSED_BYTES = 64 << 10
 """The largest headers of a request. Browsers send 16 kB at most; the parser itself has no limit."""
+
+_END_OF_HEADERS = b"\r\n\r\n"
+
+_UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*", re.IGNORECASE)
+"""The offer of another protocol, which a server may ignore. `curl --http2` and Java send it with each request, and the
+parser would take their bodies for the other protocol."""
 
 
 class BoundedConnection(HttpToolsProtocol):
@@ -21,6 +28,7 @@ class BoundedConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own choice
         """Wait for a request, for a limited time."""
         super().connection_made(transport)
+        self._arrived: bytes | None = b""  # what has arrived of them; None while a body arrives
         self._unparsed = 0
         self._arrival = self.loop.call_later(self.seconds, transport.abort)
         self._reading: asyncio.TimerHandle | None = None
@@ -34,7 +42,14 @@ class BoundedConnection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse data, and close the connection if it is much and still no whole part of a request."""
         self._unparsed += len(data)
-        super().data_received(data)
+        if self._arrived is None:
+            super().data_received(data)
+        elif _END_OF_HEADERS in (arrived := self._arrived + data) or not arrived[:1].isalpha():  # or it is not HTTP
+            self._arrived = None
+            headers, end, body = arrived.partition(_END_OF_HEADERS)
+            super().data_received(_UPGRADE.sub(b"", headers) + end + body)
+        else:
+            self._arrived = arrived
         if self._unparsed > max(_MOST_UNPARSED_BYTES, len(data)):
             self.transport.abort()
 
@@ -60,6 +75,7 @@ class BoundedConnection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Note that the request is whole."""
         self._unparsed = 0
+        self._arrived = b""
         self._arrival.cancel()
         super().on_message_complete()
 

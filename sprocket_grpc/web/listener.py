@@ -69,7 +69,11 @@ class WebListener:
     async def start(self) -> None:
         """Start to answer requests."""
         self._serving = asyncio.create_task(self._server.serve([self._socket]))
-        await self._server.has_started.wait()
+        started = asyncio.create_task(self._server.has_started.wait())
+        await asyncio.wait({self._serving, started}, return_when=asyncio.FIRST_COMPLETED)
+        if self._serving.done():
+            started.cancel()
+            self._serving.result()  # it has failed
 
     async def stop(self, seconds: float) -> None:
         """Accept no more connections, give the requests in flight some time to finish, and close all connections."""

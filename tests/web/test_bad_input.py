@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sprocket_grpc.config.settings import Settings
-from tests.support.http import connected, head, opened, post, receive, send
+from tests.support.http import connected, head, post, receive, send
 from tests.support.web import FACTORIES, LOCATIONS, WebService, running_web_service
 
 GET, LIST, CREATE = f"{LOCATIONS}/GetLocation", f"{LOCATIONS}/ListLocations", f"{LOCATIONS}/CreateLocation"
@@ -276,6 +276,15 @@ async def test_bytes_that_are_not_http_get_status_400_or_an_end(web: WebService,
         assert (await reader.read(12)) in {b"HTTP/1.1 400", b""}
 
 
-async def test_an_upgrade_is_not_taken(web: WebService) -> None:
-    async with opened(web.web, "GET", "/healthz/live", connection="upgrade", upgrade="websocket") as response:
-        assert response.status == 200
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+async def test_an_offer_of_another_protocol_is_ignored_however_it_arrives(web: WebService, size: int) -> None:
+    offer = {"connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "http2-settings": "AAMAAABkAAQAoAAAAAIAAAAA"}
+    headers = {"host": web.web, "content-type": "application/json", "content-length": "2", **offer}
+    request = head("POST", LIST, headers) + b"{}"
+    async with asyncio.timeout(60), connected(web.web) as (reader, writer):
+        for _ in range(3):
+            for begin in range(0, len(request), size):
+                writer.write(request[begin : begin + size])
+                await asyncio.sleep(0)
+            response = await receive(reader)
+            assert (response.status, await response.json()) == (200, {})

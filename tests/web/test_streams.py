@@ -114,6 +114,12 @@ async def test_a_deadline_ends_a_stream(web: WebService) -> None:
     assert json.loads(last)["error"]["code"] == "deadline_exceeded"
 
 
+async def test_a_deadline_of_grpc_web_ends_a_call(web: WebService) -> None:
+    kind = "application/grpc-web"
+    answered = await send(web.web, "POST", LIST, enveloped(b""), content_type=kind, grpc_timeout="0m")
+    assert b"grpc-status: 4\r\n" in answered.body
+
+
 async def test_a_stream_without_credentials_is_refused(database_url: str) -> None:
     async with running_web_service(database_url, Settings(api_keys=True)) as web:
         answered = await send(web.web, "POST", CHART, enveloped({}), **STREAM)
