@@ -28,7 +28,7 @@ class BoundedConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own choice
         """Wait for a request, for a limited time."""
         super().connection_made(transport)
-        self._arrived: bytes | None = b""  # what has arrived of them; None while a body arrives
+        self._arrived: bytes | None = b""  # of the headers of a request; None while its body arrives
         self._unparsed = 0
         self._arrival = self.loop.call_later(self.seconds, transport.abort)
         self._reading: asyncio.TimerHandle | None = None
