@@ -3,10 +3,11 @@
 import asyncio
 import json
 from collections.abc import Callable
-from typing import NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
 
 _LARGE_BYTES = 64 << 10
 
@@ -47,6 +48,10 @@ def _parse_json(message_type: type[Message], data: bytes) -> Message:
 
 
 def _serialize_json(message: Message) -> bytes:
+    descriptor: Any = message.DESCRIPTOR  # the stubs have two classes for it
+    message_type = GetMessageClass(descriptor)
+    if not isinstance(message, message_type):  # it is serialized already
+        message = message_type.FromString(message.SerializeToString())
     return json.dumps(json_format.MessageToDict(message), ensure_ascii=False, separators=(",", ":")).encode()
 
 

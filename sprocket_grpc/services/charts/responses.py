@@ -1,6 +1,7 @@
 """The responses of the chart RPCs, serialized: pages are sent as they are stored."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from google.protobuf.message import Message
 
@@ -12,11 +13,16 @@ _LENGTH_DELIMITED = 2
 
 
 class Response(Message):
-    """A message that is serialized already."""
+    """A message that is serialized already.
 
-    __slots__ = ("_wire",)
+    Attributes:
+        DESCRIPTOR: The type that it is parsed as.
+    """
 
-    def __init__(self, wire: bytes) -> None:
+    __slots__ = ("DESCRIPTOR", "_wire")
+
+    def __init__(self, wire: bytes, descriptor: Any) -> None:  # noqa: ANN401  # its stubs have two classes for it
+        self.DESCRIPTOR = descriptor
         self._wire = wire
 
     def SerializeToString(self, **_: bool) -> bytes:  # noqa: N802  # the name of protobuf
@@ -54,7 +60,8 @@ def many_charts(answer: Answer) -> Response:
 
 
 def _response(parts: Sequence[bytes], rest: Message) -> Response:
-    return Response(b"".join([*parts, rest.SerializeToString()]))  # the only copy of the pages
+    wire = b"".join([*parts, rest.SerializeToString()])  # the only copy of the pages
+    return Response(wire, rest.DESCRIPTOR)
 
 
 def _followed(chunk: Chunk, *, is_older: bool) -> list[bytes]:
