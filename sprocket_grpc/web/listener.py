@@ -17,6 +17,8 @@ from sprocket_grpc.web.tls import RenewedCertificate
 
 _BACKLOG = 512
 
+_START_SECONDS = 30
+
 _IDLE_SECONDS = 65
 """How long a connection stays open between requests: longer than the 60 s of load balancers, which would otherwise use
 one that the server is about to close."""
@@ -69,8 +71,9 @@ class WebListener:
     async def start(self) -> None:
         """Start to answer requests."""
         self._serving = asyncio.create_task(self._server.serve([self._socket]))
-        started = asyncio.create_task(self._server.has_started.wait())
-        await asyncio.wait({self._serving, started}, return_when=asyncio.FIRST_COMPLETED)
+        async with asyncio.timeout(_START_SECONDS):
+            started = asyncio.create_task(self._server.has_started.wait())
+            await asyncio.wait({self._serving, started}, return_when=asyncio.FIRST_COMPLETED)
         if self._serving.done():
             started.cancel()
             self._serving.result()  # it has failed
@@ -82,7 +85,8 @@ class WebListener:
             self._socket.close()
             return
         await asyncio.wait({self._serving}, timeout=seconds)
-        for connection in self._server.server_state.connections:
+        self._server.force_exit = True
+        for connection in list(self._server.server_state.connections):
             connection.transport.abort()
         await self._serving
 

@@ -6,8 +6,6 @@ import signal
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -62,28 +60,17 @@ def seeded_url(database_url: str) -> str:
     return database_url
 
 
-@contextmanager
-def taken(port: int) -> Iterator[None]:
-    """Listen on a port of loopback, unless another program does."""
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        try:
-            listener.bind(("127.0.0.1", port))
-            listener.listen()
-        except OSError:
-            pass
-        yield
-
-
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_in_development_a_link_to_the_next_free_port_is_printed(seeded_url: str, workers: str) -> None:
-    with taken(8080), serving("--workers", workers, database_url=seeded_url) as served:
-        assert link(served).startswith("http://127.0.0.1:")
-        assert link(served) != "http://127.0.0.1:8080/"
-        for _ in range(5):
-            assert len(call(link(served))["factories"]) > 1
-        served.signal(signal.SIGTERM)
-        assert served.end().status == 0
+def test_in_development_each_server_prints_a_link_to_a_port_of_its_own(seeded_url: str, workers: str) -> None:
+    command = ("--workers", workers)
+    with serving(*command, database_url=seeded_url) as one, serving(*command, database_url=seeded_url) as other:
+        assert link(one) != link(other)
+        for served in (one, other):
+            assert link(served).startswith("http://127.0.0.1:")
+            for _ in range(5):
+                assert len(call(link(served))["factories"]) > 1
+            served.signal(signal.SIGTERM)
+            assert served.end().status == 0
 
 
 def test_an_address_that_is_in_use_is_refused_and_its_setting_named(database_url: str) -> None:
