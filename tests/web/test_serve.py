@@ -110,8 +110,11 @@ def takes_connections(url: str) -> bool:
     return True
 
 
-def test_a_call_that_does_not_finish_in_time_is_told_that_the_server_stops(seeded_url: str) -> None:
-    with serving(database_url=seeded_url, drain_seconds="0", shutdown_grace_seconds="0.5") as served:
+@pytest.mark.parametrize(("grace", "is_hurried"), [("0.5", False), ("3600", True)], ids=["grace", "second signal"])
+def test_a_call_that_does_not_finish_in_time_is_told_that_the_server_stops(
+    seeded_url: str, grace: str, *, is_hurried: bool
+) -> None:
+    with serving(database_url=seeded_url, drain_seconds="0", shutdown_grace_seconds=grace) as served:
         factory = scalar(seeded_url, "SELECT min(id::text) FROM factory")
         results: list[Any] = []
 
@@ -128,6 +131,9 @@ def test_a_call_that_does_not_finish_in_time_is_told_that_the_server_stops(seede
             caller.start()
             wait_until_blocked(seeded_url, 1)
             served.signal(signal.SIGTERM)
+            if is_hurried:
+                wait_until(lambda: not takes_connections(link(served)))
+                served.signal(signal.SIGTERM)
             finished = served.end()
         caller.join(PATIENCE_SECONDS)
     assert results == [(503, "1", "unavailable")]
