@@ -5,9 +5,12 @@ from typing import Any
 
 import grpc
 import pytest
+from sqlalchemy import text
 
 from sprocket.v1.location_pb2 import DeleteLocationRequest
 from sprocket.v1.sprocket_type_pb2 import DeleteSprocketTypeRequest
+from sprocket_grpc.storage.postgres import database
+from sprocket_grpc.storage.postgres.statements import Statement
 from tests.support.books import assert_books_agree
 from tests.support.errors import fails
 from tests.support.lock_world import CALLS, CREATIONS, F0, L1, T1, fill
@@ -30,8 +33,10 @@ WITH gone AS (DELETE FROM sprocket_type WHERE id = :type_id) SELECT FROM factory
 
 
 @pytest.fixture(autouse=True)
-def world(database_url: str) -> None:
+def world(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(database_url)
+    # Creations that share a transaction would give up at a gate, and take their locks again later.
+    monkeypatch.setattr(database, "_LIMIT_LOCK_WAIT", Statement(text("SELECT 1")))
 
 
 def deletion(service: Service, call: str, *, force: bool = False) -> Any:
