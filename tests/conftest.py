@@ -16,9 +16,10 @@ from tests.support.service import Service, running_service
 from tests.support.web import service_by
 from tests.support.web_channel import PROTOCOLS
 
-# Background jobs of a script ignore SIGINT, and their child processes inherit this. Tests send SIGINT to servers.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# Background jobs of a script ignore these signals, and their child processes inherit this. Tests send them.
+for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _handler)
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -96,11 +96,17 @@ async def test_a_cascade_waits_for_its_turn_among_the_expensive_calls(narrow: Se
         await narrow.factories.DeleteFactory(DeleteFactoryRequest(id=factory.id))
 
 
-def _add_entry(connection: Connection, factory_id: str, goal: int) -> None:
-    statement = (
-        "UPDATE factory SET chart_sequence = chart_sequence + 1, sprocket_production_goal = :goal WHERE id = :id"
+_ADD_ENTRY = text("""
+    WITH moved AS (
+        UPDATE factory SET chart_sequence = chart_sequence + 1, sprocket_production_goal = :goal WHERE id = :id
+        RETURNING id, chart_sequence, chart_time_micros, sprocket_production_goal, sprocket_production_actual
     )
-    connection.execute(text(statement), {"goal": goal, "id": factory_id})
+    INSERT INTO chart_entry TABLE moved
+""")
+
+
+def _add_entry(connection: Connection, factory_id: str, goal: int) -> None:
+    connection.execute(_ADD_ENTRY, {"goal": goal, "id": factory_id})
 
 
 async def test_one_caller_has_a_share_of_the_lane(database_url: str) -> None:

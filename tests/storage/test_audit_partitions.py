@@ -13,7 +13,7 @@ from sprocket_grpc.storage.audit import first_id
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.schema_definitions import partitions
 from tests import ROOT
-from tests.support.migrations import BEFORE_PARTITIONS
+from tests.support.migrations import BEFORE_PARTITIONS, PARTITIONS
 
 pytestmark = pytest.mark.slow
 
@@ -269,8 +269,8 @@ def test_an_interrupted_upgrade_can_be_run_again(connection: Connection, databas
     with create_plain_engine(database_url).connect() as reader:
         reader.execute(text("SELECT count(*) FROM audit_entry"))
         with pytest.raises(migrate.MigrationError, match="lock timeout"):
-            migrate.upgrade(database_url)
-    migrate.upgrade(database_url)
+            migrate.upgrade(database_url, PARTITIONS)
+    migrate.upgrade(database_url, PARTITIONS)
     connection.execute(  # it ended before this
         text("UPDATE alembic_version SET version_num = :revision"), {"revision": BEFORE_PARTITIONS}
     )

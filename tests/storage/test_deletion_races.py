@@ -14,7 +14,7 @@ from sprocket_grpc.storage.postgres.statements import Statement
 from tests.support.books import assert_books_agree
 from tests.support.errors import fails
 from tests.support.lock_world import CALLS, CREATIONS, F0, L1, T1, fill
-from tests.support.locks import LONGER_THAN_GROUPS, open_transaction, waiting_for
+from tests.support.locks import open_transaction, waiting_for
 from tests.support.row_locks import PATIENCE_SECONDS, gate
 from tests.support.service import Service
 
@@ -82,7 +82,7 @@ async def test_what_is_just_being_referred_to_is_in_use(service: Service, databa
     async with gate(database_url, f"{PLACES.get(call, 'INSERT ON sprocket')} FOR EACH ROW") as blocker:
         referring = asyncio.ensure_future(CALLS[call](service))
         async with asyncio.timeout(PATIENCE_SECONDS):
-            await waiting_for(blocker, seconds=LONGER_THAN_GROUPS)
+            await waiting_for(blocker)
             with fails(grpc.StatusCode.FAILED_PRECONDITION) as failure:
                 await finish_after_commit(blocker, deletion(service, call))
             await referring
@@ -96,7 +96,7 @@ async def test_with_force_what_is_just_being_referred_to_is_deleted_with_what_re
     async with gate(database_url, f"{PLACES.get(call, 'INSERT ON sprocket')} FOR EACH ROW") as blocker:
         referring = asyncio.ensure_future(CALLS[call](service))
         async with asyncio.timeout(PATIENCE_SECONDS):
-            await waiting_for(blocker, seconds=LONGER_THAN_GROUPS)
+            await waiting_for(blocker)
             await finish_after_commit(blocker, deletion(service, call, force=True))
             await referring
     await assert_books_agree(service)

@@ -14,12 +14,8 @@ _WAITING = text("""
         UNION SELECT pg_locks.pid FROM pg_locks JOIN waiting ON waiting.pid = ANY (pg_blocking_pids(pg_locks.pid))
         WHERE NOT granted
     )
-    SELECT DISTINCT pid FROM waiting JOIN pg_locks USING (pid)
-    WHERE pid <> pg_backend_pid() AND waitstart <= clock_timestamp() - make_interval(secs => :seconds)
+    SELECT pid FROM waiting WHERE pid <> pg_backend_pid()
 """)
-
-LONGER_THAN_GROUPS = 0.2
-"""A time in seconds for which no group of writes waits for a lock: whoever waits for so long waits alone."""
 
 
 @asynccontextmanager
@@ -30,10 +26,8 @@ async def open_transaction(url: str, statement: str, **parameters: object) -> As
         yield connection
 
 
-async def waiting_for(connection: AsyncConnection, count: int = 1, seconds: float = 0) -> list[int]:
-    """Wait until `count` backends have waited for locks of the connection, directly or indirectly, for some time.
-
-    It fails after a minute.
+async def waiting_for(connection: AsyncConnection, count: int = 1) -> list[int]:
+    """Wait until `count` backends wait, directly or indirectly, for locks of the connection; fail after a minute.
 
     Returns:
         The process ids of the waiting backends.
@@ -41,7 +35,7 @@ async def waiting_for(connection: AsyncConnection, count: int = 1, seconds: floa
     found: list[int] = []
 
     async def enough_wait() -> bool:
-        found[:] = await connection.scalars(_WAITING, {"seconds": seconds})
+        found[:] = await connection.scalars(_WAITING)
         return len(found) >= count
 
     await until(enough_wait, PATIENCE_SECONDS)

@@ -23,5 +23,6 @@ BEFORE_INDEXES = str(_INDEXES.down_revision)
 """The revision before the one that indexes sprockets, of which there may be millions."""
 
 [_PARTITIONS] = [script for script in SCRIPTS if "partition_audit_log" in script.path]
+PARTITIONS = _PARTITIONS.revision
 BEFORE_PARTITIONS = str(_PARTITIONS.down_revision)
 """The revision before the one that partitions the audit log by month."""

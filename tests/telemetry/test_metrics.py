@@ -187,7 +187,8 @@ def test_the_pool_is_measured(url: str) -> None:
     assert codes == ["OK"] * 2 + ["UNAVAILABLE"] * 3
     assert metrics.value("db_client_connection_count", db_client_connection_state="used") == 2
     assert metrics.value("db_client_connection_max", **dict([pool])) == 2
-    assert metrics.value("db_client_connection_wait_time_seconds_count", **dict([pool])) == 3
+    # Tasks in the background may wait too.
+    assert metrics.value("db_client_connection_wait_time_seconds_count", **dict([pool])) >= 3
     assert round(metrics.value("db_client_connection_wait_time_seconds_sum"), 6) >= 3 * 0.5
     assert after.value("db_client_connection_pending_requests") == 0
     assert after.value("db_client_connection_count", db_client_connection_state="used") == 0
