@@ -172,7 +172,12 @@ def test_a_server_for_client_certificates_alone_refuses_to_listen_for_http(datab
 
 
 def test_in_production_there_is_no_listener_unless_it_is_set(database_url: str) -> None:
-    settings = {"database_url": database_url, "environment": "production", "api_keys": "true", "drain_seconds": "0"}
+    settings = {
+        "database_url": database_url,
+        "environment": "production",
+        "api_keys": "true",  # pragma: allowlist secret
+        "drain_seconds": "0",
+    }
     with serving(**settings) as served:
         assert not any(line.startswith(LINK) for line in served.lines)
     with serving(web_listen="127.0.0.1:0", **settings) as served:
