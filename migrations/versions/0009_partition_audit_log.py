@@ -86,8 +86,16 @@ _CREATE_PARTITION = """
 CREATE OR REPLACE FUNCTION create_audit_partition(month timestamp) RETURNS void LANGUAGE plpgsql {path} AS $$
 DECLARE
     name text := to_char(month, '"audit_entry_"YYYY_MM');
+    receiver text;
 BEGIN
     EXECUTE format('CREATE TABLE %I (LIKE audit_entry)', name);
+    FOR receiver IN  -- of the owner's default privileges: partitions have none, so that triggers alone write them
+        SELECT DISTINCT coalesce(quote_ident(rolname), 'PUBLIC')
+        FROM pg_class CROSS JOIN aclexplode(relacl) LEFT JOIN pg_roles ON pg_roles.oid = grantee
+        WHERE pg_class.oid = name::regclass AND grantee <> relowner
+    LOOP
+        EXECUTE format('REVOKE ALL ON %I FROM %s', name, receiver);
+    END LOOP;
     EXECUTE format('CREATE TRIGGER keep_audit_entries BEFORE UPDATE OR DELETE OR TRUNCATE ON %I '
                    'FOR EACH STATEMENT EXECUTE FUNCTION keep_audit_entries()', name);
     EXECUTE format('ALTER TABLE audit_entry ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', name,

@@ -10,6 +10,7 @@ factories gets it here, because it is new, and others by `sprocket-grpc repack -
 
 from uuid import UUID
 
+import google_crc32c
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -148,7 +149,8 @@ $$
 """
 
 _READ_PAGE = sa.text(
-    "SELECT first_sequence, wire FROM chart_page WHERE factory_id = :factory_id AND last_sequence = :last_sequence"
+    "SELECT first_sequence, checksum, wire FROM chart_page"
+    " WHERE factory_id = :factory_id AND last_sequence = :last_sequence"
 )
 _UNPACK = sa.text("""
     INSERT INTO chart_entry
@@ -199,6 +201,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Revert the migration. The entries of pages become rows again: no data is lost."""
     connection = op.get_bind()
+    op.execute("SELECT pg_advisory_xact_lock(95447272)")  # of pack_chart: no page comes to be meanwhile
     for factory_id, last_sequence in connection.execute(sa.text("SELECT factory_id, last_sequence FROM chart_page")):
         _unpack(connection, factory_id, last_sequence)
     op.execute(f"DROP FUNCTION {', '.join(reversed(_FUNCTIONS))}")
@@ -208,7 +211,12 @@ def downgrade() -> None:
 
 def _unpack(connection: sa.Connection, factory_id: UUID, last_sequence: int) -> None:
     key = {"factory_id": factory_id, "last_sequence": last_sequence}
-    first_sequence, wire = connection.execute(_READ_PAGE, key).one()
+    page = connection.execute(_READ_PAGE, key).one_or_none()
+    if page is None:
+        return  # its factory was deleted meanwhile
+    first_sequence, checksum, wire = page
+    if google_crc32c.value(wire) != checksum:
+        raise ValueError(f"the page of factory {factory_id} up to {last_sequence} is damaged: restore it first")
     chart = FactoryChart.FromString(wire)
     columns = {
         "micros": list(chart.time_micros),

@@ -5,10 +5,12 @@ from typing import Any, NamedTuple, TypeAlias
 
 from sqlalchemy import BigInteger, Integer, bindparam, text
 
+from sprocket_grpc.errors import NotFoundError
 from sprocket_grpc.storage.chart_pages import PageKey
 from sprocket_grpc.storage.chart_reads import SequenceRange
 from sprocket_grpc.storage.postgres.reads import Read
 from sprocket_grpc.storage.postgres.types import Identifier
+from sprocket_grpc.storage.tables import factory
 
 Entry: TypeAlias = Sequence[int]
 """An entry: its sequence, time in microseconds since 1970, goal and actual."""
@@ -100,6 +102,9 @@ def read_outlines(sequences: SequenceRange, parts: Parts) -> Read[Outlines]:
 
     Of the rows of each part these are the first and the last, and those with the least and the greatest goal and
     actual, the earliest of each.
+
+    Raises:
+        NotFoundError: The factory was deleted meanwhile.
     """
     parameters = sequences._asdict() | {"begin": parts.begin, "end": parts.end, "parts": parts.number}
 
@@ -110,6 +115,8 @@ def read_outlines(sequences: SequenceRange, parts: Parts) -> Read[Outlines]:
             if last is not None
         ]
         [entries] = [entries for last, _, entries in rows if last is None]
+        if not pages and not entries:
+            raise NotFoundError(factory.name, sequences.factory_id)
         return Outlines(pages, entries or [])
 
     return Read(_OUTLINES, parameters, outlines, is_expensive=True)

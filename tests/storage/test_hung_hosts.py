@@ -89,3 +89,11 @@ async def test_of_two_hosts_that_answer_at_once_one_connection_is_closed(postgre
     assert sorted(driver.closed for driver in opened) == [False, True]
     assert not chosen.closed
     await chosen.close()
+
+
+def test_each_host_keeps_its_own_address_and_port() -> None:
+    url = "postgresql://postgres@one:1,two:2/postgres?hostaddr=127.0.0.1,127.0.0.2"
+    assert Connector(normalise(url), prepares=True)._last_first() == [
+        {"host": "one", "hostaddr": "127.0.0.1", "port": "1"},
+        {"host": "two", "hostaddr": "127.0.0.2", "port": "2"},
+    ]

@@ -10,8 +10,8 @@ from google.protobuf.message import DecodeError
 from sprocket.v1.factory_pb2 import FactoryChart
 from sprocket_grpc.caller import current_caller
 from sprocket_grpc.errors import DamagedChartError, NotFoundError
-from sprocket_grpc.storage import chart_reads
-from sprocket_grpc.storage.chart_pages import Page
+from sprocket_grpc.storage import chart_pages, chart_reads
+from sprocket_grpc.storage.chart_pages import Page, PageKey
 from sprocket_grpc.storage.chart_reads import Chunk, SequenceRange
 from sprocket_grpc.storage.postgres.reads import Read
 
@@ -42,6 +42,22 @@ async def read_entries(reader: Reader, ranges: Sequence[SequenceRange]) -> list[
         return await reader.read(read)
     except NotFoundError:
         return await reader.read(read)
+
+
+async def read_pages(reader: Reader, keys: Sequence[PageKey], *, is_expensive: bool = False) -> list[Page]:
+    """Read whole pages, and check them: what is damaged on a standby alone is read from the primary.
+
+    Raises:
+        NotFoundError: Factories were deleted meanwhile.
+        DamagedChartError: A page is damaged.
+    """
+    return await reader.read(chart_pages.read_pages(keys, is_expensive=is_expensive).then(_checked))
+
+
+def _checked(pages: Sequence[Page]) -> list[Page]:
+    for page in pages:
+        _check(page)
+    return list(pages)
 
 
 def _fitted(chunks: Sequence[Chunk]) -> list[Chunk]:

@@ -3,8 +3,8 @@
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 
-from sprocket_grpc.services.charts.pages import PAGES_OF_READ, Reader, decode
-from sprocket_grpc.storage.chart_pages import Page, PageKey, read_pages
+from sprocket_grpc.services.charts.pages import PAGES_OF_READ, Reader, decode, read_pages
+from sprocket_grpc.storage.chart_pages import Page, PageKey
 from sprocket_grpc.storage.chart_reads import Extent, Found
 
 
@@ -24,7 +24,7 @@ async def find_in_pages(reader: Reader, extents: Mapping[str, Extent], times: Se
     known: dict[tuple[PageKey | None, int], Found] = {}
     for place in range(0, len(keys), PAGES_OF_READ):
         batch = keys[place : place + PAGES_OF_READ]
-        pages = await reader.read(read_pages(batch))
+        pages = await read_pages(reader, batch)
         for key, page in zip(batch, pages, strict=True):
             known |= {(key, time): found for time, found in zip(times, _find(page, times), strict=True)}
     return {

@@ -16,9 +16,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from sprocket.v1.factory_pb2 import FactoryChart
 from sprocket_grpc.caller import current_caller
-from sprocket_grpc.services.charts.pages import PAGES_OF_READ, Reader, decode, read_entries
+from sprocket_grpc.services.charts.pages import PAGES_OF_READ, Reader, decode, read_entries, read_pages
 from sprocket_grpc.slots import Turns
-from sprocket_grpc.storage.chart_pages import Page, read_pages
+from sprocket_grpc.storage.chart_pages import Page
 from sprocket_grpc.storage.chart_reads import Chunk, SequenceRange
 from sprocket_grpc.storage.chart_summary import ENTRIES_OF_PART, Entry, Outline, Parts, read_outlines
 
@@ -52,7 +52,7 @@ async def read_summary(reader: Reader, sequences: SequenceRange, begin_micros: i
             across.append(outline)
     for place in range(0, len(across), PAGES_OF_READ):
         keys = [each.key for each in across[place : place + PAGES_OF_READ]]
-        for page in await reader.read(read_pages(keys, is_expensive=True)):
+        for page in await read_pages(reader, keys, is_expensive=True):
             async with _DECODING.turn(current_caller().principal):
                 choice.add(_chosen(page, sequences, parts))
                 await asyncio.sleep(0)  # lets other calls run

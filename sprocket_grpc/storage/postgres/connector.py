@@ -18,6 +18,9 @@ _PATIENCE_SECONDS = 1
 """In this time an attempt finds out whether the database answers: others wait for it, and it has failed if it is
 cancelled later."""
 
+_OF_HOSTS = ("host", "hostaddr", "port")
+"""The parameters that have a value for each host, or one for all."""
+
 _SETUP = setup_query().encode()
 
 
@@ -95,8 +98,9 @@ class Connector:
 
     def _last_first(self) -> list[dict[str, str]]:
         """Return the parameters by which the hosts differ, first those of the host that was reached last."""
-        names = str(self._arguments.get("host", "")).split(",")
-        if len(names) == 1:
+        lists = {name: str(self._arguments[name]).split(",") for name in _OF_HOSTS if name in self._arguments}
+        number = max((len(values) for values in lists.values()), default=1)
+        if number == 1:
             return [{}]
-        hosts = zip(names, str(self._arguments["port"]).split(","), strict=True)
-        return [{"host": name, "port": port} for name, port in sorted(hosts, key=lambda host: host != self._reached)]
+        hosts = [{name: (values * number)[place] for name, values in lists.items()} for place in range(number)]
+        return sorted(hosts, key=lambda host: (host.get("host", ""), host.get("port", "")) != self._reached)

@@ -14,7 +14,7 @@ from functools import partial
 from itertools import count
 from typing import NamedTuple, TypeVar
 
-from sprocket_grpc.errors import AbortedError, NotFoundError, SprocketError, UnavailableError
+from sprocket_grpc.errors import AbortedError, DamagedChartError, NotFoundError, SprocketError, UnavailableError
 from sprocket_grpc.storage.postgres.database import Database
 from sprocket_grpc.storage.postgres.errors import UntranslatedError
 from sprocket_grpc.storage.postgres.reads import Read
@@ -74,8 +74,8 @@ class ReadSession:
                 return await self._standby.database.read(read)
             except UnavailableError:
                 self._standby.as_of = -math.inf  # until the next poll
-            except (AbortedError, NotFoundError):
-                pass  # replay conflicted with the read, or is behind
+            except (AbortedError, NotFoundError, DamagedChartError):
+                pass  # replay conflicted with the read, or is behind, or the disk of the standby is damaged
             self._standby = None
         return await self._primary.read(read)
 

@@ -141,7 +141,7 @@ def test_the_sprockets_of_the_challenge_are_sprocket_types(world: World, tmp_pat
     path.write_text(json.dumps({"sprockets": [CHALLENGE_SPROCKET] * 3}))
     assert world.run("sprocket-types", path).output == f"{path}: 3 created, 0 already there, 0 refused\n"
     made = answer(world.served, "list", "sprocket-types", "--all", "--order-by", "create_time")[-3:]
-    assert [each["display_name"] for each in made] == [f"Sprocket type {n}" for n in (1, 2, 3)]
+    assert sorted(each["display_name"] for each in made) == [f"Sprocket type {n}" for n in (1, 2, 3)]
     measures = ("teeth", "pitch_mm", "pitch_diameter_mm", "outside_diameter_mm")
     assert [made[0][name] for name in measures] == [5, 1.0, 5.0, 6.0]
     finished = world.run("sprockets", path)

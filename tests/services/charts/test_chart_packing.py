@@ -8,19 +8,22 @@ from typing import TypeVar
 
 import pytest
 
-from sprocket_grpc.errors import NotFoundError
+from sprocket_grpc.errors import DamagedChartError, NotFoundError
 from sprocket_grpc.services.charts.packing import Packer, packing
 from sprocket_grpc.services.charts.pages import read_entries
+from sprocket_grpc.services.charts.summary import read_summary
 from sprocket_grpc.storage import chart_pages
 from sprocket_grpc.storage.chart_reads import SequenceRange
+from sprocket_grpc.storage.postgres.read_router import ReadSession, _Standby
 from sprocket_grpc.storage.postgres.reads import Read
 from sprocket_grpc.telemetry.background import Background
 from tests.support.books import numbers_of, query
 from tests.support.charts import Entry, entries_by_factory, entries_of, factory_with, numbered, pack, read
+from tests.support.databases import Databases
 from tests.support.following import ChartsFollower
 from tests.support.production import delete_factory
 from tests.support.resources import MISSING_ID, create_sprocket
-from tests.support.service import Service
+from tests.support.service import Service, running_service
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -177,3 +180,47 @@ async def test_packing_takes_the_oldest_entries_first_and_goes_on_where_it_stopp
     assert [await Packer(service.database).step(), await packer.step()] == [0, 1]
     assert await query(service, "SELECT min(sequence) FROM chart_entry") == [(31,)]
     assert await entries_at(service, factory_id) == CHART
+
+
+async def test_a_summary_of_a_factory_that_is_deleted_meanwhile_is_not_found(service: Service) -> None:
+    factory_id = await factory_with(service, CHART)
+    database, number = service.database, count()
+
+    class Deleting:
+        """Deletes the factory before the second read."""
+
+        async def read(self, read: Read[T]) -> T:
+            if next(number) == 1:
+                await delete_factory(service, factory_id)
+            return await database.read(read)
+
+    with pytest.raises(NotFoundError):
+        await read_summary(Deleting(), SequenceRange(factory_id, 0, len(CHART)), 0, 6)
+
+
+async def test_a_page_that_is_damaged_on_a_standby_alone_is_read_from_the_primary(
+    service: Service, databases: Databases
+) -> None:
+    factory_id = await factory_with(service, CHART)
+    await pack(service, factory_id, 10)
+    entries = SequenceRange(factory_id, 0, len(CHART))
+    with databases.take() as url:
+        async with running_service(url) as other:
+            for table in ("location", "factory", "chart_entry", "chart_page"):
+                await copy(service, other, table)
+            await query(other, "UPDATE chart_page SET checksum = 0")
+            standby, primary = other.database, service.database
+            with pytest.raises(DamagedChartError):
+                await read_entries(standby, [entries])
+            session = ReadSession(primary, _Standby(standby))
+            assert await read_entries(session, [entries]) == await read_entries(primary, [entries])
+
+
+async def copy(source: Service, target: Service, table: str) -> None:
+    """Copy all rows of a table as they are."""
+    rows = await query(source, f"SELECT json_agg(row)::text FROM {table} AS row")  # noqa: S608  # our own names
+    await query(
+        target,
+        f"INSERT INTO {table} SELECT * FROM json_populate_recordset(NULL::{table}, CAST(:rows AS json))",  # noqa: S608  # as above
+        rows=rows[0][0] or "[]",
+    )
