@@ -1,17 +1,14 @@
 """Partition the audit log by month, let the server keep its partitions, and make its entries cheaper.
 
 - `audit_entry` is partitioned by ranges of its id, a UUIDv7: a month is a range. The table of before becomes the first
-  partition, without a copy, and the months follow it. Entries for which there is no month are in
-  `audit_entry_default`. Each partition has the trigger that makes it append-only.
-- The server owns no table. `create_audit_partitions()` makes the months until three months ahead;
+  partition, without a copy. Entries for which there is no month are in `audit_entry_default`. All are append-only.
+- The server owns no table. `create_audit_partitions()` makes the months until three months ahead, and
   `drop_expired_audit_partition(days)` drops the oldest partition if all its entries are older than that. Both run as
-  the owner, and `migrate --grant` allows them. The second one refuses fewer days than the owner has recorded in
-  `audit_retention`, and any number until then.
+  the owner. The second one refuses fewer days than the owner has recorded in `audit_retention`.
 - An id is computed with fewer steps and without strong random numbers, and the JSON of a row is built once.
 
-The first partition ends in one to two months, so that no entry comes after it while its CHECK is validated; that of
-an empty log ends before the current month. The migration waits for 100 ms at a time for the lock that keeps writers
-out: PostgreSQL looks for deadlocks after a second. If it is interrupted, run it again: it starts over.
+The first partition ends in one to two months, and that of an empty log before the current month. The lock that keeps
+writers out is waited for 100 ms at a time: PostgreSQL looks for deadlocks after a second. It can be run again.
 """
 
 from contextlib import suppress
@@ -86,16 +83,12 @@ _CREATE_PARTITION = """
 CREATE OR REPLACE FUNCTION create_audit_partition(month timestamp) RETURNS void LANGUAGE plpgsql {path} AS $$
 DECLARE
     name text := to_char(month, '"audit_entry_"YYYY_MM');
-    receiver text;
 BEGIN
     EXECUTE format('CREATE TABLE %I (LIKE audit_entry)', name);
-    FOR receiver IN  -- of the owner's default privileges: partitions have none, so that triggers alone write them
-        SELECT DISTINCT coalesce(quote_ident(rolname), 'PUBLIC')
-        FROM pg_class CROSS JOIN aclexplode(relacl) LEFT JOIN pg_roles ON pg_roles.oid = grantee
-        WHERE pg_class.oid = name::regclass AND grantee <> relowner
-    LOOP
-        EXECUTE format('REVOKE ALL ON %I FROM %s', name, receiver);
-    END LOOP;
+    EXECUTE coalesce((  -- what the owner's default privileges grant: triggers alone write the log
+        SELECT format('REVOKE ALL ON %I FROM %s', name, string_agg(coalesce(quote_ident(rolname), 'PUBLIC'), ', '))
+        FROM pg_class, aclexplode(relacl) LEFT JOIN pg_roles ON pg_roles.oid = grantee
+        WHERE pg_class.oid = name::regclass AND grantee <> relowner HAVING count(*) > 0), 'SELECT 1');
     EXECUTE format('CREATE TRIGGER keep_audit_entries BEFORE UPDATE OR DELETE OR TRUNCATE ON %I '
                    'FOR EACH STATEMENT EXECUTE FUNCTION keep_audit_entries()', name);
     EXECUTE format('ALTER TABLE audit_entry ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', name,
@@ -248,7 +241,6 @@ _UNITE = f"""
     COMMENT ON TABLE audit_entry IS '{_COMMENT}';
 """  # noqa: S608  # constants only
 
-_HAS_ENTRIES = "SELECT EXISTS (SELECT FROM audit_entry)"
 _MONTH = "SELECT date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => :ahead)"
 
 
@@ -271,7 +263,7 @@ def _path() -> str:
 
 def _partition() -> None:
     """Partition the log, each step in a transaction of its own; without the last one, the CHECK would refuse writes."""
-    has_entries = bool(op.get_bind().scalar(sa.text(_HAS_ENTRIES)))
+    has_entries = bool(op.get_bind().scalar(sa.text("SELECT EXISTS (SELECT FROM audit_entry)")))
     month = op.get_bind().scalar(sa.text(_MONTH), {"ahead": 2 if has_entries else 0})
     with op.get_context().autocommit_block():
         op.execute("SET lock_timeout = '5s'")

@@ -22,7 +22,7 @@ _FUNCTIONS = (
     "chart_checksum(wire bytea) IMMUTABLE bigint e22c2754189f3095d3bd3151b0576567",
     "chart_long_varint(number bigint) IMMUTABLE bytea e8934bba80e6840ba7f52afc1fdbec03",
     "chart_varint(number bigint) IMMUTABLE bytea 99f78e7e8379f4bc06c77d9cba8b8c9e",
-    f"create_audit_partition({_MONTH}) VOLATILE void ca3186aa528cd5e6f366ebc5f8c4f544 {_PATH}",
+    f"create_audit_partition({_MONTH}) VOLATILE void 03b27b4edce0d1641eb7289a833037e4 {_PATH}",
     f"create_audit_partitions() VOLATILE boolean 3e24ec58f380da688943740c8e4ae84a {_LOCKING}",
     f"drop_expired_audit_partition(keep_days integer) VOLATILE text 31958d0bda450b1dad2a652e6a763fcf {_LOCKING}",
     f"keep_audit_entries() VOLATILE trigger ac35c17c2c943e88e2504dbb2055b124 {_PATH}",

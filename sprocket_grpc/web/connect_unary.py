@@ -43,7 +43,7 @@ class ConnectUnary(Wire):
     async def read(self, limit: int) -> bytes | None:
         """Return the request message."""
         body = await self._exchange.body(limit)
-        return await aside(limit, inflate, body, limit) if self._is_compressed else body
+        return await inflate(body, limit) if self._is_compressed else body
 
     async def send(self, message: Message, trailers: Sequence[tuple[str, str]]) -> None:
         """Not used: there is one response."""
@@ -79,7 +79,7 @@ class ConnectGet(ConnectUnary):
     async def read(self, limit: int) -> bytes | None:
         """Return the request message."""
         data = self._message()
-        return await aside(limit, inflate, data, limit) if self._query.get("compression") == "gzip" else data
+        return await inflate(data, limit) if self._query.get("compression") == "gzip" else data
 
     def _message(self) -> bytes:
         for name, accepted in _ACCEPTED.items():

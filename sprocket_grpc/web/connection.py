@@ -28,8 +28,10 @@ class BoundedConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own choice
         """Wait for a request, for a limited time."""
         super().connection_made(transport)
+        self.client = self.client and (without_mapping(self.client[0]), self.client[1])
         self._arrived: bytes | None = b""  # of the headers of a request; None while its body arrives
         self._unparsed = 0
+        self._has_headers = False
         self._arrival = self.loop.call_later(self.seconds, transport.abort)
         self._reading: asyncio.TimerHandle | None = None
 
@@ -41,6 +43,8 @@ class BoundedConnection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse data, and close the connection if it is much and still no whole part of a request."""
+        if self._arrived == b"" and not (data := data.lstrip(b"\r\n")):
+            return  # empty lines are no request, and keep no connection open
         self._unparsed += len(data)
         if self._arrived is None:
             super().data_received(data)
@@ -57,11 +61,18 @@ class BoundedConnection(HttpToolsProtocol):
         """Limit the time that the request has to arrive."""
         self._arrival.cancel()
         self._arrival = self.loop.call_later(self.seconds, self.transport.abort)
+        self._has_headers = False
         super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header. Those behind the body would replace those that were checked."""
+        if not self._has_headers:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Start to answer a request, unless the client has not waited for the last response: it would be in memory."""
         self._unparsed = 0
+        self._has_headers = True
         if self._is_answering():
             self.transport.abort()
         else:
@@ -82,12 +93,22 @@ class BoundedConnection(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Wait for the client to read, for a limited time."""
         super().pause_writing()
-        self._reading = self.loop.call_later(self.seconds, self.transport.abort)
+        self._wait_for_reading()
 
     def resume_writing(self) -> None:
         """Go on: the client has read."""
         self._is_read()
         super().resume_writing()
+
+    def _wait_for_reading(self) -> None:
+        self._reading = self.loop.call_later(self.seconds, self._check_reading, self.transport.get_write_buffer_size())
+
+    def _check_reading(self, before: int) -> None:
+        """Go on waiting for a client that reads slowly."""
+        if self.transport.get_write_buffer_size() < before:
+            self._wait_for_reading()
+        else:
+            self.transport.abort()
 
     def _is_answering(self) -> bool:
         before: RequestResponseCycle | None = self.cycle  # None until the first request, although its type says never
@@ -97,6 +118,12 @@ class BoundedConnection(HttpToolsProtocol):
         if self._reading:
             self._reading.cancel()
             self._reading = None
+
+
+def without_mapping(host: str) -> str:
+    """Return an address of IPv4 as such, as gRPC does, although the listener is one of IPv6 too."""
+    mapped = re.fullmatch(r"::ffff:(\d+\.\d+\.\d+\.\d+)", host)
+    return mapped[1] if mapped else host
 
 
 def connections(seconds: float) -> type[Any]:

@@ -54,7 +54,7 @@ class Enveloped(Wire):
         if flags not in (0, _COMPRESSED) or (flags and not self._is_compressed):
             raise MalformedError("the flags of the envelope are not those of a message")
         data = body[_HEAD.size :]
-        return await aside(limit, inflate, data, limit) if flags else data
+        return await inflate(data, limit) if flags else data
 
     async def send(self, message: Message, trailers: Sequence[tuple[str, str]]) -> None:
         """Send one of many responses."""

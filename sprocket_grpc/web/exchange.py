@@ -25,6 +25,7 @@ class Exchange:
         query: What follows the question mark in the URL.
         origin: The scheme and host that the client has connected to, such as `http://127.0.0.1:8080`.
         headers: The headers of the request by lower-case names; the last of several values for one name.
+        host_headers: How many headers `Host` the request has.
         always: Headers that every response has.
         is_gone: Whether the client has disconnected.
     """
@@ -36,6 +37,7 @@ class Exchange:
         self.headers: Mapping[str, str] = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
+        self.host_headers = sum(name == b"host" for name, _ in scope["headers"])
         self.origin = f"{scope['scheme']}://{self.headers.get('host', '')}"
         self.always: tuple[tuple[str, str], ...] = ()
         self.is_gone = False

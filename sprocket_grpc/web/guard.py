@@ -39,8 +39,11 @@ class Guard:
         An address is accepted: only a name can lead a browser to another server than it did before (DNS rebinding).
         """
         try:
-            host = urlsplit(f"//{exchange.headers.get('host', '')}").hostname or ""
+            parsed = urlsplit(f"//{exchange.headers.get('host', '')}")
+            host = parsed.hostname or ""
         except ValueError:
+            return False
+        if parsed.username is not None or exchange.host_headers > 1:
             return False
         return host == "localhost" or host.endswith(".localhost") or host in self._hosts or _is_address(host)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import binascii
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NoReturn, Protocol
 
@@ -152,8 +151,9 @@ class WebTransport:
             status = Status(code=Code.DEADLINE_EXCEEDED, message="the deadline of the call has passed")
             raise CallEnded(status) from None
         finally:
-            if self._watch:
-                self._watch.cancel()
+            watch, self._watch = self._watch, None
+            if watch:
+                watch.cancel()
 
     def end(self) -> None:
         """Give back what the call has taken."""
@@ -165,7 +165,8 @@ class WebTransport:
         self._watch.add_done_callback(self._on_gone)
 
     def _on_gone(self, watch: asyncio.Task[None]) -> None:
-        if not watch.cancelled() and not self._limit.expired():
+        # The call may have ended just before its client had gone.
+        if watch is self._watch and not watch.cancelled() and not self._limit.expired():
             self._limit.reschedule(asyncio.get_running_loop().time())
 
 
@@ -177,5 +178,5 @@ def _metadata(headers: Mapping[str, str]) -> Iterator[tuple[str, str | bytes]]:
             continue
         try:
             yield name, base64.b64decode(value + "==="[: -len(value) % 4], validate=True)
-        except binascii.Error:
+        except ValueError:  # no base64, or not even ASCII
             continue

@@ -270,3 +270,17 @@ def test_the_use_of_a_key_is_no_change(attacker: Connection) -> None:
     before = count(attacker)
     assert attacker.execute(text("UPDATE api_key SET last_use_time = now()")).rowcount == 1
     assert count(attacker) == before
+
+
+def test_a_new_partition_of_the_log_has_none_of_the_default_privileges_of_its_owner(database_url: str) -> None:
+    """Triggers alone write the log."""
+    newest = "SELECT max(relname) FROM pg_class WHERE relname ~ '^audit_entry_2.*[0-9]$'"
+    others = "SELECT count(*) FROM pg_class, aclexplode(relacl) WHERE relname = :name AND grantee <> relowner"
+    with create_plain_engine(database_url).begin() as owner:
+        name = owner.scalar(text(newest))
+        owner.execute(text(f"DROP TABLE {name}"))
+        owner.execute(text("ALTER DEFAULT PRIVILEGES GRANT INSERT, SELECT ON TABLES TO PUBLIC"))
+        owner.execute(text("SELECT create_audit_partitions()"))
+        owner.execute(text("ALTER DEFAULT PRIVILEGES REVOKE INSERT, SELECT ON TABLES FROM PUBLIC"))
+        assert owner.scalar(text(newest)) == name
+        assert owner.scalar(text(others), {"name": name}) == 0

@@ -32,14 +32,17 @@ class WebService(Service):
 
 
 @asynccontextmanager
-async def running_web_service(url: str, settings: Settings | None = None) -> AsyncIterator[WebService]:
+async def running_web_service(
+    url: str, settings: Settings | None = None, web_listen: str = "127.0.0.1:0"
+) -> AsyncIterator[WebService]:
     """Run a server on free ports until the block ends.
 
     Args:
         url: The URL of the database.
         settings: The settings; the defaults if None. The addresses are always free ports.
+        web_listen: The address for HTTP, with port 0.
     """
-    settings = (settings or Settings()).model_copy(update={"listen": "127.0.0.1:0", "web_listen": "127.0.0.1:0"})
+    settings = (settings or Settings()).model_copy(update={"listen": "127.0.0.1:0", "web_listen": web_listen})
     async with (
         open_dependencies(settings, url) as dependencies,
         _listening(dependencies) as (address, web),
