@@ -6,38 +6,16 @@ others wait for its turn.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 from sprocket_grpc.errors import ArrivalTimeoutError, OverloadedError
+from sprocket_grpc.interceptors.time_limits import TimeLimit, TimeLimits
 from sprocket_grpc.slots import Turns
 
 HURRIED_SECONDS = 0.25
 """The time that a request has to arrive while others wait. Most arrive with the headers of their call."""
 
 _T = TypeVar("_T")
-
-
-@dataclass(eq=False, slots=True)
-class _Arrival:
-    """A request that is being received.
-
-    Attributes:
-        holder: Whose turn it has.
-        until: When it is given up, by the clock of the event loop.
-        limit: Ends it then.
-    """
-
-    holder: str
-    until: float
-    limit: asyncio.Timeout
-
-    def hurry(self) -> None:
-        """Give it less time, from now on: it may have arrived while the event loop was busy."""
-        until = asyncio.get_running_loop().time() + HURRIED_SECONDS
-        if not self.limit.expired() and until < self.until:
-            self.until = until
-            self.limit.reschedule(until)
 
 
 class Arrivals:
@@ -48,7 +26,8 @@ class Arrivals:
         self._limit = limit
         self._timeout_seconds = timeout_seconds
         self._turns = Turns(limit, share)
-        self._arriving: set[_Arrival] = set()
+        self._limits = TimeLimits()
+        self._arriving: dict[TimeLimit, str] = {}
 
     async def receive(self, holder: str, receive: Callable[[], Awaitable[_T]]) -> _T:
         """Receive a request.
@@ -64,26 +43,33 @@ class Arrivals:
             self._turns.give_back(holder)
 
     async def _take(self, holder: str) -> None:
-        if not self._turns.are_free(holder):
-            for each in self._arriving:
-                if self._turns.is_full or each.holder == holder:
-                    each.hurry()
+        if self._turns.are_free(holder):
+            await self._turns.take(holder)  # at once
+            return
+        self._hurry(holder)
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 await self._turns.take(holder)
         except TimeoutError:
             raise OverloadedError(f"{self._limit} requests that are received") from None
 
+    def _hurry(self, holder: str) -> None:
+        """Give those for which a holder waits less time, from now on: they may have arrived while the loop was busy."""
+        until = asyncio.get_running_loop().time() + HURRIED_SECONDS
+        for limit, has_turn in self._arriving.items():
+            if self._turns.is_full or has_turn == holder:
+                limit.shorten(until)
+
     async def _receive(self, holder: str, receive: Callable[[], Awaitable[_T]]) -> _T:
         seconds = HURRIED_SECONDS if self._turns.is_waiting(holder) else self._timeout_seconds
         began = asyncio.get_running_loop().time()
-        until = began + min(seconds, self._timeout_seconds)
-        arrival = _Arrival(holder, until, asyncio.timeout_at(until))
-        self._arriving.add(arrival)
+        limit = self._limits.start(began + min(seconds, self._timeout_seconds))
+        self._arriving[limit] = holder
         try:
-            async with arrival.limit:
+            async with limit.timeout:
                 return await receive()
         except TimeoutError:
-            raise ArrivalTimeoutError(round(arrival.until - began, 3)) from None
+            raise ArrivalTimeoutError(round(limit.until - began, 3)) from None
         finally:
-            self._arriving.discard(arrival)
+            del self._arriving[limit]
+            self._limits.stop(limit)

@@ -5,10 +5,12 @@ time: a stream that follows a chart is meant to stay open.
 """
 
 import asyncio
+import math
 from typing import Any
 
 from sprocket_grpc.errors import CallTimeoutError, ShuttingDownError, SprocketError
 from sprocket_grpc.interceptors.call import Call, CallNext
+from sprocket_grpc.interceptors.time_limits import TimeLimit, TimeLimits
 
 
 class Lifetime:
@@ -21,7 +23,8 @@ class Lifetime:
     def __init__(self, seconds: float) -> None:
         self.refused = 0
         self._seconds = seconds
-        self._limits: set[asyncio.Timeout] = set()
+        self._limits = TimeLimits()
+        self._running: set[TimeLimit] = set()
         self._refuses = False
         self._is_closed = asyncio.Event()
 
@@ -36,17 +39,18 @@ class Lifetime:
             self.refused += 1
             await self._is_closed.wait()
             raise ShuttingDownError
-        limit = asyncio.timeout(None if call.is_stream else self._seconds)
+        limit = TimeLimit(math.inf) if call.is_stream else self._limits.start(self._now() + self._seconds)
         try:
-            async with limit:
-                self._limits.add(limit)
+            async with limit.timeout:
+                self._running.add(limit)
                 return await call_next(call)
         except TimeoutError:
-            if not limit.expired():
+            if not limit.timeout.expired():
                 raise  # a time-out of something inside
             raise self._ended() from None
         finally:
-            self._limits.discard(limit)
+            self._running.discard(limit)
+            self._limits.stop(limit)
 
     def refuse(self) -> None:
         """Refuse all new calls, but answer them only when the listener is closed, which `close` says.
@@ -65,10 +69,11 @@ class Lifetime:
         """End all calls."""
         self._refuses = True
         self.close()
-        now = asyncio.get_running_loop().time()
-        for limit in self._limits:
-            if not limit.expired():
-                limit.reschedule(now)
+        for limit in self._running:
+            limit.end(self._now())
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
 
     def _ended(self) -> SprocketError:
         return ShuttingDownError() if self._refuses else CallTimeoutError(self._seconds)

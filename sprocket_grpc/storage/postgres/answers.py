@@ -1,4 +1,9 @@
-"""The errors in answers of PostgreSQL. Their texts, which the log has, tell nothing of what callers send."""
+"""Answers of PostgreSQL that are due, and the errors in them.
+
+Their texts, which the log has, tell nothing of what callers send.
+"""
+
+from typing import NamedTuple
 
 import psycopg
 from psycopg.errors import error_from_result
@@ -7,6 +12,18 @@ from psycopg.pq.abc import PGresult
 
 _DATA_EXCEPTION = "22"
 """The class of the SQLSTATEs whose messages quote a value (PostgreSQL manual, appendix A)."""
+
+
+class Due(NamedTuple):
+    """An answer that PostgreSQL owes.
+
+    Attributes:
+        name: The name of the statement that it prepares or closes; None for the answer of a request.
+        prepares: Whether it prepares the statement.
+    """
+
+    name: bytes | None = None
+    prepares: bool = False
 
 
 class LostConnectionError(psycopg.OperationalError):

@@ -21,7 +21,7 @@ import select
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from enum import Enum, auto
-from typing import Any, NamedTuple
+from typing import Any
 
 import psycopg
 from psycopg.adapt import Transformer
@@ -29,7 +29,7 @@ from psycopg.pq import ExecStatus, Format, TransactionStatus
 from psycopg.pq.abc import PGresult
 from sqlalchemy import text
 
-from sprocket_grpc.storage.postgres.answers import LostConnectionError, NoAnswerError, raise_if_ended
+from sprocket_grpc.storage.postgres.answers import Due, LostConnectionError, NoAnswerError, raise_if_ended
 from sprocket_grpc.storage.postgres.statements import Request, Statement, request
 
 _LOOK_AGAIN_SECONDS = 0.5
@@ -55,18 +55,6 @@ class State(Enum):
     LOST = auto()
 
 
-class _Due(NamedTuple):
-    """An answer that PostgreSQL owes.
-
-    Attributes:
-        name: The name of the statement that it prepares or closes; None for the answer of a request.
-        prepares: Whether it prepares the statement.
-    """
-
-    name: bytes | None = None
-    prepares: bool = False
-
-
 class Conversation:
     """A connection in the use of one caller at a time.
 
@@ -90,9 +78,10 @@ class Conversation:
         self._transformer = Transformer(driver)
         self._libpq = driver.pgconn
         self._libpq.enter_pipeline_mode()
-        self._due: deque[_Due] = deque()
+        self._due: deque[Due] = deque()
         self._refused: list[tuple[bytes, bool]] = []
         self._arrived: asyncio.Future[None] | None = None
+        self._looks_later = False
         self._socket = self._libpq.socket
         self._poll = select.poll()
         self._poll.register(self._socket, 0)  # errors and the end of the connection, which it always reports
@@ -182,7 +171,7 @@ class Conversation:
                 self._libpq.send_query_prepared(statement.name, values, result_format=Format.BINARY)
             else:
                 self._libpq.send_query_params(statement.text, values, result_format=Format.BINARY)
-            self._due.append(_Due())
+            self._due.append(Due())
         self._libpq.pipeline_sync()
         self._flush()
 
@@ -194,9 +183,9 @@ class Conversation:
         if len(self._prepared) >= _MOST_PREPARED:
             oldest, _ = self._prepared.popitem(last=False)
             self._libpq.send_close_prepared(oldest)
-            self._due.append(_Due(oldest))
+            self._due.append(Due(oldest))
         self._libpq.send_prepare(statement.name, statement.text)
-        self._due.append(_Due(statement.name, prepares=True))
+        self._due.append(Due(statement.name, prepares=True))
         self._prepared[statement.name] = None  # taken back if PostgreSQL refuses it
 
     def _flush(self) -> None:
@@ -262,11 +251,10 @@ class Conversation:
             if self._loop.time() > give_up_at:
                 raise NoAnswerError
             self._arrived = self._loop.create_future()
-            looking = self._loop.call_later(_LOOK_AGAIN_SECONDS, self._look_again)
+            self._look_later()
             try:
                 await self._arrived
             finally:
-                looking.cancel()
                 self._arrived = None
         self._require_alive()
 
@@ -286,6 +274,18 @@ class Conversation:
         if self.state is not State.LOST and self._poll.poll(0):
             self.close()
         self._wake()
+
+    def _look_later(self) -> None:
+        """Set the timer that looks again. It runs for as long as callers wait: one for each wait takes more CPU."""
+        if not self._looks_later:
+            self._looks_later = True
+            self._loop.call_later(_LOOK_AGAIN_SECONDS, self._on_time)
+
+    def _on_time(self) -> None:
+        self._looks_later = False
+        if self._arrived is not None:
+            self._look_again()
+            self._look_later()
 
     def _wake(self) -> None:
         if self._arrived and not self._arrived.done():
