@@ -408,6 +408,21 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
           }
         }
     """
+    ERROR_REASON_CHART_EXPIRED: _ErrorReason.ValueType  # 28
+    """Entries of charts have expired before the stream sent them: after the resume_token, or while the client read
+    more slowly than entries expire.
+
+    Code OUT_OF_RANGE. Retries with the same resume_token fail again. A call without one gets the entries that
+    are kept. Names up to 20 of the factories.
+
+    Example of an ErrorInfo:
+
+        {
+          "reason": "ERROR_REASON_CHART_EXPIRED",
+          "domain": "sprocket.internal",
+          "metadata": {"factory_ids": "01937f2e-7d1c-7a40-8a53-000000000003"}
+        }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason of an error, for programs: the `reason` of the google.rpc.ErrorInfo that every error carries.
@@ -807,6 +822,21 @@ Example of an ErrorInfo:
         "factory_id": "01937f2e-7d1c-7a40-8a53-000000000003",
         "request_id": "01937f2e-7d1c-7a40-8a53-000000000004"
       }
+    }
+"""
+ERROR_REASON_CHART_EXPIRED: ErrorReason.ValueType  # 28
+"""Entries of charts have expired before the stream sent them: after the resume_token, or while the client read
+more slowly than entries expire.
+
+Code OUT_OF_RANGE. Retries with the same resume_token fail again. A call without one gets the entries that
+are kept. Names up to 20 of the factories.
+
+Example of an ErrorInfo:
+
+    {
+      "reason": "ERROR_REASON_CHART_EXPIRED",
+      "domain": "sprocket.internal",
+      "metadata": {"factory_ids": "01937f2e-7d1c-7a40-8a53-000000000003"}
     }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -107,7 +107,8 @@ class FactoryChart(_message.Message):
     one entry.
 
     The server adds an entry whenever the goal or the actual changes. An entry has both values as they are from
-    then on.
+    then on. Old entries expire if the operators of the service have set a retention; the entry that was in
+    force at that time and all later ones are kept. See retained_from_time.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -670,11 +671,12 @@ class GetFactoryChartResponse(_message.Message):
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     BEGINS_BEFORE_START_TIME_FIELD_NUMBER: _builtins.int
     END_OF_HISTORY_FIELD_NUMBER: _builtins.int
+    RETAINED_FROM_TIME_FIELD_NUMBER: _builtins.int
     resume_token: _builtins.str
     """Continues the stream after the last entry of this response.
 
-    Opaque and URL-safe. On every response. Valid as long as the factory exists and the servers keep their
-    token keys.
+    Opaque and URL-safe. On every response. Valid as long as the factory exists, no entry after it has expired
+    (ERROR_REASON_CHART_EXPIRED), and the servers keep their token keys.
     """
     begins_before_start_time: _builtins.bool
     """Whether the first entry of this response is older than start_time. Its goal and actual were in force at
@@ -694,6 +696,15 @@ class GetFactoryChartResponse(_message.Message):
         Without entries in a heartbeat, and if the history is empty.
         """
 
+    @_builtins.property
+    def retained_from_time(self) -> _timestamp_pb2.Timestamp:
+        """The time of the first entry that is kept of this chart: earlier entries have expired.
+
+        Set on the first response, if the range starts at or before this time and entries have expired. The range
+        then starts with this entry, and is empty if it ends earlier. Absent if all entries of the range are kept,
+        and if the stream was resumed.
+        """
+
     def __init__(
         self,
         *,
@@ -701,10 +712,11 @@ class GetFactoryChartResponse(_message.Message):
         resume_token: _builtins.str = ...,
         begins_before_start_time: _builtins.bool = ...,
         end_of_history: _builtins.bool = ...,
+        retained_from_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["chart", b"chart"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chart", b"chart", "retained_from_time", b"retained_from_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["begins_before_start_time", b"begins_before_start_time", "chart", b"chart", "end_of_history", b"end_of_history", "resume_token", b"resume_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begins_before_start_time", b"begins_before_start_time", "chart", b"chart", "end_of_history", b"end_of_history", "resume_token", b"resume_token", "retained_from_time", b"retained_from_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -776,7 +788,7 @@ class FollowFactoryChartsResponse(_message.Message):
     resume_token: _builtins.str
     """Continues the stream after the last entries of this response and of all responses before it.
 
-    Opaque and URL-safe. On every response. About 40 bytes for each factory.
+    Opaque and URL-safe. On every response. About 40 bytes for each factory. Valid as in GetFactoryChart.
     """
     end_of_history: _builtins.bool
     """Whether the history of all factories ends with this response.
@@ -814,6 +826,7 @@ class FollowedFactoryChart(_message.Message):
     FACTORY_ID_FIELD_NUMBER: _builtins.int
     CHART_FIELD_NUMBER: _builtins.int
     BEGINS_BEFORE_START_TIME_FIELD_NUMBER: _builtins.int
+    RETAINED_FROM_TIME_FIELD_NUMBER: _builtins.int
     factory_id: _builtins.str
     """The id of the factory."""
     begins_before_start_time: _builtins.bool
@@ -829,16 +842,25 @@ class FollowedFactoryChart(_message.Message):
         Has at least one entry.
         """
 
+    @_builtins.property
+    def retained_from_time(self) -> _timestamp_pb2.Timestamp:
+        """The time of the first entry that is kept of this chart: earlier entries have expired.
+
+        Set on the first chunk of a factory, if start_time is absent or not after this time and entries have
+        expired. Absent if all entries since start_time are kept, and if the chart was resumed.
+        """
+
     def __init__(
         self,
         *,
         factory_id: _builtins.str = ...,
         chart: Global___FactoryChart | None = ...,
         begins_before_start_time: _builtins.bool = ...,
+        retained_from_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["chart", b"chart"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chart", b"chart", "retained_from_time", b"retained_from_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["begins_before_start_time", b"begins_before_start_time", "chart", b"chart", "factory_id", b"factory_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begins_before_start_time", b"begins_before_start_time", "chart", b"chart", "factory_id", b"factory_id", "retained_from_time", b"retained_from_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

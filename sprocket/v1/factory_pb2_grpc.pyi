@@ -115,6 +115,8 @@ class FactoryServiceStub:
       not issued for this factory and range.
     - NOT_FOUND: No factory has this id, or it was deleted while its chart was read or followed, or after the
       resume_token was issued.
+    - OUT_OF_RANGE: Entries after the resume_token have expired, or entries expired before the stream sent
+      them. To get the entries that are kept, call again without a resume_token.
     - UNAVAILABLE: The server is shutting down, and the last response before this error has a resume_token;
       or the server could not read new entries from the database for a whole heartbeat interval.
     - DATA_LOSS: A part of the chart in the database is damaged.
@@ -133,6 +135,9 @@ class FactoryServiceStub:
     - NOT_FOUND: Some of the factories do not exist, or were deleted while they were followed, or after the
       resume_token was issued; the error names up to 20 of them. To continue with the others, send the last
       resume_token with their ids only.
+    - OUT_OF_RANGE: Entries of some charts after the resume_token have expired, or expired before the stream
+      sent them; the error names up to 20 of the factories. To continue with the others, send the last
+      resume_token with their ids only. To get the entries that are kept, begin another stream.
     - UNAVAILABLE: The server is shutting down, and the last response before this error has a resume_token;
       or the server could not read new entries from the database for a whole heartbeat interval.
     - DATA_LOSS: A part of a chart in the database is damaged; the error names the factory.
@@ -225,6 +230,8 @@ class FactoryServiceAsyncStub(FactoryServiceStub):
       not issued for this factory and range.
     - NOT_FOUND: No factory has this id, or it was deleted while its chart was read or followed, or after the
       resume_token was issued.
+    - OUT_OF_RANGE: Entries after the resume_token have expired, or entries expired before the stream sent
+      them. To get the entries that are kept, call again without a resume_token.
     - UNAVAILABLE: The server is shutting down, and the last response before this error has a resume_token;
       or the server could not read new entries from the database for a whole heartbeat interval.
     - DATA_LOSS: A part of the chart in the database is damaged.
@@ -243,6 +250,9 @@ class FactoryServiceAsyncStub(FactoryServiceStub):
     - NOT_FOUND: Some of the factories do not exist, or were deleted while they were followed, or after the
       resume_token was issued; the error names up to 20 of them. To continue with the others, send the last
       resume_token with their ids only.
+    - OUT_OF_RANGE: Entries of some charts after the resume_token have expired, or expired before the stream
+      sent them; the error names up to 20 of the factories. To continue with the others, send the last
+      resume_token with their ids only. To get the entries that are kept, begin another stream.
     - UNAVAILABLE: The server is shutting down, and the last response before this error has a resume_token;
       or the server could not read new entries from the database for a whole heartbeat interval.
     - DATA_LOSS: A part of a chart in the database is damaged; the error names the factory.
@@ -374,6 +384,8 @@ class FactoryServiceServicer(metaclass=_abc_1.ABCMeta):
           not issued for this factory and range.
         - NOT_FOUND: No factory has this id, or it was deleted while its chart was read or followed, or after the
           resume_token was issued.
+        - OUT_OF_RANGE: Entries after the resume_token have expired, or entries expired before the stream sent
+          them. To get the entries that are kept, call again without a resume_token.
         - UNAVAILABLE: The server is shutting down, and the last response before this error has a resume_token;
           or the server could not read new entries from the database for a whole heartbeat interval.
         - DATA_LOSS: A part of the chart in the database is damaged.
@@ -398,6 +410,9 @@ class FactoryServiceServicer(metaclass=_abc_1.ABCMeta):
         - NOT_FOUND: Some of the factories do not exist, or were deleted while they were followed, or after the
           resume_token was issued; the error names up to 20 of them. To continue with the others, send the last
           resume_token with their ids only.
+        - OUT_OF_RANGE: Entries of some charts after the resume_token have expired, or expired before the stream
+          sent them; the error names up to 20 of the factories. To continue with the others, send the last
+          resume_token with their ids only. To get the entries that are kept, begin another stream.
         - UNAVAILABLE: The server is shutting down, and the last response before this error has a resume_token;
           or the server could not read new entries from the database for a whole heartbeat interval.
         - DATA_LOSS: A part of a chart in the database is damaged; the error names the factory.
