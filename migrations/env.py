@@ -10,8 +10,8 @@ from typing import Any
 from alembic import context
 from sqlalchemy import Connection, event, text
 
-from sprocket_grpc.storage.audit_partitions import record_retention
 from sprocket_grpc.storage.grants import grant
+from sprocket_grpc.storage.retention import TABLES, record_retention
 from sprocket_grpc.storage.schema_definitions import partitions
 from sprocket_grpc.storage.tables import metadata
 
@@ -49,8 +49,7 @@ def obey_owner(connection: Connection, said: Mapping[str, Any]) -> None:
     """Grant the role of the server what it needs, and record how long entries are kept, if the owner has said so."""
     if role := said.get("role"):
         grant(connection, role)
-    if "audit_retention_days" in said:
-        record_retention(connection, said["audit_retention_days"])
+    record_retention(connection, {setting: said[setting] for setting in TABLES if setting in said})
 
 
 def limit_waits_for_locks(connection: Connection) -> None:

@@ -41,7 +41,7 @@ def migrate_command(revision: str, *, down: bool, check: bool, role: str | None)
                 raise click.UsageError("--down requires the REVISION to revert to, such as 0001 or base")
             migrate.downgrade(url, revision)
         else:
-            migrate.upgrade(url, revision, role, settings.audit_retention_days)
+            migrate.upgrade(url, revision, role, settings.audit_retention_days, settings.chart_retention_days)
         click.echo(f"{describe(url)} is at revision {_revision(url) or 'base'}")
 
 
@@ -55,12 +55,12 @@ def seed_command() -> None:
         click.echo(f"{describe(url)} has the sample data")
 
 
-def prepare(url: str, audit_retention_days: int | None) -> None:
+def prepare(url: str, audit_retention_days: int | None, chart_retention_days: int | None) -> None:
     """Migrate an embedded database, and add the sample data if the database is new."""
     from sprocket_grpc.storage import migrate  # noqa: PLC0415  # as above
 
     is_new = _revision(url) is None
-    migrate.upgrade(url, audit_retention_days=audit_retention_days)
+    migrate.upgrade(url, audit_retention_days=audit_retention_days, chart_retention_days=chart_retention_days)
     with create_plain_engine(url).begin() as connection:
         enable_packing(connection)  # servers of other versions do not share it
     if is_new:

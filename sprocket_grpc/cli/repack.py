@@ -12,7 +12,7 @@ from sprocket_grpc.errors import ExpectedError
 from sprocket_grpc.services.charts.packing import Packer
 from sprocket_grpc.services.charts.pages import find_problem
 from sprocket_grpc.storage import chart_pages
-from sprocket_grpc.storage.chart_pages import PAGE_ENTRIES, Page, PageKey
+from sprocket_grpc.storage.chart_pages import PAGE_ENTRIES, PageKey, StoredPage
 from sprocket_grpc.storage.postgres.database import Database
 
 _PAGES_OF_READ = 20
@@ -21,7 +21,9 @@ _REPORT_SECONDS = 5
 
 @click.command("repack")
 @click.option(
-    "--enable", is_flag=True, help="Allow servers to pack charts: no server of an older version runs any more."
+    "--enable",
+    is_flag=True,
+    help="Allow servers to pack charts and to let entries expire: no server of an older version runs any more.",
 )
 @click.option(
     "--verify", is_flag=True, help="Check all pages, and list those that are damaged; exit status 1 if any are."
@@ -44,7 +46,7 @@ def repack_command(*, enable: bool, verify: bool) -> None:
 def _enable() -> None:
     with open_connection() as connection:
         chart_pages.enable_packing(connection)
-    click.echo("packing is enabled: servers of older versions must not run on this database any more")
+    click.echo("packing and expiry are enabled: servers of older versions must not run on this database any more")
 
 
 @asynccontextmanager
@@ -84,8 +86,9 @@ async def _verify(url: str) -> None:
     key, verified, damaged = PageKey(chart_pages.NIL_ID, 0), 0, 0
     async with _connected(url) as database:
         while pages := await database.read(chart_pages.read_pages_after(key, _PAGES_OF_READ)):
-            for page in pages:
-                if problem := find_problem(page) or _gap(key, page):
+            for stored in pages:
+                page = stored.page
+                if problem := find_problem(stored) or _gap(key, stored):
                     damaged += 1
                     click.echo(
                         f"factory {page.factory_id}, sequences {page.first_sequence} to {page.last_sequence}: {problem}"
@@ -97,6 +100,9 @@ async def _verify(url: str) -> None:
         raise SystemExit(1)
 
 
-def _gap(before: PageKey, page: Page) -> str | None:
-    last = before.last_sequence if before.factory_id == page.factory_id else 0
-    return None if page.first_sequence == last + 1 else f"the entries from sequence {last + 1} before it are missing"
+def _gap(before: PageKey, stored: StoredPage) -> str | None:
+    """Return which entries are missing before a page. The first page of a chart may have some that have expired."""
+    is_first, first = before.factory_id != stored.page.factory_id, stored.page.first_sequence
+    missing = stored.chart_start if is_first else before.last_sequence + 1
+    is_there = first <= missing if is_first else first == missing
+    return None if is_there else f"the entries from sequence {missing} before it are missing"

@@ -40,7 +40,7 @@ def serve_command(workers: int) -> None:
         _log.warning(problem)
     with open_database(settings) as url:
         if settings.database_url is None:
-            prepare(url, settings.audit_retention_days)
+            prepare(url, settings.audit_retention_days, settings.chart_retention_days)
         print_banner = banner(settings, url, workers)
         if workers == 1:
             run_in_event_loop(serve(settings, url, print_banner))

@@ -46,6 +46,8 @@ class Settings(WebSettings):
         audit_retention_days: The age in days at which entries of the audit log expire; their partitions are dropped by
             whole months. `migrate` records it as the fewest days that any server may keep them. By default, never.
         call_timeout_seconds: The longest duration of a call, even if the deadline of the client is later.
+        chart_retention_days: The age in days at which entries of charts expire, but for the one that is in force then.
+            It is recorded as `audit_retention_days` is. By default, never.
         concurrency_limit: The largest number of concurrent calls, not counting streams.
         connection_age_seconds: The age after which the server closes a connection, so that clients find new replicas.
         connection_age_grace_seconds: The time that calls on such a connection have to finish.
@@ -120,6 +122,7 @@ class Settings(WebSettings):
     arrival_timeout_seconds: float = Field(default=10, gt=0, le=3600, allow_inf_nan=False)
     audit_retention_days: int | None = Field(default=None, ge=1, le=36_500)
     call_timeout_seconds: float = Field(default=30, gt=0, le=3600, allow_inf_nan=False)
+    chart_retention_days: int | None = Field(default=None, ge=1, le=36_500)
     concurrency_limit: int = Field(default=500, ge=1, le=100_000)
     connection_age_seconds: float = Field(default=600, gt=0, le=7 * 86400, allow_inf_nan=False)
     connection_age_grace_seconds: float = Field(default=60, gt=0, le=86400, allow_inf_nan=False)

@@ -104,6 +104,20 @@ class NotFoundError(SprocketError):
         super().__init__(f"no {resource.replace('_', ' ')} has {which} {_join_first(identifiers)}", metadata)
 
 
+class ExpiredChartError(SprocketError):
+    """The next entries of charts have expired, and the caller has not received them."""
+
+    reason = "ERROR_REASON_CHART_EXPIRED"
+
+    def __init__(self, *identifiers: str) -> None:
+        charts = "the chart of factory" if len(identifiers) == 1 else "the charts of factories"
+        advice = "call again without a resume_token to get the entries that are kept"
+        super().__init__(
+            f"entries of {charts} {_join_first(identifiers)} have expired before they were sent; {advice}",
+            {"factory_ids": ",".join(identifiers[:MOST_NAMED])},
+        )
+
+
 class ReferenceNotFoundError(_ViolationsError):
     """The request refers to resources that do not exist."""
 

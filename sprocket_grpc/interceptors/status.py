@@ -112,6 +112,7 @@ _TABLE: dict[type[errors.SprocketError], tuple[Code, Callable[[Any], list[Messag
     errors.OutOfReachError: (Code.PERMISSION_DENIED, _no_details),
     errors.MalformedRequestError: (Code.INVALID_ARGUMENT, _no_details),
     errors.NotFoundError: (Code.NOT_FOUND, _resource_infos),
+    errors.ExpiredChartError: (Code.OUT_OF_RANGE, _no_details),
     errors.ReferenceNotFoundError: (Code.FAILED_PRECONDITION, _missing_references),
     errors.ResourceInUseError: (Code.FAILED_PRECONDITION, _in_use),
     errors.EtagMismatchError: (Code.ABORTED, _no_details),

@@ -13,6 +13,7 @@ from sprocket_grpc.contract import SERVICES
 from sprocket_grpc.server.audit_upkeep import AuditUpkeep
 from sprocket_grpc.server.cleanup import purging
 from sprocket_grpc.server.health import HealthMonitor
+from sprocket_grpc.services.charts.expiry import expiring
 from sprocket_grpc.services.charts.followers import ChartPoller
 from sprocket_grpc.services.charts.packing import packing
 from sprocket_grpc.slots import Slots
@@ -63,6 +64,8 @@ class ServerDependencies:
         yield purging(self.database, self.settings.request_id_hours)
         yield self.audit_upkeep.task()
         yield packing(self.database)
+        if self.settings.chart_retention_days:
+            yield expiring(self.database, self.settings.chart_retention_days)
         if self.authentication:
             yield from self.authentication.tasks()
         if self.instrumentation:

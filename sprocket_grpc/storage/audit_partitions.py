@@ -1,11 +1,9 @@
 """The SQL that keeps the partitions of the audit log: functions of the owner, which its migration explains."""
 
-import sqlalchemy
 from sqlalchemy import Boolean, Integer, Text, bindparam, func, select
 
 from sprocket_grpc.storage.postgres.connection import Connection
 from sprocket_grpc.storage.postgres.statements import Statement
-from sprocket_grpc.storage.tables import audit_retention
 
 _CREATE = Statement(select(func.create_audit_partitions(type_=Boolean)))
 _DROP = Statement(select(func.drop_expired_audit_partition(bindparam("keep_days", type_=Integer), type_=Text)))
@@ -25,10 +23,3 @@ def drop_expired(connection: Connection, keep_days: int) -> str | None:
     """
     name: str | None = connection.scalar(_DROP, {"keep_days": keep_days})
     return name
-
-
-def record_retention(connection: sqlalchemy.Connection, days: int | None) -> None:
-    """Record, as the owner, the fewest days that the server may keep entries; None keeps all of them."""
-    connection.execute(audit_retention.delete())
-    if days is not None:
-        connection.execute(audit_retention.insert(), {"days": days})

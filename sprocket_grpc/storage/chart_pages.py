@@ -18,7 +18,7 @@ from sprocket_grpc.storage.postgres.connection import Connection
 from sprocket_grpc.storage.postgres.reads import Read
 from sprocket_grpc.storage.postgres.statements import Statement
 from sprocket_grpc.storage.postgres.types import IDENTIFIERS, Identifier
-from sprocket_grpc.storage.tables import chart_packing, chart_page, factory
+from sprocket_grpc.storage.tables import chart_expiry, chart_packing, chart_page, chart_start, factory
 
 PAGE_ENTRIES = 5_000
 """The entries of a page. 5,000 entries from any time are in two pages, which are 17 buffers of PostgreSQL."""
@@ -29,7 +29,8 @@ LARGEST_PAGE = 5_000
 KEPT_ENTRIES = 1_000
 """The newest entries of a chart, which stay rows: followers read them, and pages would be decoded for them."""
 
-_SCANNED_FACTORIES = 1_000
+SCANNED_FACTORIES = 1_000
+"""The factories that a scan looks at, at a time."""
 
 NIL_ID = "00000000-0000-0000-0000-000000000000"
 """Before the ids of all factories."""
@@ -59,6 +60,25 @@ class Page(NamedTuple):
     def entries(self) -> int:
         """The number of its entries."""
         return self.last_sequence - self.first_sequence + 1
+
+
+class StoredPage(NamedTuple):
+    """A page with what is stored beside it, for searches and summaries.
+
+    Attributes:
+        page: The page.
+        first_time_micros: The time of its first entry, in microseconds since 1970.
+        last_time_micros: The time of its last entry, likewise.
+        outline: The first and the last entry, and those with the least and the greatest goal and actual, the earliest
+            of each: sequence, time, goal and actual.
+        chart_start: The sequence of the first entry of the chart that is kept.
+    """
+
+    page: Page
+    first_time_micros: int
+    last_time_micros: int
+    outline: Sequence[Sequence[int]]
+    chart_start: int
 
 
 class PageKey(NamedTuple):
@@ -105,7 +125,14 @@ def read_pages(keys: Sequence[PageKey], *, is_expensive: bool = False) -> Read[l
 
 
 _PAGES_AFTER = Statement(
-    select(*_PAGE_COLUMNS)
+    select(
+        *_PAGE_COLUMNS,
+        chart_page.c.first_time_micros,
+        chart_page.c.last_time_micros,
+        chart_page.c.outline,
+        func.coalesce(chart_start.c.first_sequence, 1),
+    )
+    .outerjoin(chart_start, chart_start.c.factory_id == chart_page.c.factory_id)
     .where(
         func.row(chart_page.c.factory_id, chart_page.c.last_sequence)
         > func.row(bindparam("id", type_=Identifier()), bindparam("sequence", type_=BigInteger))
@@ -115,17 +142,17 @@ _PAGES_AFTER = Statement(
 )
 
 
-def read_pages_after(key: PageKey, most: int) -> Read[list[Page]]:
+def read_pages_after(key: PageKey, most: int) -> Read[list[StoredPage]]:
     """Read the next pages of all charts, in the order of their keys."""
     parameters = {"id": key.factory_id, "sequence": key.last_sequence, "most": most}
-    return Read(_PAGES_AFTER, parameters, lambda rows: [Page(*row) for row in rows])
+    return Read(_PAGES_AFTER, parameters, lambda rows: [StoredPage(Page(*row[:5]), *row[5:]) for row in rows])
 
 
 class Scan(NamedTuple):
     """What a scan of factories found.
 
     Attributes:
-        factory_ids: Those whose oldest rows are enough for a page.
+        factory_ids: Those whose charts have something to do.
         last_id: The last factory that it looked at; None if there were no more.
     """
 
@@ -137,7 +164,8 @@ _SCAN = Statement(
     text("""
     WITH scanned AS (
         SELECT id, chart_sequence - coalesce(
-            (SELECT max(last_sequence) FROM chart_page WHERE factory_id = factory.id), 0) AS unpacked
+            (SELECT max(last_sequence) FROM chart_page WHERE factory_id = factory.id),
+            (SELECT first_sequence - 1 FROM chart_start WHERE factory_id = factory.id), 0) AS unpacked
         FROM factory WHERE id > :after ORDER BY id LIMIT :most
     )
     SELECT ARRAY(
@@ -153,7 +181,7 @@ _SCAN = Statement(
 
 def scan(after: str) -> Read[Scan]:
     """Look for charts with rows to pack, among the next factories behind an id."""
-    parameters = {"after": after, "most": _SCANNED_FACTORIES, "least": PAGE_ENTRIES + KEPT_ENTRIES}
+    parameters = {"after": after, "most": SCANNED_FACTORIES, "least": PAGE_ENTRIES + KEPT_ENTRIES}
     return Read(_SCAN, parameters, lambda rows: Scan(*rows[0]))
 
 
@@ -179,7 +207,8 @@ def pack(connection: Connection, factory_id: str) -> bool:
 _UNPACKED = Statement(
     text("""
     SELECT CAST(coalesce(sum(greatest(chart_sequence - :kept - coalesce(
-        (SELECT max(last_sequence) FROM chart_page WHERE factory_id = factory.id), 0), 0) / :entries), 0) AS bigint)
+        (SELECT max(last_sequence) FROM chart_page WHERE factory_id = factory.id),
+        (SELECT first_sequence - 1 FROM chart_start WHERE factory_id = factory.id), 0), 0) / :entries), 0) AS bigint)
     FROM factory
 """).bindparams(bindparam("kept", type_=BigInteger), bindparam("entries", type_=BigInteger))
 )
@@ -195,5 +224,6 @@ IS_ENABLED: Read[bool] = Read(select(chart_packing.c.id), {}, bool)
 
 
 def enable_packing(connection: PlainConnection) -> None:
-    """Record that no server runs that cannot read pages. Needs the role that owns the tables."""
-    connection.execute(insert(chart_packing).values(id=1).on_conflict_do_nothing())
+    """Record that all servers can read pages, and charts that have begun to expire. Needs the owner of the tables."""
+    for table in (chart_packing, chart_expiry):
+        connection.execute(insert(table).values(id=1).on_conflict_do_nothing())

@@ -89,14 +89,29 @@ class Found(NamedTuple):
     page: int | None = None
 
 
+class Start(NamedTuple):
+    """Where a chart begins.
+
+    Attributes:
+        sequence: The sequence of the first entry that is kept.
+        micros: The time of this entry, in microseconds since 1970, if older entries have expired.
+    """
+
+    sequence: int
+    micros: int | None
+
+
 class Extent(NamedTuple):
     """The state of a chart at one moment.
 
     Attributes:
+        start: Where it begins.
         end: Where it ends.
-        found: The first entry at or after each of the times.
+        found: The first entry at or after each of the times. It may be before the start, if it was stored in a page
+            with entries that are kept.
     """
 
+    start: Start
     end: Position
     found: list[Found]
 
@@ -106,9 +121,11 @@ class Extent(NamedTuple):
 # so that the times and the end are of the same state of the chart.
 _EXTENTS = text("""
     WITH RECURSIVE asked AS (
-        SELECT id AS factory_id, create_time, chart_sequence FROM factory WHERE id = ANY (:ids)
+        SELECT id AS factory_id, create_time, coalesce(chart_start.first_sequence, 1) AS start,
+               chart_start.first_time_micros AS start_micros, chart_sequence
+        FROM factory LEFT JOIN chart_start ON factory_id = id WHERE id = ANY (:ids)
     ), sought AS (
-        SELECT asked.factory_id, chart_sequence, number, time, first_sequence, first_time_micros, last_sequence
+        SELECT asked.factory_id, start, chart_sequence, number, time, first_sequence, first_time_micros, last_sequence
         FROM asked CROSS JOIN unnest(:times) WITH ORDINALITY AS times (time, number)
         LEFT JOIN LATERAL (
             SELECT first_sequence, first_time_micros, last_sequence FROM chart_page
@@ -117,7 +134,7 @@ _EXTENTS = text("""
         ) AS page ON true
     ), bracket (factory_id, number, time, low, high) AS (
         SELECT factory_id, number, time,
-               (SELECT coalesce(max(last_sequence), 0) + 1 FROM chart_page WHERE factory_id = sought.factory_id),
+               (SELECT coalesce(max(last_sequence) + 1, start) FROM chart_page WHERE factory_id = sought.factory_id),
                chart_sequence + 1
         FROM sought WHERE last_sequence IS NULL
       UNION ALL
@@ -137,15 +154,15 @@ _EXTENTS = text("""
         LEFT JOIN chart_entry ON chart_entry.factory_id = bracket.factory_id AND sequence = low
         WHERE low = high
     )
-    SELECT asked.factory_id::text, CAST(date_part('epoch', create_time) * 1000000 AS bigint), chart_sequence,
-           sequence, is_exact, page
+    SELECT asked.factory_id::text, start, start_micros, CAST(date_part('epoch', create_time) * 1000000 AS bigint),
+           chart_sequence, sequence, is_exact, page
     FROM asked LEFT JOIN found ON found.factory_id = asked.factory_id
     ORDER BY number
 """).bindparams(bindparam("ids", type_=IDENTIFIERS), bindparam("times", type_=NUMBERS))
 
 
-def read_extents(factory_ids: Collection[str], times: Sequence[int]) -> Read[dict[str, Extent]]:
-    """Read the end of each chart, and its first entries at or after times, in microseconds since 1970.
+def read_extents(factory_ids: Collection[str], times: Sequence[int]) -> Read[Mapping[str, Extent]]:
+    """Read where each chart begins and ends, and its first entries at or after times, in microseconds since 1970.
 
     Raises:
         NotFoundError: Some of the factories do not exist.
@@ -155,8 +172,8 @@ def read_extents(factory_ids: Collection[str], times: Sequence[int]) -> Read[dic
 
 def _extents(factory_ids: Collection[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, Extent]:
     extents: dict[str, Extent] = {}
-    for factory_id, created, end, *found in rows:
-        extent = extents.setdefault(factory_id, Extent(Position(created, end), []))
+    for factory_id, first, micros, created, end, *found in rows:
+        extent = extents.setdefault(factory_id, Extent(Start(first, micros), Position(created, end), []))
         if found[0] is not None:
             extent.found.append(Found(*found))
     if missing := [each for each in factory_ids if each not in extents]:

@@ -12,8 +12,11 @@ from sprocket_grpc.storage.tables import (
     audit_entry,
     audit_retention,
     chart_entry,
+    chart_expiry,
     chart_packing,
     chart_page,
+    chart_retention,
+    chart_start,
     metadata,
     page_token_key,
     recorded_request,
@@ -50,6 +53,9 @@ PRIVILEGES = {
     chart_entry: Privileges(insert=_but(chart_entry)),
     chart_page: Privileges(),  # pack_chart writes it as the owner
     chart_packing: Privileges(),
+    chart_expiry: Privileges(),
+    chart_start: Privileges(),  # expire_chart writes it as the owner
+    chart_retention: Privileges(),  # the owner says how long entries are kept
     recorded_request: Privileges(
         insert=["id", "fingerprint", "response"], update=["create_time", "fingerprint", "response"], delete=True
     ),
@@ -64,6 +70,7 @@ PRIVILEGES = {
 FUNCTIONS = (
     "create_audit_partitions()",
     "drop_expired_audit_partition(integer)",
+    "expire_chart(uuid, integer, integer)",
     "pack_chart(uuid, integer, integer)",
 )
 """What the server calls. They run as the owner. Others run in triggers, which needs no privilege."""

@@ -21,7 +21,13 @@ class MigrationError(ExpectedError):
     """A migration failed, or the schema differs from the tables. Nothing was changed."""
 
 
-def upgrade(url: str, revision: str = "head", role: str | None = None, audit_retention_days: int | None = None) -> None:
+def upgrade(
+    url: str,
+    revision: str = "head",
+    role: str | None = None,
+    audit_retention_days: int | None = None,
+    chart_retention_days: int | None = None,
+) -> None:
     """Apply the migrations up to a revision.
 
     Args:
@@ -30,11 +36,16 @@ def upgrade(url: str, revision: str = "head", role: str | None = None, audit_ret
         role: The role of the server, to which the same transaction grants what it needs; only with the newest schema.
         audit_retention_days: The fewest days that the server may keep entries of the audit log; None keeps all of them.
             It is recorded with the newest revision.
+        chart_retention_days: The same for entries of charts.
 
     Raises:
         MigrationError: The revision or role does not exist, a lock timed out, or the owner lacks a privilege.
     """
-    owner: dict[str, object] = {"role": role, "audit_retention_days": audit_retention_days}
+    owner: dict[str, object] = {
+        "role": role,
+        "audit_retention_days": audit_retention_days,
+        "chart_retention_days": chart_retention_days,
+    }
     _run(url, lambda config: command.upgrade(config, revision), owner if revision == "head" else {})
 
 

@@ -22,7 +22,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from sprocket_grpc.storage.postgres.types import IDENTIFIERS, Identifier, Instant
 
-SCHEMA_REVISION = "0010"
+SCHEMA_REVISION = "0011"
 """The newest migration with `required_by_server = True`: the server is ready from this revision on.
 
 A later one, such as a VALIDATE, does not make new pods wait. Revisions are numbers, so later ones compare greater.
@@ -178,6 +178,33 @@ chart_packing = Table(
     Column("enable_time", Instant, nullable=False, server_default=func.now()),
     PrimaryKeyConstraint("id"),
     comment="Has a row once no server runs that cannot read chart_page.",
+)
+
+chart_expiry = Table(
+    "chart_expiry",
+    metadata,
+    Column("id", Integer, CheckConstraint("id = 1", name="id"), autoincrement=False, nullable=False),
+    Column("enable_time", Instant, nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("id"),
+    comment="Has a row once no server runs that cannot read charts whose beginning has expired.",
+)
+
+chart_start = Table(
+    "chart_start",
+    metadata,
+    Column("factory_id", Identifier, ForeignKey("factory.id", ondelete="CASCADE"), nullable=False),
+    Column("first_sequence", BigInteger, CheckConstraint("first_sequence > 1", name="first_sequence"), nullable=False),
+    Column("first_time_micros", BigInteger, nullable=False),  # of that entry
+    PrimaryKeyConstraint("factory_id"),
+    comment="Where charts begin whose older entries have expired; others begin at 1. Written by expire_chart.",
+)
+
+chart_retention = Table(
+    "chart_retention",
+    metadata,
+    Column("days", Integer, CheckConstraint("days > 0", name="days"), nullable=False),
+    PrimaryKeyConstraint("days"),
+    comment="The fewest days that the server keeps entries of charts; without a row, it keeps all of them.",
 )
 
 page_token_key = Table(

@@ -11,6 +11,8 @@ _PATH = "SET search_path"
 _OWNERS = f"SECURITY DEFINER {_PATH}"
 _LOCKING = f"{_OWNERS} SET lock_timeout=100ms"
 _CHART = "chart uuid, entries integer, kept integer"
+_EXPIRED = "chart uuid, keep_days integer, most integer"
+_EXPIRED_BEFORE = "chart uuid, cutoff_micros bigint, most integer"
 _MONTH = "month timestamp without time zone"
 _FUNCTIONS = (
     f"audit_api_keys() VOLATILE trigger 8a20f023f3105bc81ec1054e07828988 {_OWNERS}",
@@ -21,12 +23,15 @@ _FUNCTIONS = (
     f"audit_update() VOLATILE trigger 6447b2900474c8b1aefb77c9695db373 {_OWNERS}",
     "chart_checksum(wire bytea) IMMUTABLE bigint e22c2754189f3095d3bd3151b0576567",
     "chart_long_varint(number bigint) IMMUTABLE bytea e8934bba80e6840ba7f52afc1fdbec03",
+    f"chart_time(chart uuid, place bigint) STABLE bigint 631dc3956e4b38ebfeaa5eb6092f3939 {_PATH}",
     "chart_varint(number bigint) IMMUTABLE bytea 99f78e7e8379f4bc06c77d9cba8b8c9e",
     f"create_audit_partition({_MONTH}) VOLATILE void 03b27b4edce0d1641eb7289a833037e4 {_PATH}",
     f"create_audit_partitions() VOLATILE boolean 3e24ec58f380da688943740c8e4ae84a {_LOCKING}",
     f"drop_expired_audit_partition(keep_days integer) VOLATILE text 31958d0bda450b1dad2a652e6a763fcf {_LOCKING}",
+    f"expire_chart({_EXPIRED}) VOLATILE bigint 413e0a5a76a659a98b7da356566fdc5b {_LOCKING}",
+    f"expire_chart_before({_EXPIRED_BEFORE}) VOLATILE bigint 2dfba6252e35ff6a85205268c883691c {_PATH}",
     f"keep_audit_entries() VOLATILE trigger ac35c17c2c943e88e2504dbb2055b124 {_PATH}",
-    f"pack_chart({_CHART}) VOLATILE boolean 1696cf9d9ea08c8ac21b801c68c92603 {_OWNERS}",
+    f"pack_chart({_CHART}) VOLATILE boolean ec80a3663997fd224e13e5c95e026553 {_OWNERS}",
     f"refuse_truncate() VOLATILE trigger e84865d9e2a959977d74587da64b36d3 {_PATH}",
 )
 

@@ -34,6 +34,7 @@ def connection(database_url: str) -> Iterator[Connection]:
         made.execution_options(isolation_level="AUTOCOMMIT")
         seed(made)
         made.execute(text("DELETE FROM chart_packing"))
+        made.execute(text("DELETE FROM chart_expiry"))
         for statement in _GROW:
             made.execute(text(statement), {"entries": ENTRIES})
         yield made
@@ -74,6 +75,45 @@ def test_a_repack_that_was_killed_goes_on_where_it_was(database_url: str, connec
     verified = run("repack", "--verify", database_url=database_url)
     assert (verified.status, verified.output.splitlines()[-1]) == (0, "12 pages are verified, 0 are damaged")
     assert connection.scalar(text("SELECT count(*) FROM chart_entry")) == 3 * KEPT_ENTRIES
+
+
+def test_pages_are_verified_and_made_from_the_first_entry_that_is_kept(
+    database_url: str, connection: Connection
+) -> None:
+    enable(database_url)
+    assert run("repack", database_url=database_url).status == 0
+    expire = text(
+        "SELECT expire_chart_before(id, first_time_micros + 9, 100000) FROM factory JOIN chart_page"
+        " ON factory_id = id AND first_sequence = :first"
+    )
+    for first, pages_left in ((5001, 3), (10001, 2)):
+        connection.execute(expire, {"first": first})
+        verified = run("repack", "--verify", database_url=database_url)
+        assert (verified.status, pages(connection)) == (0, 3 * pages_left), verified
+    connection.execute(text("SELECT expire_chart_before(id, chart_time_micros - 500, 100000) FROM factory"))
+    for statement in _GROW:
+        connection.execute(text(statement.replace("(21,", f"({ENTRIES + 1},")), {"entries": 2 * ENTRIES})
+    finished = run("repack", database_url=database_url)
+    assert finished.status == 0, finished
+    verified = run("repack", "--verify", database_url=database_url)
+    assert (verified.status, verified.output.splitlines()[-1]) == (0, "15 pages are verified, 0 are damaged")
+
+
+def test_verify_compares_what_is_stored_beside_a_page_with_its_entries(
+    database_url: str, connection: Connection
+) -> None:
+    enable(database_url)
+    assert run("repack", database_url=database_url).status == 0
+    for column, last, problem in (
+        ("first_time_micros = first_time_micros - 1", 5000, "its times are not those of its first and last entry"),
+        ("last_time_micros = last_time_micros + 1", 10000, "its times are not those of its first and last entry"),
+        ("outline[4][4] = outline[4][4] + 1", 15000, "its outline is not that of its entries"),
+        ("outline[1][1] = outline[1][1] + 1", 20000, "its outline is not that of its entries"),
+    ):
+        connection.execute(text(f"UPDATE chart_page SET {column} WHERE last_sequence = {last}"))  # noqa: S608  # our own
+        verified = run("repack", "--verify", database_url=database_url)
+        assert verified.status == 1
+        assert verified.output.count(f"sequences {last - 4999} to {last}: {problem}") == 3
 
 
 def test_verify_lists_all_damaged_pages(database_url: str, connection: Connection) -> None:

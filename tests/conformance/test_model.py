@@ -58,6 +58,7 @@ _DELETED = ", ".join(f"{case.name}_rows AS (DELETE FROM {case.name})" for case i
 _CLEAR = f"WITH {_DELETED} DELETE FROM recorded_request"  # noqa: S608  # our own names
 _IDS = " UNION ALL ".join(f"SELECT '{case.name}', CAST(id AS text) FROM {case.name}" for case in CASES)  # noqa: S608  # our own names
 _PACK = "SELECT pack_chart(id, :entries, :kept) FROM factory"
+_EXPIRE = "SELECT expire_chart_before(id, 9223372036854775807, :most) FROM factory"
 
 
 class PageRequest(NamedTuple):
@@ -143,6 +144,12 @@ class Comparison(RuleBasedStateMachine):
     def pack(self, entries: int, kept: int) -> None:
         """Turn the oldest entries of each chart into a tiny page, which no call may notice."""
         self.remote.run(query(self.remote.service, _PACK, entries=entries, kept=kept))
+
+    @rule(most=st.integers(0, 3))
+    def expire(self, most: int) -> None:
+        """Let the oldest entries of each chart expire, but for the one that is in force."""
+        self.remote.run(query(self.remote.service, _EXPIRE, most=most))
+        self.model.expire(most)
 
     @precondition(lambda self: self.sent)
     @rule(data=st.data())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import make_url, text
 
 from sprocket.v1.factory_pb2 import Factory, ListFactoriesRequest, UpdateFactoryRequest
 from sprocket_grpc.storage import migrate
@@ -37,6 +37,7 @@ SHOWN_MOMENT = "2026-11-27 12:00:00+00"
 CONTENT = (
     "SELECT (SELECT count(*) FROM sprocket), (SELECT count(*) FROM audit_entry), (SELECT count(*) FROM chart_entry),"
     " (SELECT count(*) FROM api_key WHERE revoke_time IS NULL),"
+    " (SELECT sum(first_sequence) FROM chart_start),"
     " (SELECT md5(string_agg(factory::text, ',' ORDER BY id)) FROM factory)"
 )
 
@@ -113,7 +114,7 @@ def cluster(directory: Path, configuration: str = "") -> Iterator[Cluster]:
 
 @contextmanager
 def primary(shell: Shell) -> Iterator[Cluster]:
-    """Run the PostgreSQL that is backed up, with the roles, the sample data and an API key."""
+    """Run the PostgreSQL that is backed up, with the roles, sample data that has begun to expire, and an API key."""
     sockets = f"unix_socket_directories = '{shell.directory}'\nlisten_addresses = ''\n"  # of the restored one
     with cluster(shell.directory / "primary", shell.text_of(CONFIGURATION) + sockets) as started:
         started.query((ROOT / "deploy" / "postgresql" / "roles.sql").read_text())
@@ -121,6 +122,7 @@ def primary(shell: Shell) -> Iterator[Cluster]:
         migrate.upgrade(owner, role="sprocket_server")
         with create_plain_engine(owner).begin() as connection:
             seed(connection)
+            connection.execute(text("SELECT expire_chart_before(id, chart_time_micros, 5) FROM factory"))
         run("api-key", "create", "dashboards", "--permission", "read", database_url=owner)
         yield started
 

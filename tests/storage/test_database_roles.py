@@ -18,6 +18,7 @@ from sprocket.v1.sprocket_pb2 import Sprocket
 from sprocket.v1.sprocket_type_pb2 import DeleteSprocketTypeRequest
 from sprocket_grpc.auth.api_key import ApiKeys
 from sprocket_grpc.server.audit_upkeep import AuditUpkeep
+from sprocket_grpc.services.charts.expiry import Expiry
 from sprocket_grpc.storage import idempotency, migrate
 from sprocket_grpc.storage.grants import PRIVILEGES
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
@@ -113,6 +114,16 @@ async def test_charts_are_packed_by_the_server_role_and_read_as_before(service: 
     await pack(service, factory_id, 1)
     assert await query(service, "SELECT count(*) FROM chart_page") == [(len(before),)]
     assert await numbers_of(service, factory_id) == before
+
+
+async def test_entries_of_charts_expire_by_the_server_role(service: Service, roles: Roles) -> None:
+    factory_id = (await create_sprocket(service)).factory_id
+    with create_plain_engine(roles.owner).begin() as connection:
+        connection.execute(text("UPDATE chart_entry SET time_micros = time_micros - 86400000000 * 9"))
+        connection.execute(text("INSERT INTO chart_retention VALUES (7)"))
+    expiry = Expiry(service.database, 7)
+    assert [await expiry.step() for _ in range(4)] == [0, 1, 0, None]
+    assert len(await numbers_of(service, factory_id)) == 1
 
 
 async def test_charts_and_the_audit_log_can_be_read_and_followed(service: Service) -> None:

@@ -77,6 +77,12 @@ REFUSED = {
     "add a page of a chart": "INSERT INTO chart_page SELECT * FROM chart_page",
     "change a page of a chart": "UPDATE chart_page SET wire = ''",
     "delete a page of a chart": "DELETE FROM chart_page",
+    "move the beginning of a chart": "INSERT INTO chart_start VALUES (gen_random_uuid(), 9, 9)",
+    "move the beginning of a chart back": "UPDATE chart_start SET first_sequence = 2",
+    "forget the beginning of a chart": "DELETE FROM chart_start",
+    "allow itself to delete entries of charts": "INSERT INTO chart_retention VALUES (1)",
+    "delete entries of charts of any age": "SELECT expire_chart_before(id, 9, 9) FROM factory",
+    "allow beginnings of charts to expire": "INSERT INTO chart_expiry (id) VALUES (1)",
     "allow pages": "INSERT INTO chart_packing (id) VALUES (1)",
     "call a part of the packer": "SELECT chart_checksum('')",
     "date a record ahead": "INSERT INTO recorded_request (id, create_time) VALUES (gen_random_uuid(), '2101-01-01')",
@@ -180,7 +186,7 @@ def test_the_server_role_can_call_the_packer_and_attach_no_function_of_ours_to_a
         SELECT proname FROM pg_proc
         WHERE pronamespace = 'public'::regnamespace AND has_function_privilege(oid, 'EXECUTE')
     """
-    allowed = {"create_audit_partitions", "drop_expired_audit_partition", "pack_chart"}  # which are not for triggers
+    allowed = {"create_audit_partitions", "drop_expired_audit_partition", "expire_chart", "pack_chart"}
     assert set(attacker.scalars(text(query))) == allowed
 
 

@@ -62,6 +62,8 @@ def another(table: str) -> Row:
         "chart_page": {"last_sequence": 2},
         "page_token_key": {},
         "audit_retention": {"days": 2},
+        "chart_retention": {"days": 2},
+        "chart_start": {},
     }
     return ROWS[table] | own.get(table, {"id": MISSING_ID})
 
@@ -85,7 +87,9 @@ def refused_by(connection: Connection, table: str, row: Row) -> psycopg.Error:
 # Constraints.
 
 
-@pytest.mark.parametrize("table", ROWS)
+@pytest.mark.parametrize(
+    "table", sorted(ROWS.keys() - {"chart_start"})
+)  # one row for each factory, of which there is one
 def test_extreme_values_that_the_contract_allows_are_stored(connection: Connection, table: str) -> None:
     for extreme in ({}, *EXTREMES.get(table, [])):
         with connection.begin_nested() as attempt:

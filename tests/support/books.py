@@ -13,6 +13,7 @@ from tests.support.service import Service
 _FACTORIES = text("""
     SELECT id::text, sprocket_production_goal, sprocket_production_actual,
            (SELECT count(*) FROM sprocket WHERE factory_id = factory.id),
+           coalesce((SELECT first_sequence FROM chart_start WHERE factory_id = factory.id), 1),
            ARRAY(SELECT sequence FROM chart_entry WHERE factory_id = factory.id ORDER BY sequence),
            ARRAY(SELECT time_micros FROM chart_entry WHERE factory_id = factory.id ORDER BY sequence),
            ARRAY(SELECT sprocket_production_goal FROM chart_entry WHERE factory_id = factory.id ORDER BY sequence),
@@ -48,12 +49,13 @@ class Chart(NamedTuple):
 
 
 class Book(NamedTuple):
-    """The production data of one factory in the database; the lists have one item per chart entry."""
+    """The production data of one factory in the database; the lists have one item per chart entry that is kept."""
 
     factory_id: str
     goal: int
     actual: int
     sprockets: int
+    first: int
     sequences: list[int]
     times: list[int]
     goals: list[int]
@@ -66,11 +68,17 @@ class Book(NamedTuple):
         self.goals[:0] = chart.sprocket_production_goal
         self.actuals[:0] = chart.sprocket_production_actual
 
+    def cut(self) -> None:
+        """Remove entries that have expired, and are stored with others in a page."""
+        hidden = self.first - self.sequences[0]
+        for column in (self.sequences, self.times, self.goals, self.actuals):
+            del column[:hidden]
+
     def assert_in_order(self) -> None:
         """Check that counter, sprockets and chart agree, and that the chart has no gaps and only real changes."""
         assert self.actual == self.sprockets == self.actuals[-1]
         assert self.goal == self.goals[-1]
-        assert self.sequences == list(range(1, len(self.sequences) + 1))
+        assert self.sequences == list(range(self.first, self.first + len(self.sequences)))
         assert self.times == sorted(self.times)
         numbers = list(zip(self.goals, self.actuals, strict=True))
         assert all(later != earlier for earlier, later in pairwise(numbers))
@@ -120,6 +128,8 @@ async def read_books(service: Service) -> list[Book]:
         books = {book.factory_id: book for book in starmap(Book, connection.execute(_FACTORIES))}
         for factory_id, first, wire in connection.execute(_PAGES):
             books[factory_id].add_page(first, FactoryChart.FromString(wire))
+        for book in books.values():
+            book.cut()
         return list(books.values())
 
     return await service.database.run(work)

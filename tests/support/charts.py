@@ -14,6 +14,7 @@ from tests.support.service import Service
 INVALID_RESUME_TOKEN = "ERROR_REASON_INVALID_RESUME_TOKEN"  # noqa: S105  # no password
 
 _WRITE = [
+    "DELETE FROM chart_start WHERE factory_id = :factory_id",
     "DELETE FROM chart_page WHERE factory_id = :factory_id",
     "DELETE FROM chart_entry WHERE factory_id = :factory_id",
     """
@@ -71,6 +72,13 @@ async def pack(service: Service, factory_id: str, entries: int, kept: int = 0) -
     parameters = {"factory_id": factory_id, "entries": entries, "kept": kept}
     while (await query(service, statement, **parameters))[0][0]:
         pass
+
+
+async def expire(service: Service, factory_id: str, cutoff_micros: int, most: int = 1_000_000) -> int:
+    """Let the entries of a chart expire that are older than the one in force at a time, and return how many did."""
+    statement = "SELECT expire_chart_before(:factory_id, :cutoff, :most)"
+    [(expired,)] = await query(service, statement, factory_id=factory_id, cutoff=cutoff_micros, most=most)
+    return int(expired)
 
 
 async def factory_with(service: Service, entries: Sequence[Entry]) -> str:

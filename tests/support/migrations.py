@@ -18,6 +18,10 @@ BEFORE_PROTECTION = str(_PROTECTION.down_revision)
 BEFORE_PAGES = str(_PAGES.down_revision)
 """The revision before the one that creates the pages of charts."""
 
+[_EXPIRY] = [script for script in SCRIPTS if "expire_charts" in script.path]
+BEFORE_EXPIRY = str(_EXPIRY.down_revision)
+"""The revision before the one that lets entries of charts expire."""
+
 [_INDEXES] = [script for script in SCRIPTS if "index_fields_of_sprocket" in script.path]
 BEFORE_INDEXES = str(_INDEXES.down_revision)
 """The revision before the one that indexes sprockets, of which there may be millions."""

@@ -46,6 +46,7 @@ ROWS: dict[str, Row] = {
         "checksum": 0,
         "wire": b"",
     },
+    "chart_start": {"factory_id": IDS["factory"], "first_sequence": 2, "first_time_micros": 0},
     "page_token_key": {"key": bytes(32)},
     "recorded_request": {"id": A_REQUEST, "create_time": "2026-01-01", "fingerprint": bytes(32), "response": b""},
     "audit_entry": {
@@ -58,6 +59,7 @@ ROWS: dict[str, Row] = {
         "resource_id": IDS["location"],
     },
     "audit_retention": {"days": 1},
+    "chart_retention": {"days": 1},
     "api_key": {
         "id": A_KEY,
         "create_time": "2026-01-01",
@@ -69,6 +71,8 @@ ROWS: dict[str, Row] = {
 OPTIONAL = {
     ("chart_packing", "id"),  # a new database has its only row
     ("chart_packing", "enable_time"),
+    ("chart_expiry", "id"),  # as above
+    ("chart_expiry", "enable_time"),
     ("audit_entry", "before"),
     ("audit_entry", "after"),
     ("api_key", "expire_time"),
@@ -95,8 +99,10 @@ FORBIDDEN: dict[str, dict[str, list[Any]]] = {
         "first_sequence": [0],
         "outline": [[[1, 0, 0, 0]], [[0] * 6 for _ in range(4)]],
     },
+    "chart_start": {"first_sequence": [1, 0]},
     "page_token_key": {"key": [b"", bytes(31), bytes(33)]},
     "audit_retention": {"days": [0, -1]},
+    "chart_retention": {"days": [0, -1]},
     "api_key": {
         "name": ["", " ", "   ", "x" * 64],
         "rights": [[], ["own"], ["read", "sprockets.own"], [None], ["read", None], [""], ["sprocket.sprockets.read"]],
@@ -106,8 +112,9 @@ FORBIDDEN: dict[str, dict[str, list[Any]]] = {
 }
 FORBIDDEN["factory"] |= _FORBIDDEN_ACTUAL
 
-CASCADING = [("chart_entry", "factory_id", "factory"), ("chart_page", "factory_id", "factory")]
+CASCADING = [(table, "factory_id", "factory") for table in ("chart_entry", "chart_page", "chart_start")]
 RESTRICTING = [(each.case.name, each.field, each.target.name) for each in RESOURCE_REFERENCES]
 REFERENCES = [*RESTRICTING, *CASCADING]
-UNIQUE = [*RESOURCES, "chart_entry", "chart_page", "audit_entry", "audit_retention", "api_key"]
+UNIQUE = [*RESOURCES, "chart_entry", "chart_page", "chart_start", "audit_entry", "audit_retention", "chart_retention"]
+UNIQUE += ["api_key"]
 COLUMNS = [(table, name) for table in ROWS for name in ROWS[table] | (TIMES if table in RESOURCES else {})]

@@ -16,6 +16,7 @@ from sprocket_grpc.cli.client.unavailable import explain_unavailable
 _D = TypeVar("_D", bound=Message)
 
 _COMPLETE_TEXTS = {
+    "ERROR_REASON_CHART_EXPIRED",
     "ERROR_REASON_CONFLICTING_CHANGE",
     "ERROR_REASON_ETAG_MISMATCH",
     "ERROR_REASON_INTERNAL",

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from sprocket_grpc.errors import NotFoundError
+from sprocket_grpc.errors import ExpiredChartError, NotFoundError
 from sprocket_grpc.services.charts.pages import read_entries
 from sprocket_grpc.services.charts.range import BEGINNING_OF_TIME_MICROS, NANOS_PER_MICRO, ChartRange, next_micro
 from sprocket_grpc.services.charts.search import find_in_pages
 from sprocket_grpc.services.charts.summary import read_summary
 from sprocket_grpc.storage import chart_reads
 from sprocket_grpc.storage.chart_pages import PAGE_ENTRIES
-from sprocket_grpc.storage.chart_reads import Chunk, Extent, SequenceRange
+from sprocket_grpc.storage.chart_reads import Chunk, Extent, Position, SequenceRange, Start
 from sprocket_grpc.storage.postgres.read_router import ReadSession
 
 CHUNK_ENTRIES = 20_000
@@ -32,11 +32,14 @@ class Opening:
         sequences: Its entries; may be empty.
         created_micros: When the factory was created.
         begins_before_start: Whether the first entry is older than the start of the range, and was in force then.
+        retained_from: The time of the first entry of the chart, in microseconds since 1970, if older entries of the
+            range have expired.
     """
 
     sequences: SequenceRange
     created_micros: int
     begins_before_start: bool
+    retained_from: int | None = None
 
 
 async def open_charts(session: ReadSession, requested: ChartRange) -> list[Opening]:
@@ -44,11 +47,16 @@ async def open_charts(session: ReadSession, requested: ChartRange) -> list[Openi
 
     Raises:
         NotFoundError: Factories do not exist, or were replaced by others with their ids since entries were sent.
+        ExpiredChartError: Entries have expired since entries were sent.
         DamagedChartError: A page is damaged.
     """
     times = [next_micro(time) for time in (requested.start, requested.end) if time is not None]
-    extents = await session.read(chart_reads.read_extents(requested.factory_ids, times))
-    return _openings(requested, await find_in_pages(session, extents, times))
+    read = chart_reads.read_extents(requested.factory_ids, times)
+    try:
+        extents = await find_in_pages(session, await session.read(read), times)
+    except NotFoundError:  # a page may have expired meanwhile
+        extents = await find_in_pages(session, await session.read(read), times)
+    return _openings(requested, extents)
 
 
 def _openings(requested: ChartRange, extents: Mapping[str, Extent]) -> list[Opening]:
@@ -57,25 +65,42 @@ def _openings(requested: ChartRange, extents: Mapping[str, Extent]) -> list[Open
         each for each, sent_to in sent.items() if sent_to.created_micros != extents[each].end.created_micros
     ]:
         raise NotFoundError("factory", *replaced)
+    if expired := [each for each, sent_to in sent.items() if is_expired(sent_to, extents[each].start.sequence)]:
+        raise ExpiredChartError(*expired)
     return [_opening(requested, each, extents[each]) for each in requested.factory_ids]
+
+
+def is_expired(position: Position, first_sequence: int) -> bool:
+    """Return whether entries after a position have expired, if the first entry that is kept has a sequence."""
+    return position.sequence < first_sequence - 1
 
 
 def _opening(requested: ChartRange, factory_id: str, extent: Extent) -> Opening:
     upto = extent.found[-1].sequence - 1 if requested.end is not None else extent.end.sequence
     if factory_id in requested.positions:
-        after, is_older = requested.positions[factory_id].sequence, False
+        after, is_older, retained_from = requested.positions[factory_id].sequence, False, None
     else:
         after, is_older = _beginning(requested.start, extent)
-    return Opening(SequenceRange(factory_id, after, max(after, upto)), extent.end.created_micros, is_older)
+        retained_from = _retained_from(requested.start, extent.start)
+    sequences = SequenceRange(factory_id, after, max(after, upto))
+    return Opening(sequences, extent.end.created_micros, is_older, retained_from)
 
 
 def _beginning(start: int | None, extent: Extent) -> tuple[int, bool]:
     """Return the sequence before the first entry of a range, and whether that entry is older than its start."""
     if start is None:
-        return 0, False
+        return extent.start.sequence - 1, False
     first = extent.found[0]
-    is_older = first.sequence > 1 and not (first.is_exact and start % NANOS_PER_MICRO == 0)
+    if first.sequence <= extent.start.sequence:
+        return extent.start.sequence - 1, False
+    is_older = not (first.is_exact and start % NANOS_PER_MICRO == 0)
     return first.sequence - 1 - is_older, is_older
+
+
+def _retained_from(start: int | None, kept: Start) -> int | None:
+    """Return the time of the first entry that is kept, if a range starts at or before it and others have expired."""
+    is_within = kept.micros is None or (start is not None and start > kept.micros * NANOS_PER_MICRO)
+    return None if is_within else kept.micros
 
 
 async def read_history(

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Protocol, TypeVar
 
 import google_crc32c
@@ -11,7 +12,7 @@ from sprocket.v1.factory_pb2 import FactoryChart
 from sprocket_grpc.caller import current_caller
 from sprocket_grpc.errors import DamagedChartError, NotFoundError
 from sprocket_grpc.storage import chart_pages, chart_reads
-from sprocket_grpc.storage.chart_pages import Page, PageKey
+from sprocket_grpc.storage.chart_pages import Page, PageKey, StoredPage
 from sprocket_grpc.storage.chart_reads import Chunk, SequenceRange
 from sprocket_grpc.storage.postgres.reads import Read
 
@@ -92,9 +93,9 @@ def decode(page: Page) -> FactoryChart:
     return FactoryChart.FromString(page.wire)
 
 
-def find_problem(page: Page) -> str | None:
+def find_problem(stored: StoredPage) -> str | None:
     """Return what is wrong with a page; None if nothing is."""
-    return _problem_of_checksum(page) or _problem_of_content(page)
+    return _problem_of_checksum(stored.page) or _problem_of_content(stored.page) or _problem_of_outline(stored)
 
 
 def _check(page: Page) -> None:
@@ -117,6 +118,18 @@ def _problem_of_content(page: Page) -> str | None:
     if any(len(column) != page.entries for column in columns):
         return f"it has not {page.entries} entries"
     return None
+
+
+def _problem_of_outline(stored: StoredPage) -> str | None:
+    chart = FactoryChart.FromString(stored.page.wire)
+    sequences = range(stored.page.first_sequence, stored.page.last_sequence + 1)
+    columns = (chart.time_micros, chart.sprocket_production_goal, chart.sprocket_production_actual)
+    entries = [*zip(sequences, *columns, strict=True)]
+    if (stored.first_time_micros, stored.last_time_micros) != (entries[0][1], entries[-1][1]):
+        return "its times are not those of its first and last entry"
+    extremes = [choose(entries, key=itemgetter(column)) for column in (2, 3) for choose in (min, max)]
+    is_same = [*map(tuple, stored.outline)] == [entries[0], entries[-1], *extremes]
+    return None if is_same else "its outline is not that of its entries"
 
 
 def _damaged(page: Page, problem: str) -> DamagedChartError:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from sprocket.v1 import factory_pb2 as pb
 from sprocket_grpc.services.charts.stream import Answer
@@ -40,6 +41,7 @@ def one_chart(answer: Answer) -> Response:
         resume_token=answer.resume_token,
         begins_before_start_time=bool(answer.older),
         end_of_history=answer.is_end_of_history,
+        retained_from_time=_time(next(iter(answer.retained_from.values()), None)),
     )
     chart = [part for chunk in answer.chunks for part in _chart(chunk)]
     return _response(_field(pb.GetFactoryChartResponse.CHART_FIELD_NUMBER, chart), rest)
@@ -53,7 +55,7 @@ def many_charts(answer: Answer) -> Response:
         for chunk in answer.chunks
         for part in _field(
             pb.FollowFactoryChartsResponse.CHARTS_FIELD_NUMBER,
-            _followed(chunk, is_older=chunk.sequences.factory_id in answer.older),
+            _followed(chunk, answer),
         )
     ]
     return _response(charts, rest)
@@ -64,11 +66,22 @@ def _response(parts: Sequence[bytes], rest: Message) -> Response:
     return Response(wire, rest.DESCRIPTOR)
 
 
-def _followed(chunk: Chunk, *, is_older: bool) -> list[bytes]:
-    factory_id = pb.FollowedFactoryChart(factory_id=chunk.sequences.factory_id)
-    rest = pb.FollowedFactoryChart(begins_before_start_time=is_older)
+def _followed(chunk: Chunk, answer: Answer) -> list[bytes]:
+    factory_id = chunk.sequences.factory_id
+    rest = pb.FollowedFactoryChart(
+        begins_before_start_time=factory_id in answer.older,
+        retained_from_time=_time(answer.retained_from.get(factory_id)),
+    )
     chart = _field(pb.FollowedFactoryChart.CHART_FIELD_NUMBER, _chart(chunk))
-    return [factory_id.SerializeToString(), *chart, rest.SerializeToString()]
+    return [pb.FollowedFactoryChart(factory_id=factory_id).SerializeToString(), *chart, rest.SerializeToString()]
+
+
+def _time(micros: int | None) -> Timestamp | None:
+    if micros is None:
+        return None
+    time = Timestamp()
+    time.FromMicroseconds(micros)
+    return time
 
 
 def _chart(chunk: Chunk) -> list[bytes]:

@@ -1,20 +1,24 @@
 """A stream of charts: the history of a range, then new entries, each response with the token to resume after it."""
 
 import time
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from sprocket_grpc.errors import ShuttingDownError, UnavailableError
+from sprocket_grpc.errors import ExpiredChartError, NotFoundError, ShuttingDownError, UnavailableError
 from sprocket_grpc.services.charts.followers import ChartPoller, Follower
-from sprocket_grpc.services.charts.history import Opening, batches, groups, open_charts, read_history
+from sprocket_grpc.services.charts.history import Opening, batches, groups, is_expired, open_charts, read_history
 from sprocket_grpc.services.charts.pages import read_entries
 from sprocket_grpc.services.charts.range import ChartRange
 from sprocket_grpc.services.charts.resume_token import ResumeTokens
 from sprocket_grpc.services.standard.token_cipher import TokenCipher
+from sprocket_grpc.storage.chart_expiry import read_starts
 from sprocket_grpc.storage.chart_reads import Chunk, Position
 from sprocket_grpc.storage.postgres.database import Database
 from sprocket_grpc.storage.postgres.read_router import ReadRouter, ReadSession
+
+_MOST_OPENINGS = 3
+"""How often a stream looks for the beginnings of its charts, if they expire before it has sent anything."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +48,15 @@ class Answer:
         resume_token: Resumes the stream after it.
         chunks: The next entries, at most one chunk per factory.
         older: The factories whose chunk begins with an entry from before the range.
+        retained_from: The times of the first entries of charts, in microseconds since 1970, of which older entries of
+            the range have expired, by `factory_id`. Each is told once.
         is_end_of_history: Whether only new entries follow.
     """
 
     resume_token: str
     chunks: Sequence[Chunk]
     older: Collection[str]
+    retained_from: Mapping[str, int]
     is_end_of_history: bool
 
 
@@ -63,16 +70,36 @@ class ChartStream:
         self._tokens = tokens
         self._positions: dict[str, Position] = {}
         self._older: set[str] = set()
+        self._retained_from: dict[str, int] = {}
 
     async def answers(self, *, follow: bool) -> AsyncGenerator[Answer]:
         """Stream the history, and with `follow` the new entries after it.
 
         Raises:
             NotFoundError: A factory does not exist, or was deleted.
+            ExpiredChartError: Entries have expired before they were sent.
             DamagedChartError: A page of a chart is damaged.
             ShuttingDownError: The server is shutting down.
             UnavailableError: No poll for new entries has succeeded for too long.
         """
+        for _ in range(_MOST_OPENINGS):
+            has_answered = False
+            try:
+                async with aclosing(self._answers(follow=follow)) as answers:
+                    async for answer in answers:
+                        has_answered = True
+                        yield answer
+            except NotFoundError as error:
+                expired = await self._find_expired()
+                if not expired:
+                    raise
+                if has_answered:
+                    raise ExpiredChartError(*expired) from error
+            else:
+                return
+        raise ExpiredChartError(*expired)
+
+    async def _answers(self, *, follow: bool) -> AsyncGenerator[Answer]:
         # One session reads the whole history: on a standby that is further behind, entries would seem to be missing.
         session = self._dependencies.read_router.begin()
         openings = await open_charts(session, self._range)
@@ -81,6 +108,9 @@ class ChartStream:
         }
         self._tokens.note({each: self._positions[each] for each in self._positions if each in self._range.positions})
         self._older = {each.sequences.factory_id for each in openings if each.begins_before_start}
+        self._retained_from = {
+            each.sequences.factory_id: each.retained_from for each in openings if each.retained_from is not None
+        }
         async with aclosing(self._history(session, openings)) as history:
             async for answer in history:
                 yield answer
@@ -88,6 +118,13 @@ class ChartStream:
             async with aclosing(self._news()) as news:
                 async for answer in news:
                     yield answer
+
+    async def _find_expired(self) -> list[str]:
+        """Return the factories whose next entries are missing because they have expired, and not with the factory."""
+        if not self._positions:
+            return []
+        starts = await self._dependencies.database.read(read_starts([*self._positions]))
+        return [each for each, first in starts.items() if is_expired(self._positions[each], first)]
 
     async def _history(self, session: ReadSession, openings: Sequence[Opening]) -> AsyncGenerator[Answer]:
         left = sum(each.sequences.entries for each in openings)
@@ -130,4 +167,6 @@ class ChartStream:
         self._tokens.note(sent)
         older = self._older & sent.keys()
         self._older -= older
-        return Answer(await self._tokens.next(), chunks, older, is_end_of_history)
+        told = self._retained_from.keys() & (sent or self._positions).keys()  # without entries, of all charts
+        retained_from = {each: self._retained_from.pop(each) for each in told}
+        return Answer(await self._tokens.next(), chunks, older, retained_from, is_end_of_history)

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from sprocket.v1.factory_pb2 import FactoryChart
 from sprocket_grpc.caller import current_caller
+from sprocket_grpc.errors import NotFoundError
 from sprocket_grpc.services.charts.pages import PAGES_OF_READ, Reader, decode, read_entries, read_pages
 from sprocket_grpc.slots import Turns
 from sprocket_grpc.storage.chart_pages import Page
@@ -36,7 +37,7 @@ async def read_summary(reader: Reader, sequences: SequenceRange, begin_micros: i
         most: How many entries to select at most; `ENTRIES_OF_PART` or more.
 
     Raises:
-        NotFoundError: The factory was deleted meanwhile.
+        NotFoundError: The factory was deleted, or entries have expired meanwhile.
         DamagedChartError: A page is damaged.
     """
     begin, end = await _ends(reader, sequences)
@@ -56,7 +57,10 @@ async def read_summary(reader: Reader, sequences: SequenceRange, begin_micros: i
             async with _DECODING.turn(current_caller().principal):
                 choice.add(_chosen(page, sequences, parts))
                 await asyncio.sleep(0)  # lets other calls run
-    return [_chunk(sequences, choice.entries())]
+    entries = choice.entries()
+    if entries[0][0] != sequences.after + 1:  # which is always chosen
+        raise NotFoundError("factory", sequences.factory_id)
+    return [_chunk(sequences, entries)]
 
 
 async def _ends(reader: Reader, sequences: SequenceRange) -> list[int]:

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sprocket.v1.factory_pb2 import FactoryChart, GetFactoryChartRequest, GetFactoryChartResponse
+from sprocket_grpc.services.charts.pages import find_problem
 from sprocket_grpc.storage import chart_pages
 from sprocket_grpc.storage.chart_pages import Page, PageKey
 from sprocket_grpc.storage.postgres.errors import UntranslatedError
@@ -29,7 +30,9 @@ CHART = numbered(range(10, 1010, 10))
 
 
 async def pages_of(service: Service) -> list[Page]:
-    return await service.database.read(chart_pages.read_pages_after(PageKey(chart_pages.NIL_ID, 0), 1000))
+    stored = await service.database.read(chart_pages.read_pages_after(PageKey(chart_pages.NIL_ID, 0), 1000))
+    assert [find_problem(each) for each in stored] == [None] * len(stored)
+    return [each.page for each in stored]
 
 
 def columns_of(entries: list[Entry]) -> FactoryChart:

@@ -1,6 +1,7 @@
 """Followers of a busy chart while one server is killed and restarted, and while clients change to another server.
 
-All the time the chart is packed into pages of ten entries, up to the newest.
+All the time the chart is packed into pages of ten entries, up to the newest, and entries that all followers have
+received expire.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from sprocket.v1.sprocket_pb2 import CreateSprocketRequest, Sprocket
 from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from tests.support.books import query
-from tests.support.charts import pack
+from tests.support.charts import expire, pack
 from tests.support.processes import PATIENCE_SECONDS, ServerProcess, server_process
 from tests.support.resources import create_sprocket
 from tests.support.service import Service
@@ -31,6 +32,7 @@ WRITERS, FOLLOWERS, SPROCKETS_OF_WRITER = 50, 20, 12
 ENTRIES = 2 + WRITERS * SPROCKETS_OF_WRITER
 
 PAGE_ENTRIES = 10
+KEPT_ENTRIES = 100
 
 _PAGES = text("SELECT wire FROM chart_page WHERE factory_id = CAST(:factory_id AS uuid) ORDER BY last_sequence")
 _TABLE = text("""
@@ -122,6 +124,19 @@ async def pack_always(service: Service, factory_id: str) -> None:
         await asyncio.sleep(0.01)
 
 
+async def expire_always(service: Service, followers: list[Follower]) -> None:
+    """Let entries expire that all followers have received, but for the newest hundred."""
+    while True:
+        times = min((each.chart.time_micros for each in followers), key=len)
+        if len(times) > KEPT_ENTRIES:
+            await expire(service, followers[0].factory_id, times[-KEPT_ENTRIES], most=PAGE_ENTRIES)
+        await asyncio.sleep(0.01)
+
+
+async def has_expired(service: Service) -> bool:
+    return bool(await query(service, "SELECT FROM chart_start"))
+
+
 async def arrived(followers: list[Follower], entries: int) -> None:
     """Wait until one of the followers has received `entries` entries."""
     await until(lambda: max(len(each.chart.time_micros) for each in followers) >= entries)
@@ -138,21 +153,34 @@ async def test_followers_get_the_complete_chart_through_a_crash_a_restart_and_a_
         killed = await started(stack, database_url)
         other = await started(stack, database_url)
         await connection.use(killed)
-        packing = asyncio.create_task(pack_always(service, first.factory_id))
+        upkeep = [
+            asyncio.create_task(pack_always(service, first.factory_id)),
+            asyncio.create_task(expire_always(service, followers)),
+        ]
         work = [asyncio.create_task(write(connection, sprocket)) for _ in range(WRITERS)]
         work += [asyncio.create_task(each.run(connection)) for each in followers]
         await arrived(followers, ENTRIES // 3)
+        await until(partial(has_expired, service))
         killed.kill()
         await connection.use(await started(stack, database_url))
         await arrived(followers, 2 * ENTRIES // 3)
         await connection.use(other)
         await asyncio.gather(*work)
-        packing.cancel()
-        await asyncio.wait([packing])
+        for task in upkeep:
+            task.cancel()
+        await asyncio.wait(upkeep)
     [(pages,)] = await query(service, "SELECT count(*) FROM chart_page")
-    assert pages >= ENTRIES // PAGE_ENTRIES - 1
-    table = stored(database_url, first.factory_id).SerializeToString()
-    assert [each.chart.SerializeToString() for each in followers] == [table] * FOLLOWERS
+    assert pages >= KEPT_ENTRIES // PAGE_ENTRIES - 1
+    complete = followers[0].chart
+    assert list(complete.sprocket_production_actual) == list(range(ENTRIES))
+    assert [each.chart == complete for each in followers] == [True] * FOLLOWERS
+    kept = stored(database_url, first.factory_id)
+    newest = slice(-len(kept.time_micros), None)
+    assert kept == FactoryChart(
+        time_micros=complete.time_micros[newest],
+        sprocket_production_goal=complete.sprocket_production_goal[newest],
+        sprocket_production_actual=complete.sprocket_production_actual[newest],
+    )
     assert all(each.streams >= 3 for each in followers)
 
 

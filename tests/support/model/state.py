@@ -79,6 +79,11 @@ class Model:
             vars(self).update(vars(after))
         return response
 
+    def expire(self, most: int) -> None:
+        """Let the oldest entries of each chart expire, but for the one that is in force."""
+        for chart in self.charts.values():
+            del chart[: min(most, len(chart) - 1)]
+
     def _once(self, case: Case, verb: str, request: Any, actual: Any) -> Any:
         body = copy.deepcopy(request)
         body.validate_only = False  # a dry run has the same response as the request itself
