@@ -120,6 +120,7 @@ class Drawing(NamedTuple):
         chart: At least one entry, none of them before `start`.
         start: The start of the time axis, in microseconds since 1970.
         end: The end of the time axis, in microseconds since 1970.
+        retained_from: The time of the first entry that is kept, likewise, if older ones have expired.
     """
 
     title: str
@@ -127,6 +128,7 @@ class Drawing(NamedTuple):
     chart: Chart
     start: int
     end: int
+    retained_from: int | None = None
 
     @property
     def corners(self) -> tuple[list[int], list[int], list[int]]:
@@ -143,6 +145,11 @@ class Drawing(NamedTuple):
     def downsampled(self, intervals: int) -> "Drawing":
         """Return a drawing that looks the same, with at most six entries in each of `intervals`."""
         return self._replace(chart=self.chart.downsampled(intervals))
+
+
+def expired_note(retained_from: int) -> str:
+    """Say that the entries of a chart before a time, in microseconds since 1970, have expired."""
+    return f"entries before {for_people(retained_from)} have expired"
 
 
 def drawing(title: str, chart: Chart, start: int | None, now: int) -> Drawing:

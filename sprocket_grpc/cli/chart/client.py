@@ -2,7 +2,7 @@
 
 import difflib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -10,6 +10,7 @@ import grpc
 
 from sprocket.v1.factory_pb2 import (
     Factory,
+    FactoryChart,
     GetFactoryChartRequest,
     GetFactoryChartResponse,
     GetFactoryRequest,
@@ -39,6 +40,30 @@ class ChartCall(Protocol):
         """Cancel the call."""
 
 
+class History:
+    """The chunks of a history, to iterate over once.
+
+    Attributes:
+        retained_from: The time of the first entry of the chart that is kept, in microseconds since 1970, if older ones
+            of the range have expired. Known with the first chunk.
+    """
+
+    def __init__(self, responses: Iterable[GetFactoryChartResponse]) -> None:
+        self._responses = responses
+        self.retained_from: int | None = None
+
+    def __iter__(self) -> Iterator[FactoryChart]:
+        """Yield the chunks."""
+        for response in self._responses:
+            self.retained_from = self.retained_from or retained_from(response)
+            yield response.chart
+
+
+def retained_from(response: GetFactoryChartResponse) -> int | None:
+    """Return the time that a response has of the first entry that is kept, in microseconds since 1970."""
+    return response.retained_from_time.ToMicroseconds() if response.HasField("retained_from_time") else None
+
+
 class Client:
     """A client of one server. Failed calls raise ClientError, except in `call_chart`."""
 
@@ -62,18 +87,21 @@ class Client:
             raise _ambiguous(name, found)
         return found[0]
 
-    def history(self, request: GetFactoryChartRequest) -> Iterator[GetFactoryChartResponse]:
-        """Yield a history, chunk by chunk.
+    def history(self, request: GetFactoryChartRequest) -> History:
+        """Return a history, which is read chunk by chunk.
 
         Raises:
-            ClientError: The call failed.
+            ClientError: The call failed; while the chunks are read.
         """
-        with self._explained():
-            yield from self._stub.GetFactoryChart(request, timeout=HISTORY_SECONDS, metadata=self.server.metadata)
+        return History(self._responses(request))
 
     def call_chart(self, request: GetFactoryChartRequest) -> ChartCall:
         """Start to follow a chart. The call raises gRPC's own errors."""
         return self._stub.GetFactoryChart(request, metadata=self.server.metadata)
+
+    def _responses(self, request: GetFactoryChartRequest) -> Iterator[GetFactoryChartResponse]:
+        with self._explained():
+            yield from self._stub.GetFactoryChart(request, timeout=HISTORY_SECONDS, metadata=self.server.metadata)
 
     def _get(self, identifier: str) -> Factory:
         try:

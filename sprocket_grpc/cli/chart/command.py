@@ -1,20 +1,19 @@
 """`sprocket-grpc chart`: draws a chart, follows it, or writes it to a file."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
-from sprocket.v1.factory_pb2 import Factory, FactoryChart, GetFactoryChartRequest
+from sprocket.v1.factory_pb2 import Factory, GetFactoryChartRequest
 from sprocket_grpc.cli.chart import screen
-from sprocket_grpc.cli.chart.chart import Chart, Drawing, drawing
-from sprocket_grpc.cli.chart.client import Client
+from sprocket_grpc.cli.chart.chart import Chart, Drawing, drawing, expired_note
+from sprocket_grpc.cli.chart.client import Client, History
 from sprocket_grpc.cli.chart.live import follow_in_lines, follow_in_terminal
 from sprocket_grpc.cli.chart.picture import SUFFIXES, check_matplotlib, write_picture
 from sprocket_grpc.cli.chart.table import WRITERS
 from sprocket_grpc.cli.chart.terminal import draw, load_plotext
 from sprocket_grpc.cli.client.connection import Connection, connected, connection_options
-from sprocket_grpc.cli.client.output import checked_stdout, replacing, show
+from sprocket_grpc.cli.client.output import checked_stdout, replacing, show, warn
 from sprocket_grpc.cli.since import Since, SinceType
 from sprocket_grpc.cli.times import now_micros, to_datetime
 
@@ -96,11 +95,13 @@ def _follow(client: Client, factory: Factory, request: GetFactoryChartRequest, s
 
 def _drawing(client: Client, factory: Factory, request: GetFactoryChartRequest, since: Since | None) -> Drawing:
     request.max_points = DRAWN_POINTS
-    chart = Chart()
-    for chunk in _chunks(client, request):
+    chart, history = Chart(), client.history(request)
+    for chunk in history:
         chart.extend(chunk)
+    _warn_of_expired(history)
     now = now_micros()
-    return drawing(factory.display_name, chart, since.start(now) if since else None, now)
+    drawn = drawing(factory.display_name, chart, since.start(now) if since else None, now)
+    return drawn._replace(retained_from=history.retained_from)
 
 
 def _write(
@@ -108,10 +109,13 @@ def _write(
 ) -> None:
     with replacing(output) as path:
         if write := WRITERS.get(output.suffix.lower()):
-            write(path, factory, _chunks(client, request))
+            history = client.history(request)
+            write(path, factory, history)
+            _warn_of_expired(history)
         else:
             write_picture(path, _drawing(client, factory, request, since))
 
 
-def _chunks(client: Client, request: GetFactoryChartRequest) -> Iterable[FactoryChart]:
-    return (response.chart for response in client.history(request))
+def _warn_of_expired(history: History) -> None:
+    if history.retained_from is not None:
+        warn(expired_note(history.retained_from))

@@ -4,10 +4,10 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 
-from sprocket.v1.factory_pb2 import Factory, FactoryChart, GetFactoryChartRequest
+from sprocket.v1.factory_pb2 import Factory, FactoryChart, GetFactoryChartRequest, GetFactoryChartResponse
 from sprocket_grpc.cli.chart import screen
-from sprocket_grpc.cli.chart.chart import Chart, Entry, drawing
-from sprocket_grpc.cli.chart.client import Client
+from sprocket_grpc.cli.chart.chart import Chart, Entry, drawing, expired_note
+from sprocket_grpc.cli.chart.client import Client, retained_from
 from sprocket_grpc.cli.chart.following import UPDATE_SECONDS, follow
 from sprocket_grpc.cli.chart.terminal import draw
 from sprocket_grpc.cli.client.output import show, warn
@@ -23,7 +23,11 @@ _IDLE_SECONDS = 1.0
 
 
 class LiveDrawing:
-    """A drawing that is updated with every chunk."""
+    """A drawing that is updated with every chunk.
+
+    Attributes:
+        retained_from: The time of the first entry that is kept, in microseconds since 1970, if older ones have expired.
+    """
 
     def __init__(self, title: str, since: Since | None) -> None:
         self._title = title
@@ -31,6 +35,7 @@ class LiveDrawing:
         self._chart = Chart()
         self._drawn = 0.0
         self._stale = False
+        self.retained_from: int | None = None
 
     def add(self, chunk: FactoryChart) -> None:
         """Append the entries of the next chunk."""
@@ -40,6 +45,10 @@ class LiveDrawing:
         if len(self._chart) > _MOST_ENTRIES:
             self._chart = self._chart.downsampled(_INTERVALS_KEPT)
         self._stale = True
+
+    def note(self, response: GetFactoryChartResponse) -> None:
+        """Take the time before which entries have expired, if a response has it."""
+        self.retained_from = self.retained_from or retained_from(response)
 
     def is_due(self) -> bool:
         """Whether it is time to redraw: every `UPDATE_SECONDS` while entries arrive, else every `_IDLE_SECONDS`."""
@@ -68,12 +77,15 @@ def follow_in_terminal(client: Client, factory: Factory, request: GetFactoryChar
             _redraw(live, client, request)
     finally:
         screen.show(live.lines())
+        if live.retained_from is not None:
+            warn(expired_note(live.retained_from))
 
 
 def _redraw(live: LiveDrawing, client: Client, request: GetFactoryChartRequest) -> None:
     shown_problem = ""
     for update in follow(client, request):
         if update.response and update.response.chart.time_micros:
+            live.note(update.response)
             live.add(update.response.chart)
         if live.is_due() or update.problem != shown_problem:
             shown_problem = update.problem
@@ -104,6 +116,8 @@ def _print(client: Client, request: GetFactoryChartRequest, *, with_history: boo
         shown_problem = update.problem
         if not update.response:
             continue
+        if with_history and (expired := retained_from(update.response)) is not None:
+            warn(expired_note(expired))
         unprinted.extend(_entries(update.response.chart))
         if is_history:
             unprinted = unprinted[-1:]

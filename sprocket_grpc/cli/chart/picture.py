@@ -4,7 +4,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sprocket_grpc.cli.chart.chart import Drawing
+from sprocket_grpc.cli.chart.chart import Drawing, expired_note
 from sprocket_grpc.cli.chart.ticks import time_ticks
 from sprocket_grpc.cli.client.errors import missing_library
 from sprocket_grpc.cli.client.output import printable
@@ -106,7 +106,8 @@ def _add_texts(axes: "Axes", drawing: Drawing) -> None:
     axes.annotate(
         drawing.headline, (0, 1), (0, 10), xycoords="axes fraction", textcoords="offset points", color=_PALE_INK
     )
-    axes.set_xlabel(drawing.time_label)
+    note = "" if drawing.retained_from is None else f"; {expired_note(drawing.retained_from)}"
+    axes.set_xlabel(drawing.time_label + note)
     axes.set_ylabel("sprockets")
 
 

@@ -126,6 +126,19 @@ def test_chunks_are_joined(tmp_path: Path) -> None:
     assert server.requests[0].max_points == 0
 
 
+def test_expired_entries_are_told_on_standard_error_in_json_and_in_pictures(tmp_path: Path) -> None:
+    response = chart_response("t", (1_772_280_000, 2, 3), (1_772_280_009, 5, 6), end_of_history=True)
+    response.retained_from_time.FromSeconds(1_772_280_000)
+    paths = [tmp_path / f"chart.{kind}" for kind in ("json", "svg", "csv")]
+    note = "entries before 2026-02-28 12:00:00 UTC have expired"
+    with chart_server(*[([response], grpc.StatusCode.OK)] * 4) as server:
+        finished = [run("chart", IDENTIFIER, "--server", server.address)]
+        finished += [run("chart", IDENTIFIER, "--output", str(each), "--server", server.address) for each in paths]
+    assert [(each.status, each.errors) for each in finished] == [(0, f"{note}\n")] * 4
+    assert json.loads(paths[0].read_text())["retained_from_time"] == "2026-02-28T12:00:00.000000Z"
+    assert note in paths[1].read_text()
+
+
 def test_since_starts_with_the_entry_that_was_in_force(
     served: ServeProcess, factories: FactoryServiceStub, tmp_path: Path
 ) -> None:
