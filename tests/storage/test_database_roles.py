@@ -121,8 +121,10 @@ async def test_entries_of_charts_expire_by_the_server_role(service: Service, rol
     with create_plain_engine(roles.owner).begin() as connection:
         connection.execute(text("UPDATE chart_entry SET time_micros = time_micros - 86400000000 * 9"))
         connection.execute(text("INSERT INTO chart_retention VALUES (7)"))
+        connection.execute(text("INSERT INTO chart_expiry (id) VALUES (1) ON CONFLICT DO NOTHING"))
     expiry = Expiry(service.database, 7)
-    assert [await expiry.step() for _ in range(4)] == [0, 1, 0, None]
+    while await expiry.step() is not None:
+        pass
     assert len(await numbers_of(service, factory_id)) == 1
 
 

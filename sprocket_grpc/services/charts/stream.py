@@ -82,6 +82,7 @@ class ChartStream:
             ShuttingDownError: The server is shutting down.
             UnavailableError: No poll for new entries has succeeded for too long.
         """
+        expired: list[str] = []
         for _ in range(_MOST_OPENINGS):
             has_answered = False
             try:
