@@ -590,6 +590,74 @@ class BatchGetFactoriesResponse(_message.Message):
 Global___BatchGetFactoriesResponse: _TypeAlias = BatchGetFactoriesResponse  # noqa: Y015
 
 @_typing.final
+class BatchCreateFactoriesRequest(_message.Message):
+    """The request of BatchCreateFactories."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FACTORIES_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Identifies this request, so that it is safe to retry (AIP-155).
+
+    Optional. A UUID in lower case. If the same request has already succeeded with this id, the server
+    returns the original response and changes nothing. The server remembers ids for 24 hours by default.
+    Every new request needs a new id.
+    """
+    validate_only: _builtins.bool
+    """Whether to validate the request without executing it: a dry run (AIP-163).
+
+    Optional. If true, the server returns the response or the error that the request would get, and changes
+    nothing.
+    """
+    @_builtins.property
+    def factories(self) -> _containers.RepeatedCompositeFieldContainer[Global___Factory]:
+        """The factories to create.
+
+        Required. 1 to 1,000. Their output-only fields are ignored.
+        """
+
+    def __init__(
+        self,
+        *,
+        factories: _abc.Iterable[Global___Factory] | None = ...,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["factories", b"factories", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchCreateFactoriesRequest: _TypeAlias = BatchCreateFactoriesRequest  # noqa: Y015
+
+@_typing.final
+class BatchCreateFactoriesResponse(_message.Message):
+    """The response of BatchCreateFactories."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FACTORIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def factories(self) -> _containers.RepeatedCompositeFieldContainer[Global___Factory]:
+        """The factories as created, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        factories: _abc.Iterable[Global___Factory] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["factories", b"factories"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchCreateFactoriesResponse: _TypeAlias = BatchCreateFactoriesResponse  # noqa: Y015
+
+@_typing.final
 class GetFactoryChartRequest(_message.Message):
     """The request of GetFactoryChart."""
 

@@ -69,6 +69,11 @@ class FactoryServiceStub:
                 request_serializer=sprocket_dot_v1_dot_factory__pb2.BatchGetFactoriesRequest.SerializeToString,
                 response_deserializer=sprocket_dot_v1_dot_factory__pb2.BatchGetFactoriesResponse.FromString,
                 _registered_method=True)
+        self.BatchCreateFactories = channel.unary_unary(
+                '/sprocket.v1.FactoryService/BatchCreateFactories',
+                request_serializer=sprocket_dot_v1_dot_factory__pb2.BatchCreateFactoriesRequest.SerializeToString,
+                response_deserializer=sprocket_dot_v1_dot_factory__pb2.BatchCreateFactoriesResponse.FromString,
+                _registered_method=True)
         self.GetFactoryChart = channel.unary_stream(
                 '/sprocket.v1.FactoryService/GetFactoryChart',
                 request_serializer=sprocket_dot_v1_dot_factory__pb2.GetFactoryChartRequest.SerializeToString,
@@ -168,6 +173,21 @@ class FactoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchCreateFactories(self, request, context):
+        """Creates up to 1,000 factories in one transaction: all or none. The chart of each starts with one entry:
+        the goal, and an actual of 0.
+
+        Errors:
+        - INVALID_ARGUMENT: A field of a factory breaks its documented rules, the number of factories is not 1 to
+        1,000, or request_id was already used for a different request.
+        - FAILED_PRECONDITION: No location has the location_id of a factory. The path of the field contains the
+        index of the factory.
+        - ABORTED: The request conflicted with a concurrent change and was rolled back. Retry it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetFactoryChart(self, request, context):
         """Streams a factory's chart, oldest entry first, and optionally follows it.
 
@@ -257,6 +277,11 @@ def add_FactoryServiceServicer_to_server(servicer, server):
                     servicer.BatchGetFactories,
                     request_deserializer=sprocket_dot_v1_dot_factory__pb2.BatchGetFactoriesRequest.FromString,
                     response_serializer=sprocket_dot_v1_dot_factory__pb2.BatchGetFactoriesResponse.SerializeToString,
+            ),
+            'BatchCreateFactories': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchCreateFactories,
+                    request_deserializer=sprocket_dot_v1_dot_factory__pb2.BatchCreateFactoriesRequest.FromString,
+                    response_serializer=sprocket_dot_v1_dot_factory__pb2.BatchCreateFactoriesResponse.SerializeToString,
             ),
             'GetFactoryChart': grpc.unary_stream_rpc_method_handler(
                     servicer.GetFactoryChart,
@@ -436,6 +461,33 @@ class FactoryService:
             '/sprocket.v1.FactoryService/BatchGetFactories',
             sprocket_dot_v1_dot_factory__pb2.BatchGetFactoriesRequest.SerializeToString,
             sprocket_dot_v1_dot_factory__pb2.BatchGetFactoriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchCreateFactories(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sprocket.v1.FactoryService/BatchCreateFactories',
+            sprocket_dot_v1_dot_factory__pb2.BatchCreateFactoriesRequest.SerializeToString,
+            sprocket_dot_v1_dot_factory__pb2.BatchCreateFactoriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

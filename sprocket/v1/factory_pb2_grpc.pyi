@@ -93,6 +93,17 @@ class FactoryServiceStub:
     - INVALID_ARGUMENT: An id is not a UUID, or the number of ids is not 1 to 1,000.
     - NOT_FOUND: Some of the ids do not exist; the error names up to 20 of them.
     """
+    BatchCreateFactories: _grpc.UnaryUnaryMultiCallable[_factory_pb2.BatchCreateFactoriesRequest, _factory_pb2.BatchCreateFactoriesResponse]
+    """Creates up to 1,000 factories in one transaction: all or none. The chart of each starts with one entry:
+    the goal, and an actual of 0.
+
+    Errors:
+    - INVALID_ARGUMENT: A field of a factory breaks its documented rules, the number of factories is not 1 to
+      1,000, or request_id was already used for a different request.
+    - FAILED_PRECONDITION: No location has the location_id of a factory. The path of the field contains the
+      index of the factory.
+    - ABORTED: The request conflicted with a concurrent change and was rolled back. Retry it.
+    """
     GetFactoryChart: _grpc.UnaryStreamMultiCallable[_factory_pb2.GetFactoryChartRequest, _factory_pb2.GetFactoryChartResponse]
     """Streams a factory's chart, oldest entry first, and optionally follows it.
 
@@ -207,6 +218,17 @@ class FactoryServiceAsyncStub(FactoryServiceStub):
     Errors:
     - INVALID_ARGUMENT: An id is not a UUID, or the number of ids is not 1 to 1,000.
     - NOT_FOUND: Some of the ids do not exist; the error names up to 20 of them.
+    """
+    BatchCreateFactories: _aio.UnaryUnaryMultiCallable[_factory_pb2.BatchCreateFactoriesRequest, _factory_pb2.BatchCreateFactoriesResponse]  # type: ignore[assignment]
+    """Creates up to 1,000 factories in one transaction: all or none. The chart of each starts with one entry:
+    the goal, and an actual of 0.
+
+    Errors:
+    - INVALID_ARGUMENT: A field of a factory breaks its documented rules, the number of factories is not 1 to
+      1,000, or request_id was already used for a different request.
+    - FAILED_PRECONDITION: No location has the location_id of a factory. The path of the field contains the
+      index of the factory.
+    - ABORTED: The request conflicted with a concurrent change and was rolled back. Retry it.
     """
     GetFactoryChart: _aio.UnaryStreamMultiCallable[_factory_pb2.GetFactoryChartRequest, _factory_pb2.GetFactoryChartResponse]  # type: ignore[assignment]
     """Streams a factory's chart, oldest entry first, and optionally follows it.
@@ -355,6 +377,23 @@ class FactoryServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
         - INVALID_ARGUMENT: An id is not a UUID, or the number of ids is not 1 to 1,000.
         - NOT_FOUND: Some of the ids do not exist; the error names up to 20 of them.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchCreateFactories(
+        self,
+        request: _factory_pb2.BatchCreateFactoriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_factory_pb2.BatchCreateFactoriesResponse, _abc.Awaitable[_factory_pb2.BatchCreateFactoriesResponse]]:
+        """Creates up to 1,000 factories in one transaction: all or none. The chart of each starts with one entry:
+        the goal, and an actual of 0.
+
+        Errors:
+        - INVALID_ARGUMENT: A field of a factory breaks its documented rules, the number of factories is not 1 to
+          1,000, or request_id was already used for a different request.
+        - FAILED_PRECONDITION: No location has the location_id of a factory. The path of the field contains the
+          index of the factory.
+        - ABORTED: The request conflicted with a concurrent change and was rolled back. Retry it.
         """
 
     @_abc_1.abstractmethod

@@ -69,6 +69,11 @@ class LocationServiceStub:
                 request_serializer=sprocket_dot_v1_dot_location__pb2.BatchGetLocationsRequest.SerializeToString,
                 response_deserializer=sprocket_dot_v1_dot_location__pb2.BatchGetLocationsResponse.FromString,
                 _registered_method=True)
+        self.BatchCreateLocations = channel.unary_unary(
+                '/sprocket.v1.LocationService/BatchCreateLocations',
+                request_serializer=sprocket_dot_v1_dot_location__pb2.BatchCreateLocationsRequest.SerializeToString,
+                response_deserializer=sprocket_dot_v1_dot_location__pb2.BatchCreateLocationsResponse.FromString,
+                _registered_method=True)
 
 
 class LocationServiceServicer:
@@ -156,6 +161,18 @@ class LocationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchCreateLocations(self, request, context):
+        """Creates up to 1,000 locations in one transaction: all or none.
+
+        Errors:
+        - INVALID_ARGUMENT: A field of a location breaks its documented rules, the number of locations is not 1
+        to 1,000, or request_id was already used for a different request.
+        - ABORTED: The request conflicted with a concurrent change and was rolled back. Retry it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LocationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -188,6 +205,11 @@ def add_LocationServiceServicer_to_server(servicer, server):
                     servicer.BatchGetLocations,
                     request_deserializer=sprocket_dot_v1_dot_location__pb2.BatchGetLocationsRequest.FromString,
                     response_serializer=sprocket_dot_v1_dot_location__pb2.BatchGetLocationsResponse.SerializeToString,
+            ),
+            'BatchCreateLocations': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchCreateLocations,
+                    request_deserializer=sprocket_dot_v1_dot_location__pb2.BatchCreateLocationsRequest.FromString,
+                    response_serializer=sprocket_dot_v1_dot_location__pb2.BatchCreateLocationsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -357,6 +379,33 @@ class LocationService:
             '/sprocket.v1.LocationService/BatchGetLocations',
             sprocket_dot_v1_dot_location__pb2.BatchGetLocationsRequest.SerializeToString,
             sprocket_dot_v1_dot_location__pb2.BatchGetLocationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchCreateLocations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sprocket.v1.LocationService/BatchCreateLocations',
+            sprocket_dot_v1_dot_location__pb2.BatchCreateLocationsRequest.SerializeToString,
+            sprocket_dot_v1_dot_location__pb2.BatchCreateLocationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -91,6 +91,14 @@ class LocationServiceStub:
     - INVALID_ARGUMENT: An id is not a UUID, or the number of ids is not 1 to 1,000.
     - NOT_FOUND: Some of the ids do not exist; the error names up to 20 of them.
     """
+    BatchCreateLocations: _grpc.UnaryUnaryMultiCallable[_location_pb2.BatchCreateLocationsRequest, _location_pb2.BatchCreateLocationsResponse]
+    """Creates up to 1,000 locations in one transaction: all or none.
+
+    Errors:
+    - INVALID_ARGUMENT: A field of a location breaks its documented rules, the number of locations is not 1
+      to 1,000, or request_id was already used for a different request.
+    - ABORTED: The request conflicted with a concurrent change and was rolled back. Retry it.
+    """
 
 @_typing.type_check_only
 class LocationServiceAsyncStub(LocationServiceStub):
@@ -154,6 +162,14 @@ class LocationServiceAsyncStub(LocationServiceStub):
     Errors:
     - INVALID_ARGUMENT: An id is not a UUID, or the number of ids is not 1 to 1,000.
     - NOT_FOUND: Some of the ids do not exist; the error names up to 20 of them.
+    """
+    BatchCreateLocations: _aio.UnaryUnaryMultiCallable[_location_pb2.BatchCreateLocationsRequest, _location_pb2.BatchCreateLocationsResponse]  # type: ignore[assignment]
+    """Creates up to 1,000 locations in one transaction: all or none.
+
+    Errors:
+    - INVALID_ARGUMENT: A field of a location breaks its documented rules, the number of locations is not 1
+      to 1,000, or request_id was already used for a different request.
+    - ABORTED: The request conflicted with a concurrent change and was rolled back. Retry it.
     """
 
 class LocationServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -251,6 +267,20 @@ class LocationServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
         - INVALID_ARGUMENT: An id is not a UUID, or the number of ids is not 1 to 1,000.
         - NOT_FOUND: Some of the ids do not exist; the error names up to 20 of them.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchCreateLocations(
+        self,
+        request: _location_pb2.BatchCreateLocationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_location_pb2.BatchCreateLocationsResponse, _abc.Awaitable[_location_pb2.BatchCreateLocationsResponse]]:
+        """Creates up to 1,000 locations in one transaction: all or none.
+
+        Errors:
+        - INVALID_ARGUMENT: A field of a location breaks its documented rules, the number of locations is not 1
+          to 1,000, or request_id was already used for a different request.
+        - ABORTED: The request conflicted with a concurrent change and was rolled back. Retry it.
         """
 
 def add_LocationServiceServicer_to_server(servicer: LocationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -544,3 +544,71 @@ class BatchGetSprocketTypesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BatchGetSprocketTypesResponse: _TypeAlias = BatchGetSprocketTypesResponse  # noqa: Y015
+
+@_typing.final
+class BatchCreateSprocketTypesRequest(_message.Message):
+    """The request of BatchCreateSprocketTypes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPROCKET_TYPES_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Identifies this request, so that it is safe to retry (AIP-155).
+
+    Optional. A UUID in lower case. If the same request has already succeeded with this id, the server
+    returns the original response and changes nothing. The server remembers ids for 24 hours by default.
+    Every new request needs a new id.
+    """
+    validate_only: _builtins.bool
+    """Whether to validate the request without executing it: a dry run (AIP-163).
+
+    Optional. If true, the server returns the response or the error that the request would get, and changes
+    nothing.
+    """
+    @_builtins.property
+    def sprocket_types(self) -> _containers.RepeatedCompositeFieldContainer[Global___SprocketType]:
+        """The sprocket types to create.
+
+        Required. 1 to 1,000. Their output-only fields are ignored.
+        """
+
+    def __init__(
+        self,
+        *,
+        sprocket_types: _abc.Iterable[Global___SprocketType] | None = ...,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "sprocket_types", b"sprocket_types", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchCreateSprocketTypesRequest: _TypeAlias = BatchCreateSprocketTypesRequest  # noqa: Y015
+
+@_typing.final
+class BatchCreateSprocketTypesResponse(_message.Message):
+    """The response of BatchCreateSprocketTypes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPROCKET_TYPES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def sprocket_types(self) -> _containers.RepeatedCompositeFieldContainer[Global___SprocketType]:
+        """The sprocket types as created, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        sprocket_types: _abc.Iterable[Global___SprocketType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sprocket_types", b"sprocket_types"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchCreateSprocketTypesResponse: _TypeAlias = BatchCreateSprocketTypesResponse  # noqa: Y015

@@ -69,6 +69,11 @@ class SprocketTypeServiceStub:
                 request_serializer=sprocket_dot_v1_dot_sprocket__type__pb2.BatchGetSprocketTypesRequest.SerializeToString,
                 response_deserializer=sprocket_dot_v1_dot_sprocket__type__pb2.BatchGetSprocketTypesResponse.FromString,
                 _registered_method=True)
+        self.BatchCreateSprocketTypes = channel.unary_unary(
+                '/sprocket.v1.SprocketTypeService/BatchCreateSprocketTypes',
+                request_serializer=sprocket_dot_v1_dot_sprocket__type__pb2.BatchCreateSprocketTypesRequest.SerializeToString,
+                response_deserializer=sprocket_dot_v1_dot_sprocket__type__pb2.BatchCreateSprocketTypesResponse.FromString,
+                _registered_method=True)
 
 
 class SprocketTypeServiceServicer:
@@ -157,6 +162,18 @@ class SprocketTypeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchCreateSprocketTypes(self, request, context):
+        """Creates up to 1,000 sprocket types in one transaction: all or none.
+
+        Errors:
+        - INVALID_ARGUMENT: A field of a sprocket type breaks its documented rules, the number of sprocket types
+        is not 1 to 1,000, or request_id was already used for a different request.
+        - ABORTED: The request conflicted with a concurrent change and was rolled back. Retry it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SprocketTypeServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -189,6 +206,11 @@ def add_SprocketTypeServiceServicer_to_server(servicer, server):
                     servicer.BatchGetSprocketTypes,
                     request_deserializer=sprocket_dot_v1_dot_sprocket__type__pb2.BatchGetSprocketTypesRequest.FromString,
                     response_serializer=sprocket_dot_v1_dot_sprocket__type__pb2.BatchGetSprocketTypesResponse.SerializeToString,
+            ),
+            'BatchCreateSprocketTypes': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchCreateSprocketTypes,
+                    request_deserializer=sprocket_dot_v1_dot_sprocket__type__pb2.BatchCreateSprocketTypesRequest.FromString,
+                    response_serializer=sprocket_dot_v1_dot_sprocket__type__pb2.BatchCreateSprocketTypesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -358,6 +380,33 @@ class SprocketTypeService:
             '/sprocket.v1.SprocketTypeService/BatchGetSprocketTypes',
             sprocket_dot_v1_dot_sprocket__type__pb2.BatchGetSprocketTypesRequest.SerializeToString,
             sprocket_dot_v1_dot_sprocket__type__pb2.BatchGetSprocketTypesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchCreateSprocketTypes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sprocket.v1.SprocketTypeService/BatchCreateSprocketTypes',
+            sprocket_dot_v1_dot_sprocket__type__pb2.BatchCreateSprocketTypesRequest.SerializeToString,
+            sprocket_dot_v1_dot_sprocket__type__pb2.BatchCreateSprocketTypesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -92,6 +92,14 @@ class SprocketTypeServiceStub:
     - INVALID_ARGUMENT: An id is not a UUID, or the number of ids is not 1 to 1,000.
     - NOT_FOUND: Some of the ids do not exist; the error names up to 20 of them.
     """
+    BatchCreateSprocketTypes: _grpc.UnaryUnaryMultiCallable[_sprocket_type_pb2.BatchCreateSprocketTypesRequest, _sprocket_type_pb2.BatchCreateSprocketTypesResponse]
+    """Creates up to 1,000 sprocket types in one transaction: all or none.
+
+    Errors:
+    - INVALID_ARGUMENT: A field of a sprocket type breaks its documented rules, the number of sprocket types
+      is not 1 to 1,000, or request_id was already used for a different request.
+    - ABORTED: The request conflicted with a concurrent change and was rolled back. Retry it.
+    """
 
 @_typing.type_check_only
 class SprocketTypeServiceAsyncStub(SprocketTypeServiceStub):
@@ -156,6 +164,14 @@ class SprocketTypeServiceAsyncStub(SprocketTypeServiceStub):
     Errors:
     - INVALID_ARGUMENT: An id is not a UUID, or the number of ids is not 1 to 1,000.
     - NOT_FOUND: Some of the ids do not exist; the error names up to 20 of them.
+    """
+    BatchCreateSprocketTypes: _aio.UnaryUnaryMultiCallable[_sprocket_type_pb2.BatchCreateSprocketTypesRequest, _sprocket_type_pb2.BatchCreateSprocketTypesResponse]  # type: ignore[assignment]
+    """Creates up to 1,000 sprocket types in one transaction: all or none.
+
+    Errors:
+    - INVALID_ARGUMENT: A field of a sprocket type breaks its documented rules, the number of sprocket types
+      is not 1 to 1,000, or request_id was already used for a different request.
+    - ABORTED: The request conflicted with a concurrent change and was rolled back. Retry it.
     """
 
 class SprocketTypeServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -254,6 +270,20 @@ class SprocketTypeServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
         - INVALID_ARGUMENT: An id is not a UUID, or the number of ids is not 1 to 1,000.
         - NOT_FOUND: Some of the ids do not exist; the error names up to 20 of them.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchCreateSprocketTypes(
+        self,
+        request: _sprocket_type_pb2.BatchCreateSprocketTypesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sprocket_type_pb2.BatchCreateSprocketTypesResponse, _abc.Awaitable[_sprocket_type_pb2.BatchCreateSprocketTypesResponse]]:
+        """Creates up to 1,000 sprocket types in one transaction: all or none.
+
+        Errors:
+        - INVALID_ARGUMENT: A field of a sprocket type breaks its documented rules, the number of sprocket types
+          is not 1 to 1,000, or request_id was already used for a different request.
+        - ABORTED: The request conflicted with a concurrent change and was rolled back. Retry it.
         """
 
 def add_SprocketTypeServiceServicer_to_server(servicer: SprocketTypeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
