@@ -54,6 +54,11 @@ class FactoryService(FactoryServiceServicer):
     ) -> pb.BatchGetFactoriesResponse:
         return await self._standard.batch_get(request, pb.BatchGetFactoriesResponse())
 
+    async def BatchCreateFactories(
+        self, request: pb.BatchCreateFactoriesRequest, context: Context
+    ) -> pb.BatchCreateFactoriesResponse:
+        return await self._standard.batch_create(request, pb.BatchCreateFactoriesResponse())
+
     async def GetFactoryChart(
         self, request: pb.GetFactoryChartRequest, context: Context
     ) -> AsyncIterator[pb.GetFactoryChartResponse]:

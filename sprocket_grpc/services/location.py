@@ -54,3 +54,8 @@ class LocationService(LocationServiceServicer):
         self, request: pb.BatchGetLocationsRequest, context: Context
     ) -> pb.BatchGetLocationsResponse:
         return await self._standard.batch_get(request, pb.BatchGetLocationsResponse())
+
+    async def BatchCreateLocations(
+        self, request: pb.BatchCreateLocationsRequest, context: Context
+    ) -> pb.BatchCreateLocationsResponse:
+        return await self._standard.batch_create(request, pb.BatchCreateLocationsResponse())

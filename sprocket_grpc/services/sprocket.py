@@ -31,7 +31,7 @@ class SprocketService(SprocketServiceServicer):
 
     def __init__(self, dependencies: ServiceDependencies) -> None:
         self._standard = StandardMethods(SPROCKET, _STORE, dependencies)
-        self._batches = SprocketBatches(SPROCKET, _STORE, dependencies)
+        self._batches = SprocketBatches(_STORE, dependencies)
         self._creation = SprocketCreation(SPROCKET, _STORE, self._standard, dependencies)
         self._deletion = SprocketDeletion(_STORE, self._standard, dependencies)
 
@@ -58,7 +58,7 @@ class SprocketService(SprocketServiceServicer):
     async def BatchCreateSprockets(
         self, request: pb.BatchCreateSprocketsRequest, context: Context
     ) -> pb.BatchCreateSprocketsResponse:
-        return await self._batches.create(request, pb.BatchCreateSprocketsResponse())
+        return await self._standard.batch_create(request, pb.BatchCreateSprocketsResponse())
 
     async def BatchDeleteSprockets(
         self, request: pb.BatchDeleteSprocketsRequest, context: Context

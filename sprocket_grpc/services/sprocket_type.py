@@ -60,3 +60,8 @@ class SprocketTypeService(SprocketTypeServiceServicer):
         self, request: pb.BatchGetSprocketTypesRequest, context: Context
     ) -> pb.BatchGetSprocketTypesResponse:
         return await self._standard.batch_get(request, pb.BatchGetSprocketTypesResponse())
+
+    async def BatchCreateSprocketTypes(
+        self, request: pb.BatchCreateSprocketTypesRequest, context: Context
+    ) -> pb.BatchCreateSprocketTypesResponse:
+        return await self._standard.batch_create(request, pb.BatchCreateSprocketTypesResponse())

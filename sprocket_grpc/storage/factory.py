@@ -3,17 +3,25 @@
 from collections.abc import Callable
 from functools import cache
 
-from sqlalchemy import bindparam, func, insert, update
+from sqlalchemy import BigInteger, ColumnElement, Insert, Update, bindparam, func, insert, literal, select, update
 
 from sprocket_grpc.caller import Caller
 from sprocket_grpc.storage import cascade, chart_writes
 from sprocket_grpc.storage.access import require_factories, require_new_factories
+from sprocket_grpc.storage.arrays import given_rows
 from sprocket_grpc.storage.listing import Row
 from sprocket_grpc.storage.postgres.connection import Connection
 from sprocket_grpc.storage.postgres.statements import Statement
 from sprocket_grpc.storage.postgres.types import epoch_micros
 from sprocket_grpc.storage.resource import ResourceStore, Values, as_change
 from sprocket_grpc.storage.tables import factory
+
+_BEGINNING: dict[str, ColumnElement[int]] = {
+    "sprocket_production_actual": literal(0, BigInteger),
+    "chart_sequence": literal(1, BigInteger),
+    "chart_time_micros": epoch_micros(func.now()),
+}
+"""The columns that every new factory has alike: nothing is made yet, and its chart has the first entry."""
 
 
 class FactoryStore(ResourceStore):
@@ -61,13 +69,17 @@ class FactoryStore(ResourceStore):
         return connection.execute(self._change_of_goal(tuple(changes)), as_change(stored, changes, caller)).one
 
     def _make_insertion(self, names: tuple[str, ...]) -> Statement:
-        first_entry = {"chart_sequence": 1, "chart_time_micros": epoch_micros(func.now())}
-        statement = insert(factory).values(**self.new(names), sprocket_production_actual=0, **first_entry)
-        created = statement.returning(*factory.c).cte("created")
-        return Statement(self.fields_of(created).add_cte(chart_writes.recorded(created)))
+        return self._recorded(insert(factory).values(**self.new(names), **_BEGINNING))
+
+    def _make_insertion_of_many(self, names: tuple[str, ...]) -> Statement:
+        rows = select(given_rows(factory, names), *_BEGINNING.values())
+        return self._recorded(insert(factory).from_select([*names, *_BEGINNING], rows))
 
     def _make_change_of_goal(self, names: tuple[str, ...]) -> Statement:
         values = {**self.new(names), **self.new_update_time(), **chart_writes.next_entries()}
-        statement = update(factory).where(factory.c.id == bindparam("id")).values(values)
-        changed = statement.returning(*factory.c).cte("changed")
-        return Statement(self.fields_of(changed).add_cte(chart_writes.recorded(changed)))
+        return self._recorded(update(factory).where(factory.c.id == bindparam("id")).values(values))
+
+    def _recorded(self, write: Insert | Update) -> Statement:
+        """Make the statement that writes factories, and adds an entry to the chart of each."""
+        written = write.returning(*factory.c).cte("written")
+        return Statement(self.fields_of(written).add_cte(chart_writes.recorded(written)))

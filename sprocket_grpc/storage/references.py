@@ -1,7 +1,8 @@
 """The SQL of references from one resource to another."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from typing import Any
 
 from sqlalchemy import ForeignKey, Table, bindparam, func, select
 
@@ -20,6 +21,19 @@ def foreign_keys(table: Table) -> list[ForeignKey]:
 def existing(connection: Connection, key: ForeignKey, identifiers: Sequence[str]) -> set[str]:
     """Return the ids that a foreign key may refer to, and lock their rows until the transaction ends."""
     return set(connection.scalars(_lock(key), {"ids": sorted(set(identifiers))}))
+
+
+def missing_references(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[int, ForeignKey, str]]:
+    """Find what new rows refer to that does not exist: the index of the row, the foreign key, and the id.
+
+    What exists is locked until the transaction ends, as `existing` does.
+    """
+    for key in foreign_keys(table):
+        wanted = [row[key.parent.name] for row in rows]
+        there = existing(connection, key, wanted)
+        yield from ((index, key, each) for index, each in enumerate(wanted) if each not in there)
 
 
 @cache

@@ -26,13 +26,14 @@ from sqlalchemy import (
 
 from sprocket_grpc.caller import Caller, current_caller
 from sprocket_grpc.errors import AbortedError, NotFoundError, ReferenceNotFoundError, ResourceInUseError
+from sprocket_grpc.storage.arrays import given_rows, in_arrays
 from sprocket_grpc.storage.listing import ID, ListStore, Row
 from sprocket_grpc.storage.postgres.caller_setting import SET_CALLER
 from sprocket_grpc.storage.postgres.connection import Connection, Result
 from sprocket_grpc.storage.postgres.reads import Read
 from sprocket_grpc.storage.postgres.statements import Statement
 from sprocket_grpc.storage.postgres.types import IDENTIFIERS
-from sprocket_grpc.storage.references import existing, foreign_keys, missing_reference
+from sprocket_grpc.storage.references import existing, foreign_keys, missing_reference, missing_references
 
 _NEW = "new_"
 """SQLAlchemy takes a parameter with a column's own name for a value of every UPDATE it finds."""
@@ -71,6 +72,7 @@ class ResourceStore(ListStore):
         self._delete = Statement(delete(table).where(identified).returning(table.c.id))
         # A statement for each set of fields, of which there are few: rules and update masks name them.
         self._insertion = cache(self._make_insertion)
+        self._insertion_of_many = cache(self._make_insertion_of_many)
         self._change = cache(self._make_change)
 
     def get(self, identifier: str) -> Read[Row]:
@@ -139,6 +141,28 @@ class ResourceStore(ListStore):
         """
         self.require_references(connection, values)
         return self._insert(connection, self.with_id(values)).one  # the references are locked, so it cannot fail
+
+    def insert_many(self, connection: Connection, several: Sequence[Values], field: str) -> list[Row]:
+        """Add rows with the same fields, all or none, and return them in their order.
+
+        Args:
+            connection: The connection of a transaction.
+            several: The rows, at least one.
+            field: The field of the request that has them.
+
+        Raises:
+            ReferenceNotFoundError: Some refer to rows that do not exist. It names them by their indexes.
+        """
+        identified = [self.with_id(values) for values in several]
+        missing = [
+            missing_reference(f"{field}[{index}]", key, identifier)
+            for index, key, identifier in missing_references(connection, self.table, several)
+        ]
+        if missing:
+            raise ReferenceNotFoundError(missing)
+        names = tuple(identified[0])
+        rows = connection.execute(self._insertion_of_many(names), in_arrays(identified, names)).all()
+        return self._in_order([values["id"] for values in identified], rows)
 
     def update(
         self, connection: Connection, stored: Row, changes: Values, caller: Caller | None = None
@@ -242,6 +266,10 @@ class ResourceStore(ListStore):
     def _make_insertion(self, names: tuple[str, ...]) -> Statement:
         created = insert(self.table).values(self.new(names)).returning(*self.columns).cte("created")
         return Statement(self.fields_of(created))
+
+    def _make_insertion_of_many(self, names: tuple[str, ...]) -> Statement:
+        rows = select(given_rows(self.table, names))
+        return Statement(insert(self.table).from_select(names, rows).returning(*self.columns))
 
     def _make_change(self, names: tuple[str, ...]) -> Statement:
         changing = update(self.table).where(self.table.c.id == bindparam("id"))

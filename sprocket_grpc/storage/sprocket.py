@@ -1,24 +1,24 @@
 """Stores sprockets, and counts them in their factories: a change and its chart entry are one transaction."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, groupby
 from typing import Any
 
-from sqlalchemy import ColumnElement, ForeignKey
+from sqlalchemy import ColumnElement
 
 from sprocket_grpc.caller import Caller
 from sprocket_grpc.errors import AbortedError, ReferenceNotFoundError, SprocketError, Violation
 from sprocket_grpc.storage import chart_writes
 from sprocket_grpc.storage.access import is_limited, not_found, permits, require_factories
+from sprocket_grpc.storage.arrays import in_arrays
 from sprocket_grpc.storage.listing import ID, Row
 from sprocket_grpc.storage.postgres.caller_setting import SET_CALLER, SET_CALLERS, callers_of
 from sprocket_grpc.storage.postgres.connection import Connection, Result
 from sprocket_grpc.storage.postgres.statements import Statement
-from sprocket_grpc.storage.references import existing, foreign_keys, missing_reference
+from sprocket_grpc.storage.references import missing_reference, missing_references
 from sprocket_grpc.storage.resource import ResourceStore, Values, as_new
 from sprocket_grpc.storage.sprocket_statements import (
-    CREATE_BATCH,
     DELETE_FREE,
     DELETE_MANY,
     EACH,
@@ -40,7 +40,6 @@ class SprocketStore(ResourceStore):
         self._factory = self.index_of(sprocket.c.factory_id)
         self._create = self._statement_of(ONE, SET_CALLER)
         self._create_free = self._statement_of(ONE_FREE, SET_CALLER)
-        self._create_batch = Statement(CREATE_BATCH.returning(*self.columns))
         self._create_each = self._statement_of(EACH, SET_CALLERS)
         self._create_each_free = self._statement_of(EACH_FREE, SET_CALLERS)
 
@@ -142,18 +141,18 @@ class SprocketStore(ResourceStore):
             return connection.execute(self._create_each_free, _parameters_of_each(given))
         return connection.execute(self._create_free, as_new(values) | {"caller": caller.to_json()})
 
-    def insert_many(self, connection: Connection, several: Sequence[Values]) -> list[Row]:
-        """Add sprockets, all or none, and return them in their order.
+    def insert_many(self, connection: Connection, several: Sequence[Values], field: str) -> list[Row]:
+        """Add sprockets, all or none, with one entry in the chart of each factory; return them in their order.
 
         Raises:
+            OutOfReachError: The caller may not access the factories of some.
             ReferenceNotFoundError: Some refer to rows that do not exist. It names them by their indexes.
         """
-        chart_writes.lock(connection, (values["factory_id"] for values in several))
-        self._require_references_of(connection, several)
-        chart_writes.count(connection, Counter(values["factory_id"] for values in several))
-        identified = [self.with_id(values) for values in several]
-        rows = connection.execute(self._create_batch, _in_arrays(identified, FIELDS))
-        return _in_order(identified, rows)
+        numbers = Counter(values["factory_id"] for values in several)
+        chart_writes.lock(connection, numbers)
+        rows = super().insert_many(connection, several, field)
+        chart_writes.count(connection, numbers)
+        return rows
 
     def delete_together(
         self, connection: Connection, several: Sequence[tuple[str, Caller]]
@@ -183,18 +182,10 @@ class SprocketStore(ResourceStore):
         leaving = Counter(factory_id for _, factory_id in left)
         chart_writes.count(connection, {factory_id: -number for factory_id, number in leaving.items()})
 
-    def _require_references_of(self, connection: Connection, several: Sequence[Values]) -> None:
-        missing = [
-            missing_reference(f"sprockets[{index}]", key, identifier)
-            for index, key, identifier in _missing_references(connection, several)
-        ]
-        if missing:
-            raise ReferenceNotFoundError(missing)
-
     def _errors_of(self, connection: Connection, refused: Sequence[Values]) -> dict[str, SprocketError]:
         """Return why sprockets could not be added, by their ids."""
         missing: dict[str, list[Violation]] = {values["id"]: [] for values in refused}
-        for index, key, identifier in _missing_references(connection, refused):
+        for index, key, identifier in missing_references(connection, sprocket, refused):
             missing[refused[index]["id"]].append(missing_reference(sprocket.name, key, identifier))
         # A missing reference may have been created meanwhile.
         return {each: ReferenceNotFoundError(found) if found else AbortedError() for each, found in missing.items()}
@@ -217,11 +208,6 @@ class SprocketStore(ResourceStore):
         return factory_id
 
 
-def _in_order(given: Sequence[Values], rows: Iterable[Row]) -> list[Row]:
-    by_id = {row[ID]: row for row in rows}
-    return [by_id[values["id"]] for values in given]
-
-
 def _rows_by_id(given: Sequence[Values], rows: Iterable[Row]) -> list[Row | None]:
     by_id = {row[ID]: row for row in rows}
     return [by_id.get(values["id"]) for values in given]
@@ -235,7 +221,7 @@ def _factory_first(creation: tuple[Values, Caller]) -> str:
 def _parameters_of_each(given: Sequence[tuple[Values, Caller]]) -> dict[str, Any]:
     """Return the parameters that create sprockets of one factory, each in the name of its caller."""
     several = [values for values, _ in given]
-    return _in_arrays(several, FIELDS[1:]) | {
+    return in_arrays(several, FIELDS[1:]) | {
         "new_factory_id": several[0]["factory_id"],
         "callers": callers_of({values["id"]: caller for values, caller in given}),
     }
@@ -251,15 +237,3 @@ def _require_all(identifiers: Sequence[str], rows: Iterable[Any]) -> None:
     there = {each for each, factory_id in rows if permits(factory_id)}
     if missing := [each for each in identifiers if each not in there]:
         raise not_found(sprocket.name, *missing)
-
-
-def _in_arrays(several: Sequence[Values], names: Sequence[str]) -> dict[str, Any]:
-    return {f"{name}s": [values[name] for values in several] for name in names}
-
-
-def _missing_references(connection: Connection, several: Sequence[Values]) -> Iterator[tuple[int, ForeignKey, str]]:
-    """Find missing references: the index of the sprocket, the foreign key, and the id."""
-    for key in foreign_keys(sprocket):
-        wanted = [values[key.parent.name] for values in several]
-        there = existing(connection, key, wanted)
-        yield from ((index, key, each) for index, each in enumerate(wanted) if each not in there)

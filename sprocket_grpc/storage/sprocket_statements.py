@@ -1,34 +1,20 @@
 """The statements of sprockets: each change updates the counter and the chart of the factory in the same statement."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import CTE, BindParameter, Select, bindparam, column, delete, func, insert, select, true
-from sqlalchemy.sql.selectable import TableValuedAlias
+from sqlalchemy import CTE, BindParameter, Select, bindparam, delete, func, insert, select, true
 
 from sprocket_grpc.storage import chart_writes
+from sprocket_grpc.storage.arrays import given_rows
 from sprocket_grpc.storage.postgres.caller_setting import SET_CALLER
 from sprocket_grpc.storage.postgres.statements import Statement
-from sprocket_grpc.storage.postgres.types import IDENTIFIERS, ArrayOf, Identifier
+from sprocket_grpc.storage.postgres.types import IDENTIFIERS
 from sprocket_grpc.storage.tables import factory, sprocket, sprocket_type
 
 
 def _new(name: str) -> BindParameter[str]:
     """Make a parameter. SQLAlchemy takes one with a column's own name for a value of every UPDATE it finds."""
     return bindparam(f"new_{name}", type_=sprocket.c[name].type)
-
-
-def _several(name: str) -> BindParameter[Sequence[str]]:
-    """Make a parameter for a column of several."""
-    return bindparam(
-        f"{name}s", type_=IDENTIFIERS if isinstance(sprocket.c[name].type, Identifier) else ArrayOf("TEXT")
-    )
-
-
-def _table_of(name: str, columns: Sequence[str]) -> TableValuedAlias:
-    """Make a table whose columns are parameters."""
-    typed = (column(each, sprocket.c[each].type) for each in columns)
-    return func.unnest(*map(_several, columns)).table_valued(*typed).render_derived(name)
 
 
 # What a sprocket is made of: all but what PostgreSQL sets itself, the factory first.
@@ -78,7 +64,7 @@ def _each(*, skip_locked: bool) -> Creation:
     What refers to a type that is not there is left out, and as those that are there stay until the end, no foreign key
     can fail.
     """
-    given, locked = _table_of("given", FIELDS[1:]), _locked_factory(skip_locked=skip_locked)
+    given, locked = given_rows(sprocket, FIELDS[1:]), _locked_factory(skip_locked=skip_locked)
     typed = locked.join(given, true()).join(sprocket_type, sprocket_type.c.id == given.c.sprocket_type_id)
     fields = select(locked.c.id.label("factory_id"), *given.c).select_from(typed)
     valid = _with_types(fields, skip_locked=skip_locked)
@@ -97,10 +83,6 @@ EACH = _each(skip_locked=False)
 # Where factories share a transaction, it waits for no lock: of a factory or type that is locked nothing is made.
 ONE_FREE = _one_free()
 EACH_FREE = _each(skip_locked=True)
-
-# A batch, in arrays: a statement with a parameter for each field of each takes the driver longer than PostgreSQL.
-_BATCH = _table_of("batch", FIELDS)
-CREATE_BATCH = insert(sprocket).from_select(FIELDS, select(_BATCH))
 
 _NAMED = sprocket.c.id == func.any(bindparam("ids", type_=IDENTIFIERS))
 

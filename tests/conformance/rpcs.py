@@ -57,6 +57,7 @@ def _standard(case: Case, stored: Any) -> dict[str, dict[str, Any]]:
         f"Update{case.kind}": of_message,
         f"Delete{case.kind}": of_id,
         f"BatchGet{case.kinds}": {"ids": [stored.id]},
+        f"BatchCreate{case.kinds}": {case.plural: [stored]},
     }
 
 
@@ -65,7 +66,7 @@ def _special(case: Case, stored: Any, spare: Any) -> dict[str, dict[str, Any]]:
     if case.name == "factory":
         return {"GetFactoryChart": {"factory_id": stored.id}, "FollowFactoryCharts": {"factory_ids": [stored.id]}}
     if case.name == "sprocket":
-        return {"BatchCreateSprockets": {"sprockets": [stored]}, "BatchDeleteSprockets": {"ids": [spare.id]}}
+        return {"BatchDeleteSprockets": {"ids": [spare.id]}}
     return {}
 
 

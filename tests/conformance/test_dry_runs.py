@@ -7,7 +7,6 @@ import grpc
 import pytest
 from google.rpc.status_pb2 import Status
 
-from sprocket.v1.sprocket_pb2 import Sprocket
 from tests.conformance.promises import invalid
 from tests.conformance.writes import MAKERS, Maker, Write, creation, dump, every_write, growth, write
 from tests.support.resources import (
@@ -24,7 +23,6 @@ from tests.support.resources import (
 from tests.support.service import Service
 
 SERVER_SET = ("id", "create_time", "update_time", "etag")
-BATCHES = ["BatchCreateSprockets", "BatchDeleteSprockets"]
 
 every_resource = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
@@ -146,20 +144,27 @@ def with_missing_references(message: Any) -> list[Any]:
     return copies
 
 
-async def test_a_dry_run_returns_the_error_of_the_batch(service: Service) -> None:
-    await assert_refused_alike(service, invalid_batches(service))
+@every_resource
+async def test_a_dry_run_returns_the_error_of_a_batch_creation(service: Service, case: Case) -> None:
+    await assert_refused_alike(service, invalid_batch_creations(service, case))
 
 
-async def invalid_batches(service: Service) -> AsyncIterator[Write]:
-    """Make batches with one invalid item, and empty batches."""
-    for name in BATCHES:
-        request = type((await MAKERS[name](service)).request)()
-        yield write(SPROCKET, name, request, {})
-    creation = await MAKERS["BatchCreateSprockets"](service)
-    good = creation.request.sprockets[0]
-    for refused in (Sprocket(display_name="x"), *with_missing_references(good)):
-        request = type(creation.request)(sprockets=[good, refused])
-        yield write(SPROCKET, "BatchCreateSprockets", request, {})
+async def invalid_batch_creations(service: Service, case: Case) -> AsyncIterator[Write]:
+    """Make batches with one invalid item, and an empty batch."""
+    good = await case.message(service)
+    batches = [[good, refused] for refused in (type(good)(display_name="x" * 64), *with_missing_references(good))]
+    for messages in ([], *batches):
+        request = case.request("BatchCreate", **{case.plural: messages})
+        yield write(case, f"BatchCreate{case.kinds}", request, {})
+
+
+async def test_a_dry_run_returns_the_error_of_a_batch_deletion(service: Service) -> None:
+    await assert_refused_alike(service, invalid_batch_deletions(service))
+
+
+async def invalid_batch_deletions(service: Service) -> AsyncIterator[Write]:
+    """Make batches with one invalid id, and an empty batch."""
+    yield write(SPROCKET, "BatchDeleteSprockets", SPROCKET.request("BatchDelete"), {})
     deletion = await MAKERS["BatchDeleteSprockets"](service)
     for identifier in ("5", MISSING_ID, deletion.request.ids[0]):
         deletion.request.ids.append(identifier)

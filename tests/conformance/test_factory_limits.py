@@ -167,6 +167,10 @@ async def test_a_limited_caller_creates_no_factories(limited: Limited) -> None:
         with refuses(*PERMISSION_DENIED) as failure:
             await limited.stub("CreateFactory")(request)
         assert failure.info.metadata == {"right": "sprocket.factories"}
+        batch: Any = factory_pb2.BatchCreateFactoriesRequest(factories=[factory] * 2, **fields)
+        with refuses(*PERMISSION_DENIED) as failure:
+            await limited.stub("BatchCreateFactories")(batch)
+        assert failure.info.metadata == {"right": "sprocket.factories"}
 
 
 # Others create with the id, change nothing that has an id of its own, or name factories that the caller may see.

@@ -127,9 +127,9 @@ class Comparison(RuleBasedStateMachine):
     def batch_get(self, data: st.DataObject, case: Case) -> None:
         self.compare(case, "BatchGet", self.draw(data, requests.batch_get, case))
 
-    @rule(data=st.data())
-    def batch_create(self, data: st.DataObject) -> None:
-        self.compare(SPROCKET, "BatchCreate", self.draw(data, requests.batch_create))
+    @rule(data=st.data(), case=CASE)
+    def batch_create(self, data: st.DataObject, case: Case) -> None:
+        self.compare(case, "BatchCreate", self.draw(data, requests.batch_create, case))
 
     @rule(data=st.data())
     def batch_delete(self, data: st.DataObject) -> None:
@@ -252,8 +252,7 @@ def _ended(answer: Any) -> Ended:
 
 
 def _response(case: Case, verb: str) -> Any:
-    noun = case.kinds if verb in ("List", "BatchGet", "BatchCreate", "BatchDelete") else case.kind
-    return getattr(case.pb, f"{verb}{noun}Response")()
+    return getattr(case.pb, f"{verb}{case.noun(verb)}Response")()
 
 
 def _changed(wanted: PageRequest, changed: str) -> tuple[Case, str, Any]:

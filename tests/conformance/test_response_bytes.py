@@ -10,7 +10,7 @@ from tests.conformance.greatest import greatest, greatest_values
 from tests.conformance.promises import invalid
 from tests.conformance.rows import copy_rows, create_several
 from tests.conformance.writes import dump
-from tests.support.resources import CASES, SPROCKET, Case
+from tests.support.resources import CASES, MISSING_ID, Case
 from tests.support.service import Service
 
 CLIENT_LIMIT_BYTES = 4 * 1024 * 1024
@@ -100,15 +100,16 @@ async def test_a_batch_get_that_would_be_too_large_is_refused(
         assert await invalid(get(case.request("BatchGet", ids=ids))) == ["ids"]
 
 
+@every_resource
 async def test_a_batch_create_whose_response_would_be_too_large_creates_nothing(
-    service: Service, small_responses: int
+    service: Service, case: Case, small_responses: int
 ) -> None:
     assert small_responses
-    valid = await SPROCKET.message(service)
+    valid = await case.message(service)
     before = await dump(service)
-    for more in ({}, {"validate_only": True}, {"request_id": greatest(SPROCKET).id}):
-        request = SPROCKET.pb.BatchCreateSprocketsRequest(sprockets=[valid] * 10, **more)
-        assert await invalid(service.sprockets.BatchCreateSprockets(request)) == ["sprockets"]
+    for more in ({}, {"validate_only": True}, {"request_id": MISSING_ID}):
+        request = case.request("BatchCreate", **{case.plural: [valid] * 10}, **more)
+        assert await invalid(case.method(service, "BatchCreate")(request)) == [case.plural]
         assert await dump(service) == before
 
 

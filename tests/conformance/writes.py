@@ -92,12 +92,17 @@ def deletion(case: Case) -> Maker:
     return make
 
 
-async def batch_creation(service: Service) -> Write:
-    """Make a request that creates three sprockets of one factory."""
-    shared: dict[str, Any] = dict(await references(service, SPROCKET))
-    sprockets = [sprocket_pb2.Sprocket(display_name=str(number), **shared) for number in range(3)]
-    request = sprocket_pb2.BatchCreateSprocketsRequest(sprockets=sprockets)
-    return write(SPROCKET, "BatchCreateSprockets", request, {"sprocket": 3, "chart_entry": 1}, 3)
+def batch_creation(case: Case) -> Maker:
+    """Return a function that makes a request that creates three resources; sprockets have the same factory."""
+
+    async def make(service: Service) -> Write:
+        shared = await references(service, case)
+        messages = [await case.message(service, display_name=str(number), **shared) for number in range(3)]
+        charts = {"factory": {"chart_entry": 3}, "sprocket": {"chart_entry": 1}}.get(case.name, {})
+        request = case.request("BatchCreate", **{case.plural: messages})
+        return write(case, f"BatchCreate{case.kinds}", request, {case.name: 3} | charts, 3)
+
+    return make
 
 
 async def batch_deletion(service: Service) -> Write:
@@ -110,7 +115,8 @@ async def batch_deletion(service: Service) -> Write:
 
 _STANDARD = {"Create": creation, "Update": change, "Delete": deletion}
 MAKERS: dict[str, Maker] = {f"{verb}{case.kind}": of(case) for case in CASES for verb, of in _STANDARD.items()}
-MAKERS |= {"BatchCreateSprockets": batch_creation, "BatchDeleteSprockets": batch_deletion}
+MAKERS |= {f"BatchCreate{case.kinds}": batch_creation(case) for case in CASES}
+MAKERS |= {"BatchDeleteSprockets": batch_deletion}
 
 every_write = pytest.mark.parametrize("make", list(MAKERS.values()), ids=list(MAKERS))
 

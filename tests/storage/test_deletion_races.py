@@ -20,10 +20,12 @@ from tests.support.service import Service
 
 pytestmark = pytest.mark.slow
 
-REFERRED = dict.fromkeys((*CREATIONS, "a new type"), T1) | dict.fromkeys(("a new factory", "a relocation"), L1)
+REFERRED = dict.fromkeys((*CREATIONS, "a new type"), T1)
+REFERRED |= dict.fromkeys(("a new factory", "a batch of factories", "a relocation"), L1)
 """What each call refers to that nothing else refers to."""
 
-PLACES = {"a new factory": "INSERT ON factory", "a relocation": "UPDATE ON factory", "a new type": "UPDATE ON sprocket"}
+PLACES = dict.fromkeys(("a new factory", "a batch of factories"), "INSERT ON factory")
+PLACES |= {"a relocation": "UPDATE ON factory", "a new type": "UPDATE ON sprocket"}
 KEEPING = sorted(REFERRED.keys() - {"a new factory", "a dry run"})
 """Calls of more than one statement, or that lock what they refer to. Foreign keys are checked after the others."""
 

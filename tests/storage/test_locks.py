@@ -48,6 +48,10 @@ WAITS = [
     Wait("a batch in two factories", F1, {F0: NO_KEY_UPDATE, T1: NOTHING}, NO_KEY_UPDATE),
     Wait("a batch of two types", T0, {T1: NOTHING, F0: NO_KEY_UPDATE}),
     Wait("a batch of two types", T1, {T0: KEY_SHARE, F0: NO_KEY_UPDATE}),
+    # Locations in the order of their ids, before the factories refer to them.
+    Wait("a batch of factories", L0, {L1: NOTHING}),
+    Wait("a batch of factories", L1, {L0: KEY_SHARE}),
+    Wait("a batch of factories", "INSERT ON factory FOR EACH ROW", {L0: KEY_SHARE, L1: KEY_SHARE}),
     # Sprockets before factories, both in the order of ids.
     Wait("a deletion", S0, {F0: NOTHING}),
     Wait("a deletion", F0, {S0: UPDATE}, NO_KEY_UPDATE),

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from sprocket.v1.factory_pb2 import CreateFactoryRequest, DeleteFactoryRequest, Factory
+from sprocket.v1.factory_pb2 import BatchCreateFactoriesRequest, CreateFactoryRequest, DeleteFactoryRequest, Factory
 from sprocket.v1.location_pb2 import DeleteLocationRequest, Location, UpdateLocationRequest
 from sprocket.v1.sprocket_pb2 import (
     BatchCreateSprocketsRequest,
@@ -82,6 +82,11 @@ def _new_factory(service: Service) -> Awaitable[Any]:
     return service.factories.CreateFactory(CreateFactoryRequest(factory=made))
 
 
+def _batch_of_factories(service: Service) -> Awaitable[Any]:
+    made = [Factory(display_name="a", location_id=each.id) for each in (L1, L0)]
+    return service.factories.BatchCreateFactories(BatchCreateFactoriesRequest(factories=made))
+
+
 def upsert(service: Service) -> Awaitable[Any]:
     """Update a location that does not exist, with allow_missing."""
     message = location(id=MISSING_ID)
@@ -96,6 +101,7 @@ CREATIONS: dict[str, Call] = {
 }
 CALLS: dict[str, Call] = CREATIONS | {
     "a new factory": _new_factory,
+    "a batch of factories": _batch_of_factories,
     "a batch in two factories": _batch(F1, F0),
     "a batch of two types": _batch_of_types,
     "a deletion": lambda each: each.sprockets.DeleteSprocket(DeleteSprocketRequest(id=S0.id)),

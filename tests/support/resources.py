@@ -100,17 +100,19 @@ class Case:
         """Whether its Delete has `force`, because other resources can refer to it."""
         return "force" in self.pb.DESCRIPTOR.message_types_by_name[f"Delete{self.kind}Request"].fields_by_name
 
+    def noun(self, verb: str) -> str:
+        """Return the rest of the name of a method, after its verb."""
+        return self.kinds if verb == "List" or verb.startswith("Batch") else self.kind
+
     def method(self, service: Service, verb: str) -> Callable[[Any], Awaitable[Any]]:
         """Return the client method of a verb, such as `Create`."""
-        noun = self.kinds if verb in ("List", "BatchGet") else self.kind
         stub = getattr(import_module(f"{self.pb.__name__}_grpc"), f"{self.kind}ServiceStub")
-        method: Callable[[Any], Awaitable[Any]] = getattr(stub(service.channel), verb + noun)
+        method: Callable[[Any], Awaitable[Any]] = getattr(stub(service.channel), verb + self.noun(verb))
         return method
 
     def request(self, verb: str, **fields: Any) -> Any:
         """Make the request of a verb."""
-        noun = self.kinds if verb in ("List", "BatchGet") else self.kind
-        return getattr(self.pb, f"{verb}{noun}Request")(**fields)
+        return getattr(self.pb, f"{verb}{self.noun(verb)}Request")(**fields)
 
     async def create(self, service: Service, **fields: Any) -> Any:
         """Create a valid resource, with some fields replaced, and return it as in the response."""

@@ -1,4 +1,4 @@
-"""The standard methods, written once: create, get, list, update and delete of any resource (AIP-131 to 135).
+"""The standard methods, written once: create, get, list, update and delete of any resource (AIP-131 to 135, 231, 233).
 
 They validate requests and choose the transaction. The SQL is in the store; the differences between resources are in
 their `Resource` and their store.
@@ -11,11 +11,13 @@ from typing import Generic, TypeVar
 
 from sprocket_grpc.caller import Caller, current_caller
 from sprocket_grpc.errors import EtagMismatchError, NotFoundError, SprocketError
+from sprocket_grpc.services.standard.batches import BatchCreateMethod
 from sprocket_grpc.services.standard.dependencies import ServiceDependencies
 from sprocket_grpc.services.standard.field_mask import changed_fields, mask_violations
 from sprocket_grpc.services.standard.lists import ListMethod
 from sprocket_grpc.services.standard.pages import fill_whole
 from sprocket_grpc.services.standard.requests import (
+    BatchCreateResponse,
     BatchGetRequest,
     DeleteRequest,
     GetRequest,
@@ -50,6 +52,7 @@ from sprocket_grpc.storage.resource import ResourceStore, Values
 
 _R = TypeVar("_R", bound=Serializable)
 _B = TypeVar("_B", bound=ItemsResponse)
+_C = TypeVar("_C", bound=BatchCreateResponse)
 _L = TypeVar("_L", bound=ListResponse)
 _W = TypeVar("_W", bound=Serializable)
 
@@ -87,6 +90,7 @@ class StandardMethods(Generic[M]):
         self._store = store
         self._dependencies = dependencies
         self._lists = ListMethod(resource, store, dependencies)
+        self._batches = BatchCreateMethod(resource, store, dependencies.writes)
         self._updates = dependencies.writes.sharing(self._update_together, in_one_round=False)
 
     async def create(self, request: WriteRequest, response: _W) -> _W:
@@ -124,6 +128,14 @@ class StandardMethods(Generic[M]):
         rows = await self._dependencies.read_router.read(self._store.get_many(request.ids))
         fill_whole(response, rows, self._resource.assign, "ids")
         return response
+
+    async def batch_create(self, request: WriteRequest, response: _C) -> _C:
+        """Create several resources, all or none, in the order of the request; their output-only fields are ignored.
+
+        Raises:
+            ReferenceNotFoundError: Some refer to resources that do not exist.
+        """
+        return await self._batches.batch_create(request, response)
 
     async def list(self, request: ListRequest, response: _L) -> _L:
         """List a page of resources.

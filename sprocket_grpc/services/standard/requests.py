@@ -13,10 +13,14 @@ if TYPE_CHECKING:
 _M_co = TypeVar("_M_co", covariant=True)
 
 
-class Serializable(Protocol):
-    """The methods of every message."""
+class Described(Protocol):
+    """What describes every message."""
 
     DESCRIPTOR: Descriptor
+
+
+class Serializable(Described, Protocol):
+    """The methods of every message."""
 
     def SerializeToString(self, *, deterministic: bool = ...) -> bytes:  # noqa: N802  # protobuf's name
         """Serialise."""
@@ -38,10 +42,8 @@ class Items(Protocol[_M_co]):
     def __delitem__(self, key: slice) -> None: ...
 
 
-class ItemsResponse(Protocol):
+class ItemsResponse(Described, Protocol):
     """The responses with many items, which are their field 1."""
-
-    DESCRIPTOR: Descriptor
 
     def ByteSize(self) -> int:  # noqa: N802  # protobuf's name
         """Return the size of the message on the wire."""
@@ -59,6 +61,10 @@ class BatchGetRequest(Serializable, Protocol):
     @property
     def ids(self) -> Sequence[str]:
         """Which resources to get."""
+
+
+class BatchCreateResponse(Serializable, ItemsResponse, Protocol):
+    """The responses of all BatchCreate methods."""
 
 
 class ListRequest(Serializable, Protocol):
@@ -103,9 +109,14 @@ class DeleteRequest(WriteRequest, Protocol):
     allow_missing: bool
 
 
-def items_of(response: ItemsResponse) -> Items[Any]:
-    """Return the items of a response."""
-    items: Items[Any] = getattr(response, response.DESCRIPTOR.fields_by_number[1].name)
+def field_of_items(message: Described) -> str:
+    """Return the name of the field that has the items of a request or response."""
+    return message.DESCRIPTOR.fields_by_number[1].name
+
+
+def items_of(message: Described) -> Items[Any]:
+    """Return the items of a request or response."""
+    items: Items[Any] = getattr(message, field_of_items(message))
     return items
 
 

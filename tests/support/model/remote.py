@@ -50,18 +50,12 @@ async def _call(service: Service, case: Case, verb: str, request: Any) -> Ended:
         if verb == "Chart":
             response: Any = (await read_chart(service, request.factory_id)).numbers
         else:
-            response = await _method(service, case, verb)(request)
+            response = await case.method(service, verb)(request)
     except grpc.aio.AioRpcError as error:
         info = _info(error)
         named = info.metadata.get("fields") or info.metadata.get("id") or ""
         return Ended(error.code(), info.reason.removeprefix("ERROR_REASON_"), set(named.split(",")), None)
     return Ended(grpc.StatusCode.OK, "", set(), response)
-
-
-def _method(service: Service, case: Case, verb: str) -> Any:
-    if verb in ("BatchCreate", "BatchDelete"):
-        return getattr(service.sprockets, f"{verb}Sprockets")
-    return case.method(service, verb)
 
 
 def _info(error: grpc.aio.AioRpcError) -> details.ErrorInfo:

@@ -83,8 +83,7 @@ def _few_values(case: Case, name: str) -> tuple[list[Any], list[Any]]:
 
 def write(draw: Draw, case: Case, verb: str, **fields: Any) -> Any:
     """Make the request of a write, with the fields that all writes have."""
-    noun = case.kinds if verb.startswith("Batch") else case.kind
-    request = getattr(case.pb, f"{verb}{noun}Request")(**fields)
+    request = case.request(verb, **fields)
     request.validate_only = sometimes(draw, 5)
     if sometimes(draw, 4):
         request.request_id = draw(st.sampled_from([*REQUEST_IDS * 5, "1"]))
@@ -145,10 +144,10 @@ def batch_get(draw: Draw, model: Model, case: Case) -> Any:
     return getattr(case.pb, f"BatchGet{case.kinds}Request")(ids=_identifiers(draw, model, case.name))
 
 
-def batch_create(draw: Draw, model: Model) -> Any:
-    """Draw a BatchCreateSprockets request."""
-    sprockets = [message(draw, model, SPROCKET) for _ in range(_size(draw))]
-    return write(draw, SPROCKET, "BatchCreate", sprockets=sprockets)
+def batch_create(draw: Draw, model: Model, case: Case) -> Any:
+    """Draw a BatchCreate request."""
+    messages = [message(draw, model, case) for _ in range(_size(draw))]
+    return write(draw, case, "BatchCreate", **{case.plural: messages})
 
 
 def batch_delete(draw: Draw, model: Model) -> Any:

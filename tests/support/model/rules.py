@@ -92,10 +92,11 @@ def _batch_delete(case: Case, request: Any) -> Iterator[str]:
 
 
 def _batch_create(case: Case, request: Any) -> Iterator[str]:
-    if not 1 <= len(request.sprockets) <= MOST_IN_BATCH:
-        yield "sprockets"
-    for index, each in enumerate(request.sprockets):
-        yield from invalid_fields(case, each, RULES[case.name], f"sprockets[{index}]")
+    messages = getattr(request, case.plural)
+    if not 1 <= len(messages) <= MOST_IN_BATCH:
+        yield case.plural
+    for index, each in enumerate(messages):
+        yield from invalid_fields(case, each, RULES[case.name], f"{case.plural}[{index}]")
 
 
 _CHECKS: Mapping[str, Callable[[Case, Any], Iterable[str]]] = {

@@ -113,11 +113,12 @@ class Model:
 
     def _batch_create(self, case: Case, request: Any, actual: Any) -> Any:
         missing: set[str] = set()
-        for index, message in enumerate(request.sprockets):
-            missing |= self._missing(case, message, REFERENCES[case.name], f"sprockets[{index}]")
+        messages = getattr(request, case.plural)
+        for index, message in enumerate(messages):
+            missing |= self._missing(case, message, REFERENCES[case.name], f"{case.plural}[{index}]")
         refuse("REFERENCE_NOT_FOUND", missing)
-        made = list(actual.sprockets) or [case.pb.Sprocket() for _ in request.sprockets]
-        return type(actual)(sprockets=self._insert(case, request.sprockets, made))
+        made = list(getattr(actual, case.plural)) or [type(message)() for message in messages]
+        return type(actual)(**{case.plural: self._insert(case, messages, made)})
 
     def _update(self, case: Case, request: Any, actual: Any) -> Any:
         message, made = getattr(request, case.name), getattr(actual, case.name)
