@@ -17,7 +17,7 @@ from bench.resources import Resources, create_resources
 
 _PROMISED = 5000
 _COMMAND = (sys.executable, "-m", "sprocket_grpc")
-_ROWS_PER_SECOND = {"sprocket": 20_000, "location": 400, "sprocket-type": 400, "factory": 400}
+_ROWS_PER_SECOND = 20_000
 """The number of rows to import, for each second of a round."""
 
 _EXPORTED = 20_000
@@ -35,9 +35,9 @@ def measure_imports(bench: Bench) -> Iterator[Figure]:
         rows = _rows(create_resources(server.address, 1))
         commands = _Commands(server, Path(directory) / "rows.jsonl")
         measured: dict[str, Callable[[], float]] = {}
-        for name, each in _ROWS_PER_SECOND.items():
-            count = round(each * bench.plan.seconds)
-            measured[f"import of {name}"] = partial(commands.imported_per_second, name, rows[name], count)
+        count = round(_ROWS_PER_SECOND * bench.plan.seconds)
+        for name, row in rows.items():
+            measured[f"import of {name}"] = partial(commands.imported_per_second, name, row, count)
         with bench.progress.step(f"importing single rows, and {_EXPORTED:,} sprockets to be exported"):
             commands.measure_start("sprocket", rows["sprocket"])
             commands.imported_per_second("sprocket", rows["sprocket"], _EXPORTED)

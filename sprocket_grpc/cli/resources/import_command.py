@@ -16,7 +16,8 @@ from sprocket_grpc.cli.resources.calls import Caller, timeout_option
 from sprocket_grpc.cli.resources.catalogue import Resource
 from sprocket_grpc.cli.resources.challenge import HISTORY_IS_LEFT_OUT, adapted, has_history, wrappers
 from sprocket_grpc.cli.resources.files import DASH, Source, format_option, opened_source
-from sprocket_grpc.cli.resources.importing import Importer, Plan
+from sprocket_grpc.cli.resources.import_batch import Plan
+from sprocket_grpc.cli.resources.importing import Importer
 from sprocket_grpc.cli.resources.options import ResourceGroup, field_options, given, validate_only_option
 from sprocket_grpc.cli.resources.reading import Line, read
 from sprocket_grpc.cli.resources.report import Report, open_refused_file
@@ -80,8 +81,8 @@ def _make_import(resource: Resource) -> click.Command:
         type=click.Choice(["stop", "continue"]),
         default="stop",
         show_default=True,
-        help="Stop at the first refused line, or skip refused lines. Sprockets are written in batches, and of other "
-        "resources several at a time, so their order may change: lines after a refused one may be written already.",
+        help="Stop at the first refused line, or skip refused lines. Lines are written in batches of 500, several "
+        "at a time, so their order may change, and lines after a refused one may be written already.",
     )
     @click.option(
         "--skip", type=click.IntRange(0), default=0, help="Skip this many resources at the beginning of FILE."
@@ -135,7 +136,7 @@ def _make_import(resource: Resource) -> click.Command:
     return command
 
 
-import_command = ResourceGroup("import", "Create", _make_import, "Import resources from a CSV or JSON file.")
+import_command = ResourceGroup("import", "BatchCreate", _make_import, "Import resources from a CSV or JSON file.")
 
 
 def _inspected(source: Source) -> _File:

@@ -1,285 +1,91 @@
 """Writes the lines of a file so that a repeated import writes nothing twice."""
 
-import re
-import uuid
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from itertools import islice
-from typing import Any, NamedTuple, TypeAlias
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain, islice, repeat
+from typing import NamedTuple
 
-import grpc
-from google.protobuf.message import Message
-
-from sprocket_grpc.cli.client.errors import explain, status_of, violations
 from sprocket_grpc.cli.resources.calls import Caller
-from sprocket_grpc.cli.resources.catalogue import Method, Resource
+from sprocket_grpc.cli.resources.import_batch import Batch, BatchWriter, Outcome, Plan
 from sprocket_grpc.cli.resources.reading import Line
-from sprocket_grpc.cli.resources.values import fill
 
 # Part of the request_ids: with another batch size, a repeated import would write everything a second time.
 _BATCH = 500
 
-# More bring nothing: a server has 10 connections to its database by default, and writes take all of its CPU.
-_MOST_IN_FLIGHT = 32
-
-_NAMESPACE = uuid.UUID("6f0a4c55-2d0f-4b0c-9b6e-8f2f3a6f7c11")
-_INDEXED = re.compile(r"\w+\[(\d+)\]\.?(.*)")
-_ABOUT_THE_ITEM = {
-    grpc.StatusCode.ABORTED,
-    grpc.StatusCode.FAILED_PRECONDITION,
-    grpc.StatusCode.INVALID_ARGUMENT,
-    grpc.StatusCode.NOT_FOUND,
-}
+# A server has 10 connections to its database by default, and writes take all of its CPU: more bring nothing.
+_MOST_BATCHES_IN_FLIGHT = 4
+_MOST_LINES_IN_FLIGHT = 32
 
 
-_Item: TypeAlias = tuple[Line, Message]
-
-
-class _ReusedError(Exception):
-    """The request_id has been used for a different request."""
-
-
-class Refusal(NamedTuple):
-    """A line that was refused, here or by the server.
+class _Begun(NamedTuple):
+    """A batch that is in flight, or done.
 
     Attributes:
-        line: The line.
-        texts: Its violations, as `field: description`.
+        batch: The batch.
+        future: Its outcome.
     """
 
-    line: Line
-    texts: list[str]
-
-
-@dataclass
-class Outcome:
-    """The outcome of a batch of lines.
-
-    Attributes:
-        first_line: The number of the first line.
-        last_line: The number of the last line.
-        created: The number of resources that were created.
-        found: The number of resources that existed already.
-        unclear: The number of lines in a batch that an earlier import wrote without the lines it refused.
-        refusals: The refused lines.
-    """
-
-    first_line: int
-    last_line: int
-    created: int = 0
-    found: int = 0
-    unclear: int = 0
-    refusals: list[Refusal] = field(default_factory=list)
-
-
-class Plan(NamedTuple):
-    """How a file is imported.
-
-    Attributes:
-        resource: The kind of resource in the file.
-        key: Identifies this import. A repeated import has the same key, and so the same request_ids.
-        keeps_ids: Whether ids are taken from the file, and existing resources are overwritten.
-        stops: Whether the import stops at the first refused line.
-        validate_only: Whether it is a dry run.
-    """
-
-    resource: Resource
-    key: str
-    keeps_ids: bool
-    stops: bool
-    validate_only: bool
-
-    @property
-    def method(self) -> Method:
-        """The method that writes a batch."""
-        methods = self.resource.methods
-        return methods["Update"] if self.keeps_ids else methods.get("BatchCreate", methods["Create"])
-
-    @property
-    def is_batched(self) -> bool:
-        """Whether the method writes several resources at once."""
-        return self.method is self.resource.methods.get("BatchCreate")
+    batch: Batch
+    future: Future[Outcome]
 
 
 class Importer:
     """Imports lines into one server."""
 
     def __init__(self, caller: Caller, plan: Plan) -> None:
-        self._caller = caller
         self._plan = plan
-        self._newest_before = self._latest_create_time()
+        self._writer = BatchWriter(caller, plan)
 
     def run(self, lines: Iterable[Line]) -> Iterator[Outcome]:
         """Write lines, and yield the outcomes of their batches in order.
 
-        The batches of a group are in flight at the same time. A plan that stops begins no group after one with refused
-        lines. The groups are the same in every import of a file, so a repeated one stops at the same place.
+        Several batches are in flight: the next one begins when the first of them is done. A plan that stops begins none
+        after the first one with refused lines. The batches that have begun by then are the same in every import of a
+        file, so a repeated one stops at the same place.
 
         Raises:
             ClientError: A call failed for a reason that is not in the lines.
         """
-        pool = ThreadPoolExecutor(_MOST_IN_FLIGHT)
+        pool, batches, begun = ThreadPoolExecutor(self._most_in_flight), self._batches(lines), deque[_Begun]()
         try:
-            for group in self._groups(lines):
-                is_refused = False
-                for outcome in self._reported(pool.map(self._write, *zip(*group, strict=True))):
-                    yield outcome
-                    is_refused = is_refused or bool(outcome.refusals)
-                if is_refused and self._plan.stops:
+            for most in self._numbers_in_flight():
+                for batch in islice(batches, most - len(begun)):
+                    begun.append(_Begun(batch, pool.submit(self._writer.write, batch, isolates=not self._plan.stops)))
+                if not begun:
                     return
+                if begun[0].future.result().refusals and self._plan.stops:
+                    yield from self._last(begun)
+                    return
+                yield begun.popleft().future.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)  # closing the channel cancels the calls in flight
 
-    def _groups(self, lines: Iterable[Line]) -> Iterator[list[tuple[int, list[Line]]]]:
-        """Yield groups of batches that double in size, so that only one line is sent of a file that is all wrong."""
-        # With ids, a later line of a file may overwrite an earlier one.
-        is_serial = self._plan.is_batched or (self._plan.keeps_ids and self._plan.stops)
-        batches, size = self._batches(lines), 1
-        while group := list(islice(batches, size)):
-            yield group
-            size = 1 if is_serial else min(2 * size, _MOST_IN_FLIGHT)
+    @property
+    def _most_in_flight(self) -> int:
+        if self._plan.is_batched:
+            return _MOST_BATCHES_IN_FLIGHT
+        return 1 if self._plan.stops else _MOST_LINES_IN_FLIGHT  # with ids, a later line may overwrite an earlier one
 
-    def _reported(self, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
-        """Yield the outcomes of a group; if it is the last one, only up to the last line that is written.
+    def _numbers_in_flight(self) -> Iterable[int]:
+        """Return how many batches are in flight, one after the other: of a file that is all wrong, only one is sent."""
+        return chain(range(1, self._most_in_flight), repeat(self._most_in_flight))
 
-        The lines after it are refused, and are left for the next import like those that are not begun.
+    def _last(self, begun: Collection[_Begun]) -> Iterator[Outcome]:
+        """Yield the outcomes of the batches that were in flight, up to the last one that is written.
+
+        The others before it are written too, without their refused lines. The ones after it are refused, and are left
+        for the next import like those that have not begun.
         """
-        held: list[Outcome] = []
-        has_refused = False
-        for outcome in outcomes:
-            held.append(outcome)
-            if not (self._plan.stops and has_refused and outcome.refusals):
-                yield from held
-                held.clear()
-            has_refused = has_refused or bool(outcome.refusals)
+        outcomes = [each.future.result() for each in begun]
+        last = max((index for index, outcome in enumerate(outcomes) if outcome.is_written), default=0)
+        for each, outcome in islice(zip(begun, outcomes, strict=True), last):
+            yield outcome if outcome.is_written else self._writer.write(each.batch, isolates=True)
+        yield outcomes[last]
 
-    def _batches(self, lines: Iterable[Line]) -> Iterator[tuple[int, list[Line]]]:
+    def _batches(self, lines: Iterable[Line]) -> Iterator[Batch]:
         size = _BATCH if self._plan.is_batched else 1
         rest, position = iter(lines), 0
         while batch := list(islice(rest, size)):
-            yield position, batch
+            yield Batch(position, batch)
             position += len(batch)
-
-    def _write(self, position: int, lines: list[Line]) -> Outcome:
-        """Write the valid lines of a batch in one request, which is the same in every import of the file."""
-        outcome = Outcome(lines[0].number, lines[-1].number)
-        converted = [(line, *self._message(line)) for line in lines]
-        outcome.refusals = [Refusal(line, problems) for line, _, problems in converted if problems]
-        items = [(line, message) for line, message, problems in converted if not problems]
-        request_id = str(uuid.uuid5(_NAMESPACE, f"{self._plan.key}/{position}-{position + len(lines)}"))
-        if outcome.refusals and self._plan.stops:
-            return outcome
-        try:
-            self._write_good(outcome, request_id, items)
-        except _ReusedError:
-            # The earlier import left refused lines out. Dry runs without the request_id find those lines again.
-            items = self._valid(outcome, items)
-            try:
-                self._write_good(outcome, request_id, items)
-            except _ReusedError:
-                outcome.unclear = len(items)
-        outcome.refusals.sort(key=lambda each: each.line.number)
-        return outcome
-
-    def _write_good(self, outcome: Outcome, request_id: str, items: list[_Item]) -> None:
-        """Write items in one request, leaving out those that the server refuses.
-
-        Raises:
-            _ReusedError: The request_id has been used for other items.
-        """
-        while items:
-            refused = self._try(outcome, items, request_id, validate_only=self._plan.validate_only)
-            if not refused or self._plan.stops:
-                return
-            items = _without(items, refused)
-
-    def _valid(self, outcome: Outcome, items: list[_Item]) -> list[_Item]:
-        """Return the items that the server accepts in a dry run, and add the others to the refusals."""
-        dry_run = Outcome(0, 0)
-        while items and (refused := self._try(dry_run, items, "", validate_only=True)):
-            outcome.refusals += refused
-            items = _without(items, refused)
-        return items
-
-    def _try(self, outcome: Outcome, items: list[_Item], request_id: str, *, validate_only: bool) -> list[Refusal]:
-        try:
-            written = self._send(request_id, [message for _, message in items], validate_only=validate_only)
-        except grpc.RpcError as error:
-            refused = self._refused(error, items)
-            outcome.refusals += refused
-            return refused
-        self._count(outcome, written)
-        return []
-
-    def _message(self, line: Line) -> tuple[Message, list[str]]:
-        message: Any = self._plan.resource.message()
-        if line.problem:
-            return message, [line.problem]
-        problems = [str(each) for each in fill(message, line.values)]
-        if self._plan.keeps_ids:
-            message.ClearField("etag")  # the etag of another database, or of an older state
-            if not message.id and not problems:
-                problems = ["id: required with --keep-ids"]
-        return message, problems
-
-    def _send(self, request_id: str, messages: list[Message], *, validate_only: bool) -> list[Any]:
-        resource, method = self._plan.resource, self._plan.method
-        request = method.request(request_id=request_id, validate_only=validate_only)
-        if self._plan.is_batched:
-            getattr(request, resource.items).extend(messages)
-            return list(getattr(self._caller.attempt(method, request), resource.items))
-        getattr(request, resource.field).CopyFrom(messages[0])
-        if self._plan.keeps_ids:
-            request.allow_missing = True
-            request.update_mask.paths.append("*")
-        return [getattr(self._caller.attempt(method, request), resource.field)]
-
-    def _refused(self, error: grpc.RpcError, items: list[_Item]) -> list[Refusal]:
-        """Return the items that an error is about.
-
-        Raises:
-            ClientError: The error is not about any item.
-            _ReusedError: The request_id has been used for other items.
-        """
-        status = status_of(error)
-        if status is None or error.code() not in _ABOUT_THE_ITEM:
-            raise explain(error, self._caller.server) from error
-        found = violations(status)
-        if any(path == "request_id" for path, _ in found):
-            raise _ReusedError
-        if not self._plan.is_batched:
-            return [Refusal(items[0][0], [_without_root(*each) for each in found] or [status.message])]
-        texts = defaultdict(list)
-        for path, text in found:
-            if match := _INDEXED.fullmatch(path):
-                texts[int(match[1])].append(f"{match[2]}: {text}")
-        if not texts:
-            raise explain(error, self._caller.server) from error
-        return [Refusal(items[index][0], of_item) for index, of_item in sorted(texts.items())]
-
-    def _count(self, outcome: Outcome, written: list[Any]) -> None:
-        for each in written:
-            if (each.create_time.seconds, each.create_time.nanos) > self._newest_before:
-                outcome.created += 1
-            else:
-                outcome.found += 1
-
-    def _latest_create_time(self) -> tuple[int, int]:
-        """Return the latest create_time before the import. It is by the server's clock, which may differ from ours."""
-        resource = self._plan.resource
-        for response in self._caller.pages(resource, 1, order_by="create_time desc"):
-            for newest in getattr(response, resource.items):
-                return newest.create_time.seconds, newest.create_time.nanos
-        return (0, 0)
-
-
-def _without(items: list[_Item], refused: list[Refusal]) -> list[_Item]:
-    lines = {id(each.line) for each in refused}
-    return [each for each in items if id(each[0]) not in lines]
-
-
-def _without_root(path: str, text: str) -> str:
-    """Return a violation with the field name of the file: `city` for `location.city`."""
-    return f"{path.partition('.')[2] or path}: {text}"

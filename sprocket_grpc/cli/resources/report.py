@@ -8,7 +8,7 @@ from typing import IO
 
 from sprocket_grpc.cli.client.errors import ClientError
 from sprocket_grpc.cli.client.output import warn
-from sprocket_grpc.cli.resources.importing import Outcome
+from sprocket_grpc.cli.resources.import_batch import Outcome
 
 _PARTLY_WRITTEN = (
     "an earlier import wrote the lines from here to {last}, except those it refused; import those separately"
@@ -37,12 +37,12 @@ class Report:
 
     def add(self, outcome: Outcome) -> None:
         """Count the lines of an outcome, and print their errors."""
+        if outcome.refusals and not self._first_refused:
+            self._first_refused = (outcome.refusals[0].line.number, self._done)
         self._created += outcome.created
         self._found += outcome.found
         self._unclear += outcome.unclear
         self._refused += len(outcome.refusals)
-        if outcome.refusals and not self._first_refused:
-            self._first_refused = (outcome.refusals[0].line.number, self._done)
         for each in outcome.refusals:
             if self._refused_file and each.line.values:
                 _write(self._refused_file, json.dumps(each.line.values) + "\n")

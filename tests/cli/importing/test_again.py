@@ -1,5 +1,6 @@
 """A repeated import writes nothing twice, even if the command or the server was killed."""
 
+import json
 import signal
 import subprocess
 import time
@@ -18,6 +19,9 @@ from tests.support.command_line import COMMAND, PATIENCE_SECONDS, interruptible_
 from tests.support.resources import MISSING_ID
 
 pytestmark = pytest.mark.slow
+
+MANY = 20_000
+"""The number of lines of an import that is not done before it is killed."""
 
 
 @contextmanager
@@ -44,6 +48,30 @@ def test_a_repeated_import_writes_nothing_twice(world: World, tmp_path: Path) ->
     assert world.written() == 1199
 
 
+def test_a_repeated_import_of_factories_writes_nothing_twice(world: World, tmp_path: Path) -> None:
+    path, locations = tmp_path / "f.jsonl", {7: MISSING_ID, 700: MISSING_ID}
+    rows = [{"display_name": str(n), "location_id": locations.get(n, world.location_id)} for n in range(1200)]
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    for created, found in ((1198, 0), (0, 1198)):
+        finished = world.run("factories", path, "--on-error", "continue")
+        assert finished.output == f"{path}: {created} created, {found} already there, 2 refused\n"
+        assert finished.errors.count("location_id: there is no location with id") == 2
+    made = answer(world.served, "list", "factories", "--all", "--filter", f"location_id = {world.location_id}")
+    names = sorted(int(each["display_name"]) for each in made if each["display_name"] != "Works")
+    assert names == [n for n in range(1200) if n not in locations]
+
+
+def test_an_import_that_stops_where_an_earlier_one_left_a_line_out_says_how_to_continue(
+    world: World, tmp_path: Path
+) -> None:
+    path = world.sprockets(tmp_path / "s.csv", 400, {7: MISSING_ID})
+    world.run("sprockets", path, "--on-error", "continue")
+    finished = world.run("sprockets", path)
+    assert finished.output == f"{path}: 0 created, 399 already there, 1 refused\n"
+    assert "the first 400 resources are imported, except 1 refused ones" in finished.errors
+    assert "continue with --skip 400" in finished.errors
+
+
 def test_a_batch_whose_refused_line_has_become_valid_is_not_written_twice(world: World, tmp_path: Path) -> None:
     missing = str(uuid.uuid4())
     path = world.sprockets(tmp_path / "s.csv", 600, {7: missing})
@@ -64,24 +92,24 @@ def test_another_file_with_the_same_beginning_is_imported(world: World, tmp_path
 
 
 def test_an_import_that_was_killed_is_completed_without_duplicates(world: World, tmp_path: Path) -> None:
-    path = world.sprockets(tmp_path / "s.csv", 6000)
+    path = world.sprockets(tmp_path / "s.csv", MANY)
     with importing(world, path) as process:
         process.send_signal(signal.SIGKILL)
         process.wait(PATIENCE_SECONDS)
-    assert 500 <= world.written() < 6000
+    assert 500 <= world.written() < MANY
     finished = world.run("sprockets", path)
     assert finished.status == 0
-    assert "6000" not in finished.output
-    assert world.written() == 6000
+    assert str(MANY) not in finished.output
+    assert world.written() == MANY
     with create_plain_engine(world.url).connect() as connection:
         names = connection.scalar(
             text("SELECT count(DISTINCT display_name) FROM sprocket WHERE display_name LIKE 'S%'")
         )
-    assert names == 6000 + 93
+    assert names == MANY + 93
 
 
 def test_an_import_survives_a_restart_of_the_server(own_world: World, tmp_path: Path) -> None:
-    path = own_world.sprockets(tmp_path / "s.csv", 6000)
+    path = own_world.sprockets(tmp_path / "s.csv", MANY)
     with importing(own_world, path) as process:
         own_world.served.signal(signal.SIGKILL)
         own_world.served.process.wait(PATIENCE_SECONDS)
@@ -89,7 +117,7 @@ def test_an_import_survives_a_restart_of_the_server(own_world: World, tmp_path: 
             output, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0, errors
     assert output.endswith(", 0 refused\n")
-    assert own_world.written() == 6000
+    assert own_world.written() == MANY
 
 
 def test_a_dry_run_of_an_import_writes_nothing(world: World, tmp_path: Path) -> None:

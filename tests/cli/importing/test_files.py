@@ -63,18 +63,22 @@ def bad_file(path: Path) -> Path:
     return path
 
 
-def test_the_first_invalid_line_stops_the_import_and_says_how_to_continue(world: World, tmp_path: Path) -> None:
-    path = bad_file(tmp_path / "bad.csv")
+@pytest.mark.parametrize("good_before", [0, 500])
+def test_the_first_batch_with_an_invalid_line_stops_the_import_and_says_how_to_continue(
+    world: World, tmp_path: Path, good_before: int
+) -> None:
+    path = csv_file(tmp_path / "bad.csv", *["A,1 St,X,1,US"] * good_before, BAD[0], BAD[1], BAD[-1])
     finished = world.run("locations", path, "--address-2", world.location_id)
     finished.assert_refused()
-    assert finished.output == f"{path}: 1 created, 0 already there, 1 refused\n"
-    assert f"{path}:3: address: required, and more than white space\n" in finished.errors
-    assert "the first 1 resources are imported. Correct the file and continue with --skip 1" in finished.errors
-    csv_file(path, BAD[0], "B,1 St,X,1,US", BAD[-1])
-    finished = world.run("locations", path, "--skip", "1", "--address-2", world.location_id)
-    assert finished.output.endswith("2 created, 0 already there, 0 refused\n")
-    made = answer(world.served, "list", "locations", "--filter", f'address_2 = "{world.location_id}"')
-    assert [each["display_name"] for each in made] == ["A", "B", "F"]
+    assert finished.output == f"{path}: {good_before} created, 0 already there, 1 refused\n"
+    assert f"{path}:{good_before + 3}: address: required, and more than white space\n" in finished.errors
+    advice = f"the first {good_before} resources are imported. Correct the file and continue with --skip {good_before}"
+    assert advice in finished.errors
+    csv_file(path, *["A,1 St,X,1,US"] * good_before, BAD[0], "B,1 St,X,1,US", BAD[-1])
+    finished = world.run("locations", path, "--skip", str(good_before), "--address-2", world.location_id)
+    assert finished.output.endswith("3 created, 0 already there, 0 refused\n")
+    made = answer(world.served, "list", "locations", "--all", "--filter", f'address_2 = "{world.location_id}"')
+    assert [each["display_name"] for each in made] == [*"A" * good_before, *"ABF"]
 
 
 def test_with_on_error_continue_invalid_lines_are_reported_with_number_and_field_and_skipped(
