@@ -139,8 +139,9 @@ class ResourceStore(ListStore):
         Raises:
             ReferenceNotFoundError: It refers to rows that do not exist.
         """
+        identified = self.with_id(values)
         self.require_references(connection, values)
-        return self._insert(connection, self.with_id(values)).one  # the references are locked, so it cannot fail
+        return self._insert(connection, identified).one  # the references are locked, so it cannot fail
 
     def insert_many(self, connection: Connection, several: Sequence[Values], field: str) -> list[Row]:
         """Add rows with the same fields, all or none, and return them in their order.

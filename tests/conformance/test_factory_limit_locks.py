@@ -18,6 +18,7 @@ from tests.conformance.test_factory_limits import (
     Make,
     delete,
     limited,
+    new_factories,
     update,
 )
 from tests.conformance.writes import dump
@@ -58,6 +59,14 @@ async def test_a_write_to_another_factory_is_refused_at_once_while_all_its_rows_
     method, request = make(limited, other, sprocket)
     async with all_locked(database_url, rows_of(other, sprocket)):
         await refusal(limited.stub(method, AT_ONCE_SECONDS)(request), *PERMISSION_DENIED)
+
+
+async def test_a_new_factory_is_refused_at_once_while_its_location_is_locked(
+    limited: Limited, database_url: str
+) -> None:
+    async with row_locked(database_url, Row("location", limited.mine.location_id), "UPDATE"):
+        for method, request in new_factories(limited.mine.location_id):
+            await refusal(limited.stub(method, AT_ONCE_SECONDS)(request), *PERMISSION_DENIED)
 
 
 MOVED_AWAY = {

@@ -160,16 +160,20 @@ async def test_the_same_write_to_the_own_factory_succeeds(limited: Limited, make
     await limited.stub(method)(request)
 
 
+def new_factories(location_id: str) -> list[tuple[str, Any]]:
+    """Return the methods and requests that create factories, of each kind."""
+    new: Any = Factory(display_name="new", location_id=location_id)
+    kinds: list[dict[str, Any]] = [{}, {"validate_only": True}, {"request_id": A_REQUEST}]
+    return [
+        *(("CreateFactory", factory_pb2.CreateFactoryRequest(factory=new, **each)) for each in kinds),
+        *(("BatchCreateFactories", factory_pb2.BatchCreateFactoriesRequest(factories=[new], **each)) for each in kinds),
+    ]
+
+
 async def test_a_limited_caller_creates_no_factories(limited: Limited) -> None:
-    factory = Factory(display_name="new", location_id=limited.mine.location_id)
-    for fields in ({}, {"validate_only": True}, {"request_id": A_REQUEST}):
-        request: Any = factory_pb2.CreateFactoryRequest(factory=factory, **fields)
+    for method, request in new_factories(limited.mine.location_id):
         with refuses(*PERMISSION_DENIED) as failure:
-            await limited.stub("CreateFactory")(request)
-        assert failure.info.metadata == {"right": "sprocket.factories"}
-        batch: Any = factory_pb2.BatchCreateFactoriesRequest(factories=[factory] * 2, **fields)
-        with refuses(*PERMISSION_DENIED) as failure:
-            await limited.stub("BatchCreateFactories")(batch)
+            await limited.stub(method)(request)
         assert failure.info.metadata == {"right": "sprocket.factories"}
 
 
