@@ -1,7 +1,6 @@
 """The manifests, the compose file and the image agree with the code and with each other."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +8,6 @@ import pytest
 from sprocket_grpc import __version__
 from sprocket_grpc.cli.main import main
 from sprocket_grpc.config import production
-from sprocket_grpc.config.settings import Settings, load_settings
 from sprocket_grpc.server import run
 from sprocket_grpc.server.health import LIVENESS, READINESS
 from tests import ROOT
@@ -18,63 +16,16 @@ from tests.support.manifests import (
     container,
     find,
     labels_hold,
-    load_yaml,
     mounted_files,
     pod_templates,
     port_of,
-    render,
     server_policy,
-    variables,
 )
 
 pytestmark = pytest.mark.usefixtures("no_settings")
 
-# Example contents of the mounted files.
-CONTENTS = {
-    "database-url": "postgresql://sprocket_server@database.example/sprocket",
-    "migration-database-url": "postgresql://sprocket_owner@database.example/sprocket",
-    "page-token-keys": "0123456789abcdef" * 2,
-}
 POSTGRESQL_CONNECTIONS = 97
 """PostgreSQL's default limit for ordinary roles: max_connections minus superuser_reserved_connections."""
-
-
-@pytest.fixture(scope="module", params=["base", "production"])
-def manifests(request: pytest.FixtureRequest) -> list[Manifest]:
-    return render(request.param)
-
-
-@pytest.fixture(scope="module")
-def in_production() -> list[Manifest]:
-    return render("production")
-
-
-@pytest.fixture(scope="module")
-def compose() -> Manifest:
-    [document] = load_yaml((ROOT / "docker-compose.yml").read_text())
-    return document
-
-
-@pytest.fixture
-def as_in_pod(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """A function that loads the settings of a workload, with temporary files instead of mounted Secrets."""
-
-    def load(manifests: list[Manifest], workload: Manifest) -> Settings:
-        keys = {str(path): key.partition("/")[2] for key, path in mounted_files(workload).items()}
-        for name, value in variables(manifests, workload).items():
-            if name.endswith("_FILE"):
-                (tmp_path / keys[value]).write_text(CONTENTS[keys[value]] + "\n")
-            monkeypatch.setenv(name, str(tmp_path / keys[value]) if name.endswith("_FILE") else value)
-        return load_settings()
-
-    return load
-
-
-def load_compose(compose: Manifest, name: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Load the settings of a service in the compose file, with the defaults of its variables."""
-    for variable, value in compose["services"][name]["environment"].items():
-        monkeypatch.setenv(variable, re.sub(r"\$\{\w+:-(.*)\}", r"\1", value))
-    return load_settings()
 
 
 # Settings.
@@ -114,13 +65,6 @@ def test_every_mounted_file_is_in_the_operations_guide(in_production: list[Manif
             assert f"`{key}`" in guide
 
 
-def test_the_settings_in_the_compose_file_are_valid(compose: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
-    ours = [name for name, service in compose["services"].items() if service["image"] == "sprocket-grpc"]
-    assert ours == ["migrate", "server"]
-    for name in ours:
-        assert load_compose(compose, name, monkeypatch).database_url
-
-
 # Times and numbers.
 
 
@@ -131,14 +75,6 @@ def test_the_termination_grace_period_covers_drain_calls_and_shutdown(
     settings = as_in_pod(manifests, deployment)
     needed = settings.drains_seconds + settings.shutdown_grace_seconds + run._CANCEL_SECONDS
     assert needed + 5 <= deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
-
-
-def test_the_stop_grace_period_of_compose_covers_drain_calls_and_shutdown(
-    compose: Manifest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = load_compose(compose, "server", monkeypatch)
-    needed = settings.drains_seconds + settings.shutdown_grace_seconds + run._CANCEL_SECONDS
-    assert needed <= int(compose["services"]["server"]["stop_grace_period"].removesuffix("s"))
 
 
 def test_the_startup_probe_allows_for_the_wait_for_the_database(manifests: list[Manifest], as_in_pod: Any) -> None:
@@ -199,22 +135,6 @@ def test_service_ports_match_the_container_ports(manifests: list[Manifest]) -> N
         assert all(each["name"] == each["targetPort"] and each["port"] == numbers[each["targetPort"]] for each in ports)
 
 
-def test_the_network_policy_allows_ingress_to_grpc_and_metrics_only(manifests: list[Manifest]) -> None:
-    rules = server_policy(manifests)["ingress"]
-    assert [each["ports"] for each in rules] == [[{"port": "grpc"}], [{"port": "metrics"}]]
-    assert all(each["from"] for each in rules)
-
-
-def test_the_network_policy_allows_egress_only_to_ports_that_the_settings_need(
-    in_production: list[Manifest], as_in_pod: Any
-) -> None:
-    settings = as_in_pod(in_production, find(in_production, "Deployment"))
-    allowed = {port["port"] for rule in server_policy(in_production)["egress"] for port in rule["ports"]}
-    assert settings.jwt_jwks.startswith("https://login.example/")
-    assert allowed == {53, 5432, 443, port_of(settings.otlp_endpoint)}
-    assert settings.rate_limit_storage is None  # otherwise the policy would need the port of Redis
-
-
 # Selectors.
 
 
@@ -230,13 +150,6 @@ def test_every_selector_matches_the_server_but_not_the_migration(manifests: list
     ]
     assert [each for each in selectors if not labels_hold(each, server)] == []
     assert [each for each in selectors if labels_hold(each, migration)] == []
-
-
-def test_the_network_policy_of_the_migration_allows_no_ingress(manifests: list[Manifest]) -> None:
-    policy = find(manifests, "NetworkPolicy", "sprocket-grpc-migrate")["spec"]
-    assert labels_hold(policy["podSelector"]["matchLabels"], find(manifests, "Job")["spec"]["template"])
-    assert "Ingress" in policy["policyTypes"]
-    assert "ingress" not in policy
 
 
 def test_prometheus_finds_each_pod_once(manifests: list[Manifest]) -> None:
@@ -258,43 +171,25 @@ def test_prometheus_finds_each_pod_once(manifests: list[Manifest]) -> None:
 # Pods and images.
 
 
-def test_pods_meet_the_restricted_pod_security_standard(manifests: list[Manifest]) -> None:
-    for template in pod_templates(manifests):
-        pod = template["spec"]
-        [only] = pod["containers"]
-        assert pod["securityContext"]["runAsNonRoot"] is True
-        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert only["securityContext"] == {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        }
-        assert pod["automountServiceAccountToken"] is False
-        assert pod["enableServiceLinks"] is False
-        assert {"cpu", "memory"} <= only["resources"]["requests"].keys()
-        assert "memory" in only["resources"]["limits"]
-
-
 def test_pods_and_compose_run_the_commands_of_the_image(manifests: list[Manifest], compose: Manifest) -> None:
     image = (ROOT / "Dockerfile").read_text()
     [user] = re.findall(r"^USER (\d+):(\d+)$", image, re.MULTILINE)
     assert 'ENTRYPOINT ["sprocket-grpc"]' in image
     commands = [container(find(manifests, kind))["args"] for kind in ("Deployment", "Job")]
     assert commands == [["serve"], ["migrate", "--grant", "sprocket_server"]]  # a role of deploy/postgresql/roles.sql
-    assert [each[:1] for each in commands] == [compose["services"][name]["command"] for name in ("server", "migrate")]
+    assert commands == [compose["services"][name]["command"] for name in ("server", "migrate")]
     assert {each[0] for each in commands} <= set(main.list_commands(None))  # type: ignore[arg-type]  # it ignores the context
     for template in pod_templates(manifests):
         context = template["spec"]["securityContext"]
         assert [context["runAsUser"], context["runAsGroup"], context["fsGroup"]] == [*map(int, user), int(user[1])]
 
 
-def test_the_image_exposes_the_container_ports(manifests: list[Manifest]) -> None:
+def test_the_image_exposes_the_container_ports_and_the_web_listener(manifests: list[Manifest]) -> None:
     [exposed] = re.findall(r"^EXPOSE (.+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     ports = [each["containerPort"] for each in container(find(manifests, "Deployment"))["ports"]]
-    assert exposed.split() == [str(port) for port in ports]
+    assert exposed.split() == [str(port) for port in (*ports, 8080)]
 
 
-def test_the_migration_has_the_image_and_the_name_of_this_version(in_production: list[Manifest]) -> None:
+def test_the_server_and_the_migration_have_the_image_of_this_version(in_production: list[Manifest]) -> None:
     images = {container(find(in_production, kind))["image"] for kind in ("Deployment", "Job")}
     assert images == {f"registry.example/sprocket-grpc:{__version__}"}
-    assert find(in_production, "Job")["metadata"]["name"] == f"sprocket-grpc-migrate-{__version__}"

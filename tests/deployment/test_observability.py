@@ -183,10 +183,3 @@ def test_files_that_compose_mounts_exist_and_are_valid_yaml_or_json() -> None:
 
 def _files(path: Path) -> list[Path]:
     return [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
-
-
-def test_compose_publishes_ports_on_loopback_only() -> None:
-    [compose] = load_yaml((ROOT / "docker-compose.yml").read_text())
-    published = [port for each in compose["services"].values() for port in each.get("ports", [])]
-    assert published
-    assert [port for port in published if not port.startswith("127.0.0.1:")] == []
