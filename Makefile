@@ -32,13 +32,14 @@ format: $(VENV)/.development ## Format Python and protos.
 	$(BIN)/ruff check --fix .
 	$(BIN)/buf format -w
 
-generate: $(VENV)/.development ## Generate sprocket/v1 and docs/api.md from the protos.
+generate: $(VENV)/.development ## Generate sprocket/v1 and docs/api.md from the protos, and the PrometheusRule from the alerts.
 	rm -f sprocket/v1/*.py*
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I protos \
 	  --python_out=. --mypy_out=quiet:. --grpc_python_out=. --mypy_grpc_out=quiet:. $(PROTOS)
 	$(BIN)/python -m grpc_tools.protoc -I protos --include_source_info --descriptor_set_out=sprocket/v1/contract.binpb $(sort $(PROTOS))
 	$(BIN)/python -m tools.service_config > sprocket/v1/service_config.json
 	$(BIN)/python -m tools.api_document > docs/api.md
+	$(BIN)/python -m tools.prometheus_rule > deploy/kubernetes/base/prometheus-rule.yaml
 
 lint: $(VENV)/.development
 	$(BIN)/ruff format --check .
