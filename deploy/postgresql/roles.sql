@@ -1,7 +1,8 @@
 -- Two roles for one database: sprocket_owner owns the tables, applies migrations and manages API keys; the server
 -- connects as sprocket_server, which can neither alter tables nor touch the audit log and the API keys. Run this as a
--- superuser, in the new database, before the first migration; then set a \password for both. It can be run again, and in
--- several databases of one server. The migrations grant sprocket_server its privileges:
+-- superuser, in the new database, before the first migration; then, in psql, `\password sprocket_owner` and
+-- `\password sprocket_server`. It can be run again, and in several databases of one server. The migrations grant
+-- sprocket_server its privileges:
 -- `sprocket-grpc migrate --grant sprocket_server`.
 
 DO $$

@@ -76,6 +76,19 @@ async def test_replicas_count_the_calls_of_a_caller_together(service: Service, d
             await refused_call(other_client)
 
 
+async def test_without_redis_each_replica_has_the_limit_for_itself(service: Service, database_url: str) -> None:
+    with (
+        server_process(database_url, rate_limit="2/year") as one,
+        server_process(database_url, rate_limit="2/year") as other,
+    ):
+        async with connected_to(one, service) as client, connected_to(other, service) as other_client:
+            for each in (client, other_client):
+                await call(each)
+                await call(each)
+            await refused_call(client)
+            await refused_call(other_client)
+
+
 async def test_calls_are_not_limited_while_redis_is_down_and_limited_once_it_is_back(
     service: Service, database_url: str, port: int
 ) -> None:

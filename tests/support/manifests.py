@@ -34,10 +34,33 @@ def load_yaml(text: str) -> list[Manifest]:
 
 def render(name: str) -> list[Manifest]:
     """Return the manifests of a directory in deploy/kubernetes, or skip the test if kubectl is not installed."""
-    command = [find_program("kubectl"), "kustomize", str(KUBERNETES / name)]
+    return load_yaml(_kustomize(KUBERNETES / name))
+
+
+def render_overlay(kustomization: str, directory: Path, name: str = "mine") -> list[Manifest]:
+    """Return the manifests of a kustomization in deploy/kubernetes, after validating them.
+
+    Args:
+        kustomization: The content of its kustomization.yaml.
+        directory: An empty directory, for a copy of deploy/kubernetes with the kustomization.
+        name: The directory of the kustomization, a new one by default.
+    """
+    copied = shutil.copytree(KUBERNETES, directory / "kubernetes")
+    (copied / name).mkdir(exist_ok=True)
+    (copied / name / "kustomization.yaml").write_text(kustomization)
+    rendered = _kustomize(copied / name)
+    options = ("--strict", "--quiet", "--no-warn")
+    command = [find_program("kubernetes-validate"), *options, "-"]
+    done = subprocess.run(command, input=rendered, capture_output=True, check=False, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return load_yaml(rendered)
+
+
+def _kustomize(directory: Path) -> str:
+    command = [find_program("kubectl"), "kustomize", str(directory)]
     done = subprocess.run(command, capture_output=True, check=False, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    return load_yaml(done.stdout)
+    return done.stdout
 
 
 def find(manifests: list[Manifest], kind: str, name: str = "") -> Manifest:
