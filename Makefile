@@ -58,8 +58,9 @@ contract: $(VENV)/.development
 breaking: $(VENV)/.development
 	.ci/breaking $(BIN)/buf
 
+GENERATED := sprocket docs/api.md deploy/kubernetes/base/prometheus-rule.yaml
 generated: generate
-	@test -z "$$(git status --porcelain sprocket docs/api.md)" || { git status --short sprocket docs/api.md; \
+	@test -z "$$(git status --porcelain $(GENERATED))" || { git status --short $(GENERATED); \
 	  echo "generated files differ from the protos: run 'make generate' and commit the result"; exit 1; }
 
 migrations: $(VENV)/.development
