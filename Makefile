@@ -11,7 +11,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .PHONY: help serve test quick check format generate generated lint types imports contract breaking migrations \
         previous files deployment secrets packages lock audit sbom migration \
-        bench bench-quick bench-check chaos ha ha-cluster soak fuzz attack mutate reliability clean examples
+        bench bench-quick bench-check chaos ha ha-cluster soak fuzz attack mutate reliability clean examples \
+        browser
 
 help: ## List these commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,7 +21,10 @@ serve: $(VENV)/.runtime ## Run the service on 127.0.0.1:50051, with an embedded 
 	@$(BIN)/sprocket-grpc serve
 
 test: $(VENV)/.development ## Run all tests (COVERAGE=yes measures their coverage too, which takes twice as long).
-	$(BIN)/pytest -n auto $(if $(COVERAGE),--cov --cov-report=term-missing:skip-covered)
+	$(BIN)/pytest -n auto --ignore tests/browser $(if $(COVERAGE),--cov --cov-report=term-missing:skip-covered)
+
+browser: $(VENV)/.browser ## Run the tests in Chromium, and write screenshots to .cache/screenshots.
+	$(BIN)/pytest -q -n auto tests/browser
 
 quick: $(VENV)/.development ## Check your uncommitted changes: format, lint, types, and the tests of the changed folders.
 	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q . && $(BIN)/mypy && $(BIN)/pytest -q -n auto --quick $$(.ci/near)
@@ -92,11 +96,13 @@ lock: .venv-supply/.ready ## Lock the newest versions that pyproject.toml allows
 	$(LOCK) --group build $(UPGRADE) -o requirements/build.txt
 	$(LOCK) --group supply $(UPGRADE) -o requirements/supply.txt
 	$(LOCK) --group patroni $(UPGRADE) -o requirements/patroni.txt
+	$(LOCK) --group browser -c requirements/development.txt $(UPGRADE) -o requirements/browser.txt
 
 audit: .venv-supply/.ready ## Check the locked dependencies for known vulnerabilities (needs the network).
 	.venv-supply/bin/pip-audit --disable-pip --require-hashes -r requirements/runtime.txt
 	.venv-supply/bin/pip-audit --disable-pip --require-hashes -r requirements/development.txt
 	.venv-supply/bin/pip-audit --disable-pip --require-hashes -r requirements/patroni.txt
+	.venv-supply/bin/pip-audit --disable-pip --require-hashes -r requirements/browser.txt
 
 sbom: .venv-supply/.ready ## Write build/sbom.json, the software bill of materials (CycloneDX).
 	@mkdir -p build
@@ -177,6 +183,11 @@ $(VENV)/.development: requirements/development.txt $(VENV)/.runtime
 	@echo "Installing what the tests and checks need (the first time, about a minute)"
 	@$(INSTALL) -r requirements/development.txt
 	@touch $@
+
+# Without it, the tests in a browser say that they were skipped: not every platform has a Playwright.
+$(VENV)/.browser: requirements/browser.txt $(VENV)/.development
+	@echo "Installing what drives a browser"
+	@$(INSTALL) -r requirements/browser.txt && touch $@ || echo "Playwright cannot be installed"
 
 .venv-supply/.ready: requirements/supply.txt
 	$(PYTHON) -m venv .venv-supply

@@ -69,7 +69,7 @@ def test_the_top_of_the_package_and_of_the_tests_stays_small() -> None:
 
 def test_the_folders_of_the_tests_are_the_rooms() -> None:
     folders = {each.parent.name for each in (ROOT / "tests").glob("*/__init__.py")}
-    assert folders == ROOMS | {"conformance", "deployment", "documents", "reliability", "support"}
+    assert folders == ROOMS | {"browser", "conformance", "deployment", "documents", "reliability", "support"}
 
 
 @pytest.mark.parametrize("folder", ["sprocket_grpc", "tests", "bench", "reliability", "tools", "migrations"])
