@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: help serve test quick check format generate generated lint types imports contract breaking migrations \
         previous files deployment secrets packages lock audit sbom migration \
         bench bench-quick bench-check chaos ha ha-cluster soak fuzz attack mutate reliability clean examples \
-        browser
+        browser conformance
 
 help: ## List these commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +23,11 @@ serve: $(VENV)/.runtime ## Run the service on 127.0.0.1:50051, with an embedded 
 test: $(VENV)/.development ## Run all tests (COVERAGE=yes measures their coverage too, which takes twice as long).
 	$(BIN)/pytest -n auto --ignore tests/browser $(if $(COVERAGE),--cov --cov-report=term-missing:skip-covered)
 
-browser: $(VENV)/.browser ## Run the tests in Chromium, and write screenshots to .cache/screenshots.
+conformance: $(VENV)/.development ## Run the conformance suite by HTTP too, in each protocol.
+	@for protocol in connect-json connect-proto grpc-web; do \
+	  echo "$$protocol" && $(BIN)/pytest -q -n auto tests/conformance --protocol $$protocol || exit 1; done
+
+browser: $(VENV)/.browser examples/web/build/page.js ## Run the tests in Chromium, and write screenshots to .cache/screenshots.
 	$(BIN)/pytest -q -n auto tests/browser
 
 quick: $(VENV)/.development ## Check your uncommitted changes: format, lint, types, and the tests of the changed folders.
@@ -183,6 +187,12 @@ $(VENV)/.development: requirements/development.txt $(VENV)/.runtime
 	@echo "Installing what the tests and checks need (the first time, about a minute)"
 	@$(INSTALL) -r requirements/development.txt
 	@touch $@
+
+WEB_EXAMPLE := $(filter-out examples/web/build examples/web/generated examples/web/node_modules,$(wildcard examples/web/*))
+
+examples/web/build/page.js: $(WEB_EXAMPLE) $(PROTOS)
+	@if command -v npm >/dev/null; then echo "Building examples/web" && cd examples/web && rm -rf build && \
+	  npm ci --no-audit --no-fund --loglevel=error && npm run --silent build; else echo "Node.js is not installed"; fi
 
 # Without it, the tests in a browser say that they were skipped: not every platform has a Playwright.
 $(VENV)/.browser: requirements/browser.txt $(VENV)/.development

@@ -45,8 +45,9 @@ def test_ci_installs_all_debian_packages_that_the_examples_need() -> None:
     assert needed - installed == {"nodejs", "npm"}, "the machines of CI have Node.js"
 
 
-def test_the_lock_file_of_the_typescript_example_has_hashes_and_no_urls() -> None:
-    packages = json.loads((ROOT / "examples/node/package-lock.json").read_text())["packages"]
+@pytest.mark.parametrize("example", ["node", "web"])
+def test_the_lock_files_of_the_typescript_examples_have_hashes_and_no_urls(example: str) -> None:
+    packages = json.loads((ROOT / "examples" / example / "package-lock.json").read_text())["packages"]
     installed = {path: package for path, package in packages.items() if path}
     assert len(installed) > 10
     assert [path for path, package in installed.items() if not package["integrity"].startswith("sha512-")] == []
