@@ -22,6 +22,7 @@ from sprocket_grpc.errors.requests import (
     ReferenceNotFoundError,
     RequestIdReusedError,
     ResourceInUseError,
+    UnsupportedRequestError,
     resource_type,
 )
 from sprocket_grpc.errors.server import (
@@ -31,6 +32,7 @@ from sprocket_grpc.errors.server import (
     DatabaseMisconfiguredError,
     DeadlineExceededError,
     ExpensiveCallLimitError,
+    ForeignPageError,
     InternalError,
     OverloadedError,
     PermissionDeniedError,
@@ -56,6 +58,7 @@ __all__ = [
     "ExpectedError",
     "ExpensiveCallLimitError",
     "ExpiredChartError",
+    "ForeignPageError",
     "InternalError",
     "InvalidArgumentError",
     "InvalidPageTokenError",
@@ -77,6 +80,7 @@ __all__ = [
     "UnauthenticatedError",
     "UnavailableError",
     "UnknownServiceError",
+    "UnsupportedRequestError",
     "Violation",
     "resource_type",
 ]

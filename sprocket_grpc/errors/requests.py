@@ -92,6 +92,15 @@ class MalformedRequestError(SprocketError):
         )
 
 
+class UnsupportedRequestError(SprocketError):
+    """A part of a request by HTTP is none that the server supports: its path, method, content type or encoding."""
+
+    reason = "ERROR_REASON_UNSUPPORTED_REQUEST"
+
+    def __init__(self, part: str, expected: str) -> None:
+        super().__init__(f"{part}: expected {expected}", {"part": part, "expected": expected})
+
+
 class NotFoundError(SprocketError):
     """Resources that the call names do not exist."""
 

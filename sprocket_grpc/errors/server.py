@@ -21,6 +21,18 @@ class PermissionDeniedError(SprocketError):
         super().__init__(f"the caller lacks the permission {permission}", {"right": permission})
 
 
+class ForeignPageError(SprocketError):
+    """A web page of a host or an origin that is not listed calls, so that it could use the server of its reader."""
+
+    reason = "ERROR_REASON_FOREIGN_PAGE"
+
+    def __init__(self, header: str, setting: str) -> None:
+        super().__init__(
+            f"{header}: this server does not accept this one; {setting} lists those that it does",
+            {"header": header, "setting": setting},
+        )
+
+
 class UnavailableError(SprocketError):
     """The database cannot be reached, is overloaded, or does not have the schema of this version."""
 

@@ -6,6 +6,7 @@ neither time nor disk; the metric `sprocket.call.errors` counts all.
 
 import logging
 import time
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from sprocket_grpc.interceptors.call import Call, CallNext
@@ -20,13 +21,17 @@ _MOST_SAMPLES = 1000
 
 _REFUSED = frozenset({Code.RESOURCE_EXHAUSTED, Code.UNAUTHENTICATED})
 
+EVERY_CODE = frozenset(Code)
+
 _log = logging.getLogger("sprocket_grpc.access")
 
 
 class AccessLog:
     """Writes the line. It runs outermost, so that it knows the status."""
 
-    def __init__(self) -> None:
+    def __init__(self, refused: AbstractSet[Code] = _REFUSED) -> None:
+        """Create it with the statuses of calls that are refused, of which only some are logged."""
+        self._refused = refused
         self._samples: dict[tuple[str, str], _Sample] = {}
 
     async def intercept(self, call: Call, call_next: CallNext) -> Any:  # noqa: ANN401  # any message
@@ -39,7 +44,7 @@ class AccessLog:
 
     def _write(self, call: Call) -> None:
         fields = {}
-        if call.status in _REFUSED:
+        if call.status in self._refused:
             sample = self._sample_of(call.reason, call.holder)
             if not sample.takes(time.monotonic()):
                 return

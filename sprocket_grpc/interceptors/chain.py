@@ -14,7 +14,7 @@ import uuid_utils
 from google.protobuf.message import Message
 
 from sprocket_grpc.caller import Caller, set_caller
-from sprocket_grpc.errors import MalformedRequestError
+from sprocket_grpc.errors import MalformedRequestError, SprocketError
 from sprocket_grpc.interceptors.arrivals import Arrivals
 from sprocket_grpc.interceptors.call import REQUEST_ID_KEY, Call, CallNext, Interceptor
 from sprocket_grpc.interceptors.transport import Transport
@@ -59,17 +59,15 @@ class InterceptorChain:
 
     def around(self, rpc: Rpc) -> Answer:
         """Return an RPC within the interceptors."""
-        call_next = self._answering(rpc)
-        for interceptor in reversed(self._interceptors):
-            call_next = partial(interceptor.intercept, call_next=call_next)
+        call_next = _within(self._interceptors, self._answering(rpc))
 
         async def answer(transport: Transport) -> Any:  # noqa: ANN401  # any message
-            call = _begin(rpc, transport)
+            call = _begin(rpc.method, transport, is_stream=rpc.is_stream)
             transport.on_end(call.end)
             return await call_next(call)
 
         async def answer_stream(transport: Transport) -> None:
-            call = _begin(rpc, transport)
+            call = _begin(rpc.method, transport, is_stream=rpc.is_stream)
             try:
                 await call_next(call)
             finally:
@@ -115,14 +113,29 @@ class InterceptorChain:
         return received.message
 
 
-def _begin(rpc: Rpc, transport: Transport) -> Call:
+async def refuse(method: str, transport: Transport, error: SprocketError, interceptors: Sequence[Interceptor]) -> None:
+    """End a request, which never becomes a call of its method, with an error within some interceptors."""
+
+    async def raise_error(_: Call) -> None:
+        raise error
+
+    await _within(interceptors, raise_error)(_begin(method, transport, is_stream=False))
+
+
+def _within(interceptors: Sequence[Interceptor], call_next: CallNext) -> CallNext:
+    for interceptor in reversed(interceptors):
+        call_next = partial(interceptor.intercept, call_next=call_next)
+    return call_next
+
+
+def _begin(method: str, transport: Transport, *, is_stream: bool) -> Call:
     metadata = transport.metadata
     request_id = _request_id(metadata.get(REQUEST_ID_KEY))
     trace_id = read_trace_id(metadata.get(TRACEPARENT_KEY))
     transport.add_trailer(REQUEST_ID_KEY, request_id)
-    set_caller(Caller(request_id=request_id, method=rpc.method))
+    set_caller(Caller(request_id=request_id, method=method))
     set_trace_id(trace_id)
-    return Call(rpc.method, transport, request_id, rpc.is_stream, trace_id=trace_id)
+    return Call(method, transport, request_id, is_stream, trace_id=trace_id)
 
 
 def _request_id(given: str | bytes | None) -> str:

@@ -10,7 +10,7 @@ from functools import cache
 from threading import Lock
 from typing import Any
 
-from opentelemetry.metrics import CallbackOptions, Meter, Observation
+from opentelemetry.metrics import CallbackOptions, Counter, Meter, Observation
 
 from sprocket_grpc.interceptors.call import Call, CallNext
 from sprocket_grpc.interceptors.status import SERVER_ERRORS, Code
@@ -38,7 +38,11 @@ class _Traffic:
 
 
 class CallMetrics:
-    """Runs outside of the interceptor that turns errors into statuses."""
+    """Runs outside of the interceptor that turns errors into statuses.
+
+    Attributes:
+        refusals: Counts requests that never become calls.
+    """
 
     def __init__(self, meter: Meter, histograms: Histograms) -> None:
         self._traffic: defaultdict[str, _Traffic] = defaultdict(_Traffic)
@@ -47,6 +51,7 @@ class CallMetrics:
         self._errors = meter.create_counter(
             "sprocket.call.errors", "{call}", "Calls that failed, by the reason that clients are told."
         )
+        self.refusals = RefusalMetrics(self._errors)
         self._uncounted = meter.create_counter(
             "sprocket.rate_limit.uncounted", "{call}", "Calls let through because Redis did not answer."
         )
@@ -77,7 +82,7 @@ class CallMetrics:
             traffic.received += call.request_bytes
             traffic.sent += call.response_bytes
             traffic.responses += call.responses
-        self._duration.record(call.seconds, _attributes(call.method, call.status))
+        self._duration.record(call.seconds, _attributes(call.method, call.status, call.transport.system))
         if call.reason:
             self._errors.add(1, {"rpc.method": call.method[1:], "sprocket.error.reason": call.reason})
         if call.is_uncounted:
@@ -93,9 +98,23 @@ class CallMetrics:
         return observe
 
 
+class RefusalMetrics:
+    """Counts requests that are refused before they are calls, by their reason: they are no calls of the server's."""
+
+    def __init__(self, errors: Counter) -> None:
+        self._errors = errors
+
+    async def intercept(self, call: Call, call_next: CallNext) -> Any:  # noqa: ANN401  # any message
+        """Count a request."""
+        try:
+            return await call_next(call)
+        finally:
+            self._errors.add(1, {"rpc.method": call.method[1:], "sprocket.error.reason": call.reason})
+
+
 @cache
-def _attributes(method: str, status: Code) -> Attributes:
-    attributes = ("rpc.system.name", "grpc"), ("rpc.method", method[1:]), ("rpc.response.status_code", status.name)
+def _attributes(method: str, status: Code, system: str) -> Attributes:
+    attributes = ("rpc.system.name", system), ("rpc.method", method[1:]), ("rpc.response.status_code", status.name)
     return (*attributes, ("error.type", status.name)) if status in SERVER_ERRORS else attributes
 
 

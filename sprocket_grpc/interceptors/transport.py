@@ -29,10 +29,12 @@ class Transport(Protocol):
     Attributes:
         metadata: The headers of the caller, by lower-case names; the last of several values for one name.
         peer: The address of the caller, such as `ipv4:127.0.0.1:4711`.
+        system: The protocol as OpenTelemetry names it: `grpc` or `connectrpc`.
     """
 
     metadata: Mapping[str, str | bytes]
     peer: str
+    system: str
 
     @property
     def certificate(self) -> bytes | None:

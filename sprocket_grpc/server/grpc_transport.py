@@ -31,7 +31,10 @@ class GrpcTransport:
     Attributes:
         metadata: The headers of the caller.
         peer: The address of the caller. gRPC is asked once: after the end of the call that crashes the process.
+        system: The protocol.
     """
+
+    system = "grpc"
 
     def __init__(self, rpc: Rpc, context: _Context) -> None:
         self.metadata: Mapping[str, str | bytes] = dict(context.invocation_metadata() or ())

@@ -45,11 +45,13 @@ class Instrumentation:
 
     Attributes:
         interceptors: The interceptors for every call.
+        refusals: The interceptors for requests that are refused before they are calls.
         event_loop_lag: Measures the event loop in the background.
         metrics_port: The port where Prometheus scrapes the metrics, or None if they are not served.
     """
 
     interceptors: list[Interceptor]
+    refusals: list[Interceptor]
 
     def __init__(self, settings: Settings) -> None:
         histograms = Histograms()
@@ -69,7 +71,9 @@ class Instrumentation:
         self._pools = PoolMetrics(self._meter)
         self.event_loop_lag = EventLoopLag(self._meter)
         self.interceptors = [Tracing(tracer, settings.trace_sample_ratio)] if tracer else []
-        self.interceptors.append(CallMetrics(self._meter, histograms))
+        calls = CallMetrics(self._meter, histograms)
+        self.interceptors.append(calls)
+        self.refusals = [calls.refusals]
         observe_process(self._meter)
 
     def observe(

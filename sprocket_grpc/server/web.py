@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 
 from sprocket_grpc.config.web import web_addresses
+from sprocket_grpc.interceptors.access_log import EVERY_CODE, AccessLog
+from sprocket_grpc.interceptors.call import Interceptor
 from sprocket_grpc.interceptors.chain import Answer, Rpc
+from sprocket_grpc.interceptors.errors import ErrorMapping
 from sprocket_grpc.server.dependencies import ServerDependencies
 from sprocket_grpc.server.health import LIVENESS, READINESS, SERVING, HealthServicer
 
@@ -37,6 +40,7 @@ def create_web_listener(
     from sprocket_grpc.web.methods import methods_by_path  # noqa: PLC0415  # as above
     from sprocket_grpc.web.openapi import openapi  # noqa: PLC0415  # as above
     from sprocket_grpc.web.pages import health_page, index_page, json_page  # noqa: PLC0415  # as above
+    from sprocket_grpc.web.refusals import Refusals  # noqa: PLC0415  # as above
 
     methods = methods_by_path(answers)
     is_serving = partial(_is_serving, dependencies.monitor.servicer)
@@ -48,7 +52,14 @@ def create_web_listener(
     if settings.reflects:
         pages["/openapi.json"] = json_page(partial(openapi, methods, authenticates=settings.authenticates))
     guard = Guard(settings.web_hosts or (), settings.web_origins or ())
-    return WebListener(WebApp(methods, pages, guard), settings, shares_port=shares_port)
+    app = WebApp(methods, pages, guard, Refusals(_around_refusals(dependencies)))
+    return WebListener(app, settings, shares_port=shares_port)
+
+
+def _around_refusals(dependencies: ServerDependencies) -> list[Interceptor]:
+    """Return the interceptors for requests that are refused before they are calls, of which strangers send floods."""
+    counting = dependencies.instrumentation.refusals if dependencies.instrumentation else []
+    return [*counting, AccessLog(refused=EVERY_CODE), ErrorMapping()]
 
 
 async def _is_serving(servicer: HealthServicer, service: str) -> bool:

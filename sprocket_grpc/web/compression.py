@@ -4,12 +4,8 @@ import gzip
 import zlib
 from collections.abc import Mapping
 
-from google.rpc.status_pb2 import Status
-
-from sprocket_grpc.errors import RequestTooLargeError
-from sprocket_grpc.interceptors.status import Code
+from sprocket_grpc.errors import RequestTooLargeError, UnsupportedRequestError
 from sprocket_grpc.web.codec import MalformedError, aside
-from sprocket_grpc.web.transport import CallEnded
 
 _WORTH_BYTES = 1024
 """Shorter messages are sent as they are: they fit into one packet."""
@@ -26,12 +22,11 @@ def is_compressed(headers: Mapping[str, str], name: str) -> bool:
     """Return whether a header says that the request is compressed.
 
     Raises:
-        CallEnded: It is compressed in another way than gzip.
+        UnsupportedRequestError: It is compressed in another way than gzip.
     """
     encoding = headers.get(name, "identity").strip().lower()
     if encoding not in {"gzip", "identity", ""}:
-        message = f"{name}: expected gzip or identity"
-        raise CallEnded(Status(code=Code.UNIMPLEMENTED, message=message))
+        raise UnsupportedRequestError(name, "gzip or identity")
     return encoding == "gzip"
 
 

@@ -2,12 +2,21 @@
 
 import asyncio
 import re
-from typing import Any, ClassVar
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar, TypeAlias
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from sprocket_grpc.web.connection_limit import ConnectionLimit
+
+Refuse: TypeAlias = Callable[..., Awaitable[None]]
+"""An application of ASGI."""
+
 _MOST_UNPARSED_BYTES = 64 << 10
 """The largest headers of a request. Browsers send 16 kB at most; the parser itself has no limit."""
+
+_HEADER_SECONDS = 10
+"""How long headers may take to arrive, once they have begun to."""
 
 _END_OF_HEADERS = b"\r\n\r\n"
 
@@ -21,9 +30,13 @@ class BoundedConnection(HttpToolsProtocol):
 
     Attributes:
         seconds: How long a request may take to arrive, and how long a client may read nothing while a response waits.
+        limit: Counts the connections.
+        refuse: Responds on a connection over the limit.
     """
 
     seconds: ClassVar[float]
+    limit: ClassVar[ConnectionLimit]
+    refuse: ClassVar[Refuse]
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own choice
         """Wait for a request, for a limited time."""
@@ -34,9 +47,16 @@ class BoundedConnection(HttpToolsProtocol):
         self._has_headers = False
         self._arrival = self.loop.call_later(self.seconds, transport.abort)
         self._reading: asyncio.TimerHandle | None = None
+        if not self.limit.enter(self):
+            self.app = self.refuse
+
+    def make_room(self) -> None:
+        """Close the connection, which waits for a request."""
+        self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End what waits."""
+        self.limit.leave(self)
         self._arrival.cancel()
         self._is_read()
         super().connection_lost(exc)
@@ -53,14 +73,15 @@ class BoundedConnection(HttpToolsProtocol):
             headers, end, body = arrived.partition(_END_OF_HEADERS)
             super().data_received(_UPGRADE.sub(b"", headers) + end + body)
         else:
+            if not self._arrived:
+                self._limit_arrival(min(self.seconds, _HEADER_SECONDS))
             self._arrived = arrived
         if self._unparsed > max(_MOST_UNPARSED_BYTES, len(data)):
             self.transport.abort()
 
     def on_message_begin(self) -> None:
         """Limit the time that the request has to arrive."""
-        self._arrival.cancel()
-        self._arrival = self.loop.call_later(self.seconds, self.transport.abort)
+        self._limit_arrival(self.seconds)
         self._has_headers = False
         super().on_message_begin()
 
@@ -73,6 +94,7 @@ class BoundedConnection(HttpToolsProtocol):
         """Start to answer a request, unless the client has not waited for the last response: it would be in memory."""
         self._unparsed = 0
         self._has_headers = True
+        self.limit.use(self)
         if self._is_answering():
             self.transport.abort()
         else:
@@ -90,6 +112,12 @@ class BoundedConnection(HttpToolsProtocol):
         self._arrival.cancel()
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        """Wait for the next request."""
+        super().on_response_complete()
+        if not self.transport.is_closing():
+            self.limit.wait(self)
+
     def pause_writing(self) -> None:
         """Wait for the client to read, for a limited time."""
         super().pause_writing()
@@ -99,6 +127,10 @@ class BoundedConnection(HttpToolsProtocol):
         """Go on: the client has read."""
         self._is_read()
         super().resume_writing()
+
+    def _limit_arrival(self, seconds: float) -> None:
+        self._arrival.cancel()
+        self._arrival = self.loop.call_later(seconds, self.transport.abort)
 
     def _wait_for_reading(self) -> None:
         self._reading = self.loop.call_later(self.seconds, self._check_reading, self.transport.get_write_buffer_size())
@@ -126,6 +158,7 @@ def without_mapping(host: str) -> str:
     return mapped[1] if mapped else host
 
 
-def connections(seconds: float) -> type[Any]:
-    """Return the class of connections with a limit of time."""
-    return type("Connection", (BoundedConnection,), {"seconds": seconds})
+def connections(seconds: float, limit: ConnectionLimit, refuse: Refuse) -> type[Any]:
+    """Return the class of connections with limits, which says to those over the limit what `refuse` responds."""
+    bounds = {"seconds": seconds, "limit": limit, "refuse": staticmethod(refuse)}
+    return type("Connection", (BoundedConnection,), bounds)

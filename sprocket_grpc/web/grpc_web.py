@@ -20,6 +20,7 @@ _PRINTABLE = " !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
 class GrpcWeb(Enveloped):
     """A call, whose last envelope has the status as trailers of gRPC."""
 
+    system = "grpc"
     encoding_header = "grpc-encoding"
     accepted_header = "grpc-accept-encoding"
 

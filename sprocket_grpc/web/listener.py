@@ -5,6 +5,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 
 import uvicorn
 
@@ -13,11 +14,15 @@ from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.config.web import web_addresses
 from sprocket_grpc.web.app import WebApp
 from sprocket_grpc.web.connection import connections
+from sprocket_grpc.web.connection_limit import ConnectionLimit
 from sprocket_grpc.web.tls import RenewedCertificate
 
 _BACKLOG = 512
 
 _START_SECONDS = 30
+
+_HANDSHAKE_SECONDS = 10
+"""How long a client may take for the handshake of TLS. The default of asyncio is a minute."""
 
 _IDLE_SECONDS = 65
 """How long a connection stays open between requests: longer than the 60 s of load balancers, which would otherwise use
@@ -40,9 +45,25 @@ class _Server(uvicorn.Server):
         self.has_started = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept connections."""
-        await super().startup(sockets)
+        """Accept connections, as uvicorn does, but with a limit of time for TLS, for which it has no setting."""
+        await self.lifespan.startup()
+        loop, tls = asyncio.get_running_loop(), self.config.ssl
+        self.servers = [
+            await loop.create_server(
+                self._connection,
+                sock=each,
+                ssl=tls,
+                ssl_handshake_timeout=_HANDSHAKE_SECONDS if tls else None,
+                backlog=_BACKLOG,
+            )
+            for each in sockets or ()
+        ]
+        self.started = True
         self.has_started.set()
+
+    def _connection(self) -> asyncio.Protocol:
+        protocol: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
+        return protocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -94,7 +115,11 @@ class WebListener:
 def _config(app: WebApp, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=connections(settings.call_timeout_seconds),
+        http=connections(
+            settings.call_timeout_seconds,
+            ConnectionLimit(settings.web_connection_limit),
+            partial(app.refuse_connection, settings.web_connection_limit),
+        ),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -105,7 +130,6 @@ def _config(app: WebApp, settings: Settings) -> uvicorn.Config:
         proxy_headers=settings.web_proxies is not None,
         forwarded_allow_ips=settings.web_proxies,
         timeout_keep_alive=_IDLE_SECONDS,
-        backlog=_BACKLOG,
         ssl_context_factory=_tls(settings),
     )
 

@@ -3,10 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from google.rpc.status_pb2 import Status
-
-from sprocket_grpc.interceptors.status import Code
-from sprocket_grpc.web.transport import CallEnded
+from sprocket_grpc.web.codec import MalformedError
 
 _CONNECT = "connect-timeout-ms"
 
@@ -19,7 +16,7 @@ def connect_timeout(headers: Mapping[str, str]) -> float | None:
     """Return the time limit of a Connect call in seconds, or None.
 
     Raises:
-        CallEnded: The header is not valid.
+        MalformedError: The header is not valid.
     """
     value = headers.get(_CONNECT)
     if value is None:
@@ -33,7 +30,7 @@ def grpc_timeout(headers: Mapping[str, str]) -> float | None:
     """Return the time limit of a gRPC-Web call in seconds, or None.
 
     Raises:
-        CallEnded: The header is not valid.
+        MalformedError: The header is not valid.
     """
     value = headers.get(_GRPC)
     if value is None:
@@ -43,5 +40,5 @@ def grpc_timeout(headers: Mapping[str, str]) -> float | None:
     return int(value[:-1]) * _SECONDS[value[-1]]
 
 
-def _invalid(header: str, expected: str) -> CallEnded:
-    return CallEnded(Status(code=Code.INVALID_ARGUMENT, message=f"{header}: expected {expected}"))
+def _invalid(header: str, expected: str) -> MalformedError:
+    return MalformedError(f"the header {header}: expected {expected}")

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NoReturn, Protocol
+from typing import ClassVar, NoReturn, Protocol
 
 from google.protobuf.message import Message
 from google.rpc.status_pb2 import Status
@@ -39,17 +39,20 @@ class Wire(Protocol):
 
     Attributes:
         codec: The form of the messages.
+        system: The protocol as OpenTelemetry names it.
         timeout_seconds: The client's time limit for the call, or None.
     """
 
     codec: Codec
+    system: ClassVar[str] = "connectrpc"
     timeout_seconds: float | None
 
     def check(self) -> None:
         """Read the headers that may be wrong.
 
         Raises:
-            CallEnded: One is not valid.
+            MalformedError: One is not valid.
+            UnsupportedRequestError: The request is compressed in another way than gzip.
         """
 
     async def read(self, limit: int) -> bytes | None:
@@ -77,6 +80,7 @@ class WebTransport:
     Attributes:
         metadata: The headers of the caller.
         peer: The address of the caller.
+        system: The protocol.
         certificate: None: client certificates are for gRPC only.
         trailers: What is sent at the end of the call.
     """
@@ -84,8 +88,9 @@ class WebTransport:
     certificate: bytes | None = None
 
     def __init__(self, rpc: Rpc, exchange: Exchange, wire: Wire) -> None:
-        self.metadata: Mapping[str, str | bytes] = dict(_metadata(exchange.headers))
+        self.metadata: Mapping[str, str | bytes] = read_metadata(exchange.headers)
         self.peer = exchange.peer
+        self.system = wire.system
         self.trailers: list[tuple[str, str]] = []
         self._rpc = rpc
         self._exchange = exchange
@@ -170,8 +175,12 @@ class WebTransport:
             self._limit.reschedule(asyncio.get_running_loop().time())
 
 
+def read_metadata(headers: Mapping[str, str]) -> Mapping[str, str | bytes]:
+    """Return headers as gRPC has them: those with the suffix -bin are bytes. Broken ones are left out."""
+    return dict(_metadata(headers))
+
+
 def _metadata(headers: Mapping[str, str]) -> Iterator[tuple[str, str | bytes]]:
-    """Yield headers as gRPC has them: those with the suffix -bin are bytes. Broken ones are left out."""
     for name, value in headers.items():
         if not name.endswith(_BINARY):
             yield name, value

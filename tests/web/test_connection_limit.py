@@ -1,0 +1,125 @@
+"""How many connections the web listener holds, and for how long those that send nothing."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from sprocket_grpc.config.settings import Settings
+from sprocket_grpc.web import connection, listener
+from tests.support.callers import certificate, server_certificate
+from tests.support.http import PATIENCE_SECONDS, Response, connected, head, receive, send
+from tests.support.resources import create_factory
+from tests.support.waiting import until
+from tests.support.web import FACTORIES, WebService, running_web_service
+
+LIMIT = 3
+LIVE = "/healthz/live"
+
+
+@pytest.fixture
+async def small(database_url: str) -> AsyncIterator[WebService]:
+    """A server that takes few connections."""
+    async with running_web_service(database_url, Settings(web_connection_limit=LIMIT)) as web:
+        yield web
+
+
+class Client:
+    """A connection of a client."""
+
+    def __init__(self, web: WebService, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._web = web
+        self._reader = reader
+        self.writer = writer
+
+    async def get(self, path: str) -> Response:
+        """Read a page."""
+        self.writer.write(head("GET", path, {"host": self._web.web}))
+        return await receive(self._reader, "GET")
+
+    async def follow(self, factory_id: str) -> None:
+        """Follow a chart, which uses the connection until it is closed."""
+        message = json.dumps({"factoryId": factory_id, "follow": True}).encode()
+        body = b"\0" + len(message).to_bytes(4, "big") + message
+        headers = {"host": self._web.web, "content-type": "application/connect+json", "content-length": str(len(body))}
+        self.writer.write(head("POST", f"{FACTORIES}/GetFactoryChart", headers) + body)
+        assert (await receive(self._reader)).status == 200
+
+    async def is_closed(self) -> bool:
+        """Whether the server closes the connection without sending anything."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            try:
+                return await self._reader.read() == b""
+            except ConnectionResetError:
+                return True
+
+
+class Clients(AsyncExitStack):
+    """The connections of a test, which are closed in the end."""
+
+    async def open(self, web: WebService) -> Client:
+        """Open a connection."""
+        return Client(web, *await self.enter_async_context(connected(web.web)))
+
+
+async def test_the_connection_that_has_waited_longest_makes_room_for_a_new_one(small: WebService) -> None:
+    async with Clients() as clients:
+        first, second, third = [await clients.open(small) for _ in range(LIMIT)]
+        for each in (second, first, third):
+            await (await each.get(LIVE)).body()
+        fourth = await clients.open(small)
+        assert await second.is_closed()
+        for each in (first, third, fourth):
+            assert (await each.get(LIVE)).status == 200
+
+
+async def test_headers_that_never_end_keep_nobody_out(small: WebService) -> None:
+    async with Clients() as clients:
+        for _ in range(5 * LIMIT):
+            slow = await clients.open(small)
+            slow.writer.write(b"GET / HTTP/1.1\r\nhost: localhost\r\n")
+            await slow.writer.drain()
+        assert (await send(small.web, "GET", LIVE)).status == 200
+
+
+async def test_a_request_over_the_limit_is_told_so_and_closes_its_connection(small: WebService) -> None:
+    factory = await create_factory(small)
+    async with Clients() as clients:
+        for _ in range(LIMIT):
+            await (await clients.open(small)).follow(factory.id)
+        answered = await send(small.web, "GET", "/openapi.json")
+        assert (answered.status, answered.headers["retry-after"], answered.headers["connection"]) == (429, "1", "close")
+        error = answered.json
+        assert error["code"] == "resource_exhausted"
+        assert error["details"][0]["debug"]["metadata"] == {"limit": f"{LIMIT} connections by HTTP"}
+        checked = await send(small.web, "GET", LIVE)
+        assert (checked.status, checked.headers["connection"]) == (200, "close")
+    await until(lambda: _is_answered(small))
+
+
+async def _is_answered(web: WebService) -> bool:
+    return (await send(web.web, "GET", "/openapi.json")).status == 200
+
+
+async def test_headers_have_a_limited_time_once_they_have_begun(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_HEADER_SECONDS", 0.2)
+    async with running_web_service(database_url, Settings(call_timeout_seconds=3600)) as web, Clients() as clients:
+        fresh, used = await clients.open(web), await clients.open(web)
+        await (await used.get(LIVE)).body()
+        for each in (fresh, used):
+            each.writer.write(b"GET / HTTP/1.1\r\n")
+            assert await each.is_closed()
+
+
+async def test_the_handshake_of_tls_has_a_limited_time(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "_HANDSHAKE_SECONDS", 0.2)
+    settings = Settings.model_validate(server_certificate(certificate("root")).write(tmp_path))
+    async with running_web_service(database_url, settings) as web, Clients() as clients:
+        assert await (await clients.open(web)).is_closed()
