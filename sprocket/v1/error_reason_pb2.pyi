@@ -423,6 +423,33 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
           "metadata": {"factory_ids": "01937f2e-7d1c-7a40-8a53-000000000003"}
         }
     """
+    ERROR_REASON_UNSUPPORTED_REQUEST: _ErrorReason.ValueType  # 29
+    """The web listener supports no request with this path, HTTP method, content type or encoding.
+
+    Code UNIMPLEMENTED. Do not retry the request, but correct it.
+
+    Example of an ErrorInfo:
+
+        {
+          "reason": "ERROR_REASON_UNSUPPORTED_REQUEST",
+          "domain": "sprocket.internal",
+          "metadata": {"part": "content-encoding", "expected": "gzip or identity"}
+        }
+    """
+    ERROR_REASON_FOREIGN_PAGE: _ErrorReason.ValueType  # 30
+    """The web listener does not accept the host that the request names, or calls of web pages of this origin.
+
+    Code PERMISSION_DENIED. Do not retry the request. The operators of the server list hosts and origins in the
+    setting that the metadata names.
+
+    Example of an ErrorInfo:
+
+        {
+          "reason": "ERROR_REASON_FOREIGN_PAGE",
+          "domain": "sprocket.internal",
+          "metadata": {"header": "origin", "setting": "SPROCKET_WEB_ORIGINS"}
+        }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason of an error, for programs: the `reason` of the google.rpc.ErrorInfo that every error carries.
@@ -837,6 +864,33 @@ Example of an ErrorInfo:
       "reason": "ERROR_REASON_CHART_EXPIRED",
       "domain": "sprocket.internal",
       "metadata": {"factory_ids": "01937f2e-7d1c-7a40-8a53-000000000003"}
+    }
+"""
+ERROR_REASON_UNSUPPORTED_REQUEST: ErrorReason.ValueType  # 29
+"""The web listener supports no request with this path, HTTP method, content type or encoding.
+
+Code UNIMPLEMENTED. Do not retry the request, but correct it.
+
+Example of an ErrorInfo:
+
+    {
+      "reason": "ERROR_REASON_UNSUPPORTED_REQUEST",
+      "domain": "sprocket.internal",
+      "metadata": {"part": "content-encoding", "expected": "gzip or identity"}
+    }
+"""
+ERROR_REASON_FOREIGN_PAGE: ErrorReason.ValueType  # 30
+"""The web listener does not accept the host that the request names, or calls of web pages of this origin.
+
+Code PERMISSION_DENIED. Do not retry the request. The operators of the server list hosts and origins in the
+setting that the metadata names.
+
+Example of an ErrorInfo:
+
+    {
+      "reason": "ERROR_REASON_FOREIGN_PAGE",
+      "domain": "sprocket.internal",
+      "metadata": {"header": "origin", "setting": "SPROCKET_WEB_ORIGINS"}
     }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
