@@ -58,7 +58,7 @@ def _attributes(call: Call) -> dict[str, str | int]:
         {"network.peer.address": host.strip("[]"), "network.peer.port": int(port)} if scheme in {"ipv4", "ipv6"} else {}
     )
     return {
-        "rpc.system.name": "grpc",
+        "rpc.system.name": call.transport.system,
         "rpc.method": call.method[1:],
         "sprocket.request_id": call.request_id,
         **peer,
