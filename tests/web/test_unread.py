@@ -5,6 +5,7 @@ import json
 import logging
 import socket
 import struct
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -12,12 +13,17 @@ from sqlalchemy import text
 from sprocket.v1.location_pb2 import ListLocationsRequest
 from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
-from tests.support.http import head
+from sprocket_grpc.web.connection import BoundedConnection
+from sprocket_grpc.web.exchange import Event, Exchange, Receive, Send
+from sprocket_grpc.web.listener import WebListener
+from tests.support.http import PATIENCE_SECONDS, connected, head, receive
 from tests.support.resources import create_factory
 from tests.support.waiting import until
 from tests.support.web import FACTORIES, WebService, running_web_service
 
 CHART = f"{FACTORIES}/GetFactoryChart"
+
+_LONG_BYTES = 64 << 20
 
 # 15 MB of JSON, which no buffer of a connection holds.
 _LONG_CHART = text("""
@@ -60,3 +66,47 @@ async def test_others_are_answered_meanwhile(database_url: str) -> None:
             async with asyncio.timeout(60):
                 for _ in range(20):
                     await web.locations.ListLocations(ListLocationsRequest())
+
+
+async def test_what_a_client_does_not_read_is_not_in_memory(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    paused: list[BoundedConnection] = []
+    pause = BoundedConnection.pause_writing
+
+    def note_and_pause(connection: BoundedConnection) -> None:
+        paused.append(connection)
+        pause(connection)
+
+    monkeypatch.setattr(BoundedConnection, "pause_writing", note_and_pause)
+    async with running_web_service(database_url, Settings(call_timeout_seconds=5)) as web:
+        with await unread_chart(web, database_url):
+            await until(lambda: bool(paused))
+            held = 0
+            while not paused[0].transport.is_closing():
+                held = max(held, paused[0].transport.get_write_buffer_size())
+                await asyncio.sleep(0.01)
+    assert 0 < held < 2 << 20
+
+
+class _Writing:
+    """An application that sends a long response at once."""
+
+    async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
+        exchange = Exchange(scope, receive, send)
+        await exchange.respond(200, [("content-length", str(_LONG_BYTES))], bytes(_LONG_BYTES))
+
+    async def refuse_connection(self, *_: object) -> None:
+        """Not called."""
+
+
+@pytest.mark.slow
+async def test_a_client_that_reads_slowly_gets_the_whole_response() -> None:
+    app: Any = _Writing()
+    listener = WebListener(app, Settings(web_listen="127.0.0.1:0", call_timeout_seconds=1.5))
+    await listener.start()
+    async with asyncio.timeout(PATIENCE_SECONDS), connected(f"127.0.0.1:{listener.port}") as (reader, writer):
+        writer.write(head("GET", "/", {"host": "localhost"}))
+        assert (await receive(reader, "GET")).status == 200
+        for _ in range(_LONG_BYTES >> 20):  # in three times the limit, which ends only clients that read nothing
+            await reader.readexactly(1 << 20)
+            await asyncio.sleep(0.07)
+    await listener.stop(0)
