@@ -41,6 +41,7 @@ def create_web_listener(
     from sprocket_grpc.web.openapi import openapi  # noqa: PLC0415  # as above
     from sprocket_grpc.web.pages import health_page, index_page, json_page  # noqa: PLC0415  # as above
     from sprocket_grpc.web.refusals import Refusals  # noqa: PLC0415  # as above
+    from sprocket_grpc.web.static_pages import html_or_else, static_pages  # noqa: PLC0415  # as above
 
     methods = methods_by_path(answers)
     is_serving = partial(_is_serving, dependencies.monitor.servicer)
@@ -50,6 +51,8 @@ def create_web_listener(
         "/healthz/ready": health_page(partial(is_serving, READINESS)),
     }
     if settings.reflects:
+        pages |= static_pages()
+        pages["/"] = html_or_else(pages["/"], index_page)
         pages["/openapi.json"] = json_page(partial(openapi, methods, authenticates=settings.authenticates))
     guard = Guard(settings.web_hosts or (), settings.web_origins or ())
     app = WebApp(methods, pages, guard, Refusals(_around_refusals(dependencies)))

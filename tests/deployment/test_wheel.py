@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import tomllib
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -58,6 +59,12 @@ def run(python: Path, *arguments: str | Path, **settings: str) -> subprocess.Com
     """Run Python with these settings, so that it sees nothing of this checkout."""
     command, variables = [python, "-I", *arguments], environment(settings)
     return subprocess.run(command, capture_output=True, check=False, env=variables, text=True, timeout=60)
+
+
+def test_the_wheel_has_the_pages_for_browsers(wheel: Path) -> None:
+    static = ROOT / "sprocket_grpc" / "web" / "static"
+    with ZipFile(wheel) as packed:
+        assert {f"sprocket_grpc/web/static/{each.name}" for each in static.iterdir()} <= {*packed.namelist()}
 
 
 async def test_a_client_with_the_wheel_alone_can_call_a_server(python: Path, service: Service) -> None:

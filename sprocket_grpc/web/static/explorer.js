@@ -1,0 +1,5 @@
+// The explorer of the contract.
+
+import { addHeader } from "/static/shell.js";
+
+addHeader();
