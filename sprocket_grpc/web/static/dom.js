@@ -39,17 +39,18 @@ export function say(element, text) {
 /**
  * Makes the children of an element those of the keys, in their order, and keeps children that stay, with their focus.
  *
- * `children` is a Map from keys to elements, which this function updates; `make(key)` makes an element that is missing.
+ * `views` is a Map from keys to objects with an `element`, which this function updates; `make(key)` makes one that is
+ * missing.
  */
-export function reconcile(parent, children, keys, make) {
-  for (const [key, element] of children) {
+export function reconcile(parent, views, keys, make) {
+  for (const [key, { element }] of views) {
     if (keys.includes(key)) continue;
     element.remove();
-    children.delete(key);
+    views.delete(key);
   }
   keys.forEach((key, index) => {
-    if (!children.has(key)) children.set(key, make(key));
-    const element = children.get(key);
+    if (!views.has(key)) views.set(key, make(key));
+    const { element } = views.get(key);
     if (parent.children[index] !== element) parent.insertBefore(element, parent.children[index] ?? null);
   });
 }

@@ -16,7 +16,7 @@ export const hasKey = () => key !== "";
  *
  * `code` is Connect's, such as `not_found`; `reason` that of the contract, such as `ERROR_REASON_ETAG_MISMATCH`, or empty;
  * `requestId` identifies the call in the server's log; `retryMillis` is after how long a new attempt makes sense, or
- * undefined; `violations` are the fields that are wrong: `{ field, description }`.
+ * undefined; `violations` are the fields that are wrong: `{ field, description }`; `missing` are the ids of resources that do not exist.
  */
 export class RpcError extends Error {
   constructor(body, requestId = "") {
@@ -40,8 +40,16 @@ export class RpcError extends Error {
     return delay ? parseFloat(delay) * 1000 : undefined;
   }
 
+  get missing() {
+    return this.#details("google.rpc.ResourceInfo").map((each) => each.resourceName);
+  }
+
   #detail(type) {
-    return this.details.find((each) => each.type === type)?.debug;
+    return this.#details(type)[0];
+  }
+
+  #details(type) {
+    return this.details.filter((each) => each.type === type).map((each) => each.debug ?? {});
   }
 }
 
