@@ -105,4 +105,6 @@ def test_no_file_names_another_server_or_makes_html_of_text() -> None:
 
 def test_nothing_but_the_theme_is_stored() -> None:
     for name, text in FILES.items():
-        assert {*re.findall(r"setItem\(([^,]+),|(document\.cookie|indexedDB|caches)\b", text)} <= {('"theme"', "")}, name
+        assert {*re.findall(r"setItem\(([^,]+),|(document\.cookie|indexedDB|caches)\b", text)} <= {('"theme"', "")}, (
+            name
+        )

@@ -1,0 +1,113 @@
+// What a caller may change from the dashboard: create a sprocket, and set the goal of a factory.
+
+import { h, replace } from "/static/dom.js";
+import { call, newRequestId, read } from "/static/rpc.js";
+import { openDialog } from "/static/shell.js";
+
+const CREATE = "sprocket.v1.SprocketService/CreateSprocket";
+const TYPES = "sprocket.v1.SprocketTypeService/ListSprocketTypes";
+const UPDATE = "sprocket.v1.FactoryService/UpdateFactory";
+const GET = "sprocket.v1.FactoryService/GetFactory";
+const STALE = "ERROR_REASON_ETAG_MISMATCH";
+const MOST_TYPES = 1_000;
+const LARGEST_GOAL = 2n ** 63n - 1n;
+
+/**
+ * Returns the buttons for what the caller may do with a factory, as dry runs show. `onDone` is called after a change.
+ *
+ * What cannot be found out is not offered.
+ */
+export async function offeredChanges({ id, displayName }, onDone) {
+  const [mayCreate, mayChange] = await Promise.all([
+    mayCreateSprocket(id),
+    may(UPDATE, { factory: { id, sprocketProductionGoal: "0" }, updateMask: "sprocketProductionGoal" }),
+  ]);
+  const button = (text, open) => h("button", { type: "button", onclick: open }, text);
+  return [
+    mayCreate && button("Add a sprocket", () => openSprocket(id, displayName(), onDone)),
+    mayChange && button("Change the goal", () => openGoal(id, displayName(), onDone)),
+  ].filter(Boolean);
+}
+
+async function may(method, request) {
+  try {
+    await call(method, { ...request, validateOnly: true });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function mayCreateSprocket(factoryId) {
+  const [type] = await sprocketTypes(1).catch(() => []);
+  return type !== undefined && may(CREATE, { sprocket: { factoryId, sprocketTypeId: type.id } });
+}
+
+const sprocketTypes = async (pageSize) => (await read(TYPES, { pageSize })).sprocketTypes ?? [];
+
+async function openSprocket(factoryId, factoryName, onDone) {
+  const name = h("input", { id: "sprocket-name", maxlength: 63, autocomplete: "off" });
+  const type = h("select", { id: "sprocket-type", required: true });
+  const problem = h("p", { class: "bad" });
+  const once = idempotent();
+  openDialog(`A new sprocket of ${factoryName}`, [
+    h("label", { for: "sprocket-type" }, "Type"), type, problem,
+    h("label", { for: "sprocket-name" }, "Name (optional)"), name,
+  ], {
+    action: "Create",
+    submit: async () => {
+      await once(CREATE, { sprocket: { factoryId, sprocketTypeId: type.value, displayName: name.value } });
+      onDone();
+    },
+  });
+  try {
+    replace(type, (await sprocketTypes(MOST_TYPES)).map((each) => h("option", { value: each.id }, each.displayName || each.id)));
+  } catch (error) {
+    replace(problem, `The types cannot be read: ${error.message}`);
+  }
+}
+
+/** The goal is changed only from what the dialog shows: if somebody else has changed the factory, it shows the new one. */
+async function openGoal(id, name, onDone) {
+  const shown = h("p", { class: "dim" }, "Reading the factory…");
+  const input = h("input", { id: "goal", inputmode: "numeric", pattern: "[0-9]+", required: true, autocomplete: "off" });
+  const once = idempotent();
+  let factory;
+  const load = async () => {
+    factory = (await read(GET, { id })).factory;
+    replace(shown, `The goal is ${factory.sprocketProductionGoal ?? "0"}, the actual ${factory.sprocketProductionActual ?? "0"}.`);
+  };
+  const submit = async () => {
+    const goal = parseGoal(input.value);
+    if (!factory) await load();
+    try {
+      await once(UPDATE, { factory: { id, etag: factory.etag, sprocketProductionGoal: goal }, updateMask: "sprocketProductionGoal" });
+    } catch (error) {
+      if (error.reason !== STALE) throw error;
+      await load();
+      throw failed("Conflict", `Somebody else has changed the factory since you opened this dialog, and its goal is now ${factory.sprocketProductionGoal ?? "0"}. Nothing was saved. Save again to set it to ${goal}`);
+    }
+    onDone();
+  };
+  openDialog(`The goal of ${name}`, [shown, h("label", { for: "goal" }, "New goal, in sprockets"), input], { action: "Save", submit });
+  await load().catch((error) => replace(shown, `The factory cannot be read: ${error.message}`));
+  if (!input.value && factory) input.value = factory.sprocketProductionGoal ?? "0";
+  input.select();
+}
+
+function parseGoal(text) {
+  if (!/^[0-9]+$/.test(text.trim()) || BigInt(text) > LARGEST_GOAL) throw failed("Not a goal", `Expected a whole number from 0 to ${LARGEST_GOAL}`);
+  return String(BigInt(text));
+}
+
+const failed = (code, message) => Object.assign(new Error(message), { code });
+
+/** Returns a function that makes a call, which is safe to make again after a failure: it then has the same request id. */
+function idempotent() {
+  let [last, requestId] = ["", ""];
+  return (method, request) => {
+    const text = JSON.stringify(request);
+    if (text !== last) [last, requestId] = [text, newRequestId()];
+    return call(method, { ...request, requestId });
+  };
+}

@@ -1,0 +1,220 @@
+// The table of factories: a page of them, kept fresh while it is visible.
+
+import { offeredChanges } from "/static/changes.js";
+import { h, reconcile, replace, say, set } from "/static/dom.js";
+import { FactoryRow } from "/static/factory_row.js";
+import { isTemporary, pauseAfter, pauseWhileUnchanged, whenShown } from "/static/patience.js";
+import { read } from "/static/rpc.js";
+import { askForKey, explain } from "/static/shell.js";
+import { MOST_CHARTS } from "/static/urlstate.js";
+
+const PAGE_SIZE = 20;
+const POLL_MILLIS = 5_000;
+const COSTLY_POLL_MILLIS = 20_000; // for a filter or another order than by id, the server reads all factories
+const TYPING_MILLIS = 300;
+const LIST = "sprocket.v1.FactoryService/ListFactories";
+const GET = "sprocket.v1.FactoryService/GetFactory";
+
+const COLUMNS = [
+  ["Factory", "display_name", ""],
+  ["Goal", "sprocket_production_goal", "number"],
+  ["Actual", "sprocket_production_actual", "number"],
+];
+
+/** The panel with the table. Fires `change` when it knows more of factories than before. */
+export class FactoriesPanel extends EventTarget {
+  #state;
+  #known = new Map(); // factories by their ids, as `sprocket.v1.Factory`, with the latest values
+  #liveAt = new Map(); // when the values of a factory came from its chart
+  #page = []; // the ids of the page, in the order of the server
+  #next = "";
+  #before = []; // the tokens of the pages before this one
+  #rows = new Map();
+  #listed = "";
+  #ending = new AbortController();
+  #body = h("tbody");
+  #heads = new Map();
+  #problem = h("div", { role: "alert" });
+  #count = h("span", { role: "status", class: "dim" });
+  #search = h("input", { type: "search", placeholder: "Search by name", "aria-label": "Search factories by name", oninput: () => this.#type() });
+  #previous = h("button", { type: "button", onclick: () => this.#turn(this.#before.pop() ?? "") }, "Previous");
+  #following = h("button", { type: "button", onclick: () => { this.#before.push(this.#state.page); this.#turn(this.#next); } }, "Next");
+
+  constructor(state) {
+    super();
+    this.#state = state;
+    this.#search.value = state.search;
+    const table = h("table", { class: "factories" }, h("caption", { class: "visually-hidden" }, "Factories"), this.#makeHead(), this.#body);
+    const pages = h("nav", { class: "row", "aria-label": "Pages of factories" }, this.#previous, this.#following);
+    this.element = h("section", { "aria-label": "Factories" }, h("div", { class: "row toolbar" }, this.#search, this.#count), this.#problem, table, pages);
+    state.addEventListener("change", () => this.update());
+    addEventListener("keychange", () => this.#restart());
+  }
+
+  /** Shows what the state says. */
+  update() {
+    const { search, order, page, ids } = this.#state;
+    if (document.activeElement !== this.#search) this.#search.value = search;
+    this.#showHeads();
+    const listed = JSON.stringify([search, order, page]);
+    if (listed !== this.#listed) this.#poll(listed);
+    else this.#showRows();
+    this.#learn((ids ?? []).filter((id) => !this.#known.has(id)));
+  }
+
+  /** Returns the name of a factory. */
+  name(id) {
+    return this.#known.get(id)?.displayName ?? `Factory ${id.slice(-8)}`;
+  }
+
+  /** Takes in the latest values of a factory from its chart. */
+  live(id, { goal, actual }) {
+    this.#liveAt.set(id, Date.now());
+    const factory = this.#known.get(id);
+    if (!factory || (Number(factory.goal) === goal && Number(factory.actual) === actual)) return;
+    Object.assign(factory, { goal: BigInt(goal), actual: BigInt(actual) });
+    this.#showRows();
+  }
+
+  /** Returns a promise of the buttons for what the caller may do with a factory. */
+  actions(id) {
+    return offeredChanges({ id, displayName: () => this.name(id) }, () => this.#poll(this.#listed));
+  }
+
+  #restart() {
+    this.#known.clear();
+    this.#listed = "";
+    this.update();
+  }
+
+  /** Reads the page again and again, until the next call of this function. */
+  async #poll(listed) {
+    this.#listed = listed;
+    this.#ending.abort();
+    this.#ending = new AbortController();
+    const { signal } = this.#ending;
+    const { order, search } = this.#state;
+    const interval = order === "id" && !search ? POLL_MILLIS : COSTLY_POLL_MILLIS;
+    for (let failures = 0; !signal.aborted; ) {
+      await whenShown(signal);
+      try {
+        await this.#load(signal);
+        failures = 0;
+        await pauseWhileUnchanged(interval, signal);
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#fail(error);
+        if (!isTemporary(error)) return;
+        await pauseAfter(error, ++failures, signal);
+      }
+    }
+  }
+
+  async #load(signal) {
+    const { search, order, page } = this.#state;
+    const began = Date.now();
+    const filter = search ? `display_name:"${search.replace(/["\\]/g, "\\$&")}"` : undefined;
+    const request = { pageSize: PAGE_SIZE, filter, orderBy: order === "id" ? undefined : order, pageToken: page || undefined };
+    const { factories = [], nextPageToken = "" } = await read(LIST, request, { signal });
+    factories.forEach((each) => this.#know(each, began));
+    [this.#page, this.#next] = [factories.map((each) => each.id), nextPageToken];
+    replace(this.#problem);
+    this.#chooseFirst();
+    this.#showRows();
+    this.dispatchEvent(new Event("change"));
+  }
+
+  /** Keeps a factory as the server has sent it, except values that its chart has brought since the call began. */
+  #know(factory, began) {
+    const values = { goal: BigInt(factory.sprocketProductionGoal ?? 0), actual: BigInt(factory.sprocketProductionActual ?? 0) };
+    const { goal, actual } = this.#liveAt.get(factory.id) >= began ? (this.#known.get(factory.id) ?? values) : values;
+    this.#known.set(factory.id, { ...factory, goal, actual });
+  }
+
+  /** Learns the names of factories that are on another page. */
+  async #learn(ids) {
+    const began = Date.now();
+    const found = await Promise.all(ids.map((id) => read(GET, { id }).catch(() => undefined)));
+    for (const each of found) if (each) this.#know(each.factory, began);
+    if (ids.length) this.dispatchEvent(new Event("change"));
+  }
+
+  #chooseFirst() {
+    const [first] = this.#sorted();
+    if (this.#state.ids === null && first) this.#state.update({ ids: [first] }, { isMinor: true });
+  }
+
+  #fail(error) {
+    const help = error.code === "unauthenticated" && h("button", { type: "button", class: "primary", onclick: askForKey }, "Set the key");
+    const place = this.#state.page && error.code === "invalid_argument" && h("button", { type: "button", onclick: () => this.#turn("") }, "First page");
+    replace(this.#problem, h("p", { class: "bad" }, explain(error)), help, place);
+  }
+
+  #showRows() {
+    const { ids } = this.#state;
+    const charted = new Set(ids ?? []);
+    const isBusy = this.#body.contains(document.activeElement) || this.#body.matches(":hover");
+    const keys = isBusy && sameSet([...this.#rows.keys()], this.#page) ? [...this.#rows.keys()] : this.#sorted(); // rows stay under the hand
+    reconcile(this.#body, this.#rows, keys, (id) => new FactoryRow({ toggle: () => this.#toggle(id), only: () => this.#state.update({ ids: [id], zoom: null }) }));
+    this.#rows = new Map(keys.map((id) => [id, this.#rows.get(id)]));
+    for (const [id, row] of this.#rows) row.show(this.#known.get(id), charted.has(id), charted.size >= MOST_CHARTS);
+    say(this.#count, this.#page.length ? `${this.#page.length}${this.#next || this.#state.page ? " on this page" : ""}` : "No factories");
+    set(this.#previous, { disabled: !this.#state.page });
+    set(this.#following, { disabled: !this.#next });
+  }
+
+  /** Returns the ids of the page in the order in which they are shown. */
+  #sorted() {
+    if (!this.#state.behind) return this.#page;
+    const behind = (id) => this.#known.get(id).goal - this.#known.get(id).actual;
+    return [...this.#page].sort((a, b) => (behind(a) === behind(b) ? 0 : behind(a) > behind(b) ? -1 : 1));
+  }
+
+  #toggle(id) {
+    const ids = this.#state.ids ?? [];
+    this.#state.update({ ids: ids.includes(id) ? ids.filter((each) => each !== id) : [...ids, id].slice(0, MOST_CHARTS) });
+  }
+
+  #turn(page) {
+    this.#state.update({ page });
+  }
+
+  #typing;
+
+  #type() {
+    clearTimeout(this.#typing);
+    this.#typing = setTimeout(() => this.#restartPages({ search: this.#search.value.trim() }), TYPING_MILLIS);
+  }
+
+  #restartPages(changes) {
+    this.#before = [];
+    this.#state.update({ ...changes, page: "" }, { isMinor: "search" in changes });
+  }
+
+  #makeHead() {
+    const button = (text, onclick) => h("button", { type: "button", class: "plain sort", onclick }, text);
+    const heads = COLUMNS.map(([text, field, name]) => {
+      const head = h("th", { scope: "col", class: name }, button(text, () => this.#order(field)));
+      this.#heads.set(field, head);
+      return head;
+    });
+    const behind = h("th", { scope: "col", class: "number" }, button("Difference", () => this.#restartPages({ order: "id", behind: true })));
+    this.#heads.set("behind", behind);
+    return h("thead", {}, h("tr", {}, h("th", { scope: "col" }, h("span", { class: "visually-hidden" }, "Chart")), heads, behind));
+  }
+
+  #order(field) {
+    this.#restartPages({ order: this.#state.order === field ? `${field} desc` : field, behind: false });
+  }
+
+  #showHeads() {
+    const { order, behind } = this.#state;
+    for (const [field, head] of this.#heads) {
+      const ascending = !behind && order === field && "ascending";
+      const descending = (behind ? field === "behind" : order === `${field} desc`) && "descending";
+      set(head, { "aria-sort": ascending || descending || null });
+    }
+  }
+}
+
+const sameSet = (some, others) => some.length === others.length && some.every((each) => others.includes(each));
