@@ -24,8 +24,8 @@ export async function offeredChanges({ id, displayName }, onDone) {
   ]);
   const button = (text, open) => h("button", { type: "button", onclick: open }, text);
   return [
-    mayCreate && button("Add a sprocket", () => openSprocket(id, displayName(), onDone)),
-    mayChange && button("Change the goal", () => openGoal(id, displayName(), onDone)),
+    mayCreate && button("Add sprocket", () => openSprocket(id, displayName(), onDone)),
+    mayChange && button("Set goal", () => openGoal(id, displayName(), onDone)),
   ].filter(Boolean);
 }
 
@@ -70,7 +70,7 @@ async function openSprocket(factoryId, factoryName, onDone) {
 /** The goal is changed only from what the dialog shows: if somebody else has changed the factory, it shows the new one. */
 async function openGoal(id, name, onDone) {
   const shown = h("p", { class: "dim" }, "Reading the factory…");
-  const input = h("input", { id: "goal", inputmode: "numeric", pattern: "[0-9]+", required: true, autocomplete: "off" });
+  const input = h("input", { id: "goal", inputmode: "numeric", autocomplete: "off" });
   const once = idempotent();
   let factory;
   const load = async () => {

@@ -43,8 +43,8 @@ export class ChartsPanel {
   #status = h("span", { role: "status", class: "status" });
   #problem = h("p", { role: "alert", class: "bad" });
   #notice = h("p", { role: "status", class: "warn" });
-  #ranges = Object.keys(RANGES).map((range) => h("button", { type: "button", onclick: () => this.#state.update({ range, zoom: null }) }, range));
-  #whole = h("button", { type: "button", class: "primary", onclick: () => this.#unzoom() }, "Whole range");
+  #ranges = Object.keys(RANGES).map((range) => h("button", { type: "button", onclick: () => this.#state.update({ range, zoom: null }) }, range.replace(/^\d+/, "$& ")));
+  #whole = h("button", { type: "button", onclick: () => this.#unzoom() }, "Whole range");
   #zone = h("button", { type: "button", onclick: () => this.#state.update({ zone: this.#state.zone === "utc" ? "local" : "utc" }) });
 
   /**
@@ -67,7 +67,7 @@ export class ChartsPanel {
   update() {
     const { ids, range, zoom, zone } = this.#state;
     const chosen = ids ?? [];
-    this.#ranges.forEach((button) => set(button, { "aria-pressed": String(button.textContent === range) }));
+    Object.keys(RANGES).forEach((name, index) => set(this.#ranges[index], { "aria-pressed": String(name === range) }));
     set(this.#whole, { hidden: !zoom });
     say(this.#zone, zone === "utc" ? "UTC" : "Local time");
     set(this.#zone, { title: zone === "utc" ? "Show local time" : "Show UTC" });

@@ -192,13 +192,13 @@ export class FactoriesPanel extends EventTarget {
   }
 
   #makeHead() {
-    const button = (text, onclick) => h("button", { type: "button", class: "plain sort", onclick }, text);
+    const button = (text, onclick, title) => h("button", { type: "button", class: "plain sort", title, onclick }, text);
     const heads = COLUMNS.map(([text, field, name]) => {
       const head = h("th", { scope: "col", class: name }, button(text, () => this.#order(field)));
       this.#heads.set(field, head);
       return head;
     });
-    const behind = h("th", { scope: "col", class: "number" }, button("Difference", () => this.#restartPages({ order: "id", behind: true })));
+    const behind = h("th", { scope: "col", class: "number" }, button("Difference", () => this.#restartPages({ order: "id", behind: true }), "Sort this page: most behind first"));
     this.#heads.set("behind", behind);
     return h("thead", {}, h("tr", {}, h("th", { scope: "col" }, h("span", { class: "visually-hidden" }, "Chart")), heads, behind));
   }

@@ -42,7 +42,7 @@ export class ChartFigure {
     const remove = h("button", { type: "button", class: "plain remove", onclick: wanted.remove }, "×");
     this.#remove = remove;
     this.#table = h("details", { ontoggle: () => this.#fillTable() }, h("summary", { class: "dim" }, "Entries as a table"), this.#makeTable());
-    const head = h("figcaption", {}, h("div", { class: "row" }, this.#heading, h("span", { class: "grow" }), this.#actions, remove), this.#values);
+    const head = h("figcaption", {}, h("div", { class: "row" }, this.#heading, this.#actions, remove), this.#values);
     this.element = h("figure", { class: "panel" }, head, this.#plotBox, this.#table);
   }
 
@@ -78,14 +78,14 @@ export class ChartFigure {
     const index = this.#pointed === undefined ? -1 : this.#series.indexAt(Math.min(this.#pointed, this.#view.end));
     const entry = this.#pointed === undefined ? this.#latest : this.#series.at(index);
     if (entry) this.#sayEntry(entry, this.#pointed ?? entry.time, this.#pointed === undefined ? "last changed " : "");
-    else replace(this.#values, "no entries");
+    else replace(this.#values, this.#latest ? "no entries yet" : "no entries");
     const most = Math.max(0, this.#series.length - 1);
     set(this.#plotBox, { "aria-valuemax": most, "aria-valuenow": index < 0 ? most : index, "aria-valuetext": this.#values.textContent });
   }
 
   #sayEntry({ goal, actual }, time, what) {
     const difference = h("span", { class: gapClass(goal, actual) }, gap(goal, actual));
-    const when = h("span", { class: "dim" }, `, ${what}${this.#time(time)}`);
+    const when = h("span", { class: "dim" }, `, ${what}`, h("span", { class: "time" }, this.#time(time)));
     replace(this.#values, `actual ${format(actual)} of goal ${format(goal)}: `, difference, when);
   }
 

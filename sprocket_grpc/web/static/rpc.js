@@ -161,6 +161,7 @@ async function* envelopes(body, signal) {
     for (;;) {
       const size = kept.length < HEAD_BYTES ? Infinity : HEAD_BYTES + new DataView(kept.buffer, kept.byteOffset).getUint32(1);
       if (kept.length >= size) {
+        if (kept[0] & LAST) await drained(reader); // so that the connection is used again
         yield opened(kept[0], kept.subarray(HEAD_BYTES, size));
         kept = kept.subarray(size);
         continue;
@@ -175,6 +176,10 @@ async function* envelopes(body, signal) {
   } finally {
     reader.cancel().catch(() => {});
   }
+}
+
+async function drained(reader) {
+  while (!(await reader.read()).done);
 }
 
 async function opened(flags, data) {
