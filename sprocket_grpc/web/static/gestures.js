@@ -91,9 +91,10 @@ function step(target, entries) {
   const [first, last] = [Math.max(0, series.indexAt(from)), series.indexAt(to)];
   if (last < 0) return;
   const marked = target.pointed();
-  let index = marked === undefined ? (entries < 0 ? last : first) : series.indexAt(marked) + entries;
+  const start = marked !== undefined ? series.indexAt(marked) : entries < 0 ? last + 1 : first - 1;
+  let index = Math.min(last, Math.max(first, start + entries));
   while (entries < 0 && index > first && series.times[index] === marked) index--; // entries can have the same time
-  target.point(Math.max(from, series.times[Math.min(last, Math.max(first, index))]));
+  target.point(Math.max(from, series.times[index]));
 }
 
 function centre(target) {

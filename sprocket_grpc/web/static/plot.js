@@ -7,7 +7,7 @@ import { numberTicks, timeTicks, zoneName } from "/static/ticks.js";
 const CHARACTER = 7.3; // the width of a digit, in pixels
 const TOP = 24;
 const BOTTOM = 42;
-const TICK_WIDTH = 76;
+const TICK_WIDTH = 62;
 const TICK_HEIGHT = 44;
 const LABEL_HEIGHT = 14;
 const MARGIN_FRACTION = 0.08;
