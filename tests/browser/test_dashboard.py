@@ -1,7 +1,7 @@
 """The dashboard in a browser: what it shows, and that it shows what the database has, whatever happens."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -78,14 +78,15 @@ async def test_it_is_accessible_and_fits_the_screen(
     await screenshot(dashboard.page, f"dashboard-{scheme}-{'phone' if options is PHONE else 'large'}")
 
 
-async def test_its_charts_equal_the_database_after_the_server_was_killed(
-    dashboard: Dashboard, problems: Problems, site: Site
+@pytest.mark.parametrize("end", [Site.kill, Site.stop], ids=["SIGKILL", "SIGTERM"])
+async def test_its_charts_equal_the_database_after_the_server_has_ended(
+    dashboard: Dashboard, problems: Problems, site: Site, end: Callable[[Site], Awaitable[None]]
 ) -> None:
     problems.allow(*UNREACHABLE)
     await dashboard.open(ALL)
     await set_goal(site, FACTORY_IDS[0], 41)
     await dashboard.wait_for_values("of goal 41")
-    await site.kill()
+    await end(site)
     await dashboard.wait_for("Reconnecting")
     await site.start()
     await set_goal(site, FACTORY_IDS[0], 42)

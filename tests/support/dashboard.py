@@ -74,6 +74,7 @@ class Dashboard:
         details = self.chart(name).locator("details")
         if await details.get_attribute("open") is None:
             await details.locator("summary").click()
+            await details.locator("tbody tr").first.wait_for(timeout=PATIENCE_MS)
         rows = await details.locator("tbody tr").evaluate_all(_ROWS)
         return [(_micros(time), _number(goal), _number(actual)) for time, goal, actual in reversed(rows)]
 

@@ -10,6 +10,7 @@ import { RANGES } from "/static/urlstate.js";
 
 const TICK_MILLIS = 2_000; // ranges that end now move on
 const SHORTEST_ZOOM = 10_000; // microseconds
+const ZOOM_TIMEOUT_MILLIS = 60_000;
 const ZOOM_CALL = "sprocket.v1.FactoryService/GetFactoryChart";
 
 const STATES = {
@@ -209,8 +210,9 @@ export class ChartsPanel {
     await Promise.all(missing.map(async (id) => {
       try {
         charts.set(id, await readZoom(id, zoom, ending.signal));
-      } catch {
+      } catch (error) {
         charts.delete(id); // the live chart stays
+        if (!ending.signal.aborted) replace(this.#notice, "The zoom lacks entries, because they cannot be read: ", explain(error));
       }
     }));
     this.redraw();
@@ -221,7 +223,8 @@ async function readZoom(id, { from, to }, signal) {
   const time = (micros) => `${new Date(Math.floor(micros / 1000)).toISOString().slice(0, -1)}${String(Math.floor(micros % 1000)).padStart(3, "0")}Z`;
   const request = { factoryId: id, startTime: time(from), endTime: time(to), maxPoints: MAX_POINTS };
   const series = new Series();
-  for await (const { chart } of stream(ZOOM_CALL, request, { signal })) if (chart) series.append(chart);
+  const ending = AbortSignal.any([signal, AbortSignal.timeout(ZOOM_TIMEOUT_MILLIS)]);
+  for await (const { chart } of stream(ZOOM_CALL, request, { signal: ending })) if (chart) series.append(chart);
   return series;
 }
 
