@@ -98,7 +98,7 @@ async def serve(
 async def _serve(dependencies: ServerDependencies, announce: Callable[[Started], None], *, shares_port: bool) -> None:
     signals = StopSignals(are_distinct=shares_port)
     listener = create_server(dependencies, shares_port=shares_port)
-    web = create_web_listener(dependencies, listener.answers, shares_port=shares_port)
+    web = create_web_listener(dependencies, listener.answers, listener.port, shares_port=shares_port)
     health_server, health_port = create_health_server(dependencies, shares_port=shares_port)
     await dependencies.monitor.check()
     if dependencies.authentication:

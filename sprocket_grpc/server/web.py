@@ -19,13 +19,18 @@ if TYPE_CHECKING:
 
 
 def create_web_listener(
-    dependencies: ServerDependencies, answers: Sequence[tuple[Rpc, Answer]], *, shares_port: bool = False
+    dependencies: ServerDependencies,
+    answers: Sequence[tuple[Rpc, Answer]],
+    grpc_port: int,
+    *,
+    shares_port: bool = False,
 ) -> "WebListener | None":
     """Return a listener that is ready to start, or None if the settings name none.
 
     Args:
         dependencies: The dependencies of the server.
         answers: The RPCs that can be called, within their interceptors.
+        grpc_port: The port where the same RPCs are served by gRPC.
         shares_port: Whether other processes may listen on the same port, with SO_REUSEPORT.
 
     Raises:
@@ -35,6 +40,7 @@ def create_web_listener(
     if not web_addresses(settings):
         return None
     from sprocket_grpc.web.app import WebApp  # noqa: PLC0415  # only for a web listener
+    from sprocket_grpc.web.contract_page import contract_json  # noqa: PLC0415  # as above
     from sprocket_grpc.web.guard import Guard  # noqa: PLC0415  # as above
     from sprocket_grpc.web.listener import WebListener  # noqa: PLC0415  # as above
     from sprocket_grpc.web.methods import methods_by_path  # noqa: PLC0415  # as above
@@ -54,6 +60,7 @@ def create_web_listener(
         pages |= static_pages()
         pages["/"] = html_or_else(pages["/"], index_page)
         pages["/openapi.json"] = json_page(partial(openapi, methods, authenticates=settings.authenticates))
+        pages["/contract.json"] = json_page(partial(contract_json, methods, settings, grpc_port))
     guard = Guard(settings.web_hosts or (), settings.web_origins or ())
     app = WebApp(methods, pages, guard, Refusals(_around_refusals(dependencies)))
     return WebListener(app, settings, shares_port=shares_port)

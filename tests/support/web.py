@@ -57,7 +57,7 @@ async def running_web_service(
 async def _listening(dependencies: ServerDependencies) -> AsyncIterator[tuple[str, str]]:
     """Yield the addresses for gRPC and HTTP."""
     listener = create_server(dependencies)
-    web = create_web_listener(dependencies, listener.answers)
+    web = create_web_listener(dependencies, listener.answers, listener.port)
     assert web
     await dependencies.monitor.check()
     await listener.server.start()
