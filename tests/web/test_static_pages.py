@@ -88,9 +88,12 @@ async def test_the_first_load_is_small_and_complete(web: WebService, page: str) 
     assert sum(map(len, files.values())) < MOST_BYTES_AT_FIRST
 
 
-async def test_modules_are_announced_by_the_page_so_that_they_load_at_once(web: WebService) -> None:
-    announced = {path for path in linked(FILES["index.html"]) if path.endswith(".js")}
-    assert {path for path in await loaded(web, "/") if path.endswith(".js")} == announced
+@pytest.mark.parametrize(("page", "file"), [("/", "index.html"), ("/docs", "docs.html")])
+async def test_modules_are_announced_by_the_page_so_that_they_load_at_once(
+    web: WebService, page: str, file: str
+) -> None:
+    announced = {path for path in linked(FILES[file]) if path.endswith(".js")}
+    assert {path for path in await loaded(web, page) if path.endswith(".js")} == announced
 
 
 def test_no_file_has_more_than_300_lines() -> None:
