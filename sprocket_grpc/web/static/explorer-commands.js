@@ -18,16 +18,19 @@ function compact(json) {
 }
 
 function curl({ method, header, body }) {
-  return lines(`curl -sS ${quoted(`${location.origin}/${method.path}`)}`, ...header, "-H 'content-type: application/json'", `--data-raw ${quoted(body)}`);
+  return lines("curl -sS", ...header, "-H 'content-type: application/json'", `--data-raw ${quoted(body)}`, url(method));
 }
 
 // An envelope is a byte of flags and four bytes of length, before the request and before each response.
 function curlStream({ method, header, body }) {
   const length = new TextEncoder().encode(body).length;
   const octal = [24, 16, 8, 0].map((shift) => `\\${((length >>> shift) & 255).toString(8).padStart(3, "0")}`).join("");
-  const url = quoted(`${location.origin}/${method.path}`);
-  return lines(`printf '\\000${octal}%s' ${quoted(body)}`, `| curl -sSN ${url}`, ...header,
-    "-H 'content-type: application/connect+json'", "--data-binary @- --output -");
+  return lines(`printf '\\000${octal}%s' ${quoted(body)}`, "| curl -sSN", ...header,
+    "-H 'content-type: application/connect+json'", "--data-binary @- --output -", url(method));
+}
+
+function url(method) {
+  return quoted(`${location.origin}/${method.path}`);
 }
 
 function grpcurl({ contract, method, header, body }) {
