@@ -1,5 +1,7 @@
 """`sprocket-grpc migrate` and `sprocket-grpc seed`: change the schema and add the sample data."""
 
+from datetime import UTC, datetime
+
 import click
 
 from sprocket_grpc.cli.setup import load_settings_and_log, open_database
@@ -59,20 +61,23 @@ def prepare(url: str, audit_retention_days: int | None, chart_retention_days: in
     """Migrate an embedded database, and add the sample data if the database is new."""
     from sprocket_grpc.storage import migrate  # noqa: PLC0415  # as above
 
-    is_new = _revision(url) is None
+    before = _revision(url)
     migrate.upgrade(url, audit_retention_days=audit_retention_days, chart_retention_days=chart_retention_days)
     with create_plain_engine(url).begin() as connection:
         enable_packing(connection)  # servers of other versions do not share it
-    if is_new:
+    after = _revision(url)
+    if before is None:
         _seed(url)
         click.echo("created the tables and added the sample data")
+    elif before != after:
+        click.echo(f"applied the migrations after {before}, up to {after}")
 
 
 def _seed(url: str) -> None:
     with create_plain_engine(url).begin() as connection:
         if problem := find_problem(connection):
             raise click.ClickException(problem)
-        seed(connection)
+        seed(connection, end=datetime.now(UTC))
 
 
 def _revision(url: str) -> str | None:

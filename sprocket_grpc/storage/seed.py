@@ -1,7 +1,8 @@
 """The sample data: three locations, three sprocket types, and three factories with a history to draw."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 import uuid_utils
 from sqlalchemy import Connection, Table, func, insert
@@ -33,6 +34,10 @@ class _History:
         """The time of the last entry."""
         return self.start_seconds + _ENTRY_SECONDS * (len(self.goal) - 1)
 
+    def ending(self, end: datetime) -> "_History":
+        """Return the same history, moved so that it ends at a time, to the second."""
+        return replace(self, start_seconds=self.start_seconds + int(end.timestamp()) - self.end_seconds)
+
 
 _HISTORIES = [
     _History(1611194818, [32, 30, 31, 29, 32] * 4, [32, 29, 31, 30, 32] * 4),
@@ -50,11 +55,17 @@ _HISTORIES = [
 _STREETS = ["123 Main St", "456 Elm St", "789 Oak St"]
 
 
-def seed(connection: Connection) -> None:
-    """Add the missing sample data, in the transaction of `connection`. Existing rows stay as they are."""
-    for number, history in enumerate(_HISTORIES, start=1):
-        _add(connection, location, _location(number))
-        _add(connection, sprocket_type, _sprocket_type(number))
+def seed(connection: Connection, end: datetime | None = None) -> None:
+    """Add the missing sample data, in the transaction of `connection`. Existing rows stay as they are.
+
+    Args:
+        connection: The connection.
+        end: When the histories end. None means the times of the coding challenge, which are the same in every test.
+    """
+    for number, original in enumerate(_HISTORIES, start=1):
+        history = original.ending(end) if end else original
+        _add(connection, location, _location(number, history))
+        _add(connection, sprocket_type, _sprocket_type(number, history))
         if _add(connection, factory, _factory(number, history)):
             connection.execute(insert(chart_entry), list(_entries(number, history)))
             connection.execute(insert(sprocket), list(_sprockets(number, history)))
@@ -66,7 +77,7 @@ def _add(connection: Connection, table: Table, values: Values) -> bool:
 
 
 def _id(kind: int, number: int) -> str:
-    """Make an id that is the same every time, of version 7 and older than all that the service makes."""
+    """Make an id that is always the same, of version 7 and older than all that the service makes."""
     milliseconds = _HISTORIES[number - 1].start_seconds * 1000
     digits = f"{milliseconds:012x}7{kind:03x}8{number:015x}"
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
@@ -77,7 +88,7 @@ def _since(seconds: int) -> Values:
     return {"create_time": time, "update_time": time}
 
 
-def _location(number: int) -> Values:
+def _location(number: int, history: _History) -> Values:
     return {
         "id": _id(1, number),
         "display_name": f"Springfield {number}",
@@ -87,11 +98,11 @@ def _location(number: int) -> Values:
         "administrative_area": "IL",
         "postal_code": f"6270{number}",
         "country_code": "US",
-        **_since(_HISTORIES[number - 1].start_seconds),
+        **_since(history.start_seconds),
     }
 
 
-def _sprocket_type(number: int) -> Values:
+def _sprocket_type(number: int, history: _History) -> Values:
     return {
         "id": _id(2, number),
         "display_name": f"Sprocket type {number}",
@@ -99,7 +110,7 @@ def _sprocket_type(number: int) -> Values:
         "pitch_mm": 1,
         "pitch_diameter_mm": 5,
         "outside_diameter_mm": 6,
-        **_since(_HISTORIES[number - 1].start_seconds),
+        **_since(history.start_seconds),
     }
 
 

@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from sprocket.v1.sprocket_pb2 import Sprocket
 from sprocket.v1.sprocket_type_pb2 import DeleteSprocketTypeRequest, SprocketType
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.seed import seed
+from sprocket_grpc.testing.postgres import new_database
 from tests.support.books import Chart, query, read_chart
 from tests.support.production import delete_sprocket, update_factory
 from tests.support.resources import FACTORY, LOCATION, SPROCKET, SPROCKET_TYPE, create_location, create_sprocket
@@ -36,6 +38,8 @@ HISTORIES = {
     ),
 }
 LAST_ACTUAL = [32, 30, 31]
+END = datetime(2026, 2, 3, 4, 5, 6, 700_000, tzinfo=UTC)
+END_SECONDS = 1_770_091_506
 
 # The chart, the counter and the number of rows of every factory.
 BOOKS = """
@@ -61,9 +65,18 @@ async def seeded(service: Service, database_url: str) -> Service:
     return service
 
 
-def load(url: str) -> None:
+@pytest.fixture
+def seeded_elsewhere(postgres: str, template: str) -> list[str]:
+    """The ids of the factories in a database whose sample data has the times of the challenge."""
+    with new_database(postgres, template) as url:
+        load(url)
+        with create_plain_engine(url).connect() as connection:
+            return [str(each) for each in connection.scalars(text("SELECT id FROM factory ORDER BY id"))]
+
+
+def load(url: str, end: datetime | None = None) -> None:
     with create_plain_engine(url).begin() as connection:
-        seed(connection)
+        seed(connection, end)
 
 
 def contents(url: str) -> list[Sequence[Any]]:
@@ -169,7 +182,29 @@ async def test_later_resources_are_listed_after_the_samples_and_continue_their_c
     assert chart.times == sorted(chart.times)
 
 
+async def test_the_histories_can_end_at_any_time_and_are_otherwise_the_same(
+    service: Service, database_url: str, seeded_elsewhere: list[str]
+) -> None:
+    load(database_url, END)
+    made = await charts(service)
+    assert [each.times[-1] for each in made] == [END_SECONDS * 1_000_000] * 3
+    assert sorted(each.numbers for each in made) == sorted(chart_of(name).numbers for name in HISTORIES)
+    assert {each.times[-1] - each.times[0] for each in made} == {19 * 60 * 1_000_000}
+    begin = END_SECONDS - 19 * 60
+    assert {each.create_time.seconds for each in await factories(service)} == {begin}
+    assert {each.create_time.seconds for each in await locations(service)} == {begin}
+    assert [each.id for each in await factories(service)] == seeded_elsewhere
+    await assert_books_agree(service)
+
+
 # Loading again.
+
+
+def test_seeding_again_later_moves_no_history(database_url: str) -> None:
+    load(database_url, END)
+    before = contents(database_url)
+    load(database_url, END + timedelta(days=1))
+    assert contents(database_url) == before
 
 
 def test_seeding_again_changes_nothing(database_url: str) -> None:
