@@ -42,7 +42,11 @@ def _lines(settings: Settings, url: str, workers: int, started: Started) -> Iter
     if started.problem:
         yield f"The server is NOT_SERVING: {started.problem}"
     yield "Next, in another terminal:"
-    yield f"  {_program()} health --server {target}{' --tls-ca CA' if settings.tls_certificate else ''}"
+    client = f"--server {target}{' --tls-ca CA' if settings.tls_certificate else ''}"
+    yield f"  {_program()} health {client}"
+    yield f"  {_program()} list factories {client}"
+    if settings.database_url is None:
+        yield f"  {_program()} demo 'Factory 1' {client}"
     yield f"  grpcurl {_options(settings)} {target} sprocket.v1.FactoryService/ListFactories"
     yield "Press Ctrl-C to stop."
 

@@ -9,6 +9,7 @@ import click
 
 from sprocket_grpc.cli.banner import banner
 from sprocket_grpc.cli.database import prepare
+from sprocket_grpc.cli.ports import check_ports
 from sprocket_grpc.cli.setup import load_settings_and_log, open_database
 from sprocket_grpc.config.addresses import split
 from sprocket_grpc.config.production import check_serving, find_unencrypted
@@ -38,6 +39,8 @@ def serve_command(workers: int) -> None:
     check_serving(settings)
     for problem in find_unencrypted(settings):
         _log.warning(problem)
+    if settings.database_url is None:
+        check_ports(settings)  # before an embedded PostgreSQL is created for a server that cannot listen
     with open_database(settings) as url:
         if settings.database_url is None:
             prepare(url, settings.audit_retention_days, settings.chart_retention_days)

@@ -1,6 +1,7 @@
 """Prepares commands that use the database: settings, logging, and the configured or the embedded database."""
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,9 +24,12 @@ def load_settings_and_log() -> Settings:
     """
     settings = load_settings()
     configure_logging(settings.log_level, settings.log_format)
-    # Alembic's other messages are of no use here: log only which migration runs.
+    # Alembic's other messages are of no use here: log only which migration runs, and on a terminal not even that,
+    # because the commands print one line about all migrations.
     logging.getLogger("alembic.runtime.migration").addFilter(lambda record: str(record.msg).startswith("Running"))
     logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
+    if settings.log_format == "auto" and sys.stderr.isatty():
+        logging.getLogger("alembic").setLevel(logging.WARNING)
     return settings
 
 

@@ -1,8 +1,6 @@
 """The commands of the server: what they do, what they print, and how they exit."""
 
-import signal
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,19 +11,14 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from sqlalchemy import make_url, text
 
-from sprocket.v1.factory_pb2 import DeleteFactoryRequest, ListFactoriesRequest
+from sprocket.v1.factory_pb2 import ListFactoriesRequest
 from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
-from sprocket.v1.location_pb2 import CreateLocationRequest, GetLocationRequest
-from sprocket.v1.location_pb2_grpc import LocationServiceStub
-from sprocket.v1.sprocket_pb2 import DeleteSprocketRequest, ListSprocketsRequest
-from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
 from sprocket_grpc import __version__
 from sprocket_grpc.storage import migrate
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.testing.postgres import new_database
 from tests.support.command_line import Finished, ServeProcess, run, run_program, serving
 from tests.support.migrations import NEWEST_REVISION
-from tests.support.resources import location
 
 pytestmark = pytest.mark.slow
 
@@ -142,8 +135,10 @@ def test_serve_prints_where_it_listens_and_what_to_type_next(served: ServeProces
     assert served.address.startswith("127.0.0.1:")
     assert not served.address.endswith(":0")
     assert any(line.split()[:3] == ["grpcurl", "-plaintext", served.address] for line in served.lines)
-    [words] = [line.split() for line in served.lines if line.startswith("  sprocket-grpc ")]
-    assert words == ["sprocket-grpc", "health", "--server", served.address]
+    words = [line.split() for line in served.lines if line.startswith("  sprocket-grpc ")]
+    assert words == [
+        ["sprocket-grpc", *each, "--server", served.address] for each in (["health"], ["list", "factories"])
+    ]
     assert SECRET not in "".join(served.lines)
 
 
@@ -178,42 +173,3 @@ def test_serve_on_an_outdated_schema_waits_for_migrate(empty_database_url: str) 
             assert run("migrate", database_url=empty_database_url).status == 0
             assert next(statuses) == HealthCheckResponse.SERVING
             assert not FactoryServiceStub(channel).ListFactories(ListFactoriesRequest()).factories
-
-
-# The embedded PostgreSQL.
-
-
-@pytest.fixture
-def directory() -> Iterator[Path]:
-    """A data directory that does not exist yet, in a directory that the user of PostgreSQL can enter."""
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o755)
-        yield Path(name) / "data"
-
-
-def delete_first_factory(channel: grpc.Channel) -> None:
-    factories, sprockets = FactoryServiceStub(channel), SprocketServiceStub(channel)
-    first = factories.ListFactories(ListFactoriesRequest()).factories[0].id
-    for sprocket in sprockets.ListSprockets(ListSprocketsRequest(page_size=1000)).sprockets:
-        if sprocket.factory_id == first:
-            sprockets.DeleteSprocket(DeleteSprocketRequest(id=sprocket.id))
-    factories.DeleteFactory(DeleteFactoryRequest(id=first))
-
-
-def test_serve_works_without_settings_and_keeps_its_data(directory: Path) -> None:
-    with serving(embedded_directory=str(directory)) as served, grpc.insecure_channel(served.address) as channel:
-        assert str(directory) in served.lines[0]
-        assert "created the tables and added the sample data" in served.lines
-        assert len(FactoryServiceStub(channel).ListFactories(ListFactoriesRequest()).factories) == 3
-        assert run("seed", embedded_directory=str(directory)).status == 0  # at the same time, on the same PostgreSQL
-        delete_first_factory(channel)
-        made = LocationServiceStub(channel).CreateLocation(CreateLocationRequest(location=location())).location
-        served.signal(signal.SIGINT)
-        assert served.end().status == 0
-    with serving(embedded_directory=str(directory)) as served, grpc.insecure_channel(served.address) as channel:
-        assert "created the tables and added the sample data" not in served.lines
-        assert LocationServiceStub(channel).GetLocation(GetLocationRequest(id=made.id)).location == made
-        assert len(FactoryServiceStub(channel).ListFactories(ListFactoriesRequest()).factories) == 2
-        served.signal(signal.SIGTERM)
-        assert served.end().status == 0
-    assert not (directory / "postmaster.pid").exists()
