@@ -1,7 +1,7 @@
 """A factory's chart in memory, and the part of it that is drawn."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import NamedTuple
@@ -135,6 +135,17 @@ class Drawing(NamedTuple):
         """The corners of the curves, which are step functions: times, goals and actuals of equal length."""
         times, goal, actual = ([each for each in column for _ in range(2)] for column in self.chart.columns)
         return [*times[1:], self.end], goal, actual
+
+    @property
+    def coinciding(self) -> Iterator[tuple[list[int], list[int]]]:
+        """The parts in which both curves are equal: times and values of their corners."""
+        times = [*self.chart.time_micros, self.end]
+        numbers = zip(self.chart.goal, self.chart.actual, strict=True)
+        for are_equal, group in groupby(enumerate(numbers), lambda entry: entry[1][0] == entry[1][1]):
+            if are_equal:
+                steps = [(index, goal) for index, (goal, _) in group]
+                corners = [(times[n], value) for index, value in steps for n in (index, index + 1)]
+                yield [time for time, _ in corners], [value for _, value in corners]
 
     @property
     def time_label(self) -> str:

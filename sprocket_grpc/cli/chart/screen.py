@@ -23,7 +23,7 @@ _LEAVE = "\x1b[?7h\x1b[?25h\x1b[?1049l"
 _HOME = "\x1b[H"
 _ERASED_LINE = "\x1b[2K"
 _REST = "\x1b[J"
-_GLYPHS = "▖▗▘▙▚▛▜▝▞▟▀▄▌▐█│─┌┐└┘┤┬├┴┼·…"
+_GLYPHS = "▖▗▘▙▚▛▜▝▞▟▀▄▌▐█│─┌┐└┘┤┬├┴┼·…━"
 """What drawings consist of. Some encodings, such as cp437, have only a part of it."""
 
 

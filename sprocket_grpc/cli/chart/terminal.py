@@ -1,6 +1,7 @@
 """Draws a chart in characters, with plotext, which is maintained, has no dependencies, and can draw without colours."""
 
 from dataclasses import dataclass
+from textwrap import wrap
 from types import ModuleType
 
 import click
@@ -10,14 +11,15 @@ from sprocket_grpc.cli.chart.ticks import number_ticks, time_ticks
 from sprocket_grpc.cli.client.errors import missing_library
 from sprocket_grpc.cli.client.output import printable
 
-SMALLEST_COLUMNS, SMALLEST_LINES = 40, 12
+SMALLEST_COLUMNS, SMALLEST_LINES = 30, 12
 
-_LINES_AROUND = 4
+_FEWEST_PLOT_LINES = 8
 _COLUMNS_OF_A_LABEL = 14
+_COLUMNS_OF_A_LEGEND = 50
 _LINES_OF_A_LABEL = 3
 
 # Replaces the frame and the ticks, for terminals and files that support only ASCII.
-_ASCII = str.maketrans("│─┌┐└┘┤┬├┴┼·…", "|-+++++++++..")
+_ASCII = str.maketrans("│─┌┐└┘┤┬├┴┼·…━", "|-+++++++++..=")
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,11 @@ class _Curve:
     colour: int
 
 
-# The markers tell the curves apart without colours. 3 and 6 are dark yellow and cyan in the terminal's palette.
-# The actual is drawn last and lies on top.
+# The markers tell the curves apart without colours. 2, 3 and 6 are green, dark yellow and cyan in the terminal's
+# palette. The actual is drawn after the goal and lies on top; where they are equal, both lie under a third curve.
 _GOAL = _Curve("goal", "·", ".", "····", "....", 3)
 _ACTUAL = _Curve("actual", "hd", "#", "▄▄▄▄", "####", 6)
+_BOTH = _Curve("both", "━", "=", "━━━━", "====", 2)
 
 
 def load_plotext() -> ModuleType:
@@ -69,27 +72,31 @@ def load_plotext() -> ModuleType:
 
 def draw(drawing: Drawing, canvas: Canvas) -> list[str]:
     """Return the lines of a drawing, with the latest values above it."""
-    lines = [
-        _styled(printable(drawing.title), canvas, bold=True),
-        drawing.headline,
-        "sprockets   " + "   ".join(_legend(curve, canvas) for curve in (_ACTUAL, _GOAL)),
-        *_plot(drawing, canvas),
-        drawing.time_label.center(canvas.columns).rstrip(),
+    above = [
+        *(_styled(line, canvas, bold=True) for line in wrap(printable(drawing.title), canvas.columns)),
+        *wrap(drawing.headline, canvas.columns),
+        _legend(drawing.chart, canvas),
     ]
+    below = [line.center(canvas.columns).rstrip() for line in wrap(drawing.time_label, canvas.columns)]
+    height = max(_FEWEST_PLOT_LINES, canvas.lines - len(above) - len(below))
+    lines = [*above, *_plot(drawing, canvas, height), *below]
     return [line.translate(_ASCII) for line in lines] if canvas.ascii_only else lines
 
 
-def _plot(drawing: Drawing, canvas: Canvas) -> list[str]:
+def _plot(drawing: Drawing, canvas: Canvas, height: int) -> list[str]:
     plotext = load_plotext()
     figure = plotext.figure
     figure.clear()
     figure.theme("colorless")
-    figure.plot_size(canvas.columns, canvas.lines - _LINES_AROUND)
+    figure.plot_size(canvas.columns, height)
     figure.legend(active=False)  # it would cover the curves
     # plotext's time and memory grow with the length of all lines, so it gets no more than is visible.
-    times, goal, actual = drawing.downsampled(canvas.columns).corners
+    visible = drawing.downsampled(canvas.columns)
+    times, goal, actual = visible.corners
     _add(plotext, _GOAL, (times, goal), canvas)
     _add(plotext, _ACTUAL, (times, actual), canvas)
+    for together in visible.coinciding:
+        _add(plotext, _BOTH, together, canvas)
     _set_axes(plotext, drawing, canvas)
     return [line.rstrip() for line in figure.build().string(colorless=not canvas.colour).splitlines() if line.strip()]
 
@@ -117,9 +124,16 @@ def _bounds(chart: Chart) -> tuple[int, int]:
     return min(*chart.goal, *chart.actual), max(*chart.goal, *chart.actual)
 
 
-def _legend(curve: _Curve, canvas: Canvas) -> str:
-    sample = curve.ascii_sample if canvas.ascii_only else curve.sample
-    return f"{_styled(sample, canvas, colour=curve.colour)} {curve.name}"
+def _legend(chart: Chart, canvas: Canvas) -> str:
+    """Return the curves that are drawn, with the unit where there is room."""
+    are_equal = any(goal == actual for goal, actual in zip(chart.goal, chart.actual, strict=True))
+    curves = [_ACTUAL, _GOAL, *([_BOTH] if are_equal else [])]
+    is_narrow = canvas.columns < _COLUMNS_OF_A_LEGEND
+    parts = [] if is_narrow else ["sprockets"]
+    for curve in curves:
+        sample = (curve.ascii_sample if canvas.ascii_only else curve.sample)[: 1 if is_narrow else None]
+        parts.append(f"{_styled(sample, canvas, colour=curve.colour)} {curve.name}")
+    return ("  " if is_narrow else "   ").join(parts)
 
 
 def _styled(text: str, canvas: Canvas, *, colour: int | None = None, bold: bool = False) -> str:

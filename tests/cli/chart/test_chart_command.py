@@ -84,7 +84,8 @@ def test_svg_is_well_formed_and_labelled_and_reproducible(served: ServeProcess, 
         assert chart(served, LIVELY, "--output", str(path)).output == f"wrote {path}\n"
     assert paths[0].read_bytes() == paths[1].read_bytes()
     texts = {"".join(each.itertext()) for each in ET.parse(paths[0]).iter("{http://www.w3.org/2000/svg}text")}  # noqa: S314  # our own
-    assert {LIVELY, "goal", "actual", "sprockets", "time (UTC), 2021-01-21", "05:00"} <= texts
+    assert {LIVELY, "goal", "actual", "ahead", "behind", "sprockets", "time (UTC), 2021-01-21", "05:00"} <= texts
+    assert {"30 actual", "32 goal"} <= texts
 
 
 def test_a_png_is_written_for_any_name_of_the_factory(tmp_path: Path) -> None:

@@ -98,6 +98,29 @@ def test_the_gap_between_actual_and_goal_is_described_in_words() -> None:
     assert [Entry(0, 30, actual).gap for actual in (32, 30, 25)] == ["2 ahead", "on goal", "5 behind"]
 
 
+@pytest.mark.parametrize(("columns", "lines"), [(30, 12), (30, 24), (40, 16), (80, 24)])
+def test_no_line_is_wider_than_the_canvas_and_the_chart_keeps_most_of_it(columns: int, lines: int) -> None:
+    entries = Chart([0, DAY, 2 * DAY], [1_000, 2_000, 1_500], [2_000, 1_000, 1_500])
+    drawn = draw(
+        drawing("a factory of sixty characters, which is the longest name but 3", entries, None, DAY),
+        Canvas(columns, lines),
+    )
+    assert max(map(len, drawn)) <= columns
+    assert sum("│" in line or "┤" in line for line in drawn) >= lines // 2 - 2
+    assert " ".join(" ".join(drawn).split()).count("last changed 1970-01-03 00:00:00 UTC") == 1
+
+
+def test_where_the_curves_are_equal_there_is_a_third_one() -> None:
+    together = Chart([0, SECOND, 2 * SECOND], [1, 2, 3], [1, 2, 4])
+    parts = list(drawing("", together, None, 3 * SECOND).coinciding)
+    assert parts == [([0, SECOND, SECOND, 2 * SECOND], [1, 1, 2, 2])]
+    lines = draw(drawing("x", together, None, 3 * SECOND), Canvas())
+    assert "━━━━ both" in lines[2]
+    assert "━━━━━━" in "".join(lines[3:])
+    apart = draw(drawing("x", Chart([0], [1], [2]), None, SECOND), Canvas())
+    assert "━" not in "".join(apart)
+
+
 def test_colours_are_used_only_if_the_canvas_has_them() -> None:
     entries = Chart([0, SECOND], [1, 2], [2, 1])
     lines = {
