@@ -9,6 +9,7 @@ from click.shell_completion import CompletionItem
 
 from sprocket_grpc import __version__
 from sprocket_grpc.cli.client.output import printable_lines
+from sprocket_grpc.cli.suggestions import did_you_mean
 from sprocket_grpc.errors import ExpectedError
 
 
@@ -52,11 +53,11 @@ COMMANDS = {
         "Print a script that makes a shell complete commands, resources and options.",
     ),
     "create": _Entry("resources.commands", "create_command", "Create a resource from options or JSON.", is_client=True),
-    "delete": _Entry("resources.commands", "delete_command", "Delete resources by id.", is_client=True),
+    "delete": _Entry("resources.commands", "delete_command", "Delete resources by id or display name.", is_client=True),
     "export": _Entry(
         "resources.export_command", "export_command", "Export resources to a CSV or JSON file.", is_client=True
     ),
-    "get": _Entry("resources.commands", "get_command", "Get resources by id.", is_client=True),
+    "get": _Entry("resources.listing", "get_command", "Get resources by id or display name.", is_client=True),
     "health": _Entry(
         "health", "health_command", "Check whether a server is SERVING; exit status 0 means yes.", is_client=True
     ),
@@ -64,7 +65,7 @@ COMMANDS = {
         "resources.import_command", "import_command", "Import resources from a CSV or JSON file.", is_client=True
     ),
     "list": _Entry(
-        "resources.commands", "list_command", "List resources, optionally filtered and ordered.", is_client=True
+        "resources.listing", "list_command", "List resources, optionally filtered and ordered.", is_client=True
     ),
     "migrate": _Entry("database", "migrate_command", "Apply migrations up to REVISION."),
     "repack": _Entry("repack", "repack_command", "Pack the old entries of all charts into pages now."),
@@ -94,6 +95,9 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         entry = COMMANDS.get(args[0]) if args else None
+        if args and not entry and not args[0].startswith("-") and not ctx.resilient_parsing:
+            suggestion = did_you_mean(args[0], COMMANDS)
+            raise click.UsageError(f"no such command {args[0]!r}; {suggestion}`sprocket-grpc --help` lists all", ctx)
         if entry and entry.is_client and not ctx.resilient_parsing:  # completion resolves commands too, but runs none
             _silence_grpc()
         return super().resolve_command(ctx, args)
@@ -127,7 +131,7 @@ def _silence_grpc() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
-@click.group(cls=_Commands)
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="sprocket-grpc")
 def main() -> None:
     """Locations, sprocket types, factories, sprockets and production charts, as a gRPC service.

@@ -29,10 +29,10 @@ def rest(terminal: int) -> bytes:
     return read
 
 
-def run_in_terminal(*arguments: str, **settings: str) -> Finished:
-    """Run `sprocket-grpc` to its end, like `run`, in a wide terminal without colours, where no is typed."""
+def run_in_terminal(*arguments: str, columns: int = 4000, **settings: str) -> Finished:
+    """Run `sprocket-grpc` to its end, like `run`, in a terminal without colours, by default wide, where no is typed."""
     ours, theirs = open_terminal()
-    variables = environment(settings) | {"COLUMNS": "4000", "LINES": "30", "NO_COLOR": "1", "TERM": "xterm"}
+    variables = environment(settings) | {"COLUMNS": str(columns), "LINES": "30", "NO_COLOR": "1", "TERM": "xterm"}
     command = [*COMMAND, *arguments]
     with subprocess.Popen(command, env=variables, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE) as process:
         os.close(theirs)

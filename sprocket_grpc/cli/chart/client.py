@@ -1,10 +1,8 @@
 """Calls the server: finds a factory and reads its chart."""
 
-import difflib
-import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 import grpc
 
@@ -14,20 +12,18 @@ from sprocket.v1.factory_pb2 import (
     GetFactoryChartRequest,
     GetFactoryChartResponse,
     GetFactoryRequest,
-    ListFactoriesRequest,
 )
 from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
 from sprocket_grpc.cli.client.errors import ClientError, explain
-from sprocket_grpc.cli.client.filters import quoted
 from sprocket_grpc.cli.client.server import Server
+from sprocket_grpc.cli.resources.catalogue import Method, catalogue
+from sprocket_grpc.cli.resources.names import identify
 
 CALL_SECONDS = 10
 HISTORY_SECONDS = 600
 """The deadline for reading a history, which may be millions of entries that are written to a file."""
 
 _HOW_TO_LIST = "`sprocket-grpc list factories` shows all factories"
-_SHOWN_FACTORIES = 10
-_MOST_NAMES = 1_000
 
 
 class ChartCall(Protocol):
@@ -77,15 +73,7 @@ class Client:
         Raises:
             ClientError: No factory or more than one has this name, or the call failed.
         """
-        if identifier := _identifier(name):
-            return self._get(identifier)
-        request = ListFactoriesRequest(filter=f"display_name = {quoted(name)}", page_size=_SHOWN_FACTORIES + 1)
-        found = self._list(request)
-        if not found:
-            raise self._unknown(name)
-        if len(found) > 1:
-            raise _ambiguous(name, found)
-        return found[0]
+        return self._get(identify(self._call, catalogue()["factory"], name))
 
     def history(self, request: GetFactoryChartRequest) -> History:
         """Return a history, which is read chunk by chunk.
@@ -112,16 +100,12 @@ class Client:
                 raise ClientError(f"no factory has the id {identifier}; {_HOW_TO_LIST}") from error
             raise explain(error, self.server) from error
 
-    def _list(self, request: ListFactoriesRequest) -> list[Factory]:
+    def _call(self, method: Method, request: Any) -> Any:  # noqa: ANN401  # the messages of any method
+        call = self.server.channel.unary_unary(
+            method.path, method.request.SerializeToString, method.response.FromString
+        )
         with self._explained():
-            response = self._stub.ListFactories(request, timeout=CALL_SECONDS, metadata=self.server.metadata)
-            return list(response.factories)
-
-    def _unknown(self, name: str) -> ClientError:
-        names = {each.display_name for each in self._list(ListFactoriesRequest(page_size=_MOST_NAMES))}
-        similar = _similar(name, names)
-        suggestion = f"did you mean {' or '.join(map(repr, similar))}? " if similar else ""
-        return ClientError(f"no factory has the display name {name!r}; {suggestion}{_HOW_TO_LIST}")
+            return call(request, timeout=CALL_SECONDS, metadata=self.server.metadata)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -129,22 +113,3 @@ class Client:
             yield
         except grpc.RpcError as error:
             raise explain(error, self.server) from error
-
-
-def _identifier(name: str) -> str | None:
-    try:
-        identifier = str(uuid.UUID(name))
-    except ValueError:
-        return None
-    return identifier if identifier == name.lower() else None
-
-
-def _similar(name: str, names: set[str]) -> list[str]:
-    folded: dict[str, str] = {each.casefold(): each for each in sorted(names)}
-    return [folded[each] for each in difflib.get_close_matches(name.casefold(), folded)]
-
-
-def _ambiguous(name: str, found: list[Factory]) -> ClientError:
-    shown = ", ".join(f"{each.id} ({each.display_name})" for each in found[:_SHOWN_FACTORIES])
-    more = ", and more" if len(found) > _SHOWN_FACTORIES else ""
-    return ClientError(f"several factories have the display name {name!r}; pass the id instead: {shown}{more}")

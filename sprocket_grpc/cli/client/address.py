@@ -21,9 +21,7 @@ class AddressType(click.ParamType[str]):
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the address as it is, or fail with the form that is expected."""
         if not is_address(value):
-            rest = value.partition("://")[2].rstrip("/")
-            found = f"without the scheme: {rest}" if _is_host_and_port(rest) else f"not {value!r}"
-            self.fail(f"{EXPECTED}, {found}", param, ctx)
+            self.fail(f"{EXPECTED}, {_mistake(value)}", param, ctx)
         return value
 
 
@@ -41,6 +39,25 @@ def is_local(address: str) -> bool:
         return True
     endpoints = re.sub(r"dns:(///)?|ipv[46]:", "", address, count=1)
     return all(_is_loopback(each) for each in endpoints.split(","))
+
+
+def _mistake(text: str) -> str:
+    """Say what is wrong with an address."""
+    rest = re.sub(r"\A\w+://", "", text, flags=re.ASCII).rstrip("/")
+    if rest != text and _is_host_and_port(rest):
+        return f"without the {'scheme' if '://' in text else 'slash'}: {rest}"
+    if _is_host_and_port(f"{rest}:50051"):
+        return f"with a port: {rest}:50051 is the default one"
+    if _is_ip_address(rest):
+        return f"with brackets around an IPv6 address, and with a port: [{rest}]:50051"
+    return f"not {text!r}"
+
+
+def _is_ip_address(text: str) -> bool:
+    try:
+        return bool(ip_address(text))
+    except ValueError:
+        return False
 
 
 def _is_host_and_port(text: str) -> bool:

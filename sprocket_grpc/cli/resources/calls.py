@@ -4,7 +4,8 @@ import math
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -12,8 +13,9 @@ import click
 import google.rpc.error_details_pb2 as details
 import grpc
 
+from sprocket_grpc.cli.client.connection import Connection, connected
 from sprocket_grpc.cli.client.errors import detail, explain, status_of
-from sprocket_grpc.cli.client.output import warn
+from sprocket_grpc.cli.client.output import checked_stdout, warn
 from sprocket_grpc.cli.client.server import Server
 from sprocket_grpc.cli.client.unavailable import find_cause
 from sprocket_grpc.cli.resources.catalogue import Method, Resource
@@ -135,7 +137,14 @@ class Caller:
             warn(f"{self.server.address} is unavailable; retrying for {left:.0f} s")
 
 
-def in_batches(names: tuple[str, ...]) -> Iterator[list[str]]:
+@contextmanager
+def connected_caller(connection: Connection, timeout: float) -> Iterator[Caller]:
+    """Yield a caller of the server of the connection options, for a command that prints to standard output."""
+    with connected(connection) as server, checked_stdout():
+        yield Caller(server, timeout)
+
+
+def in_batches(names: Sequence[str]) -> Iterator[list[str]]:
     """Yield the ids in batches of at most `MOST_IN_BATCH`."""
     rest = iter(names)
     while batch := list(islice(rest, MOST_IN_BATCH)):

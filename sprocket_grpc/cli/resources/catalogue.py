@@ -71,6 +71,11 @@ class Resource:
         return self.items.replace("_", " ")
 
     @property
+    def placeholder(self) -> str:
+        """The word in usage lines for an id or display name, such as `FACTORY`."""
+        return self.field.upper()
+
+    @property
     def message(self) -> type[Message]:
         """The class of its message."""
         return GetMessageClass(self.descriptor)
@@ -79,6 +84,10 @@ class Resource:
     def comments(self) -> dict[str, str]:
         """The comment of each field in the contract, by the name of the field."""
         return _comments(self.descriptor.file.name)[self.descriptor.name]
+
+    def description(self, field: str) -> str:
+        """Return the comment of a field on one line."""
+        return " ".join(self.comments.get(field, "").split())
 
     @cached_property
     def writable(self) -> list[FieldDescriptor]:

@@ -52,7 +52,7 @@ def _split(lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, str]]:
     Records end as in Python's csv when it is not strict: at the first end of a line that is not in a quoted cell. Only
     a quote at the beginning of a cell quotes it; what follows its closing quote belongs to the cell.
     """
-    quoted_cell = re.compile(rf'(?:\A|{delimiter})"[^"]*+(?:""[^"]*+)*+("?)')
+    quoted_cell = re.compile(rf'(?:\A|{re.escape(delimiter)})"[^"]*+(?:""[^"]*+)*+("?)')
     kept: list[str] = []
     size, start, is_open = 0, 1, False
     for number, line in enumerate(lines, start=1):

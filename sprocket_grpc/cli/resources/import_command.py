@@ -15,7 +15,7 @@ from sprocket_grpc.cli.client.output import checked_stdout, printable, show, war
 from sprocket_grpc.cli.resources.calls import Caller, timeout_option
 from sprocket_grpc.cli.resources.catalogue import Resource
 from sprocket_grpc.cli.resources.challenge import HISTORY_IS_LEFT_OUT, adapted, has_history, wrappers
-from sprocket_grpc.cli.resources.files import DASH, Source, format_option, opened_source
+from sprocket_grpc.cli.resources.files import DASH, Source, delimiter_option, format_option, opened_source
 from sprocket_grpc.cli.resources.import_batch import Plan
 from sprocket_grpc.cli.resources.importing import Importer
 from sprocket_grpc.cli.resources.options import ResourceGroup, field_options, given, validate_only_option
@@ -76,6 +76,7 @@ def _make_import(resource: Resource) -> click.Command:
     @click.command(resource.names, help=text, short_help=f"Import {resource.titles} from a file.")
     @click.argument("file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
     @format_option
+    @delimiter_option("the first comma, semicolon or tab in FILE")
     @click.option(
         "--on-error",
         type=click.Choice(["stop", "continue"]),
@@ -106,6 +107,7 @@ def _make_import(resource: Resource) -> click.Command:
         *,
         file: str,
         format_: str | None,
+        delimiter: str | None,
         on_error: str,
         skip: int,
         refused: Path | None,
@@ -119,7 +121,7 @@ def _make_import(resource: Resource) -> click.Command:
             raise click.UsageError("--refused: expected another file than FILE")
         defaults = given(options)
         with (
-            opened_source(file, format_) as source,
+            opened_source(file, format_, delimiter) as source,
             connected(connection) as server,
             checked_stdout(),
             open_refused_file(refused) as refused_file,

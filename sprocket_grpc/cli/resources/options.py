@@ -8,8 +8,9 @@ from click.shell_completion import CompletionItem
 from google.protobuf.descriptor import FieldDescriptor
 
 from sprocket_grpc.cli.resources.catalogue import Resource, catalogue, find
-from sprocket_grpc.cli.resources.tables import Columns
+from sprocket_grpc.cli.resources.layout import Columns
 from sprocket_grpc.cli.resources.values import columns_of, expected, from_text
+from sprocket_grpc.cli.suggestions import did_you_mean
 
 _F = TypeVar("_F", bound=Callable[..., object])
 
@@ -40,8 +41,29 @@ class ResourceGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Resolve a resource; an unknown name is a usage error that lists the known ones."""
         if args and not args[0].startswith("-") and not find(args[0], self._verb):
-            raise click.UsageError(f"unknown resource {args[0]!r}: expected {_either(self.list_commands(ctx))}", ctx)
+            names = self.list_commands(ctx)
+            suggestion = did_you_mean(args[0], names)
+            raise click.UsageError(f"unknown resource {args[0]!r}: {suggestion}expected {_either(names)}", ctx)
         return super().resolve_command(ctx, args)
+
+
+class DescribedCommand(click.Command):
+    """A command whose help describes all fields of a resource, for filters, orders and columns."""
+
+    def __init__(self, *arguments: Any, resource: Resource, **others: Any) -> None:  # noqa: ANN401  # click's own
+        super().__init__(*arguments, **others)
+        self._resource = resource
+
+    @property
+    def fields(self) -> list[tuple[str, str]]:
+        """The names of the fields, and their comments in the contract."""
+        return [(each.name, self._resource.description(each.name)) for each in self._resource.descriptor.fields]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, and then the fields."""
+        super().format_options(ctx, formatter)
+        with formatter.section("Fields"):
+            formatter.write_dl(self.fields)
 
 
 class _FieldType(click.ParamType[object]):
@@ -93,10 +115,8 @@ def field_options(resource: Resource) -> Callable[[_F], _F]:
     def add(command: _F) -> _F:
         for field in reversed(resource.writable):
             name = field.name.replace("_", "-")
-            text = " ".join(resource.comments.get(field.name, "").split())
-            command = click.option(f"--{name}", f"{_FIELD}{field.name}", type=_FieldType(resource, field), help=text)(
-                command
-            )
+            text, kind = resource.description(field.name), _FieldType(resource, field)
+            command = click.option(f"--{name}", f"{_FIELD}{field.name}", type=kind, help=text)(command)
         return command
 
     return add
@@ -117,7 +137,7 @@ def columns_option(resource: Resource, default: str) -> Callable[[_F], _F]:
 def output_option(default: str = "table") -> Callable[[_F], _F]:
     """Return the option that selects the output format."""
     kinds = click.Choice(["table", "json", "csv"])
-    text = "The output format: a table for people, JSON or CSV for programs."
+    text = "The output format: a table for people, with times in UTC to the minute; JSON or CSV for programs."
     return click.option("--output", "-o", type=kinds, default=default, show_default=True, help=text)
 
 

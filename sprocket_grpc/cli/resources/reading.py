@@ -49,7 +49,7 @@ def read(source: Source, resource: Resource, wrappers: set[str]) -> Iterator[Lin
         with source.path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             match source.format:
                 case "csv":
-                    yield from _read_csv(file, source.name, resource)
+                    yield from _read_csv(file, source, resource)
                 case "jsonl":
                     yield from _read_json_lines(file)
                 case _:
@@ -58,13 +58,13 @@ def read(source: Source, resource: Resource, wrappers: set[str]) -> Iterator[Lin
         raise ClientError(f"cannot read {source.name}: {error.strerror or error}") from error
 
 
-def _read_csv(file: IO[str], name: str, resource: Resource) -> Iterator[Line]:
-    delimiter, lines = sniff(file)
-    if delimiter in _DELIMITER_NAMES:
-        warn(f"{name}: the cells are separated by {_DELIMITER_NAMES[delimiter]}")
-    rows = records(lines, delimiter)
+def _read_csv(file: IO[str], source: Source, resource: Resource) -> Iterator[Line]:
+    found, lines = sniff(file)
+    if found in _DELIMITER_NAMES and not source.delimiter:
+        warn(f"{source.name}: the cells are separated by {_DELIMITER_NAMES[found]}")
+    rows = records(lines, source.delimiter or found)
     head = next(rows, Record(1, []))
-    columns = _csv_columns(head, name, resource)
+    columns = _csv_columns(head, source.name, resource)
     for each in rows:
         if each.problem:
             yield Line(each.number, {}, each.problem)

@@ -3,36 +3,44 @@
 import re
 import shutil
 import sys
-import unicodedata
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import zip_longest
 from typing import Any, TypeAlias
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from sprocket_grpc.cli.client.output import printable, to_json
+from sprocket_grpc.cli.client.output import printable, to_json, warn
+from sprocket_grpc.cli.resources.layout import GAP, Columns, Layout, is_number, lay_out, width_of
 from sprocket_grpc.cli.resources.values import as_json, as_text
 
-Columns: TypeAlias = Sequence[FieldDescriptor]
 Pages: TypeAlias = Iterable[Sequence[Message]]
 Writer: TypeAlias = Callable[[Pages, Columns], Iterator[str]]
 
-_GAP = "  "
-_NARROWEST = 12
 _QUOTE = '"'
-_QUOTED = re.compile(r'[",\r\n]')
+_QUOTED = re.compile(r'["\r\n]')
+_TO_THE_MINUTE = len("2026-01-31T12:00")
+_NAMES_IN_PACKAGES = {"sprocket.v1.AuditEntry.method", "sprocket.v1.AuditEntry.resource_type"}
 
 
-def table(pages: Pages, columns: Columns) -> Iterator[str]:
-    """Yield a header and a line per resource, in aligned columns that fit the terminal, if there is one."""
-    widths: list[int] = []
+def table(pages: Pages, columns: Columns, *, may_leave_out: bool = False) -> Iterator[str]:
+    """Yield a heading and a line per resource, in aligned columns that fit the terminal, if there is one.
+
+    Args:
+        pages: The resources.
+        columns: The fields.
+        may_leave_out: Whether a narrow terminal gets fewer columns. Those left out are named on standard error.
+    """
+    layout: Layout | None = None
     for page in pages:
-        rows = [[printable(each) for each in row] for row in _rows(page, columns)]
-        if not widths:
-            names = [each.name.upper() for each in columns]
-            widths = _widths([names, *rows], columns)
-            yield _line(names, widths)
-        yield from (_line(row, widths) for row in rows)
+        rows = [[_cell(*each) for each in zip(columns, row, strict=True)] for row in _rows(page, columns)]
+        if layout is None:
+            layout = lay_out(columns, rows, _terminal_width(), may_leave_out=may_leave_out)
+            yield from _heading(layout, columns)
+        yield from (_line([row[index] for index in layout.shown], layout, columns) for row in rows)
+    if layout:
+        _name_left_out(layout, columns)
 
 
 def record(message: Message, columns: Columns) -> Iterator[str]:
@@ -40,14 +48,14 @@ def record(message: Message, columns: Columns) -> Iterator[str]:
     [row] = _rows([message], columns)
     width = max(len(each.name) for each in columns)
     for column, cell in zip(columns, row, strict=True):
-        yield f"{column.name:{width}}{_GAP}{printable(cell)}".rstrip() + "\n"
+        yield f"{column.name:{width}}{GAP}{printable(cell)}".rstrip() + "\n"
 
 
-def csv_lines(pages: Pages, columns: Columns) -> Iterator[str]:
+def csv_lines(pages: Pages, columns: Columns, delimiter: str = ",") -> Iterator[str]:
     """Yield CSV (RFC 4180, but with plain line feeds), with the names of the fields in the first line."""
-    yield _csv_line([each.name for each in columns])
+    yield _csv_line([each.name for each in columns], delimiter)
     for page in pages:
-        yield "".join(map(_csv_line, _rows(page, columns)))
+        yield "".join(_csv_line(row, delimiter) for row in _rows(page, columns))
 
 
 def json_array(pages: Pages, columns: Columns) -> Iterator[str]:
@@ -73,10 +81,15 @@ def _objects(pages: Pages, columns: Columns) -> Iterator[str]:
     return (to_json(_selected(each, columns)) for page in pages for each in page)
 
 
-def _csv_line(cells: Sequence[str]) -> str:
+def _csv_line(cells: Sequence[str], delimiter: str) -> str:
+    return (
+        delimiter.join(_quoted(each, delimiter) for each in cells) or 2 * _QUOTE
+    ) + "\n"  # an empty line is no record
+
+
+def _quoted(cell: str, delimiter: str) -> str:
     # Python's csv leaves a lone carriage return unquoted before 3.11.9 and 3.12.3, and cannot read it back.
-    quoted = [f'"{each.replace(_QUOTE, 2 * _QUOTE)}"' if _QUOTED.search(each) else each for each in cells]
-    return (",".join(quoted) or 2 * _QUOTE) + "\n"  # an empty line would be no record
+    return f'"{cell.replace(_QUOTE, 2 * _QUOTE)}"' if delimiter in cell or _QUOTED.search(cell) else cell
 
 
 def _selected(message: Message, columns: Columns) -> dict[str, Any]:
@@ -90,36 +103,44 @@ def _rows(page: Iterable[Message], columns: Columns) -> Iterator[list[str]]:
         yield [as_text(values.get(each.name)) for each in columns]
 
 
-def _widths(rows: Sequence[Sequence[str]], columns: Columns) -> list[int]:
-    widths = [max(map(_width, cells)) for cells in zip(*rows, strict=True)]
-    if not sys.stdout.isatty():
-        return widths
-    over = sum(widths) + len(_GAP) * (len(widths) - 1) - shutil.get_terminal_size().columns
-    while over > 0:
-        # The widest column is shortened, but never an id, because people copy ids.
-        texts = [index for index, each in enumerate(columns) if not each.name.endswith("id")]
-        widest = max(texts, key=widths.__getitem__, default=None)
-        if widest is None or widths[widest] <= _NARROWEST:
-            break
-        widths[widest] -= 1
-        over -= 1
-    return widths
+def _cell(column: FieldDescriptor, text: str) -> str:
+    """Return what a table shows of a value: times in UTC to the minute, and the last word of the name of a method."""
+    if column.message_type and column.message_type.full_name == "google.protobuf.Timestamp":
+        return text[:_TO_THE_MINUTE].replace("T", " ")
+    if column.full_name in _NAMES_IN_PACKAGES:
+        return printable(re.split(r"[/.]", text)[-1])
+    return printable(text)
 
 
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    return _GAP.join(map(_fit, cells, widths)).rstrip() + "\n"
+def _terminal_width() -> int | None:
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def _fit(cell: str, width: int) -> str:
-    if _width(cell) > width and width >= _NARROWEST and sys.stdout.isatty():
-        while _width(cell) >= width:
+def _heading(layout: Layout, columns: Columns) -> Iterator[str]:
+    for line in zip_longest(*layout.headings, fillvalue=""):
+        yield _line(line, layout, columns)
+
+
+def _line(cells: Sequence[str], layout: Layout, columns: Columns) -> str:
+    parts = [
+        _fit(cell, width, is_right=is_number(columns[index]))
+        for index, cell, width in zip(layout.shown, cells, layout.widths, strict=True)
+    ]
+    return GAP.join(parts).rstrip() + "\n"
+
+
+def _fit(cell: str, width: int, *, is_right: bool) -> str:
+    if width_of(cell) > width and sys.stdout.isatty() and not is_right:
+        while width_of(cell) >= width:
             cell = cell[:-1]
         cell += "…"
-    return cell + " " * (width - _width(cell))
+    padding = " " * (width - width_of(cell))
+    return padding + cell if is_right else cell + padding
 
 
-def _width(text: str) -> int:
-    """Return the width of a text in columns of a terminal, according to the tables of Unicode."""
-    return sum(
-        0 if unicodedata.combining(each) else 2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text
-    )
+def _name_left_out(layout: Layout, columns: Columns) -> None:
+    names = [each.name for index, each in enumerate(columns) if index not in layout.shown]
+    if names:
+        text = f"left out, because the terminal is narrow: {', '.join(names)}; --columns selects fields"
+        for line in textwrap.wrap(text, shutil.get_terminal_size().columns):
+            warn(line)

@@ -1,5 +1,6 @@
 """An exported file can be imported, and is either complete or missing."""
 
+import re
 from pathlib import Path
 
 from sprocket_grpc.testing.postgres import new_database
@@ -33,7 +34,8 @@ def exported(served: ServeProcess, directory: Path, names: list[str]) -> None:
     directory.mkdir()
     for name in names:
         finished = call(served, "export", name.partition(".")[0], str(directory / name))
-        assert (finished.status, finished.output) == (0, f"wrote {directory / name}\n"), finished
+        assert finished.status == 0, finished
+        assert re.fullmatch(rf"wrote \d+ [a-z ]+ to {re.escape(str(directory / name))}\n", finished.output)
 
 
 def test_an_export_has_all_pages_and_only_the_selected_columns(world: World, tmp_path: Path) -> None:
@@ -42,6 +44,19 @@ def test_an_export_has_all_pages_and_only_the_selected_columns(world: World, tmp
     chosen = f"factory_id = {world.factory_id}"
     call(world.served, "export", "sprockets", str(path), "--filter", chosen, "--columns", "display_name")
     assert path.read_text() == "display_name\n" + "".join(f"S{n}\n" for n in range(2500))
+
+
+def test_an_export_says_how_many_resources_it_wrote(world: World, tmp_path: Path) -> None:
+    world.run("sprockets", world.sprockets(tmp_path / "s.csv", 1001))
+    path = tmp_path / "out.csv"
+    chosen = f"factory_id = {world.factory_id}"
+    assert call(world.served, "export", "sprockets", str(path), "--filter", chosen).output == (
+        f"wrote 1001 sprockets to {path}\n"
+    )
+    chosen = f"id = {world.factory_id}"
+    assert call(world.served, "export", "factories", str(path), "--filter", chosen).output == (
+        f"wrote 1 factory to {path}\n"
+    )
 
 
 def test_an_export_that_fails_leaves_the_file_as_it_was(world: World, tmp_path: Path) -> None:

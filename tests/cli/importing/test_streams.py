@@ -183,7 +183,8 @@ def test_a_closed_standard_stream_ends_no_command_with_a_traceback(
 def test_the_name_of_a_file_need_not_be_utf_8(world: World, tmp_path: Path) -> None:
     path = tmp_path / "a\udcff.csv"
     finished = call(world.served, "export", "locations", str(path))
-    assert (finished.status, finished.output) == (0, f"wrote {tmp_path}/a\\udcff.csv\n")
+    assert finished.status == 0
+    assert finished.output.endswith(f" locations to {tmp_path}/a\\udcff.csv\n")
     assert world.run("locations", path, "--keep-ids").status == 0
 
 

@@ -234,7 +234,8 @@ def test_every_invalid_field_is_named_with_its_violation(served: ServeProcess) -
     ("arguments", "expected"),
     [
         (["get", "factory", MISSING_ID], f"no factory has the id {MISSING_ID}; `sprocket-grpc list` shows"),
-        (["get", "factory", "one"], "id: must be a UUID"),
+        (["get", "factory", "one"], "no factory has the display name 'one'; `sprocket-grpc list factories` shows"),
+        (["get", "audit-entry", "one"], "id: must be a UUID"),
         (["list", "factories", "--filter", "nope = 1"], "filter: "),
         (["create", "factory", "--display-name", "W", "--location-id", MISSING_ID], "factory.location_id: there is no"),
         (["create", "location", "--request-id", "x", *LOCATION], "request_id: must be a UUID"),
@@ -258,7 +259,7 @@ def test_an_error_of_the_server_is_one_line_with_the_field_or_id(
         (["list", "factories", "--columns", "id,nmae"], "there is no such field"),
         (["list", "factories", "--columns", "display_nam"], "did you mean display_name?"),
         (["update", "location", MISSING_ID], "nothing to update"),
-        (["delete", "location", "1", "2", "--etag", "x"], "--etag and --request-id apply to a single ID"),
+        (["delete", "location", "1", "2", "--etag", "x"], "--etag and --request-id apply to a single LOCATION"),
         (["list", "factories", "--timeout", "0"], "--timeout"),
         (["list", "factories", "--timeout", "nan"], "'--timeout'"),
         (["list", "factories", "--page-size", "2147483648"], "'--page-size'"),
