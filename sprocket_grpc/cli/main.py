@@ -54,6 +54,9 @@ COMMANDS = {
     ),
     "create": _Entry("resources.commands", "create_command", "Create a resource from options or JSON.", is_client=True),
     "delete": _Entry("resources.commands", "delete_command", "Delete resources by id or display name.", is_client=True),
+    "demo": _Entry(
+        "demo", "demo_command", "Keep FACTORY producing until Ctrl-C, to have something to look at.", is_client=True
+    ),
     "export": _Entry(
         "resources.export_command", "export_command", "Export resources to a CSV or JSON file.", is_client=True
     ),
@@ -66,6 +69,9 @@ COMMANDS = {
     ),
     "list": _Entry(
         "resources.listing", "list_command", "List resources, optionally filtered and ordered.", is_client=True
+    ),
+    "man": _Entry(
+        "man", "man_command", "Print the manual page of all commands, for man and packages of distributions."
     ),
     "migrate": _Entry("database", "migrate_command", "Apply migrations up to REVISION."),
     "repack": _Entry("repack", "repack_command", "Pack the old entries of all charts into pages now."),
