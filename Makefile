@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PROTOS := $(wildcard protos/sprocket/v1/*.proto)
+GENERATED := sprocket docs/api.md docs/configuration.md deploy/kubernetes/base/prometheus-rule.yaml
 LOCK := .venv-supply/bin/uv pip compile --quiet --generate-hashes --universal --no-header --python-version 3.11
 UPGRADE := --upgrade
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -40,13 +41,14 @@ format: $(VENV)/.development ## Format Python and protos.
 	$(BIN)/ruff check --fix .
 	$(BIN)/buf format -w
 
-generate: $(VENV)/.development ## Generate sprocket/v1 and docs/api.md from the protos, and the PrometheusRule from the alerts.
+generate: $(VENV)/.development ## Generate sprocket/v1, docs/api.md, the table of settings and the PrometheusRule.
 	rm -f sprocket/v1/*.py*
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I protos \
 	  --python_out=. --mypy_out=quiet:. --grpc_python_out=. --mypy_grpc_out=quiet:. $(PROTOS)
 	$(BIN)/python -m grpc_tools.protoc -I protos --include_source_info --descriptor_set_out=sprocket/v1/contract.binpb $(sort $(PROTOS))
 	$(BIN)/python -m tools.service_config > sprocket/v1/service_config.json
 	$(BIN)/python -m tools.api_document > docs/api.md
+	$(BIN)/python -m tools.configuration
 	$(BIN)/python -m tools.prometheus_rule > deploy/kubernetes/base/prometheus-rule.yaml
 
 lint: $(VENV)/.development
@@ -66,10 +68,9 @@ contract: $(VENV)/.development
 breaking: $(VENV)/.development
 	.ci/breaking $(BIN)/buf
 
-GENERATED := sprocket docs/api.md deploy/kubernetes/base/prometheus-rule.yaml
 generated: generate
 	@test -z "$$(git status --porcelain $(GENERATED))" || { git status --short $(GENERATED); \
-	  echo "generated files differ from the protos: run 'make generate' and commit the result"; exit 1; }
+	  echo "generated files differ from their sources: run 'make generate' and commit the result"; exit 1; }
 
 migrations: $(VENV)/.development
 	.ci/migrations $(BIN)/sprocket-grpc

@@ -234,3 +234,8 @@ def test_the_changelog_has_each_section_and_each_entry_once() -> None:
         assert sections == [each for each in known if each in sections]
         entries = re.findall(r"^- .+(?:\n  .+)*", version, re.MULTILINE)
         assert len(entries) == len(set(entries))
+
+
+def test_no_page_has_more_than_300_lines_except_the_generated_one_and_the_changelog() -> None:
+    lengths = {name: len(document.splitlines()) for name, document in DOCUMENTS.items()}
+    assert {name for name, length in lengths.items() if length > 300} - {"docs/api.md", "CHANGELOG.md"} == set()

@@ -1,11 +1,9 @@
-"""The README is right: its example and its table of settings."""
+"""The README is right and short."""
 
 import asyncio
 import re
 import sys
 
-from sprocket_grpc.config.environment import PREFIX
-from sprocket_grpc.config.settings import SECRETS, Settings
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.seed import seed
 from tests import ROOT
@@ -30,18 +28,17 @@ async def test_the_python_example_prints_the_sample_data(database_url: str) -> N
     ]
 
 
-def test_the_table_of_settings_is_complete_and_in_order() -> None:
-    assert re.findall(rf"^\| `({PREFIX}\w+)` \|", README, re.MULTILINE) == sorted(
-        PREFIX + name.upper() for name in Settings.model_fields
-    )
+def test_the_readme_has_at_most_150_lines() -> None:
+    assert len(README.splitlines()) <= 150
 
 
-def test_the_defaults_in_the_table_of_settings_are_those_of_the_code() -> None:
-    rows = re.findall(rf"^\| `{PREFIX}(\w+)` \| `?([^|`]+?)`? \|", README, re.MULTILINE)
-    for name, default in rows:
-        value = Settings.model_fields[name.lower()].default
-        assert value is None or f"{value}" == default, name
+def test_the_readme_leads_to_every_document() -> None:
+    pages = {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")}
+    linked = set(re.findall(r"\]\(([\w/.-]+\.md)\)", README))
+    linked |= {f"docs/{name}" for name in _links_of_the_cookbook()}
+    assert pages - linked == set()
 
 
-def test_the_file_variable_of_every_secret_is_documented() -> None:
-    assert set(re.findall(rf"`{PREFIX}(\w+)_FILE`", README)) == {name.upper() for name in SECRETS}
+def _links_of_the_cookbook() -> list[str]:
+    """Return the pages to which the first page of the cookbook leads."""
+    return re.findall(r"\]\((grpcurl-\w+\.md)\)", (ROOT / "docs" / "grpcurl.md").read_text())

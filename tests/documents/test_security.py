@@ -33,15 +33,3 @@ def test_every_named_file_and_command_exists() -> None:
     commands = set(re.findall(r"`make (\w+)[ `]", DOCUMENT))
     assert commands
     assert [name for name in commands if not re.search(rf"^{name}:", makefile, re.MULTILINE)] == []
-
-
-def test_every_link_of_the_operations_guide_has_an_existing_target() -> None:
-    guide = (ROOT / "docs" / "operations.md").read_text()
-    headings = {
-        re.sub(r"[^\w -]", "", title).lower().replace(" ", "-")
-        for title in re.findall(r"^#+ (.+)$", guide, re.MULTILINE)
-    }
-    links = re.findall(r"\]\(([^)]+)\)", guide)
-    assert [link for link in links if link.startswith("#") and link[1:] not in headings] == []
-    files = [link for link in links if not link.startswith(("#", "http"))]
-    assert [link for link in files if not (ROOT / "docs" / link).exists()] == []

@@ -95,6 +95,11 @@ def commands(document: str) -> Iterator[tuple[int, list[str]]]:
             yield from ((block.line, words) for line in text.splitlines() for words in _programs(_split(line)))
 
 
+def programs(step: Step) -> list[list[str]]:
+    """Return the words of each program in a step."""
+    return list(_programs(step.words))
+
+
 def _split(line: str) -> list[str]:
     try:
         return shlex.split(line, comments=True)

@@ -1,4 +1,4 @@
-"""Metrics: those in the README exist, with correct values, for Prometheus and for a collector."""
+"""Metrics: those in docs/observability.md exist, with correct values, for Prometheus and for a collector."""
 
 import logging
 import re
@@ -29,7 +29,7 @@ from tests.support.waiting import wait_until, wait_until_blocked
 
 pytestmark = pytest.mark.slow
 
-README = (ROOT / "README.md").read_text()
+DOCUMENT = (ROOT / "docs" / "observability.md").read_text()
 ROW = re.compile(r"^\| `([a-z][\w.]+)` \| (counter|gauge|histogram)(?:, (s|bytes))? \|", re.MULTILINE)
 UNITS = {"s": "_seconds", "bytes": "_bytes", "": ""}
 
@@ -41,8 +41,8 @@ ANY_PORT = "127.0.0.1:0"
 
 
 def documented() -> dict[str, str]:
-    """Return the metrics of the README, by their names in Prometheus, with their kinds."""
-    return {name.replace(".", "_") + UNITS[unit]: kind for name, kind, unit in ROW.findall(README)}
+    """Return the documented metrics, by their names in Prometheus, with their kinds."""
+    return {name.replace(".", "_") + UNITS[unit]: kind for name, kind, unit in ROW.findall(DOCUMENT)}
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def fail(channel: grpc.Channel, served: ServeProcess) -> None:
 # Which metrics exist.
 
 
-def test_the_metrics_are_those_of_the_readme(served: ServeProcess, channel: grpc.Channel, url: str) -> None:
+def test_the_metrics_are_those_of_the_document(served: ServeProcess, channel: grpc.Channel, url: str) -> None:
     fail(channel, served)
     with create_plain_engine(url).begin() as connection:
         connection.execute(text("LOCK TABLE location"))
@@ -97,9 +97,9 @@ async def test_a_collector_gets_the_same_metrics(database_url: str) -> None:
     with collecting() as collector:
         async with running_service(database_url, collector.settings()) as service:
             await create_location(service)
-    readme = {name for name, _, _ in ROW.findall(README)}
+    documented_names = {name for name, _, _ in ROW.findall(DOCUMENT)}
     sometimes = {"sprocket.call.errors", "db.client.connection.wait_time", "sprocket.event_loop.lag"}
-    assert readme - sometimes - {"target_info"} <= collector.metric_names() <= readme
+    assert documented_names - sometimes - {"target_info"} <= collector.metric_names() <= documented_names
     method = frozenset({("rpc.method", CREATE_LOCATION)})
     assert collector.last_values("sprocket.call.responses") == {method: 1}
     [(attributes, count)] = collector.last_values("rpc.server.call.duration").items()

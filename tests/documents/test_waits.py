@@ -1,4 +1,4 @@
-"""docs/reliability.md: its table names everything in the package that waits without a limit beside it."""
+"""docs/architecture.md: its table of waits names everything in the package that waits without a limit beside it."""
 
 import ast
 import re
@@ -9,7 +9,7 @@ import pytest
 from tests import ROOT
 
 PACKAGE = ROOT / "sprocket_grpc"
-TABLE = (ROOT / "docs" / "reliability.md").read_text().partition("## What bounds every wait")[2].partition("\n## ")[0]
+TABLE = (ROOT / "docs" / "architecture.md").read_text().partition("## Waits")[2].partition("\n## ")[0]
 ROW = re.compile(r"^\| `(?P<file>[^`]+)` \| `(?P<wait>[^`]+)` \| (?P<bound>[^|]+) \|$", re.MULTILINE)
 
 _METHODS = {"acquire", "communicate", "readline", "serve_forever", "wait"}

@@ -1,0 +1,58 @@
+"""docs/api.md: its examples do on the sample data what the page says."""
+
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf import message_factory
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.json_format import ParseDict
+
+from sprocket.v1.sprocket_pb2 import Sprocket, UpdateSprocketRequest
+from sprocket_grpc.contract import commented_files, read_comments
+from sprocket_grpc.storage.postgres.engine import create_plain_engine
+from sprocket_grpc.storage.seed import seed
+from tests.conformance.rpcs import METHODS, call, path
+from tests.support.errors import fails
+from tests.support.service import Service
+from tools.api_examples import IDS, Examples
+
+FILES = list(commented_files().values())
+EXAMPLES = Examples(FILES, read_comments(FILES))
+PROTOS = {
+    f"/sprocket.v1.{service.name}/{method.name}": method
+    for file in FILES
+    for service in file.service
+    for method in service.method
+}
+
+every_method = pytest.mark.parametrize("method", METHODS, ids=path)
+
+
+@pytest.fixture
+async def seeded(service: Service, database_url: str) -> Service:
+    """A server with the sample data, and the sprocket of the examples."""
+    with create_plain_engine(database_url).begin() as connection:
+        seed(connection)
+    made = Sprocket(id=IDS["sprocket"], sprocket_type_id=IDS["sprocket_type"], factory_id=IDS["factory"])
+    await service.sprockets.UpdateSprocket(UpdateSprocketRequest(sprocket=made, allow_missing=True))
+    return service
+
+
+def message(method: MethodDescriptor, request: dict[str, Any]) -> bytes:
+    """Return a request on the wire."""
+    parsed: Any = ParseDict(request, message_factory.GetMessageClass(method.input_type)())
+    return bytes(parsed.SerializeToString())
+
+
+@every_method
+async def test_the_example_of_a_method_succeeds(seeded: Service, method: MethodDescriptor) -> None:
+    await call(seeded, method, message(method, EXAMPLES.request(PROTOS[path(method)])))
+
+
+@every_method
+async def test_the_failing_example_of_a_method_fails_as_documented(seeded: Service, method: MethodDescriptor) -> None:
+    failure = EXAMPLES.failure(PROTOS[path(method)])
+    with fails(grpc.StatusCode[failure.code]) as failed:
+        await call(seeded, method, message(method, failure.request))
+    assert failed.info.reason == failure.reason

@@ -1,0 +1,126 @@
+"""Makes an example request, and one that fails, for each method of the contract, from its fields and their comments."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from google.protobuf.descriptor_pb2 import (
+    DescriptorProto,
+    FieldDescriptorProto,
+    FileDescriptorProto,
+    MethodDescriptorProto,
+)
+
+MISSING = "01937f2e-7d1c-7a40-8a53-0c7f5b1b9d55"
+"""An id of no resource."""
+
+IDS = {
+    "location": "017722b1-ddd0-7001-8000-000000000001",
+    "sprocket_type": "017722b1-ddd0-7002-8000-000000000001",
+    "factory": "017722b1-ddd0-7003-8000-000000000001",
+    "sprocket": "01a2104f-b699-749b-818b-c8d7eb0eb4c6",
+}
+"""The ids of the sample data; those of its sprockets differ from database to database."""
+
+_NUMBERS = {
+    FieldDescriptorProto.TYPE_DOUBLE: 5.5,
+    FieldDescriptorProto.TYPE_INT32: 5,
+    FieldDescriptorProto.TYPE_INT64: 5,
+}
+_TEXTS = {"address": "123 Main St", "city": "Springfield", "country_code": "US", "postal_code": "62701"}
+_VERB = re.compile(r"^(BatchCreate|BatchDelete|BatchGet|Create|Delete|Follow|Get|List|Update)(.+)$")
+
+
+class Failure(NamedTuple):
+    """A request that fails, with the code and the reason of its error."""
+
+    request: dict[str, Any]
+    code: str
+    reason: str
+
+
+class Examples:
+    """Makes the examples of a contract.
+
+    Args:
+        files: The files of the contract.
+        comments: The comments by the name of their element.
+    """
+
+    def __init__(self, files: Sequence[FileDescriptorProto], comments: Mapping[str, str]) -> None:
+        self._messages = {message.name: message for file in files for message in file.message_type}
+        self._comments = comments
+
+    def request(self, method: MethodDescriptorProto) -> dict[str, Any]:
+        """Return a request that succeeds on the sample data, in protobuf's JSON with the names of the contract."""
+        return self._request(method, IDS)
+
+    def failure(self, method: MethodDescriptorProto) -> Failure:
+        """Return a request that fails: for a missing resource if the method has one, otherwise with invalid fields."""
+        if _verb(method) == "List":
+            return Failure({"page_size": -1}, "INVALID_ARGUMENT", "ERROR_REASON_INVALID_FIELD")
+        if _verb(method).endswith("Create"):
+            return Failure(_emptied(self.request(method)), "INVALID_ARGUMENT", "ERROR_REASON_INVALID_FIELD")
+        request = self._request(method, dict.fromkeys(IDS, MISSING))
+        return Failure(request, "NOT_FOUND", "ERROR_REASON_RESOURCE_NOT_FOUND")
+
+    def _request(self, method: MethodDescriptorProto, ids: Mapping[str, str]) -> dict[str, Any]:
+        message = self._messages[_short(method.input_type)]
+        match _verb(method):
+            case "List":
+                return {"filter": self._filter(message), "page_size": 10}
+            case "Update":
+                [resource] = [field for field in message.field if field.name == _subject(method)]
+                changed = {"id": ids[resource.name], "display_name": _text("display_name")}
+                return {resource.name: changed, "update_mask": "displayName"}
+            case _:
+                force = {"force": True} if any(field.name == "force" for field in message.field) else {}
+                return self._required(message, _subject(method), ids) | force
+
+    def _required(self, message: DescriptorProto, subject: str, ids: Mapping[str, str]) -> dict[str, Any]:
+        fields = [field for field in message.field if "\n Required." in self._comments[f"{message.name}.{field.name}"]]
+        return {field.name: self._value(field, subject, ids) for field in fields}
+
+    def _value(self, field: FieldDescriptorProto, subject: str, ids: Mapping[str, str]) -> Any:  # noqa: ANN401  # any JSON value
+        value: Any
+        if field.type == FieldDescriptorProto.TYPE_MESSAGE:
+            value = self._required(self._messages[_short(field.type_name)], subject, ids)
+        elif name := re.fullmatch(r"(?:(\w+)_)?ids?", field.name):
+            value = ids[name[1] or subject]
+        else:
+            value = _NUMBERS.get(field.type) or _text(field.name)
+        return [value] if field.label == FieldDescriptorProto.LABEL_REPEATED else value
+
+    def _filter(self, message: DescriptorProto) -> str:
+        """Return the first example in the comment of the field `filter`."""
+        [first] = re.findall(r"Examples:\s*`([^`]+)`", self._comments[f"{message.name}.filter"])
+        return str(first)
+
+
+def _emptied(request: dict[str, Any]) -> dict[str, Any]:
+    """Return a request with its resources empty."""
+    return {name: [{}] if isinstance(value, list) else {} for name, value in request.items()}
+
+
+def _text(name: str) -> str:
+    return _TEXTS.get(name, name.replace("_", " ").capitalize())
+
+
+def _verb(method: MethodDescriptorProto) -> str:
+    return _split(method)[0]
+
+
+def _subject(method: MethodDescriptorProto) -> str:
+    """Return the name of the resource of a method, as in the names of fields."""
+    name = re.sub(r"(?<=.)(?=[A-Z])", "_", _split(method)[1]).lower()
+    return next((each for each in (name, name.removesuffix("s"), re.sub("ies$", "y", name)) if each in IDS), name)
+
+
+def _split(method: MethodDescriptorProto) -> tuple[str, str]:
+    """Return the verb of a method, and what it is about: `BatchGet` and `Locations`."""
+    [(verb, about)] = _VERB.findall(method.name)
+    return verb, about
+
+
+def _short(name: str) -> str:
+    return name.rpartition(".")[2]
