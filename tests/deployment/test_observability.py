@@ -28,7 +28,7 @@ DASHBOARD = json.loads((ROOT / "deploy" / "grafana" / "sprocket-grpc.json").read
 RULES = [rule for group in _RULES["groups"] for rule in group["rules"]]
 ALERTS = [rule for rule in RULES if "alert" in rule]
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
-RUNBOOKS = "docs/operations.md"
+RUNBOOKS = "docs/runbooks.md"
 
 # Metrics that Prometheus itself adds to its targets.
 _OF_PROMETHEUS = {"up"}
@@ -127,7 +127,7 @@ def test_latency_queries_exclude_streaming_methods() -> None:
 
 
 def test_every_alert_has_a_delay_a_severity_a_summary_and_a_runbook() -> None:
-    headings = re.findall(r"^### (\w+)$", (ROOT / RUNBOOKS).read_text(), re.MULTILINE)
+    headings = re.findall(r"^## (\w+)$", (ROOT / RUNBOOKS).read_text(), re.MULTILINE)
     assert sorted(each["alert"] for each in ALERTS) == sorted(headings)
     for alert in ALERTS:
         assert re.fullmatch(r"[1-9]\d*[mh]", alert["for"])

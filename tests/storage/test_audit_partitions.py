@@ -143,7 +143,7 @@ def test_the_runbook_moves_entries_to_the_months_that_were_missing(connection: C
     before = entries(connection)
     assert connection.scalar(CREATE) is True
     assert len(entries(connection, "audit_entry_default")) == 2
-    runbook = (ROOT / "docs" / "operations.md").read_text().split("### SprocketAuditPartitionMissing")[1]
+    runbook = (ROOT / "docs" / "runbooks.md").read_text().split("## SprocketAuditPartitionMissing")[1]
     for statement in runbook.split("```sql")[1].split("```")[0].split(";"):
         if statement.strip():
             connection.execute(text(statement))
