@@ -46,15 +46,16 @@ for a required field that is an error. Output-only fields are ignored.
 `filter` follows [AIP-160](https://google.aip.dev/160), and `order_by` [AIP-132](https://google.aip.dev/132), on every field
 except the etag.
 
-| in a filter | means |
+| a filter of locations | selects those with |
 |---|---|
-| `a = 1 AND b = 2 OR b = 3` | OR has a higher precedence than AND; adjacent terms are joined by AND |
-| `city = "Springfield"` | the whole text, case-sensitive |
-| `display_name = "Works*"`, `"*2"` | `*` at either end matches any text |
-| `city:spring` | the text anywhere in the field; ignores case |
-| `works` | a single word, searched in `display_name`; ignores case |
-| `address_2:*` | the field is not empty |
-| `create_time > "2026-01-01T00:00:00Z"` | times in the format of RFC 3339 with any number of digits, compared exactly; leap seconds are refused |
+| `city = "Springfield"` | exactly this city; the comparison is case-sensitive |
+| `display_name = "Plant*"` or `display_name = "*2"` | a name that begins, or ends, with this text |
+| `city:spring` | this text anywhere in the city, in any case |
+| `springfield` | this word anywhere in the `display_name`, in any case |
+| `address_2:*` | an `address_2` that is not empty |
+| `create_time > "2026-01-01T00:00:00.5Z"` | a later time; times are in the format of RFC 3339 with any number of digits, and compared exactly; leap seconds are refused |
+| `country_code = US AND city = Springfield OR city = Ogdenville` | this country and one of the two cities: OR has a higher precedence than AND |
+| `country_code = US NOT city = Springfield` | both: adjacent terms are joined by AND |
 
 Case is that of [Unicode's simple folding](https://www.unicode.org/Public/UCD/latest/ucd/CaseFolding.txt), independent of the
 database and of any language: `é` equals `É`, and `ß` does not equal `ss`. For sprockets, a filter by `=` and an order by any

@@ -1,5 +1,6 @@
 """docs/api.md: its examples do on the sample data what the page says."""
 
+import re
 from typing import Any
 
 import grpc
@@ -8,6 +9,7 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.json_format import ParseDict
 
+from sprocket.v1.location_pb2 import ListLocationsRequest
 from sprocket.v1.sprocket_pb2 import Sprocket, UpdateSprocketRequest
 from sprocket_grpc.contract import commented_files, read_comments
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
@@ -16,6 +18,7 @@ from tests.conformance.rpcs import METHODS, call, path
 from tests.support.errors import fails
 from tests.support.service import Service
 from tools.api_examples import IDS, Examples
+from tools.api_rules import RULES
 
 FILES = list(commented_files().values())
 EXAMPLES = Examples(FILES, read_comments(FILES))
@@ -56,3 +59,18 @@ async def test_the_failing_example_of_a_method_fails_as_documented(seeded: Servi
     with fails(grpc.StatusCode[failure.code]) as failed:
         await call(seeded, method, message(method, failure.request))
     assert failed.info.reason == failure.reason
+
+
+TABLE = RULES.partition("| a filter of")[2].partition("\n\n")[0]
+FILTERS = [each for row in re.findall(r"^\| (`.+?) \|", TABLE, re.MULTILINE) for each in re.findall(r"`([^`]+)`", row)]
+
+
+@pytest.mark.parametrize("expression", FILTERS)
+async def test_each_filter_of_the_table_is_accepted(seeded: Service, expression: str) -> None:
+    listed = await seeded.locations.ListLocations(ListLocationsRequest(filter=expression))
+    assert len(listed.locations) <= 3
+
+
+def test_the_filters_of_the_table_are_found() -> None:
+    assert len(FILTERS) == 9
+    assert 'display_name = "*2"' in FILTERS
