@@ -20,6 +20,7 @@ from bench import (
     reads,
     starts,
     telemetry,
+    web,
     writes,
 )
 from bench.database import fresh_postgres
@@ -43,6 +44,7 @@ _SCENARIOS: Mapping[str, Callable[[Bench], Iterator[Figure]]] = {
     "start": starts.measure_start,
     "telemetry": telemetry.measure_telemetry,
     "access": access.measure_access,
+    "web": web.measure_web,
     "pooler": pooling.measure_pooler,
     "overload": overload.measure_overload,
     "fairness": overload.measure_fairness,
