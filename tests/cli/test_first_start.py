@@ -143,6 +143,6 @@ def test_migrations_of_an_existing_database_are_one_line(
     empty_database_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     migrate.upgrade(empty_database_url, "0008")
-    prepare(empty_database_url, None)
-    prepare(empty_database_url, None)
+    prepare(empty_database_url, None, None)
+    prepare(empty_database_url, None, None)
     assert capsys.readouterr().out == f"applied the migrations after 0008, up to {NEWEST_REVISION}\n"

@@ -30,7 +30,7 @@ async def test_each_block_ends_at_its_own_limit_and_the_others_go_on() -> None:
     outcomes = await asyncio.gather(
         _run(limits, 0.1, 3600), _run(limits, 3600, 0.5), _run(limits, 0.2, 3600), _run(limits, 3600, 0)
     )
-    assert outcomes == ["ended", "done", "ended", "done"]
+    assert list(outcomes) == ["ended", "done", "ended", "done"]
 
 
 async def test_a_limit_after_a_time_without_any_ends_its_block_too() -> None:
