@@ -10,7 +10,12 @@ import pytest
 from google.rpc.error_details_pb2 import RetryInfo
 from sqlalchemy import text
 
-from sprocket.v1.factory_pb2 import DeleteFactoryRequest, GetFactoryChartRequest
+from sprocket.v1.factory_pb2 import (
+    BatchCreateFactoriesRequest,
+    DeleteFactoryRequest,
+    Factory,
+    GetFactoryChartRequest,
+)
 from sprocket.v1.location_pb2 import DeleteLocationRequest, ListLocationsRequest
 from sprocket.v1.sprocket_pb2 import BatchDeleteSprocketsRequest, ListSprocketsRequest
 from sprocket.v1.sprocket_type_pb2 import ListSprocketTypesRequest
@@ -134,6 +139,8 @@ async def test_an_expensive_call_has_a_limit_of_time(database_url: str, kind: st
     [
         (BatchDeleteSprocketsRequest(ids=["x"] * 101), True),
         (BatchDeleteSprocketsRequest(ids=["x"] * 100), False),
+        (BatchCreateFactoriesRequest(factories=[Factory()] * 101), True),
+        (BatchCreateFactoriesRequest(factories=[Factory()] * 100), False),
         (DeleteFactoryRequest(force=True), True),
         (DeleteLocationRequest(), False),
     ],
