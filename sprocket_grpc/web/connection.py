@@ -116,7 +116,7 @@ class BoundedConnection(HttpToolsProtocol):
         """Wait for the next request."""
         super().on_response_complete()
         if not self.transport.is_closing():
-            self.limit.wait(self)
+            self.limit.idle(self)
 
     def pause_writing(self) -> None:
         """Wait for the client to read, for a limited time."""

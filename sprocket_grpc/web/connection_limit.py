@@ -26,10 +26,10 @@ class ConnectionLimit:
         """
         self._open.add(connection)
         may_call = len(self._open) <= self._most or self._make_room()
-        self.wait(connection)
+        self.idle(connection)
         return may_call
 
-    def wait(self, connection: LimitedConnection) -> None:
+    def idle(self, connection: LimitedConnection) -> None:
         """Note that a connection waits for a request: it has sent none, or not the whole headers of one."""
         self._waiting[connection] = None
 

@@ -19,6 +19,8 @@ _LONGEST = 60
 """The most characters of an expression in the table; of a longer one it has no arguments."""
 
 _LIMITS = {"timeout", "timeout_at"}
+_TIMEOUTS = {"limit", "timeout"}
+"""The names of attributes that have such a limit."""
 
 
 def waits(source: str) -> Iterator[str]:
@@ -32,8 +34,8 @@ def _waits(node: ast.AST, *, is_limited: bool) -> Iterator[str]:
     elif isinstance(node, ast.AsyncWith):
         contexts = [item.context_expr for item in node.items]
         is_limited |= any(isinstance(each, ast.Call) and _name(each) in _LIMITS for each in contexts)
-        is_limited |= any(isinstance(each, ast.Name) and each.id == "limit" for each in contexts)
-        locks = [each for each in contexts if isinstance(each, ast.Attribute) and each.attr != "limit"]
+        is_limited |= any(isinstance(each, ast.Attribute) and each.attr in _TIMEOUTS for each in contexts)
+        locks = [each for each in contexts if isinstance(each, ast.Attribute) and each.attr not in _TIMEOUTS]
         yield from (ast.unparse(each) for each in locks if not is_limited)
     elif isinstance(node, ast.Await) and isinstance(node.value, ast.Name | ast.Attribute) and not is_limited:
         yield ast.unparse(node)  # a task or a future
