@@ -1,5 +1,6 @@
 """What people change from the dashboard: only what they see, and not what somebody else has changed meanwhile."""
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -71,3 +72,15 @@ async def test_a_new_sprocket_is_counted(dashboard: Dashboard) -> None:
     await dashboard.page.get_by_label("Type").select_option("Sprocket type 2")
     await dashboard.page.get_by_role("button", name="Create").click()
     await dashboard.wait_for_values("actual 33 of goal 32: 1 ahead")
+
+
+async def test_what_cannot_be_found_out_while_the_server_is_away_is_offered_later(
+    dashboard: Dashboard, problems: Problems
+) -> None:
+    problems.allow("ERR_FAILED")
+    calls = re.compile("sprocket.v1")
+    await dashboard.page.route(calls, lambda route: route.abort())
+    await dashboard.open(FIRST, state="Reconnecting")
+    await dashboard.page.unroute(calls)
+    for name in (CHANGE, ADD):
+        await dashboard.page.get_by_role("button", name=name).wait_for(timeout=PATIENCE_MS)

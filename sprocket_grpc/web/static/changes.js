@@ -1,6 +1,7 @@
 // What a caller may change from the dashboard: create a sprocket, and set the goal of a factory.
 
 import { h, replace } from "/static/dom.js";
+import { isTemporary } from "/static/patience.js";
 import { call, newRequestId, read } from "/static/rpc.js";
 import { openDialog } from "/static/shell.js";
 
@@ -15,7 +16,7 @@ const LARGEST_GOAL = 2n ** 63n - 1n;
 /**
  * Returns the buttons for what the caller may do with a factory, as dry runs show. `onDone` is called after a change.
  *
- * What cannot be found out is not offered.
+ * Throws RpcError if that cannot be found out now.
  */
 export async function offeredChanges({ id, displayName }, onDone) {
   const [mayCreate, mayChange] = await Promise.all([
@@ -29,18 +30,21 @@ export async function offeredChanges({ id, displayName }, onDone) {
   ].filter(Boolean);
 }
 
-async function may(method, request) {
-  try {
-    await call(method, { ...request, validateOnly: true });
-    return true;
-  } catch {
-    return false;
-  }
-}
+const may = (method, request) => unlessRefused(() => call(method, { ...request, validateOnly: true }));
 
 async function mayCreateSprocket(factoryId) {
-  const [type] = await sprocketTypes(1).catch(() => []);
-  return type !== undefined && may(CREATE, { sprocket: { factoryId, sprocketTypeId: type.id } });
+  const [type] = (await unlessRefused(() => sprocketTypes(1))) ?? [];
+  return type && may(CREATE, { sprocket: { factoryId, sprocketTypeId: type.id } });
+}
+
+/** Returns what a call does, or undefined if the caller may not make it. */
+async function unlessRefused(attempt) {
+  try {
+    return await attempt();
+  } catch (error) {
+    if (isTemporary(error)) throw error;
+    return undefined;
+  }
 }
 
 const sprocketTypes = async (pageSize) => (await read(TYPES, { pageSize })).sprocketTypes ?? [];

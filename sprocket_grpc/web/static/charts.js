@@ -35,6 +35,7 @@ export class ChartsPanel {
   #ending = new AbortController();
   #figures = new Map();
   #zoomed = noZoom(); // the entries of a zoom, in full detail
+  #unknown = new Map(); // the figures of factories of which it is not known what may be done with them
   #preview;
   #isDue = false;
   #bar;
@@ -124,6 +125,7 @@ export class ChartsPanel {
   /** Says how the stream is. Factories that were deleted leave the charts. */
   #say(kind, error) {
     const shown = kind === "reconnecting" && !navigator.onLine ? "offline" : kind;
+    if (shown === "live" && this.#status.dataset.state !== "live") this.#offerAgain();
     say(this.#status, STATES[shown]);
     set(this.#status, { "data-state": shown });
     const isClear = shown === "offline" || error?.code === "unavailable"; // the table of factories says why
@@ -149,12 +151,24 @@ export class ChartsPanel {
     return figure;
   }
 
+  /** Shows what may be done with a factory. While that cannot be found out, nothing is shown. */
   async #offer(id, figure) {
-    figure.offer(...(await this.#factories.actions(id)));
+    try {
+      figure.offer(...(await this.#factories.actions(id)));
+    } catch {
+      figure.offer();
+      this.#unknown.set(id, figure);
+    }
+  }
+
+  #offerAgain() {
+    const unknown = [...this.#unknown];
+    this.#unknown.clear();
+    for (const [id, figure] of unknown) this.#offer(id, figure);
   }
 
   #draw() {
-    const view = this.#preview ?? this.#state.zoom ?? this.#full() ?? { from: now() - 1, to: now() };
+    const view = this.#preview ?? this.#state.zoom ?? this.#full() ?? { from: now() - RANGES["1h"], to: now() };
     for (const [id, figure] of this.#figures) {
       const live = this.#feed?.charts.get(id) ?? new Series();
       if (!live.length && figure.hasEntries) continue; // what it shows stays until its history has come

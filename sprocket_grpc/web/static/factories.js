@@ -37,8 +37,8 @@ export class FactoriesPanel extends EventTarget {
   #problem = h("div", { role: "alert" });
   #count = h("span", { role: "status", class: "dim" });
   #search = h("input", { type: "search", placeholder: "Search by name", "aria-label": "Search factories by name", oninput: () => this.#type() });
-  #previous = h("button", { type: "button", onclick: () => this.#turn(this.#before.pop() ?? "") }, "Previous");
-  #following = h("button", { type: "button", onclick: () => { this.#before.push(this.#state.page); this.#turn(this.#next); } }, "Next");
+  #previous = h("button", { type: "button", disabled: true, onclick: () => this.#turn(this.#before.pop() ?? "") }, "Previous");
+  #following = h("button", { type: "button", disabled: true, onclick: () => { this.#before.push(this.#state.page); this.#turn(this.#next); } }, "Next");
 
   constructor(state) {
     super();

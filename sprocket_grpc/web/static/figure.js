@@ -78,7 +78,7 @@ export class ChartFigure {
     const index = this.#pointed === undefined ? -1 : this.#series.indexAt(Math.min(this.#pointed, this.#view.end));
     const entry = this.#pointed === undefined ? this.#latest : this.#series.at(index);
     if (entry) this.#sayEntry(entry, this.#pointed ?? entry.time, this.#pointed === undefined ? "last changed " : "");
-    else replace(this.#values, this.#latest ? "no entries yet" : "no entries");
+    else replace(this.#values, this.#latest ? "no entries yet" : "waiting for its entries");
     const most = Math.max(0, this.#series.length - 1);
     set(this.#plotBox, { "aria-valuemax": most, "aria-valuenow": index < 0 ? most : index, "aria-valuetext": this.#values.textContent });
   }

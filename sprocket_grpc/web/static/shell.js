@@ -61,7 +61,7 @@ export function openDialog(title, content, { action, submit }) {
 export function explain(error) {
   const fields = (error.violations ?? []).map((each) => `${each.field}: ${each.description}`).join("; ");
   const id = error.requestId && h("span", { class: "dim" }, " Request id ", h("code", {}, error.requestId));
-  return [h("strong", {}, error.code ?? error.name), ` ${fields || error.message}. `.replace("..", "."), id];
+  return [h("strong", {}, error.code ?? error.name), `: ${fields || error.message}. `.replace("..", "."), id];
 }
 
 function isHere(href) {
