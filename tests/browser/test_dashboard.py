@@ -9,7 +9,7 @@ import pytest
 
 from tests.browser.conftest import NewPage
 from tests.support.browser import Problems, accessibility_violations, screenshot
-from tests.support.dashboard import FACTORY_IDS, PATIENCE_MS, Dashboard, Entry, entries_of, set_goal
+from tests.support.dashboard import FACTORY_IDS, PATIENCE_MS, Dashboard, Entry, add_factories, entries_of, set_goal
 from tests.support.http import post
 from tests.support.site import Site
 from tests.support.waiting import until
@@ -62,6 +62,37 @@ async def test_a_column_sorts_the_factories(dashboard: Dashboard) -> None:
         await actual.click()
         await dashboard.page.locator(f"th[aria-sort={order}]", has_text="Actual").wait_for(timeout=PATIENCE_MS)
         await dashboard.page.locator(".factories tbody tr:first-child", has_text=expected).wait_for(timeout=PATIENCE_MS)
+
+
+async def names(dashboard: Dashboard) -> list[str]:
+    return await dashboard.page.locator(".factories tbody th").all_inner_texts()
+
+
+async def test_pages_turn_forth_and_back_and_a_link_leads_to_one(dashboard: Dashboard, site: Site) -> None:
+    add_factories(site, 25)
+    await dashboard.open(f"{ALL}&order=display_name&behind=no")
+    first, following = dashboard.page.get_by_text("Works 01"), dashboard.page.get_by_text("Works 20")
+    await first.wait_for(timeout=PATIENCE_MS)
+    assert await names(dashboard) == [*NAMES, *(f"Works {number:02}" for number in range(1, 18))]
+    await dashboard.page.get_by_role("button", name="Next").click()
+    await following.wait_for(timeout=PATIENCE_MS)
+    assert await names(dashboard) == [f"Works {number:02}" for number in range(18, 26)]
+    await dashboard.page.reload()
+    await following.wait_for(timeout=PATIENCE_MS)
+    await dashboard.page.get_by_role("button", name="Previous").click()
+    await first.wait_for(timeout=PATIENCE_MS)
+
+
+async def test_a_page_has_at_most_eight_charts(dashboard: Dashboard, site: Site) -> None:
+    add_factories(site, 7)
+    await dashboard.open(ALL)
+    boxes = dashboard.page.locator(".factories input:not(:checked)")
+    await dashboard.page.get_by_text("Works 07").wait_for(timeout=PATIENCE_MS)
+    for _ in range(5):
+        await boxes.first.check()
+    assert await dashboard.page.locator("figure").count() == 8
+    assert [await each.is_disabled() for each in await boxes.all()] == [True, True]
+    await dashboard.wait_for("Live")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

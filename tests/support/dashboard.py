@@ -31,6 +31,17 @@ _ENTRIES = text("""
     FROM chart_entry WHERE factory_id = :id ORDER BY sequence
 """)
 
+_ADD = text("""
+    WITH added AS (
+        INSERT INTO factory (id, display_name, location_id, sprocket_production_goal, sprocket_production_actual,
+                             chart_sequence, chart_time_micros)
+        SELECT gen_random_uuid(), 'Works ' || lpad(number::text, 2, '0'), location_id, 0, 0, 1, 0
+        FROM generate_series(1, :count) AS number, (SELECT location_id FROM factory LIMIT 1) AS place
+        RETURNING id)
+    INSERT INTO chart_entry (factory_id, sequence, time_micros, sprocket_production_goal, sprocket_production_actual)
+    SELECT id, 1, 0, 0, 0 FROM added
+""")
+
 _HIDE = """hidden => {
     Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
     document.dispatchEvent(new Event("visibilitychange"));
@@ -86,6 +97,12 @@ class Dashboard:
         """Return the width of the content in pixels, which is greater than the window's if people have to scroll."""
         width: int = await self.page.evaluate("document.documentElement.scrollWidth")
         return width
+
+
+def add_factories(site: Site, count: int) -> None:
+    """Add factories without a goal, called `Works 01` and so on."""
+    with create_plain_engine(site.database_url).begin() as connection:
+        connection.execute(_ADD, {"count": count})
 
 
 def entries_of(site: Site, factory_id: str) -> Sequence[Entry]:
