@@ -65,7 +65,8 @@ async def test_a_column_sorts_the_factories(dashboard: Dashboard) -> None:
 
 
 async def names(dashboard: Dashboard) -> list[str]:
-    return await dashboard.page.locator(".factories tbody th").all_inner_texts()
+    found: list[str] = await dashboard.page.locator(".factories tbody th").all_inner_texts()
+    return found
 
 
 async def test_pages_turn_forth_and_back_and_a_link_leads_to_one(dashboard: Dashboard, site: Site) -> None:
