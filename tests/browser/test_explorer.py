@@ -7,7 +7,7 @@ import re
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -15,14 +15,11 @@ from sprocket_grpc.auth.permissions import REQUIRED
 from tests.browser.conftest import NewPage
 from tests.support.browser import Problems
 from tests.support.explorer import ANSWERED, Explorer
-from tests.support.grpcurl import call, parse_command
+from tests.support.grpcurl import Command, call, parse_command
 from tests.support.http import post
 from tests.support.site import Site
 from tests.support.waiting import until
 from tests.support.web import FACTORIES
-
-if TYPE_CHECKING:
-    from playwright.async_api import Page
 
 pytestmark = pytest.mark.slow
 
@@ -111,10 +108,26 @@ async def test_a_copied_command_answers_in_a_shell(explorer: Explorer, program: 
 @pytest.mark.parametrize("method", ["FactoryService/GetFactory", "FactoryService/UpdateFactory"])
 async def test_a_copied_command_of_grpcurl_answers(explorer: Explorer, tmp_path: Path, method: str) -> None:
     await explorer.open(method)
-    await explorer.choose("grpcurl")
-    command = parse_command(shlex.split((await explorer.copied("Copy command")).replace("\\\n", "")))
+    command = await grpcurl_command(explorer)
     answer = await asyncio.to_thread(call, command, tmp_path)
     assert answer.messages[0]["factory"]["display_name"]
+
+
+async def test_grpcurl_gets_a_field_mask_as_the_list_that_it_accepts(explorer: Explorer) -> None:
+    await explorer.open("LocationService/UpdateLocation")
+    await explorer.write('{"updateMask": "displayName,postalCode", "location": {"city": "\\"updateMask\\":\\"a\\""}}')
+    command = await grpcurl_command(explorer)
+    assert json.loads(dict(command.options)["-d"]) == {
+        "update_mask": {"paths": ["display_name", "postal_code"]},
+        "location": {"city": '"updateMask":"a"'},
+    }
+
+
+async def grpcurl_command(explorer: Explorer) -> Command:
+    """Copy the command of grpcurl, and return what a shell makes of it."""
+    await explorer.choose("grpcurl")
+    copied = await explorer.copied("Copy command")
+    return parse_command(shlex.split(copied.replace("\\\n", "")))
 
 
 async def test_a_quote_in_a_request_ends_no_word_of_the_command(explorer: Explorer, tmp_path: Path) -> None:
@@ -229,33 +242,3 @@ async def test_a_request_from_a_link_is_shown_and_not_sent(explorer: Explorer, s
     assert "changes data" in await explorer.effect.inner_text()
     assert "DeleteLocation" not in site.log
     assert "%2F" not in site.log
-
-
-async def test_the_key_is_sent_and_nowhere_else(explorer: Explorer) -> None:
-    key = "a-key-of-a-test"  # pragma: allowlist secret
-    await explorer.open("FactoryService/ListFactories")
-    await explorer.page.get_by_role("button", name="Key…").click()
-    await explorer.page.get_by_label("API key or bearer token").fill(key)
-    await explorer.page.get_by_role("button", name="Use").click()
-    async with explorer.page.expect_request("**/ListFactories") as sent:
-        await explorer.send_button.click()
-    assert (await (await sent.value).all_headers())["authorization"] == f"Bearer {key}"
-    await explorer.answered("OK")
-    for program in ("grpcurl", "buf curl", "curl"):
-        await explorer.choose(program)
-        command = await explorer.copied("Copy command")
-        assert '"authorization: Bearer $KEY"' in command
-        assert key not in command
-    assert key not in await explorer.copied("Copy link")
-    assert await everything_kept(explorer.page, key) == []
-
-
-async def everything_kept(page: "Page", key: str) -> list[str]:
-    """Return where a page has the key, apart from the memory of its scripts."""
-    kept: dict[str, str] = await page.evaluate(
-        """() => ({ url: location.href, local: JSON.stringify({ ...localStorage }), cookie: document.cookie,
-        session: JSON.stringify({ ...sessionStorage }), history: JSON.stringify(history.state), name: window.name,
-        page: document.documentElement.outerHTML,
-        fields: [...document.querySelectorAll("input, textarea")].map((each) => each.value).join() })"""
-    )
-    return [place for place, content in kept.items() if key in content]
