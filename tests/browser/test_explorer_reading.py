@@ -127,6 +127,17 @@ async def test_every_view_is_accessible_and_fits_the_screen(
     await screenshot(explorer.page, f"explorer-{screen}-error")
 
 
+async def test_on_a_phone_the_contents_open_and_close_above_the_page(new_page: NewPage, site: Site) -> None:
+    explorer = Explorer(await new_page(**SCREENS["phone"]), site.url)
+    await explorer.open("Factory")
+    method = explorer.page.get_by_role("navigation", name="Contract").get_by_role("link", name="GetFactory read")
+    assert not await method.is_visible()
+    await explorer.page.get_by_role("button", name="Contents", expanded=False).click()
+    await method.click()
+    await explorer.page.get_by_role("heading", level=1, name="GetFactory").wait_for()
+    assert not await method.is_visible()
+
+
 async def check(page: "Page") -> None:
     """Assert that nobody is shut out, and that the page does not scroll sideways."""
     assert await accessibility_violations(page) == []

@@ -2,7 +2,8 @@
 
 import { h } from "/static/dom.js";
 
-const INLINE = /(`[^`]+`|\b[A-Z]+(?:_[A-Z]+)+\b|\b(?:[A-Z][a-z]+){2,}\b|\b[a-z]+(?:_[a-z0-9]+)+\b)/;
+// Code, the names of codes and reasons, of types and methods, and of fields.
+const INLINE = /(`[^`]+`|\b[A-Z]+(?:_[A-Z]+)+\b|\b[A-Z]{7,}\b|\b(?:[A-Z][a-z]+){2,}\b|\b[a-z]+(?:_[a-z0-9]+)+\b)/;
 
 /** The elements of a comment. */
 export function commentNodes(contract, text) {
@@ -60,7 +61,7 @@ function inline(contract, text) {
     if (part.startsWith("`")) return h("code", {}, part.slice(1, -1));
     const link = linkTo(contract, part);
     if (link) return h("a", { href: `#${link}` }, part);
-    return part.includes("_") ? h("code", {}, part) : part;
+    return /_|^[A-Z]+$/.test(part) ? h("code", {}, part) : part;
   });
 }
 

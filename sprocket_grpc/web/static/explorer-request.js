@@ -32,7 +32,7 @@ export class RequestEditor {
   /** The elements under the heading of the request; `stop` is a button that belongs beside the one to send. */
   elements(stop) {
     const copyLink = copyButton("Copy link", () => this.link);
-    const hint = h("span", { class: "dim" }, "Ctrl+Enter sends");
+    const hint = h("span", { class: "dim hint" }, "Ctrl+Enter sends");
     return [this.area, this.effect, h("div", { class: "row" }, this.button, stop, this.reset, copyLink, hint), this.shell];
   }
 
