@@ -14,7 +14,7 @@ from sprocket_grpc.testing.postgres import migrated_database, new_database, temp
 from tests.support.databases import Databases
 from tests.support.service import Service, running_service
 from tests.support.web import service_by
-from tests.support.web_channel import PROTOCOLS
+from tests.support.web_channel import EACH, PROTOCOLS, protocol_of
 
 # Background jobs of a script ignore these signals, and their child processes inherit this. Tests send them.
 for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
@@ -30,7 +30,8 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add what `make quick` says, and the protocol that the suite is run over."""
     parser.addoption("--quick", action="store_true", help="Leave slow tests out, but in files that are named.")
-    parser.addoption("--protocol", choices=PROTOCOLS, help="Call the service by HTTP in this protocol, not by gRPC.")
+    by_http = "Call the service by HTTP in this protocol, not by gRPC; `each` shares the tests among all protocols."
+    parser.addoption("--protocol", choices=[*PROTOCOLS, EACH], help=by_http)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -101,7 +102,7 @@ def empty_database_url(postgres: str) -> Iterator[str]:
 @pytest.fixture
 async def service(database_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Service]:
     """A server in this process with its own database, and a client."""
-    protocol = request.config.getoption("--protocol")
+    protocol = protocol_of(request.node.nodeid, request.config.getoption("--protocol"))
     async with service_by(protocol, database_url) if protocol else running_service(database_url) as running:
         yield running
 

@@ -19,14 +19,14 @@ OTHER_ID = MISSING_ID.replace("5", "6")
 every_resource = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 ABSURD_MASKS = {
-    "a hundred thousand unknown paths": [f"path{number}" for number in range(100_000)],
+    "ninety thousand unknown paths": [f"path{number}" for number in range(90_000)],  # in JSON, 100,000 are too many
     "one path of a megabyte": [MEGABYTE],
     "emoji": ["\N{GRINNING FACE}" * 60] * 1000,
     "long paths of emoji": ["\N{GRINNING FACE}" * 1000] * 100,
     "unprintable characters": ["\U0010ffff" * 60] * 1000,
     "a megabyte of unprintable characters": ["\U0010ffff" * 250_000],
     "control characters": ["\x01\x7f" * 30] * 1000,
-    "empty paths": [""] * 100_000,
+    "empty paths": [""] * 90_000,
 }
 
 
