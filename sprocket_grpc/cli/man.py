@@ -63,7 +63,8 @@ def _path(context: click.Context) -> str:
 
 def _options(context: click.Context) -> Iterator[str]:
     for parameter in context.command.get_params(context):
-        if record := parameter.get_help_record(context):
+        record = parameter.get_help_record(context)
+        if record and record[1]:  # an argument is described in the text
             yield from (".TP", _bold(record[0]), _escaped(record[1]))
 
 

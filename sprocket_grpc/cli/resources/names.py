@@ -12,7 +12,6 @@ from sprocket_grpc.cli.suggestions import did_you_mean
 Call: TypeAlias = Callable[[Method, Any], Any]
 """Calls a method with a request, and returns the response; a failed call raises ClientError."""
 
-_NAME = "display_name"
 _SHOWN = 10
 _MOST_NAMES = 1_000
 """How many names are compared with an unknown one."""
@@ -36,9 +35,7 @@ def identify(call: Call, resource: Resource, word: str) -> str:
     """
     if identifier := _identifier(word):
         return identifier
-    if _NAME not in resource.descriptor.fields_by_name:
-        return word  # which the server refuses
-    found = _list(call, resource, filter=f"{_NAME} = {quoted(word)}", page_size=_SHOWN + 1)
+    found = _list(call, resource, filter=f"display_name = {quoted(word)}", page_size=_SHOWN + 1)
     if not found:
         raise _unknown(call, resource, word)
     if len(found) > 1:
