@@ -4,6 +4,7 @@ import uuid
 
 import grpc
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from sprocket.v1 import factory_pb2 as pb
 from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
@@ -32,14 +33,19 @@ async def greatest_token(service: Service) -> str:
 
 
 async def test_the_greatest_responses_with_charts_fit_into_the_limit_of_clients(service: Service) -> None:
-    token = await greatest_token(service)
+    token, latest = await greatest_token(service), Timestamp(seconds=253_402_300_799, nanos=999_999_000)
     one = pb.GetFactoryChartResponse(
-        chart=greatest_chart(CHUNK_ENTRIES), resume_token=token, begins_before_start_time=True, end_of_history=True
+        chart=greatest_chart(CHUNK_ENTRIES),
+        resume_token=token,
+        begins_before_start_time=True,
+        end_of_history=True,
+        retained_from_time=latest,
     )
     many = pb.FollowFactoryChartsResponse(resume_token=token, end_of_history=True)
     for number in range(MOST_IN_BATCH):
         chart = greatest_chart(CHUNK_ENTRIES // MOST_IN_BATCH)
-        many.charts.add(factory_id=str(uuid.UUID(int=number)), chart=chart, begins_before_start_time=True)
+        begun = {"begins_before_start_time": True, "retained_from_time": latest}
+        many.charts.add(factory_id=str(uuid.UUID(int=number)), chart=chart, **begun)
     for response in (one, many):
         assert {field.name for field, _ in response.ListFields()} == set(response.DESCRIPTOR.fields_by_name)
         assert response.ByteSize() < RESPONSE_BYTES
