@@ -8,7 +8,7 @@ import { MAX_POINTS, Series, fitting } from "/static/series.js";
 import { explain } from "/static/shell.js";
 import { RANGES } from "/static/urlstate.js";
 
-const TICK_MILLIS = 2_000; // ranges that end now move on
+const TICK_MILLIS = 5_000; // ranges that end now move on: an hour by a pixel in 4 s
 const SHORTEST_ZOOM = 10_000; // microseconds
 const ZOOM_TIMEOUT_MILLIS = 60_000;
 const ZOOM_CALL = "sprocket.v1.FactoryService/GetFactoryChart";
