@@ -56,7 +56,8 @@ export class Answer {
   fail(error) {
     this.requestId = error.requestId || this.requestId;
     this.#state("bad", error.code.toUpperCase());
-    replace(this.error, this.#violations(error), this.#reason(error.reason), retryNode(error.retryMillis), keyNode(error), rawDetails(error));
+    const explained = [this.#violations(error), this.#reason(error.reason), retryNode(error.retryMillis)];
+    replace(this.error, explained, keyNode(error), rawDetails(error));
   }
 
   #state(kind, text) {
@@ -118,5 +119,6 @@ function keyNode(error) {
 function rawDetails(error) {
   if (!error.details.length) return null;
   const content = error.details.map(({ type, debug, value }) => ({ [type]: debug ?? value }));
-  return h("details", {}, h("summary", { class: "dim" }, "Details as JSON"), h("pre", { tabindex: 0 }, pretty({ message: error.message, details: content })));
+  const text = pretty({ message: error.message, details: content });
+  return h("details", {}, h("summary", { class: "dim" }, "Details as JSON"), h("pre", { tabindex: 0 }, text));
 }

@@ -27,7 +27,8 @@ class Row {
     this.field = field;
     this.link = `${owner}.${field.name}`;
     const hasFields = contract.fields(field.type).length > 0;
-    this.details = hasFields && h("details", { ontoggle: () => this.details.open && this.open() }, h("summary", {}, `Fields of ${field.type}`));
+    const toggle = () => this.details.open && this.open();
+    this.details = hasFields && h("details", { ontoggle: toggle }, h("summary", {}, `Fields of ${field.type}`));
     const comment = h("dd", {}, commentNodes(contract, field.comment), this.details);
     this.element = h("div", { class: "field", tabindex: -1 }, h("dt", {}, head(contract, this.link, field)), comment);
   }
@@ -80,13 +81,16 @@ export function enumView(contract, name) {
   const { comment, values } = contract.enums.get(name);
   const rows = new Map(values.map((value) => [value.name, valueRow(contract, name, value)]));
   const element = h("article", {}, h("h1", { tabindex: -1 }, name, " ", h("span", { class: "tag" }, "enum")),
-    commentNodes(contract, comment), h("h2", {}, "Values"), h("dl", { class: "fields values" }, [...rows.values()]), usedBy(contract, name));
+    commentNodes(contract, comment), h("h2", {}, "Values"), h("dl", { class: "fields values" }, [...rows.values()]),
+    usedBy(contract, name));
   return { element, reveal: (value) => rows.get(value) };
 }
 
 function valueRow(contract, owner, value) {
   return h("div", { class: "field", tabindex: -1 },
-    h("dt", {}, h("a", { class: "name", href: `#${owner}.${value.name}` }, nameNodes(value.name)), h("span", { class: "type" }, `= ${value.number}`)),
+    h("dt", {},
+      h("a", { class: "name", href: `#${owner}.${value.name}` }, nameNodes(value.name)),
+      h("span", { class: "type" }, `= ${value.number}`)),
     h("dd", {}, commentNodes(contract, value.comment)));
 }
 

@@ -99,14 +99,19 @@ class MethodPage {
 
   #element() {
     const { contract, method } = this;
-    const half = (title, type, elements) => h("section", { "aria-label": title },
-      h("h2", {}, title, " ", h("span", { class: "type" }, method.isStream && title === "Response" ? "stream of " : "", typeName(contract, type))), elements);
     return h("article", {},
       h("h1", { tabindex: -1 }, method.name, " ", h("span", { class: `tag ${kindOf(method)}` }, kindOf(method))),
       h("p", { class: "dim" }, h("a", { href: `#${method.service}` }, `${contract.package}.${method.service}`), `/${method.name}`),
       documentation(contract, method.comment),
-      h("div", { class: "columns" }, half("Request", method.request, this.editor.elements(this.stop)), half("Response", method.response, this.answer.elements)),
+      h("div", { class: "columns" },
+        half("Request", typeName(contract, method.request), this.editor.elements(this.stop)),
+        half("Response", [method.isStream && "stream of ", typeName(contract, method.response)], this.answer.elements)),
       h("h2", {}, "Fields of the request"), this.fields.element,
       h("h2", {}, "Fields of the response"), new Fields(contract, method.response).element);
   }
+}
+
+// The request or the response, under a heading with its type.
+function half(title, type, elements) {
+  return h("section", { "aria-label": title }, h("h2", {}, title, " ", h("span", { class: "type" }, type)), elements);
 }

@@ -7,6 +7,7 @@ import { exampleRequest, forgetResources } from "/static/explorer-example.js";
 import { hasKey } from "/static/rpc.js";
 
 const drafts = new Map(); // what was typed, by the link of the method
+const CHANGES = 'This request changes data. "validateOnly": true makes it a dry run.';
 let preferred = PROGRAMS[0];
 
 /** An editor. `shared` is the text of a request from a link, if any; `send` sends the text. */
@@ -25,7 +26,8 @@ export class RequestEditor {
     this.programs = PROGRAMS.map((program) => h("button", { type: "button", onclick: () => this.#prefer(program) }, program));
     this.command = h("pre", { class: "command", tabindex: 0 });
     const programs = h("div", { class: "row", role: "group", "aria-label": "Program" }, this.programs);
-    this.shell = h("div", { hidden: true }, h("div", { class: "row" }, programs, copyButton("Copy command", () => this.command.textContent)), this.command);
+    const copy = copyButton("Copy command", () => this.command.textContent);
+    this.shell = h("div", { hidden: true }, h("div", { class: "row" }, programs, copy), this.command);
     this.#begin(shared ?? drafts.get(method.link));
   }
 
@@ -100,7 +102,7 @@ export class RequestEditor {
   #effectOf(problem) {
     if (problem) return { kind: "bad", text: problem };
     if (this.method.isRead) return { kind: "dim", text: "This method only reads." };
-    if (!isDryRun(JSON.parse(this.text))) return { kind: "warn", text: 'This request changes data. "validateOnly": true makes it a dry run.' };
+    if (!isDryRun(JSON.parse(this.text))) return { kind: "warn", text: CHANGES };
     return { kind: "good", text: "A dry run: the server checks the request and changes nothing.", isTrial: true };
   }
 

@@ -15,7 +15,8 @@ export class Sidebar {
       type: "search", placeholder: "Search", "aria-label": "Search methods, types, fields and comments",
       "aria-keyshortcuts": "/", autocomplete: "off", spellcheck: "false", oninput: () => this.#search(), onfocus: () => this.#open(true),
     });
-    this.menu = h("button", { type: "button", class: "menu", "aria-expanded": "false", onclick: () => this.#open(!this.isOpen) }, "Contents");
+    const toggle = () => this.#open(!this.isOpen);
+    this.menu = h("button", { type: "button", class: "menu", "aria-expanded": "false", onclick: toggle }, "Contents");
     this.found = h("p", { class: "dim", role: "status" });
     this.tree = h("div", { class: "tree" }, tree(contract));
     this.results = h("ul", { class: "results", hidden: true });
@@ -98,7 +99,8 @@ function group(title, types) {
 function result(entry, query) {
   const text = snippet(entry.comment, query);
   return h("li", {}, h("a", { href: `#${entry.link}` },
-    h("span", { class: "name" }, nameNodes(entry.link)), " ", h("span", { class: "tag" }, entry.kind), h("span", { class: "dim snippet" }, text)));
+    h("span", { class: "name" }, nameNodes(entry.link)), " ", h("span", { class: "tag" }, entry.kind),
+    h("span", { class: "dim snippet" }, text)));
 }
 
 // The part of a comment that has the first word of a query, or else its beginning.

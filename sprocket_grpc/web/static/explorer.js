@@ -91,7 +91,11 @@ function overview(contract, unknown) {
     unknown && h("p", { class: "bad", role: "alert" }, `The contract has no ${unknown}.`),
     h("p", {}, "Every method of the API, with its documentation. Each has an example to send: writes begin as dry runs. ",
       h("kbd", {}, "/"), " searches."),
-    contract.services.map((service) => [h("h2", {}, h("a", { href: `#${service.name}` }, service.name)), h("p", {}, summary(service.comment), "."), methods(service)]));
+    contract.services.map((service) => [
+      h("h2", {}, h("a", { href: `#${service.name}` }, service.name)),
+      h("p", {}, summary(service.comment), "."),
+      methods(service),
+    ]));
 }
 
 function serviceView(contract, service) {
@@ -101,6 +105,8 @@ function serviceView(contract, service) {
 
 function methods(service) {
   return h("dl", { class: "fields methods" }, service.methods.map((method) => h("div", { class: "field" },
-    h("dt", {}, h("a", { class: "name", href: `#${method.link}` }, method.name), h("span", { class: `tag ${kindOf(method)}` }, kindOf(method))),
+    h("dt", {},
+      h("a", { class: "name", href: `#${method.link}` }, method.name),
+      h("span", { class: `tag ${kindOf(method)}` }, kindOf(method))),
     h("dd", {}, h("p", {}, summary(method.comment), ".")))));
 }
