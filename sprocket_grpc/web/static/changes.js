@@ -54,18 +54,28 @@ async function openSprocket(factoryId, factoryName, onDone) {
   const type = h("select", { id: "sprocket-type", required: true });
   const problem = h("p", { class: "bad" });
   const once = idempotent();
-  openDialog(`A new sprocket of ${factoryName}`, [
-    h("label", { for: "sprocket-type" }, "Type"), type, problem,
-    h("label", { for: "sprocket-name" }, "Name (optional)"), name,
-  ], {
-    action: "Create",
-    submit: async () => {
-      await once(CREATE, { sprocket: { factoryId, sprocketTypeId: type.value, displayName: name.value } });
-      onDone();
+  openDialog(
+    `A new sprocket of ${factoryName}`,
+    [
+      h("label", { for: "sprocket-type" }, "Type"),
+      type,
+      problem,
+      h("label", { for: "sprocket-name" }, "Name (optional)"),
+      name,
+    ],
+    {
+      action: "Create",
+      submit: async () => {
+        await once(CREATE, { sprocket: { factoryId, sprocketTypeId: type.value, displayName: name.value } });
+        onDone();
+      },
     },
-  });
+  );
   try {
-    replace(type, (await sprocketTypes(MOST_TYPES)).map((each) => h("option", { value: each.id }, each.displayName || each.id)));
+    replace(
+      type,
+      (await sprocketTypes(MOST_TYPES)).map((each) => h("option", { value: each.id }, each.displayName || each.id)),
+    );
   } catch (error) {
     replace(problem, `The types cannot be read: ${error.message}`);
   }
@@ -79,28 +89,41 @@ async function openGoal(id, name, onDone) {
   let factory;
   const load = async () => {
     factory = (await read(GET, { id })).factory;
-    replace(shown, `The goal is ${factory.sprocketProductionGoal ?? "0"}, the actual ${factory.sprocketProductionActual ?? "0"}.`);
+    replace(
+      shown,
+      `The goal is ${factory.sprocketProductionGoal ?? "0"}, the actual ${factory.sprocketProductionActual ?? "0"}.`,
+    );
   };
   const submit = async () => {
     const goal = parseGoal(input.value);
     if (!factory) await load();
     try {
-      await once(UPDATE, { factory: { id, etag: factory.etag, sprocketProductionGoal: goal }, updateMask: "sprocketProductionGoal" });
+      await once(UPDATE, {
+        factory: { id, etag: factory.etag, sprocketProductionGoal: goal },
+        updateMask: "sprocketProductionGoal",
+      });
     } catch (error) {
       if (error.reason !== STALE) throw error;
       await load();
-      throw failed("Conflict", `Somebody else has changed the factory since you opened this dialog, and its goal is now ${factory.sprocketProductionGoal ?? "0"}. Nothing was saved. Save again to set it to ${goal}`);
+      throw failed(
+        "Conflict",
+        `Somebody else has changed the factory since you opened this dialog, and its goal is now ${factory.sprocketProductionGoal ?? "0"}. Nothing was saved. Save again to set it to ${goal}`,
+      );
     }
     onDone();
   };
-  openDialog(`The goal of ${name}`, [shown, h("label", { for: "goal" }, "New goal, in sprockets"), input], { action: "Save", submit });
+  openDialog(`The goal of ${name}`, [shown, h("label", { for: "goal" }, "New goal, in sprockets"), input], {
+    action: "Save",
+    submit,
+  });
   await load().catch((error) => replace(shown, `The factory cannot be read: ${error.message}`));
   if (!input.value && factory) input.value = factory.sprocketProductionGoal ?? "0";
   input.select();
 }
 
 function parseGoal(text) {
-  if (!/^[0-9]+$/.test(text.trim()) || BigInt(text) > LARGEST_GOAL) throw failed("Not a goal", `Expected a whole number from 0 to ${LARGEST_GOAL}`);
+  if (!/^[0-9]+$/.test(text.trim()) || BigInt(text) > LARGEST_GOAL)
+    throw failed("Not a goal", `Expected a whole number from 0 to ${LARGEST_GOAL}`);
   return String(BigInt(text));
 }
 

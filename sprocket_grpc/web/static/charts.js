@@ -45,9 +45,18 @@ export class ChartsPanel {
   #status = h("span", { role: "status", class: "status" });
   #problem = h("p", { role: "alert", class: "bad" });
   #notice = h("p", { role: "status", class: "warn" });
-  #ranges = Object.keys(RANGES).map((range) => h("button", { type: "button", onclick: () => this.#state.update({ range, zoom: null }) }, range.replace(/^\d+/, "$& ")));
+  #ranges = Object.keys(RANGES).map((range) =>
+    h(
+      "button",
+      { type: "button", onclick: () => this.#state.update({ range, zoom: null }) },
+      range.replace(/^\d+/, "$& "),
+    ),
+  );
   #whole = h("button", { type: "button", onclick: () => this.#unzoom() }, "Whole range");
-  #zone = h("button", { type: "button", onclick: () => this.#state.update({ zone: this.#state.zone === "utc" ? "local" : "utc" }) });
+  #zone = h("button", {
+    type: "button",
+    onclick: () => this.#state.update({ zone: this.#state.zone === "utc" ? "local" : "utc" }),
+  });
 
   /**
    * `state` is the UrlState; `factories` knows names, by `name(id)`, is told the latest values, by `live(id, entry)`,
@@ -58,7 +67,16 @@ export class ChartsPanel {
     this.#factories = factories;
     const ranges = h("div", { class: "row", role: "group", "aria-label": "Range" }, this.#ranges, this.#whole);
     this.#bar = h("div", { class: "row toolbar" }, ranges, h("span", { class: "grow" }), this.#status, this.#zone);
-    this.element = h("section", { "aria-label": "Charts" }, this.#bar, this.#problem, this.#notice, this.#hint, this.#grid, this.#legend);
+    this.element = h(
+      "section",
+      { "aria-label": "Charts" },
+      this.#bar,
+      this.#problem,
+      this.#notice,
+      this.#hint,
+      this.#grid,
+      this.#legend,
+    );
     state.addEventListener("change", () => this.update());
     factories.addEventListener("change", () => this.redraw());
     addEventListener("keychange", () => this.#restart());
@@ -102,7 +120,8 @@ export class ChartsPanel {
   }
 
   #follow(ids, range) {
-    if (!this.#feed || this.#followed.split(",")[0] !== range) this.#feed = new Feed(RANGES[range] && now() - RANGES[range]);
+    if (!this.#feed || this.#followed.split(",")[0] !== range)
+      this.#feed = new Feed(RANGES[range] && now() - RANGES[range]);
     this.#followed = [range, ...ids].join();
     this.#ending.abort();
     this.#ending = new AbortController();
@@ -142,8 +161,14 @@ export class ChartsPanel {
   #makeFigure(id) {
     const figure = new ChartFigure({
       point: (time) => this.#figures.forEach((each) => each.point(time)),
-      preview: (range) => { this.#preview = this.#bounded(range); this.redraw(); },
-      zoom: (range) => { this.#preview = undefined; this.#zoom(this.#bounded(range)); },
+      preview: (range) => {
+        this.#preview = this.#bounded(range);
+        this.redraw();
+      },
+      zoom: (range) => {
+        this.#preview = undefined;
+        this.#zoom(this.#bounded(range));
+      },
       unzoom: () => this.#unzoom(),
       remove: () => this.#remove([id]),
     });
@@ -221,20 +246,24 @@ export class ChartsPanel {
     const { charts, ending } = this.#zoomed;
     const missing = ids.filter((id) => !charts.has(id));
     missing.forEach((id) => charts.set(id, undefined)); // under way
-    await Promise.all(missing.map(async (id) => {
-      try {
-        charts.set(id, await readZoom(id, zoom, ending.signal));
-      } catch (error) {
-        charts.delete(id); // the live chart stays
-        if (!ending.signal.aborted) replace(this.#notice, "The zoom lacks entries, because they cannot be read: ", explain(error));
-      }
-    }));
+    await Promise.all(
+      missing.map(async (id) => {
+        try {
+          charts.set(id, await readZoom(id, zoom, ending.signal));
+        } catch (error) {
+          charts.delete(id); // the live chart stays
+          if (!ending.signal.aborted)
+            replace(this.#notice, "The zoom lacks entries, because they cannot be read: ", explain(error));
+        }
+      }),
+    );
     this.redraw();
   }
 }
 
 async function readZoom(id, { from, to }, signal) {
-  const time = (micros) => `${new Date(Math.floor(micros / 1000)).toISOString().slice(0, -1)}${String(Math.floor(micros % 1000)).padStart(3, "0")}Z`;
+  const time = (micros) =>
+    `${new Date(Math.floor(micros / 1000)).toISOString().slice(0, -1)}${String(Math.floor(micros % 1000)).padStart(3, "0")}Z`;
   const request = { factoryId: id, startTime: time(from), endTime: time(to), maxPoints: MAX_POINTS };
   const series = new Series();
   const ending = AbortSignal.any([signal, AbortSignal.timeout(ZOOM_TIMEOUT_MILLIS)]);
@@ -248,6 +277,13 @@ const zoomKey = ({ from, to }) => `${from}-${to}`;
 
 function legend() {
   const names = { actual: "actual", goal: "goal", ahead: "ahead", behind: "behind" };
-  const items = Object.entries(names).map(([name, text]) => h("span", {}, h("span", { class: `swatch ${name}`, "aria-hidden": "true" }), text));
-  return h("p", { class: "legend dim" }, items, h("span", {}, "Drag or pinch to zoom; double-click for the whole range."));
+  const items = Object.entries(names).map(([name, text]) =>
+    h("span", {}, h("span", { class: `swatch ${name}`, "aria-hidden": "true" }), text),
+  );
+  return h(
+    "p",
+    { class: "legend dim" },
+    items,
+    h("span", {}, "Drag or pinch to zoom; double-click for the whole range."),
+  );
 }

@@ -10,6 +10,10 @@ addHeader();
 const state = new UrlState();
 const factories = new FactoriesPanel(state);
 const charts = new ChartsPanel(state, factories);
-replace(document.getElementById("content"), h("h1", { class: "visually-hidden" }, "Factories"), h("div", { class: "dashboard" }, factories.element, charts.element));
+replace(
+  document.getElementById("content"),
+  h("h1", { class: "visually-hidden" }, "Factories"),
+  h("div", { class: "dashboard" }, factories.element, charts.element),
+);
 factories.update();
 charts.update();

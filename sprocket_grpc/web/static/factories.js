@@ -36,17 +36,50 @@ export class FactoriesPanel extends EventTarget {
   #heads = new Map();
   #problem = h("div", { role: "alert" });
   #count = h("span", { role: "status", class: "dim" });
-  #search = h("input", { type: "search", placeholder: "Search by name", "aria-label": "Search factories by name", oninput: () => this.#type() });
-  #previous = h("button", { type: "button", disabled: true, onclick: () => this.#turn(this.#before.pop() ?? "") }, "Previous");
-  #following = h("button", { type: "button", disabled: true, onclick: () => { this.#before.push(this.#state.page); this.#turn(this.#next); } }, "Next");
+  #search = h("input", {
+    type: "search",
+    placeholder: "Search by name",
+    "aria-label": "Search factories by name",
+    oninput: () => this.#type(),
+  });
+  #previous = h(
+    "button",
+    { type: "button", disabled: true, onclick: () => this.#turn(this.#before.pop() ?? "") },
+    "Previous",
+  );
+  #following = h(
+    "button",
+    {
+      type: "button",
+      disabled: true,
+      onclick: () => {
+        this.#before.push(this.#state.page);
+        this.#turn(this.#next);
+      },
+    },
+    "Next",
+  );
 
   constructor(state) {
     super();
     this.#state = state;
     this.#search.value = state.search;
-    const table = h("table", { class: "factories" }, h("caption", { class: "visually-hidden" }, "Factories"), this.#makeHead(), this.#body);
+    const table = h(
+      "table",
+      { class: "factories" },
+      h("caption", { class: "visually-hidden" }, "Factories"),
+      this.#makeHead(),
+      this.#body,
+    );
     const pages = h("nav", { class: "row", "aria-label": "Pages of factories" }, this.#previous, this.#following);
-    this.element = h("section", { "aria-label": "Factories" }, h("div", { class: "row toolbar" }, this.#search, this.#count), this.#problem, table, pages);
+    this.element = h(
+      "section",
+      { "aria-label": "Factories" },
+      h("div", { class: "row toolbar" }, this.#search, this.#count),
+      this.#problem,
+      table,
+      pages,
+    );
     state.addEventListener("change", () => this.update());
     addEventListener("keychange", () => this.#restart());
   }
@@ -95,7 +128,7 @@ export class FactoriesPanel extends EventTarget {
     const { signal } = this.#ending;
     const { order, search } = this.#state;
     const interval = order === "id" && !search ? POLL_MILLIS : COSTLY_POLL_MILLIS;
-    for (let failures = 0; !signal.aborted; ) {
+    for (let failures = 0; !signal.aborted;) {
       await whenShown(signal);
       try {
         await this.#load(signal);
@@ -114,7 +147,12 @@ export class FactoriesPanel extends EventTarget {
     const { search, order, page } = this.#state;
     const began = Date.now();
     const filter = search ? `display_name:"${search.replace(/["\\]/g, "\\$&")}"` : undefined;
-    const request = { pageSize: PAGE_SIZE, filter, orderBy: order === "id" ? undefined : order, pageToken: page || undefined };
+    const request = {
+      pageSize: PAGE_SIZE,
+      filter,
+      orderBy: order === "id" ? undefined : order,
+      pageToken: page || undefined,
+    };
     const { factories = [], nextPageToken = "" } = await read(LIST, request, { signal });
     factories.forEach((each) => this.#know(each, began));
     [this.#page, this.#next] = [factories.map((each) => each.id), nextPageToken];
@@ -126,7 +164,10 @@ export class FactoriesPanel extends EventTarget {
 
   /** Keeps a factory as the server has sent it, except values that its chart has brought since the call began. */
   #know(factory, began) {
-    const values = { goal: BigInt(factory.sprocketProductionGoal ?? 0), actual: BigInt(factory.sprocketProductionActual ?? 0) };
+    const values = {
+      goal: BigInt(factory.sprocketProductionGoal ?? 0),
+      actual: BigInt(factory.sprocketProductionActual ?? 0),
+    };
     const { goal, actual } = this.#liveAt.get(factory.id) >= began ? (this.#known.get(factory.id) ?? values) : values;
     this.#known.set(factory.id, { ...factory, goal, actual });
   }
@@ -145,8 +186,13 @@ export class FactoriesPanel extends EventTarget {
   }
 
   #fail(error) {
-    const help = error.code === "unauthenticated" && h("button", { type: "button", class: "primary", onclick: askForKey }, "Set the key");
-    const place = this.#state.page && error.code === "invalid_argument" && h("button", { type: "button", onclick: () => this.#turn("") }, "First page");
+    const help =
+      error.code === "unauthenticated" &&
+      h("button", { type: "button", class: "primary", onclick: askForKey }, "Set the key");
+    const place =
+      this.#state.page &&
+      error.code === "invalid_argument" &&
+      h("button", { type: "button", onclick: () => this.#turn("") }, "First page");
     replace(this.#problem, h("p", { class: "bad" }, explain(error)), help, place);
   }
 
@@ -155,10 +201,21 @@ export class FactoriesPanel extends EventTarget {
     const charted = new Set(ids ?? []);
     const isBusy = this.#body.contains(document.activeElement) || this.#body.matches(":hover");
     const keys = isBusy && sameSet([...this.#rows.keys()], this.#page) ? [...this.#rows.keys()] : this.#sorted(); // rows stay under the hand
-    reconcile(this.#body, this.#rows, keys, (id) => new FactoryRow({ toggle: () => this.#toggle(id), only: () => this.#state.update({ ids: [id], zoom: null }) }));
+    reconcile(
+      this.#body,
+      this.#rows,
+      keys,
+      (id) =>
+        new FactoryRow({ toggle: () => this.#toggle(id), only: () => this.#state.update({ ids: [id], zoom: null }) }),
+    );
     this.#rows = new Map(keys.map((id) => [id, this.#rows.get(id)]));
     for (const [id, row] of this.#rows) row.show(this.#known.get(id), charted.has(id), charted.size >= MOST_CHARTS);
-    say(this.#count, this.#page.length ? `${this.#page.length}${this.#next || this.#state.page ? " on this page" : ""}` : "No factories");
+    say(
+      this.#count,
+      this.#page.length
+        ? `${this.#page.length}${this.#next || this.#state.page ? " on this page" : ""}`
+        : "No factories",
+    );
     set(this.#previous, { disabled: !this.#state.page });
     set(this.#following, { disabled: !this.#next });
   }
@@ -172,7 +229,9 @@ export class FactoriesPanel extends EventTarget {
 
   #toggle(id) {
     const ids = this.#state.ids ?? [];
-    this.#state.update({ ids: ids.includes(id) ? ids.filter((each) => each !== id) : [...ids, id].slice(0, MOST_CHARTS) });
+    this.#state.update({
+      ids: ids.includes(id) ? ids.filter((each) => each !== id) : [...ids, id].slice(0, MOST_CHARTS),
+    });
   }
 
   #turn(page) {
@@ -194,13 +253,29 @@ export class FactoriesPanel extends EventTarget {
   #makeHead() {
     const button = (text, onclick, title) => h("button", { type: "button", class: "plain sort", title, onclick }, text);
     const heads = COLUMNS.map(([text, field, name]) => {
-      const head = h("th", { scope: "col", class: name }, button(text, () => this.#order(field)));
+      const head = h(
+        "th",
+        { scope: "col", class: name },
+        button(text, () => this.#order(field)),
+      );
       this.#heads.set(field, head);
       return head;
     });
-    const behind = h("th", { scope: "col", class: "number" }, button("Difference", () => this.#restartPages({ order: "id", behind: true }), "Sort this page: most behind first"));
+    const behind = h(
+      "th",
+      { scope: "col", class: "number" },
+      button(
+        "Difference",
+        () => this.#restartPages({ order: "id", behind: true }),
+        "Sort this page: most behind first",
+      ),
+    );
     this.#heads.set("behind", behind);
-    return h("thead", {}, h("tr", {}, h("th", { scope: "col" }, h("span", { class: "visually-hidden" }, "Chart")), heads, behind));
+    return h(
+      "thead",
+      {},
+      h("tr", {}, h("th", { scope: "col" }, h("span", { class: "visually-hidden" }, "Chart")), heads, behind),
+    );
   }
 
   #order(field) {

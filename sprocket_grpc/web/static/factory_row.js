@@ -14,7 +14,15 @@ export class FactoryRow {
   constructor({ toggle, only }) {
     this.#box = h("input", { type: "checkbox", onchange: toggle });
     this.#name = h("button", { type: "button", class: "plain link", title: "Show this chart alone", onclick: only });
-    this.element = h("tr", {}, h("td", {}, this.#box), h("th", { scope: "row" }, this.#name), this.#goal, this.#actual, this.#gap);
+    this.element = h(
+      "tr",
+      {},
+      h("td", {}, this.#box),
+      h("th", { scope: "row" }, this.#name),
+      this.#goal,
+      this.#actual,
+      this.#gap,
+    );
   }
 
   /** Shows a factory, whether it has a chart, and whether there can be no more charts. */
@@ -22,7 +30,10 @@ export class FactoryRow {
     set(this.element, { "data-id": id, class: isCharted && "charted" });
     this.#box.checked = isCharted;
     this.#box.disabled = isFull && !isCharted;
-    set(this.#box, { "aria-label": `Chart of ${displayName}`, title: isFull && !isCharted ? "At most eight charts at once" : null });
+    set(this.#box, {
+      "aria-label": `Chart of ${displayName}`,
+      title: isFull && !isCharted ? "At most eight charts at once" : null,
+    });
     say(this.#name, displayName);
     say(this.#goal, format(goal));
     say(this.#actual, format(actual));

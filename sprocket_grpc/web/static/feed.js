@@ -30,13 +30,21 @@ export class Feed {
    */
   async follow(ids, { signal, onChange, onState }) {
     this.#forgetOthers(ids);
-    for (let failures = 0; !signal.aborted; ) {
+    for (let failures = 0; !signal.aborted;) {
       if (document.hidden) onState("paused");
       await whenShown(signal);
       if (signal.aborted) return;
       if (!failures) onState("connecting");
       try {
-        await this.#followOnce(ids, signal, () => { failures = 0; onChange(); }, onState);
+        await this.#followOnce(
+          ids,
+          signal,
+          () => {
+            failures = 0;
+            onChange();
+          },
+          onState,
+        );
       } catch (error) {
         if (signal.aborted) return;
         if (error.reason === BAD_TOKEN && this.#token) this.#forgetAll(ids);
@@ -74,7 +82,8 @@ export class Feed {
   #take(response, ids) {
     try {
       for (const { factoryId, chart } of response.charts ?? []) this.charts.get(factoryId).append(chart);
-      if ([...this.charts.values()].some((each) => each.length > MOST_ENTRIES)) throw new Error("the charts have grown too long");
+      if ([...this.charts.values()].some((each) => each.length > MOST_ENTRIES))
+        throw new Error("the charts have grown too long");
     } catch (error) {
       this.#forgetAll(ids);
       throw error;

@@ -41,7 +41,12 @@ export class ChartFigure {
     });
     const remove = h("button", { type: "button", class: "plain remove", onclick: wanted.remove }, "×");
     this.#remove = remove;
-    this.#table = h("details", { ontoggle: () => this.#fillTable() }, h("summary", { class: "dim" }, "Entries as a table"), this.#makeTable());
+    this.#table = h(
+      "details",
+      { ontoggle: () => this.#fillTable() },
+      h("summary", { class: "dim" }, "Entries as a table"),
+      this.#makeTable(),
+    );
     const head = h("figcaption", {}, h("div", { class: "row" }, this.#heading, this.#actions, remove), this.#values);
     this.element = h("figure", { class: "panel" }, head, this.#plotBox, this.#table);
   }
@@ -80,7 +85,11 @@ export class ChartFigure {
     if (entry) this.#sayEntry(entry, this.#pointed ?? entry.time, this.#pointed === undefined ? "last changed " : "");
     else replace(this.#values, this.#latest ? "no entries yet" : "waiting for its entries");
     const most = Math.max(0, this.#series.length - 1);
-    set(this.#plotBox, { "aria-valuemax": most, "aria-valuenow": index < 0 ? most : index, "aria-valuetext": this.#values.textContent });
+    set(this.#plotBox, {
+      "aria-valuemax": most,
+      "aria-valuenow": index < 0 ? most : index,
+      "aria-valuetext": this.#values.textContent,
+    });
   }
 
   #sayEntry({ goal, actual }, time, what) {
@@ -94,7 +103,9 @@ export class ChartFigure {
   }
 
   #makeTable() {
-    const heads = ["Time", "Goal", "Actual", "Difference"].map((each, index) => h("th", { scope: "col", class: index ? "number" : null }, each));
+    const heads = ["Time", "Goal", "Actual", "Difference"].map((each, index) =>
+      h("th", { scope: "col", class: index ? "number" : null }, each),
+    );
     const table = h("table", {}, this.#caption, h("thead", {}, h("tr", {}, heads)), this.#rows);
     return h("div", { class: "entries", tabindex: 0, role: "region", "aria-label": "Entries" }, table);
   }
@@ -111,11 +122,21 @@ export class ChartFigure {
     const indices = Array.from({ length: Math.min(count, MOST_ROWS) }, (_, index) => last - index);
     const cut = count > MOST_ROWS ? `, of which these are the latest ${MOST_ROWS}` : "";
     say(this.#caption, `${format(count)} entries of ${this.#name}${cut}. Times are ${zoneName(this.#zone)}.`);
-    replace(this.#rows, indices.map((index) => this.#row(series.at(index))));
+    replace(
+      this.#rows,
+      indices.map((index) => this.#row(series.at(index))),
+    );
   }
 
   #row({ time, goal, actual }) {
     const number = (content, name = "") => h("td", { class: `number ${name}` }, content);
-    return h("tr", {}, h("td", {}, formatTime(time, this.#zone, { isExact: true })), number(format(goal)), number(format(actual)), number(gap(goal, actual), gapClass(goal, actual)));
+    return h(
+      "tr",
+      {},
+      h("td", {}, formatTime(time, this.#zone, { isExact: true })),
+      number(format(goal)),
+      number(format(actual)),
+      number(gap(goal, actual), gapClass(goal, actual)),
+    );
   }
 }

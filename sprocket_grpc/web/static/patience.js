@@ -12,7 +12,15 @@ export function backoff(failures, error) {
 /** Returns whether the same call can succeed later, although nobody does anything about it. */
 export const isTemporary = (error) => !FINAL.has(error.code);
 
-const FINAL = new Set(["invalid_argument", "not_found", "permission_denied", "unauthenticated", "unimplemented", "failed_precondition", "data_loss"]);
+const FINAL = new Set([
+  "invalid_argument",
+  "not_found",
+  "permission_denied",
+  "unauthenticated",
+  "unimplemented",
+  "failed_precondition",
+  "data_loss",
+]);
 
 /** Waits until the page is visible; not any longer once the signal is aborted. */
 export async function whenShown(signal) {

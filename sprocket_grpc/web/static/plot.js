@@ -27,7 +27,17 @@ export class Plot {
   #shown; // what is drawn: { series, from, to, end, zone }
 
   constructor() {
-    const layers = [this.#grid, this.#ahead, this.#behind, this.#goal, this.#actual, this.#selection, this.#labels, this.#ends, this.#pointer];
+    const layers = [
+      this.#grid,
+      this.#ahead,
+      this.#behind,
+      this.#goal,
+      this.#actual,
+      this.#selection,
+      this.#labels,
+      this.#ends,
+      this.#pointer,
+    ];
     this.element = svg("svg", { class: "plot", "aria-hidden": "true" }, layers);
     new ResizeObserver(() => this.#shown && this.draw(this.#shown)).observe(this.element);
   }
@@ -59,7 +69,12 @@ export class Plot {
     if (time === undefined || time < from || time > Math.min(to, end) || !entry) return replace(this.#pointer);
     const [x, { top, bottom }] = [this.#x(time), this.#area];
     const dot = (value, name) => svg("circle", { class: name, cx: x, cy: this.#y(value), r: 4 });
-    return replace(this.#pointer, svg("line", { x1: x, x2: x, y1: top, y2: bottom }), dot(entry.goal, "goal"), dot(entry.actual, "actual"));
+    return replace(
+      this.#pointer,
+      svg("line", { x1: x, x2: x, y1: top, y2: bottom }),
+      dot(entry.goal, "goal"),
+      dot(entry.actual, "actual"),
+    );
   }
 
   /** Marks a range of time, or none. */
@@ -119,7 +134,9 @@ export class Plot {
       this.#labels,
       ticks.map((value) => text(left - 7, this.#y(value) + 4, "end", formatShort(value))),
       times.map(({ time, label }) => text(this.#x(time), bottom + 17, "middle", label)),
-      times.map(({ time, context }) => context && text(Math.max(this.#x(time), left + 20), bottom + 33, "middle", context)),
+      times.map(
+        ({ time, context }) => context && text(Math.max(this.#x(time), left + 20), bottom + 33, "middle", context),
+      ),
       text(4, 12, "start", "sprockets"),
       text(right, 12, "end", zoneName(zone)),
     );
@@ -151,7 +168,10 @@ export class Plot {
       [places[0].y, places[1].y] = [middle - LABEL_HEIGHT / 2, middle + LABEL_HEIGHT / 2];
     }
     const x = this.#area.right + 6;
-    replace(this.#ends, places.map(({ name, value, y }) => svg("text", { class: name, x, y: y + 4 }, formatShort(value))));
+    replace(
+      this.#ends,
+      places.map(({ name, value, y }) => svg("text", { class: name, x, y: y + 4 }, formatShort(value))),
+    );
   }
 }
 
@@ -171,7 +191,12 @@ function bounds({ first, last }, series) {
 }
 
 function ends({ first, last }, series) {
-  return last < first ? [] : [["actual", series.actual[last]], ["goal", series.goal[last]]];
+  return last < first
+    ? []
+    : [
+        ["actual", series.actual[last]],
+        ["goal", series.goal[last]],
+      ];
 }
 
 const round = (number) => Math.round(number * 10) / 10;

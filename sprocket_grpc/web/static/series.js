@@ -24,7 +24,8 @@ export class Series {
     const times = numbers(chunk.timeMicros);
     const goal = numbers(chunk.sprocketProductionGoal);
     const actual = numbers(chunk.sprocketProductionActual);
-    if (goal.length !== times.length || actual.length !== times.length) throw new Error("the columns of a chart differ in length");
+    if (goal.length !== times.length || actual.length !== times.length)
+      throw new Error("the columns of a chart differ in length");
     times.forEach((time, index) => {
       this.times.push(time);
       this.goal.push(goal[index]);

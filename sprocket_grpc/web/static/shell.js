@@ -3,7 +3,7 @@
 import { h, replace, say } from "/static/dom.js";
 import { hasKey, setKey } from "/static/rpc.js";
 
-const LINKS = { "Factories": "/", "Methods": "/docs" };
+const LINKS = { Factories: "/", Methods: "/docs" };
 const store = storage();
 
 const THEMES = { system: "System", light: "Light", dark: "Dark" };
@@ -11,23 +11,47 @@ const THEMES = { system: "System", light: "Light", dark: "Dark" };
 /** Adds the header to the page. It goes before the `main` element, to which a link for keyboards leads. */
 export function addHeader() {
   const skip = h("a", { class: "skip", href: "#content", onclick: skipToContent }, "Skip to content");
-  const links = Object.entries(LINKS).map(([text, href]) => h("a", { href, "aria-current": isHere(href) && "page" }, text));
+  const links = Object.entries(LINKS).map(([text, href]) =>
+    h("a", { href, "aria-current": isHere(href) && "page" }, text),
+  );
   const key = h("button", { type: "button", onclick: askForKey });
   const showKey = () => say(key, hasKey() ? "Key set" : "Key…");
   addEventListener("keychange", showKey);
   showKey();
-  const brand = h("span", { class: "brand" }, h("img", { src: "/static/icon.svg", alt: "", width: 22, height: 22 }), "Sprocket");
-  document.body.prepend(skip, h("header", {}, brand, h("nav", { "aria-label": "Pages" }, links), h("span", { class: "grow" }), key, themes()));
+  const brand = h(
+    "span",
+    { class: "brand" },
+    h("img", { src: "/static/icon.svg", alt: "", width: 22, height: 22 }),
+    "Sprocket",
+  );
+  document.body.prepend(
+    skip,
+    h("header", {}, brand, h("nav", { "aria-label": "Pages" }, links), h("span", { class: "grow" }), key, themes()),
+  );
 }
 
 /** Opens the dialog for the key. */
 export function askForKey() {
-  const input = h("input", { type: "password", autocomplete: "off", spellcheck: "false", id: "key", "aria-describedby": "key-hint" });
-  openDialog("Key", [
-    h("label", { for: "key" }, "API key or bearer token"),
-    input,
-    h("p", { id: "key-hint", class: "dim" }, "It stays in the memory of this page, and is gone when you close or reload it. An empty key means none."),
-  ], { action: "Use", submit: () => setKey(input.value) });
+  const input = h("input", {
+    type: "password",
+    autocomplete: "off",
+    spellcheck: "false",
+    id: "key",
+    "aria-describedby": "key-hint",
+  });
+  openDialog(
+    "Key",
+    [
+      h("label", { for: "key" }, "API key or bearer token"),
+      input,
+      h(
+        "p",
+        { id: "key-hint", class: "dim" },
+        "It stays in the memory of this page, and is gone when you close or reload it. An empty key means none.",
+      ),
+    ],
+    { action: "Use", submit: () => setKey(input.value) },
+  );
 }
 
 /**
@@ -39,7 +63,14 @@ export function openDialog(title, content, { action, submit }) {
   const problem = h("p", { class: "bad", role: "alert" });
   const confirm = h("button", { type: "submit", class: "primary" }, action);
   const cancel = h("button", { type: "button", onclick: () => dialog.close() }, "Cancel");
-  const form = h("form", { onsubmit: handle }, h("h2", { id: "dialog-title" }, title), content, problem, h("div", { class: "row end" }, cancel, confirm));
+  const form = h(
+    "form",
+    { onsubmit: handle },
+    h("h2", { id: "dialog-title" }, title),
+    content,
+    problem,
+    h("div", { class: "row end" }, cancel, confirm),
+  );
   const dialog = h("dialog", { "aria-labelledby": "dialog-title", onclose: () => dialog.remove() }, form);
   async function handle(event) {
     event.preventDefault();
@@ -74,8 +105,13 @@ function skipToContent(event) {
 }
 
 function themes() {
-  const choose = (event) => { store?.setItem("theme", event.target.value); showTheme(event.target.value); };
-  const options = Object.entries(THEMES).map(([value, text]) => h("option", { value, selected: value === theme() }, text));
+  const choose = (event) => {
+    store?.setItem("theme", event.target.value);
+    showTheme(event.target.value);
+  };
+  const options = Object.entries(THEMES).map(([value, text]) =>
+    h("option", { value, selected: value === theme() }, text),
+  );
   showTheme(theme());
   return h("select", { "aria-label": "Theme", onchange: choose }, options);
 }

@@ -50,11 +50,24 @@ export class UrlState extends EventTarget {
   #read() {
     const query = new URLSearchParams(location.hash.slice(1));
     const one = (name, accepted, otherwise) => (accepted.includes(query.get(name)) ? query.get(name) : otherwise);
-    this.ids = query.has("ids") ? [...new Set(query.get("ids").split(",").filter((id) => UUID.test(id)))].slice(0, MOST_CHARTS) : null;
+    this.ids = query.has("ids")
+      ? [
+          ...new Set(
+            query
+              .get("ids")
+              .split(",")
+              .filter((id) => UUID.test(id)),
+          ),
+        ].slice(0, MOST_CHARTS)
+      : null;
     this.range = one("range", Object.keys(RANGES), "all");
     this.zoom = parseZoom(query.get("zoom"));
     this.search = query.get("search") ?? "";
-    this.order = one("order", ORDERS.flatMap((each) => [each, `${each} desc`]), "id");
+    this.order = one(
+      "order",
+      ORDERS.flatMap((each) => [each, `${each} desc`]),
+      "id",
+    );
     this.behind = query.get("behind") !== "no";
     this.page = query.get("page") ?? "";
     this.zone = one("zone", ["utc", "local"], "utc");
@@ -72,7 +85,9 @@ export class UrlState extends EventTarget {
       page: page || undefined,
       zone: zone === "utc" ? undefined : zone,
     };
-    return new URLSearchParams(Object.entries(shown).filter(([, value]) => value !== undefined)).toString().replaceAll("%2C", ",");
+    return new URLSearchParams(Object.entries(shown).filter(([, value]) => value !== undefined))
+      .toString()
+      .replaceAll("%2C", ",");
   }
 }
 
