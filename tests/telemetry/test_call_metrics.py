@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -46,6 +47,7 @@ class Measured:
     """A call that runs something in another thread, for a moment, whenever its size is asked."""
 
     status, seconds, reason, is_uncounted, response_bytes, responses = Code.OK, 0.1, "", False, 0, 0
+    transport = SimpleNamespace(system="grpc")
 
     def __init__(self, method: str) -> None:
         self.method = method
