@@ -59,10 +59,10 @@ async def update(user: User) -> None:
 
 
 async def live_and_die(user: User) -> None:
-    """Create, get, update, list and delete a location, a sprocket type or a factory."""
+    """Create, get, update, list and delete a location, a sprocket type or a factory, and create a batch of one."""
     name = user.draw.choice(("location", "sprocket_type", "factory"))
     pb: Any = import_module(f"sprocket.v1.{name}_pb2")
-    kind, kinds = _KINDS[name]
+    kind, kinds, many = _KINDS[name]
     made = await user.call(f"Create{kind}", getattr(pb, f"Create{kind}Request")(**{name: getattr(user, name)()}))
     if not made:
         return
@@ -72,13 +72,15 @@ async def live_and_die(user: User) -> None:
     await user.call(f"BatchGet{kinds}", getattr(pb, f"BatchGet{kinds}Request")(ids=[resource.id]))
     await user.call(f"Get{kind}", getattr(pb, f"Get{kind}Request")(id=resource.id))
     await user.call(f"List{kinds}", getattr(pb, f"List{kinds}Request")(page_size=10, show_total_size=True))
-    await user.call(f"Delete{kind}", getattr(pb, f"Delete{kind}Request")(id=resource.id))
+    batch = await user.call(f"BatchCreate{kinds}", getattr(pb, f"BatchCreate{kinds}Request")(**{many: [resource]}))
+    for each in [resource, *(getattr(batch, many) if batch else [])]:
+        await user.call(f"Delete{kind}", getattr(pb, f"Delete{kind}Request")(id=each.id))
 
 
 _KINDS = {
-    "location": ("Location", "Locations"),
-    "sprocket_type": ("SprocketType", "SprocketTypes"),
-    "factory": ("Factory", "Factories"),
+    "location": ("Location", "Locations", "locations"),
+    "sprocket_type": ("SprocketType", "SprocketTypes", "sprocket_types"),
+    "factory": ("Factory", "Factories", "factories"),
 }
 
 
