@@ -1,0 +1,106 @@
+"""The client for asyncio."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from copy import deepcopy
+from types import TracebackType
+from typing import Self, TypeVar
+
+import grpc
+
+from sprocket.client.attempts import (
+    Attempts,
+    ChartRequest,
+    ChartResponse,
+    ListRequest,
+    ListResponse,
+    Position,
+    Request,
+    Response,
+    channel_options,
+    credentials_metadata,
+    with_request_id,
+)
+
+_ListRequest = TypeVar("_ListRequest", bound=ListRequest)
+_ListResponse = TypeVar("_ListResponse", bound=ListResponse)
+
+
+class AsyncClient:
+    """A client of one service, for the event loop that is running when it is made.
+
+    Close it, or use it as an asynchronous context manager. Arguments, responses and errors are those of `Client`.
+
+    Attributes:
+        channel: The channel, for the generated stubs.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        api_key: str | None = None,
+        timeout_seconds: float = 30,
+    ) -> None:
+        """Connect in the background."""
+        options = channel_options()
+        self.channel = (
+            grpc.aio.secure_channel(address, credentials, options)
+            if credentials
+            else grpc.aio.insecure_channel(address, options)
+        )
+        self._metadata = tuple(credentials_metadata(api_key))
+        self._timeout_seconds = timeout_seconds
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection, and cancel all calls."""
+        await self.channel.close()
+
+    async def call(self, method: "grpc.aio.UnaryUnaryMultiCallable[Request, Response]", request: Request) -> Response:
+        """Return the response of a method, as `Client.call` does."""
+        request, attempts = with_request_id(request), Attempts(self._timeout_seconds)
+        while True:
+            try:
+                return await method(request, timeout=attempts.seconds_left, metadata=self._metadata)
+            except grpc.RpcError as error:
+                pause = attempts.pause_after(error)
+            await asyncio.sleep(pause)
+
+    async def pages(
+        self, method: "grpc.aio.UnaryUnaryMultiCallable[_ListRequest, _ListResponse]", request: _ListRequest
+    ) -> AsyncIterator[_ListResponse]:
+        """Yield the responses of a List method, as `Client.pages` does."""
+        request = deepcopy(request)
+        while True:
+            yield (page := await self.call(method, request))
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def follow(
+        self, method: "grpc.aio.UnaryStreamMultiCallable[ChartRequest, ChartResponse]", request: ChartRequest
+    ) -> AsyncIterator[ChartResponse]:
+        """Yield the responses of GetFactoryChart or FollowFactoryCharts, as `Client.follow` does."""
+        position = Position(request, self._timeout_seconds)
+        while True:
+            stream = method(position.request, metadata=self._metadata)
+            try:
+                async for response in stream:
+                    position.advance(response)
+                    yield response
+            except grpc.RpcError as error:
+                pause = position.pause_after(error)
+            else:
+                return
+            finally:
+                stream.cancel()
+            await asyncio.sleep(pause)
