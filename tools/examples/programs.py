@@ -54,6 +54,7 @@ def programs(python: Path) -> Iterator[Program]:
     )
     yield Program("Go", EXAMPLES / "go", ("build/client",), ("go", "version"), (("make",),), _GO)
     yield Program("Ruby", EXAMPLES / "ruby", ("ruby", "client.rb"), ("ruby", "--version"), (("make",),), _RUBY)
+    yield Program("Java", EXAMPLES / "java", ("build/client",), ("javac", "--version"), (("make",),), _JAVA)
     yield Program("C++", EXAMPLES / "cpp", ("build/client",), ("g++", "--version"), (("make", "-j2"),), _CPP)
 
 
@@ -77,6 +78,20 @@ _CPP = _PROTOC | {
     "grpc_cpp_plugin": "protobuf-compiler-grpc",
     "/usr/include/grpcpp": "libgrpc++-dev",
 }
+_JARS = {
+    "geronimo-annotation-1.3-spec": "libgeronimo-annotation-1.3-spec-java",
+    "grpc-netty": "libgrpc-java",
+    "gson": "libgoogle-gson-java",
+    "guava": "libguava-java",
+    "netty-codec-http2": "libnetty-java",
+    "perfmark-api": "libperfmark-java",
+    "protobuf": "libprotobuf-java",
+}
+_JAVA = (
+    _PROTOC
+    | {"javac": "default-jdk-headless", "grpc_java_plugin": "protobuf-compiler-grpc-java-plugin"}
+    | {f"/usr/share/java/{jar}.jar": package for jar, package in _JARS.items()}
+)
 
 
 def _is_installed(need: str) -> bool:
