@@ -19,7 +19,6 @@ from sprocket.v1.factory_pb2 import (
 from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
 from sprocket.v1.location_pb2 import (
     CreateLocationRequest,
-    DeleteLocationRequest,
     GetLocationRequest,
     ListLocationsRequest,
     Location,
@@ -153,16 +152,13 @@ async def test_an_error_has_its_reason_and_what_it_is_about(kind: str, service: 
     assert error.retry_after_seconds is None
 
 
-async def test_an_error_names_the_conditions_that_are_not_met(kind: str, service: Service) -> None:
-    factory = await create_factory(service)
-    async with connect(kind, service.address) as client:
-        request = DeleteLocationRequest(id=factory.location_id)
+async def test_an_error_names_the_conditions_that_are_not_met(kind: str) -> None:
+    unmet = details.PreconditionFailure.Violation(type="REFERENCE", subject="an id", description="is in use")
+    failure = status(grpc.StatusCode.FAILED_PRECONDITION, details.PreconditionFailure(violations=[unmet]))
+    async with scripted(failure) as (address, _), connect(kind, address) as client:
         with pytest.raises(ServiceError) as raised:
-            await client.call(LocationServiceStub(client.channel).DeleteLocation, request)
-    assert raised.value.reason == "ERROR_REASON_RESOURCE_IN_USE"
-    [violation] = raised.value.violations
-    assert isinstance(violation, FieldViolation)
-    assert violation.description
+            await create(client)
+    assert raised.value.violations == (FieldViolation("an id", "is in use"),)
 
 
 # Pages.
