@@ -15,5 +15,5 @@ def test_a_run_says_at_its_end_which_tests_were_skipped_and_why() -> None:
     run = subprocess.run(
         command, cwd=ROOT, env=without_programs, capture_output=True, text=True, timeout=100, check=True
     )
-    _, _, said = run.stdout.partition("2 tests skipped")
-    assert f"2 of {REDIS}: redis-server is not installed" in said
+    _, _, said = run.stdout.partition(" tests skipped")
+    assert f" of {REDIS}: redis-server is not installed" in said
