@@ -24,7 +24,7 @@ from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from tests.support.auditing import entries
 from tests.support.callers import create_key
 from tests.support.command_line import Finished, run
-from tests.support.resources import CASES, MISSING_ID, create_factory, create_location
+from tests.support.resources import CASES, MISSING_ID, create_factory, create_location, create_sprocket_type
 from tests.support.service import Service, running_service
 
 pytestmark = pytest.mark.slow
@@ -102,6 +102,13 @@ async def test_whole_numbers_are_shown_without_the_quotes_that_they_have_in_json
     await CASES[2].update(service, Factory(id=made.id, sprocket_production_goal=2**63 - 1))
     shown = (await audit(source, "--limit", "1")).output
     assert "  sprocket_production_goal  10 -> 9223372036854775807\n" in shown
+
+
+async def test_whole_numbers_of_32_bits_have_no_decimal_point(service: Service, source: dict[str, str]) -> None:
+    await create_sprocket_type(service, teeth=12, pitch_mm=12.7)
+    shown = (await audit(source, "--limit", "1")).output
+    assert re.search(r"^  teeth +12$", shown, re.MULTILINE)
+    assert re.search(r"^  pitch_mm +12\.7$", shown, re.MULTILINE)
 
 
 async def test_programs_get_the_entries_of_the_contract_a_line_each(service: Service, source: dict[str, str]) -> None:

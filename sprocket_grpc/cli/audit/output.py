@@ -54,6 +54,11 @@ def _change(name: str, before: dict[str, Any], after: dict[str, Any]) -> str:
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401  # any JSON value
-    """Return a value in JSON, but whole numbers without quotes: protobuf's JSON writes those of 64 bits as strings."""
+    """Return a value in JSON, but whole numbers as digits.
+
+    Protobuf's JSON writes numbers of 64 bits as strings, and a Struct has only floating-point numbers.
+    """
+    if isinstance(value, float) and value.is_integer():
+        return f"{value:.0f}"
     is_number = isinstance(value, str) and _WHOLE_NUMBER.fullmatch(value)
     return str(value) if is_number else to_json(value)
