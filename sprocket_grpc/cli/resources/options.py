@@ -137,7 +137,10 @@ def columns_option(resource: Resource, default: str) -> Callable[[_F], _F]:
 def output_option(default: str = "table") -> Callable[[_F], _F]:
     """Return the option that selects the output format."""
     kinds = click.Choice(["table", "json", "csv"])
-    text = "The output format: a table for people, with times in UTC to the minute; JSON or CSV for programs."
+    text = (
+        "The output format: a table for people; JSON or CSV for programs."
+        " A table with a row per resource has times in UTC to the minute."
+    )
     return click.option("--output", "-o", type=kinds, default=default, show_default=True, help=text)
 
 
