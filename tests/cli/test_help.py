@@ -7,6 +7,7 @@ from shutil import which
 import click
 import pytest
 from click.shell_completion import BashComplete
+from click.testing import CliRunner
 
 from sprocket_grpc.cli.main import COMMANDS, main
 from sprocket_grpc.cli.man import commands
@@ -71,6 +72,15 @@ def test_h_is_help(arguments: list[str]) -> None:
     finished = run(*arguments)
     assert (finished.status, finished.errors) == (0, "")
     assert finished.output == run(*arguments[:-1], "--help").output
+
+
+@pytest.mark.parametrize(
+    "path", [[], *(each for each in PATHS if len(each) == 1)], ids=lambda path: " ".join(path) or "all"
+)
+def test_the_help_of_a_group_describes_each_command_in_a_whole_sentence(path: list[str]) -> None:
+    output = CliRunner().invoke(main, [*path, "--help"]).output
+    _, _, listed = output.partition("\nCommands:\n")
+    assert not re.search(r"\.\.\.$", listed, re.MULTILINE)
 
 
 @pytest.mark.parametrize("verb", ["list", "get", "export"])

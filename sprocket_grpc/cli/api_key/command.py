@@ -69,7 +69,9 @@ def api_key_command() -> None:
 def create_command(
     name: str, permissions: tuple[str, ...], factories: tuple[uuid.UUID, ...], hours: int | None
 ) -> None:
-    """Make a key for NAME, such as the program that uses it, and print it; it cannot be printed again.
+    """Make a key for NAME, and print it.
+
+    NAME is, for example, the program that uses the key. The key cannot be printed again.
 
     Keys may share a name, so that a new key can replace an old one before the old one is revoked.
     """
@@ -84,7 +86,7 @@ def create_command(
 
 @api_key_command.command("list")
 def list_command() -> None:
-    """List all keys, with their permissions, their factories, their validity and when they were last used."""
+    """List all keys: their permissions, factories, validity and last use."""
     with _open_keys() as keys:
         rows = keys.list()
     for key in rows:

@@ -66,6 +66,7 @@ def _make_create(resource: Resource) -> click.Command:
 def _make_update(resource: Resource) -> click.Command:
     @click.command(
         resource.name,
+        short_help=f"Update fields of a {resource.title}.",
         help=f"Update only the fields of a {resource.title} that are given as options or in --file. An empty option "
         "clears its field. If --file contains an etag, as the output of `get` does, it must be the current one.\n\n"
         f"{resource.placeholder} is an id, or the display name of exactly one {resource.title}.",
@@ -112,7 +113,9 @@ def _make_update(resource: Resource) -> click.Command:
 
 
 def _make_delete(resource: Resource) -> click.Command:
-    @click.command(resource.name, help=f"Delete {resource.titles} by id or display name, one after the other.")
+    text = f"Delete {resource.titles} by id or display name"
+
+    @click.command(resource.name, help=f"{text}, one after the other.", short_help=f"{text}.")
     @click.argument("names", nargs=-1, required=True, metavar=f"{resource.placeholder}...")
     @click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
     @force_option(resource)

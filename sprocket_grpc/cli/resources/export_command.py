@@ -31,6 +31,7 @@ def _make_export(resource: Resource) -> click.Command:
         resource.names,
         cls=DescribedCommand,
         resource=resource,
+        short_help=f"Export {resource.titles} to a file.",
         help=f"Export {resource.titles} to FILE.csv, FILE.json or FILE.jsonl, ordered by id; - means standard output.",
     )
     @click.argument("file", metavar="FILE", type=click.Path(dir_okay=False, allow_dash=True))

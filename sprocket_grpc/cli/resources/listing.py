@@ -27,9 +27,15 @@ _HIGHEST_INT32 = (1 << 31) - 1
 
 
 def _make_get(resource: Resource) -> click.Command:
-    text = f"Get {resource.titles} by id or display name, in the order given."
+    text = f"Get {resource.titles} by id or display name"
 
-    @click.command(resource.name, cls=DescribedCommand, resource=resource, help=text)
+    @click.command(
+        resource.name,
+        cls=DescribedCommand,
+        resource=resource,
+        help=f"{text}, in the order given.",
+        short_help=f"{text}.",
+    )
     @click.argument("names", nargs=-1, required=True, metavar=f"{resource.placeholder}...")
     @output_option()
     @columns_option(resource, "all")
