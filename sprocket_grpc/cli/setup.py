@@ -27,7 +27,8 @@ def load_settings_and_log() -> Settings:
     # Alembic's other messages are of no use here: log only which migration runs, and on a terminal not even that,
     # because the commands print one line about all migrations.
     logging.getLogger("alembic.runtime.migration").addFilter(lambda record: str(record.msg).startswith("Running"))
-    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
+    for silenced in ("alembic.runtime.plugins", "alembic.ddl"):
+        logging.getLogger(silenced).setLevel(logging.WARNING)
     if settings.log_format == "auto" and sys.stderr.isatty():
         logging.getLogger("alembic").setLevel(logging.WARNING)
     return settings

@@ -100,6 +100,12 @@ def test_migrate_goes_up_and_down_and_checks(empty_database_url: str) -> None:
     assert "'0099'" in unknown.errors
 
 
+def test_the_check_of_the_schema_logs_nothing_if_it_is_right(database_url: str) -> None:
+    finished = run("migrate", "--check", database_url=database_url)
+    assert (finished.status, finished.errors) == (0, "")
+    assert len(finished.output.splitlines()) == 2
+
+
 def test_migrate_down_requires_a_revision(database_url: str) -> None:
     finished = run("migrate", "--down", database_url=database_url)
     assert finished.status == 2
