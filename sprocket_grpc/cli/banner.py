@@ -42,13 +42,21 @@ def _lines(settings: Settings, url: str, workers: int, started: Started) -> Iter
     if started.problem:
         yield f"The server is NOT_SERVING: {started.problem}"
     yield "Next, in another terminal:"
-    client = f"--server {target}{' --tls-ca CA' if settings.tls_certificate else ''}"
-    yield f"  {_program()} health {client}"
-    yield f"  {_program()} list factories {client}"
-    if settings.database_url is None:
-        yield f"  {_program()} demo 'Factory 1' {client}"
-    yield f"  grpcurl {_options(settings)} {target} sprocket.v1.FactoryService/ListFactories"
+    yield from _next_commands(settings, target)
     yield "Press Ctrl-C to stop."
+
+
+def _next_commands(settings: Settings, target: str) -> Iterator[str]:
+    """Yield commands to try, with placeholders in capitals for what only the reader has."""
+    tls = " --tls-ca CA" if settings.tls_certificate else ""
+    certificate = " --tls-certificate CERTIFICATE --tls-key KEY" if settings.tls_client_ca else ""
+    key = " --api-key-file FILE" if _reads_bearers(settings) else ""
+    client = f"--server {target}{tls}{certificate}"
+    yield f"  {_program()} health {client}"
+    yield f"  {_program()} list factories {client}{key}"
+    if settings.database_url is None:
+        yield f"  {_program()} demo 'Factory 1' {client}{key}"
+    yield f"  grpcurl {_options(settings)} {target} sprocket.v1.FactoryService/ListFactories"
 
 
 def _with_port(listen: str, port: int) -> str:
@@ -56,12 +64,16 @@ def _with_port(listen: str, port: int) -> str:
 
 
 def _options(settings: Settings) -> str:
-    """Return the options of grpcurl. Words in capitals are placeholders."""
+    """Return the options of grpcurl."""
     transport = ["-cacert CA"] if settings.tls_certificate else ["-plaintext"]
     client = ["-cert CERTIFICATE -key KEY"] if settings.tls_client_ca else []
-    bearer = ["-H 'authorization: Bearer KEY'"] if settings.api_keys or settings.jwt_jwks else []
+    bearer = ["-H 'authorization: Bearer KEY'"] if _reads_bearers(settings) else []
     contract = [] if settings.reflects else ["-import-path protos -proto sprocket/v1/factory.proto"]
     return " ".join(transport + client + bearer + contract)
+
+
+def _reads_bearers(settings: Settings) -> bool:
+    return bool(settings.api_keys or settings.jwt_jwks)
 
 
 def _program() -> str:
