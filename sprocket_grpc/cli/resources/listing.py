@@ -1,6 +1,7 @@
 """`sprocket-grpc get` and `list`."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import click
@@ -100,10 +101,11 @@ def _batch_get(caller: Caller, resource: Resource, ids: list[str]) -> Pages:
 
 
 def _items(responses: Iterator[Any], resource: Resource) -> Pages:
-    """Yield the resources of every page, and say at the end if the server has more."""
+    """Yield the resources of every page, and say after the command's output if the server has more."""
     more = ""
     for response in responses:
         yield getattr(response, resource.items)
         more = response.next_page_token
     if more:
-        warn(f"there are more {resource.titles}: pass --limit or --all to list them")
+        text = f"there are more {resource.titles}: pass --limit or --all to list them"
+        click.get_current_context().call_on_close(partial(warn, text))

@@ -126,6 +126,15 @@ def test_a_list_reads_pages_up_to_its_limit_and_says_if_there_are_more(served: S
     assert some.errors == "there are more sprockets: pass --limit or --all to list them\n"
 
 
+def test_the_line_about_more_resources_is_not_shown_within_the_json(served: ServeProcess) -> None:
+    command = [*COMMAND, "list", "sprockets", "--limit", "1", "--output", "json", "--server", served.address]
+    with subprocess.Popen(command, env=environment({}), stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        shown, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    listed, _, after = shown.decode().rpartition("]\n")
+    assert len(json.loads(f"{listed}]")) == 1
+    assert after == "there are more sprockets: pass --limit or --all to list them\n"
+
+
 def test_control_characters_in_a_field_do_not_reach_the_terminal(served: ServeProcess) -> None:
     made = answer(served, "create", "location", *LOCATION, "--display-name", "a\x1b[2Jb\nc")
     for arguments in (["get", "location", made["id"]], ["list", "locations", "--filter", f"id = {made['id']}"]):
