@@ -21,13 +21,13 @@ class ConnectionLimit:
     def enter(self, connection: LimitedConnection) -> bool:
         """Count a new connection, and return whether it may call.
 
-        If there are too many, the one that has waited longest for a request is closed, as clients and proxies expect of
-        an idle connection. If all are used, the new one may not call.
+        If there are too many, those that have waited longest for a request are closed, as clients and proxies expect of
+        an idle connection. If all others are used, the new one may not call.
         """
         self._open.add(connection)
-        may_call = len(self._open) <= self._most or self._make_room()
+        self._make_room()
         self.idle(connection)
-        return may_call
+        return len(self._open) <= self._most
 
     def idle(self, connection: LimitedConnection) -> None:
         """Note that a connection waits for a request: it has sent none, or not the whole headers of one."""
@@ -42,10 +42,9 @@ class ConnectionLimit:
         self._open.discard(connection)
         self._waiting.pop(connection, None)
 
-    def _make_room(self) -> bool:
-        oldest = next(iter(self._waiting), None)
-        if oldest is None:
-            return False
-        self.leave(oldest)
-        oldest.make_room()
-        return True
+    def _make_room(self) -> None:
+        """Close connections that wait, also those that may not call, until the others are within the limit."""
+        while len(self._open) > self._most and self._waiting:
+            oldest = next(iter(self._waiting))
+            self.leave(oldest)
+            oldest.make_room()

@@ -100,6 +100,16 @@ async def test_a_request_over_the_limit_is_told_so_and_closes_its_connection(sma
     await until(lambda: _is_answered(small))
 
 
+async def test_a_refused_connection_that_sends_nothing_lets_no_other_one_in(small: WebService) -> None:
+    factory = await create_factory(small)
+    async with Clients() as clients:
+        for _ in range(LIMIT):
+            await (await clients.open(small)).follow(factory.id)
+        silent = await clients.open(small)
+        assert (await send(small.web, "GET", "/openapi.json")).status == 429
+        assert await silent.is_closed()
+
+
 async def _is_answered(web: WebService) -> bool:
     return (await send(web.web, "GET", "/openapi.json")).status == 200
 
