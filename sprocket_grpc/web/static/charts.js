@@ -120,8 +120,7 @@ export class ChartsPanel {
   }
 
   #follow(ids, range) {
-    if (!this.#feed || this.#followed.split(",")[0] !== range)
-      this.#feed = new Feed(RANGES[range] && now() - RANGES[range]);
+    if (!this.#feed || this.#followed.split(",")[0] !== range) this.#feed = new Feed(RANGES[range]);
     this.#followed = [range, ...ids].join();
     this.#ending.abort();
     this.#ending = new AbortController();

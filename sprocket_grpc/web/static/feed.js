@@ -5,21 +5,23 @@ import { stream } from "/static/rpc.js";
 import { MAX_POINTS, MOST_ENTRIES, Series } from "/static/series.js";
 
 const SILENCE_MILLIS = 60_000; // four times as long as a stream may be silent by contract, as the command line has it
-const BAD_TOKEN = "ERROR_REASON_INVALID_RESUME_TOKEN";
+const BAD_TOKEN = new Set(["ERROR_REASON_INVALID_RESUME_TOKEN", "ERROR_REASON_CHART_EXPIRED"]); // now and later
 const STREAM = "sprocket.v1.FactoryService/FollowFactoryCharts";
 
-/** The charts of some factories from a time on, as they are now. */
+/** The charts of some factories of a range that ends now. */
 export class Feed {
   #token = ""; // continues after all that `charts` has
   #covered = new Set(); // the ids that the token knows about
-  #startTime;
+  #length;
+  #start; // of the history, in microseconds since 1970
 
   /** The charts by the ids of their factories: a Map to Series. */
   charts = new Map();
 
-  /** `startMicros` is the start of the history; undefined means all of it. */
-  constructor(startMicros) {
-    this.#startTime = startMicros === undefined ? undefined : new Date(startMicros / 1000).toISOString();
+  /** `length` is that of the range in microseconds; undefined means the whole history. */
+  constructor(length) {
+    this.#length = length;
+    this.#forgetAll([]);
   }
 
   /**
@@ -35,6 +37,7 @@ export class Feed {
       await whenShown(signal);
       if (signal.aborted) return;
       if (!failures) onState("connecting");
+      if (this.#isOld) this.#forgetAll(ids);
       try {
         await this.#followOnce(
           ids,
@@ -47,7 +50,7 @@ export class Feed {
         );
       } catch (error) {
         if (signal.aborted) return;
-        if (error.reason === BAD_TOKEN && this.#token) this.#forgetAll(ids);
+        if (BAD_TOKEN.has(error.reason) && this.#token) this.#forgetAll(ids);
         else if (!isTemporary(error)) return onState("failed", error);
         if (document.hidden) continue;
         onState("reconnecting", error);
@@ -57,7 +60,8 @@ export class Feed {
   }
 
   async #followOnce(ids, signal, onChange, onState) {
-    const request = { factoryIds: ids, maxPoints: MAX_POINTS, startTime: this.#startTime, resumeToken: this.#token };
+    const startTime = this.#start === undefined ? undefined : new Date(this.#start / 1000).toISOString();
+    const request = { factoryIds: ids, maxPoints: MAX_POINTS, startTime, resumeToken: this.#token };
     const ending = new AbortController();
     const end = (reason) => ending.abort(reason);
     const pauseIfHidden = () => document.hidden && end(new Error("the page is hidden"));
@@ -108,7 +112,13 @@ export class Feed {
     this.charts = new Map([...kept, ...fresh]);
   }
 
+  /** Whether the range has moved on by its length: most of the points of a new history would be before it. */
+  get #isOld() {
+    return this.#start < Date.now() * 1000 - 2 * this.#length;
+  }
+
   #forgetAll(ids) {
+    this.#start = this.#length === undefined ? undefined : Date.now() * 1000 - this.#length;
     this.#token = "";
     this.#covered = new Set();
     this.charts = new Map(ids.map((id) => [id, new Series()]));
