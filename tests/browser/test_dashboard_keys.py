@@ -45,6 +45,21 @@ async def test_a_caller_who_may_only_read_is_offered_no_change(page: "Page", sit
     assert not await page.get_by_role("button", name=CHANGE).or_(page.get_by_role("button", name=ADD)).count()
 
 
+async def test_what_a_key_has_shown_is_gone_with_the_key(page: "Page", site: Site, problems: Problems) -> None:
+    problems.allow("status of 401", "status of 403")
+    dashboard = Dashboard(page, site)
+    await dashboard.open(FIRST, state="Stopped")
+    await enter(dashboard, create_key(site.database_url, "read").text)
+    await dashboard.chart("Factory 1").wait_for(timeout=PATIENCE_MS)
+    await page.get_by_role("button", name="Key set").click()
+    await page.get_by_role("button", name="Use").click()
+    await dashboard.wait_for("Stopped")
+    await page.get_by_role("button", name="UTC").click()
+    await page.get_by_role("button", name="Local time").wait_for(timeout=PATIENCE_MS)
+    await page.evaluate("() => new Promise(requestAnimationFrame)")
+    assert "Factory 1" not in await page.locator("main").inner_text()
+
+
 async def test_the_key_is_neither_stored_nor_in_the_url_and_a_reload_forgets_it(
     page: "Page", site: Site, problems: Problems
 ) -> None:

@@ -110,12 +110,14 @@ export class ChartsPanel {
     });
   }
 
+  /** Shows what another caller may see. */
   #restart() {
     this.#feed = undefined;
     this.#followed = "";
     this.#zoomed.ending.abort();
     this.#zoomed = noZoom();
-    for (const [id, figure] of this.#figures) this.#offer(id, figure);
+    reconcile(this.#grid, this.#figures, []); // what the caller before could read and change
+    this.#unknown.clear();
     this.update();
   }
 

@@ -114,9 +114,11 @@ export class FactoriesPanel extends EventTarget {
     return offeredChanges({ id, displayName: () => this.name(id) }, () => this.#poll(this.#listed));
   }
 
+  /** Shows what another caller may see. */
   #restart() {
     this.#known.clear();
-    this.#listed = "";
+    [this.#page, this.#next, this.#listed] = [[], "", ""];
+    this.#showRows();
     this.update();
   }
 
