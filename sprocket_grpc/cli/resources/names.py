@@ -31,10 +31,12 @@ def identify(call: Call, resource: Resource, word: str) -> str:
         word: An id or a display name.
 
     Raises:
-        ClientError: No resource or more than one has this display name, or a call failed.
+        ClientError: No resource or more than one has this display name, the word is empty, or a call failed.
     """
     if identifier := _identifier(word):
         return identifier
+    if not word:  # a variable of a shell that is not set, and no wish for the one resource without a name
+        raise ClientError(f"expected the id or the display name of a {resource.title}, not an empty argument")
     found = _list(call, resource, filter=f"display_name = {quoted(word)}", page_size=_SHOWN + 1)
     if not found:
         raise _unknown(call, resource, word)

@@ -53,6 +53,18 @@ def test_a_deletion_with_one_unknown_name_deletes_nothing(served: ServeProcess) 
     assert answer(served, "get", "location", "Kept") == made
 
 
+def test_an_empty_argument_is_not_the_one_resource_without_a_name(served: ServeProcess) -> None:
+    factory = answer(served, "get", "factory", "Factory 1")["id"]
+    kind = answer(served, "get", "sprocket-type", "Sprocket type 1")["id"]
+    made = answer(served, "create", "sprocket", "--factory-id", factory, "--sprocket-type-id", kind)
+    assert made.get("display_name", "") == ""
+    for command in (["get"], ["update", "--display-name", "x"], ["delete", "--yes"]):
+        finished = call(served, command[0], "sprocket", "", *command[1:])
+        finished.assert_refused()
+        assert "expected the id or the display name of a sprocket, not an empty argument" in finished.errors
+    assert call(served, "delete", "sprocket", made["id"], "--yes").output == f"deleted sprocket {made['id']}\n"
+
+
 def test_an_unknown_name_is_refused_with_similar_ones_and_how_to_list(served: ServeProcess) -> None:
     finished = call(served, "get", "sprocket-type", "sprocket type2")
     finished.assert_refused()
