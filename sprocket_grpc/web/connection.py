@@ -18,6 +18,10 @@ _MOST_UNPARSED_BYTES = 64 << 10
 _HEADER_SECONDS = 10
 """How long headers may take to arrive, once they have begun to."""
 
+_CLOSING_SECONDS = 1
+"""How long a connection that makes room may take to close, while it has a file descriptor and is not counted. TLS would
+wait 30 s for a client that says nothing, and data that a client does not read for ever."""
+
 _END_OF_HEADERS = b"\r\n\r\n"
 
 _UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*", re.IGNORECASE)
@@ -51,8 +55,9 @@ class BoundedConnection(HttpToolsProtocol):
             self.app = self.refuse
 
     def make_room(self) -> None:
-        """Close the connection, which waits for a request."""
+        """Close the connection, which waits for a request, in a limited time."""
         self.transport.close()
+        self._limit_arrival(_CLOSING_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End what waits."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -112,6 +113,39 @@ async def test_a_refused_connection_that_sends_nothing_lets_no_other_one_in(smal
 
 async def _is_answered(web: WebService) -> bool:
     return (await send(web.web, "GET", "/openapi.json")).status == 200
+
+
+async def test_a_connection_of_tls_makes_room_although_its_client_does_not_say_goodbye(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_CLOSING_SECONDS", 0.2)
+    root = certificate("root")
+    files = server_certificate(root).write(tmp_path)
+    trusting = ssl.create_default_context(cadata=root.pem.decode())
+    settings = Settings.model_validate({**files, "web_connection_limit": LIMIT})
+    async with running_web_service(database_url, settings) as web, AsyncExitStack() as clients:
+        reader, writer = await clients.enter_async_context(connected(web.web))
+        await shake_hands(trusting, reader, writer)
+        for _ in range(LIMIT):
+            await clients.enter_async_context(connected(web.web, trusting))
+        async with asyncio.timeout(15):  # by itself, TLS waits for 30 s
+            while await reader.read(1 << 16):
+                pass
+
+
+async def shake_hands(trusting: ssl.SSLContext, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Shake hands by TLS, on a connection where nothing answers what the server sends later."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = trusting.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+    is_done = False
+    while not is_done:
+        try:
+            tls.do_handshake()
+            is_done = True
+        except ssl.SSLWantReadError:
+            writer.write(outgoing.read())
+            incoming.write(await reader.read(1 << 16))
+    writer.write(outgoing.read())
 
 
 async def test_headers_have_a_limited_time_once_they_have_begun(
