@@ -57,7 +57,7 @@ class BoundedConnection(HttpToolsProtocol):
     def make_room(self) -> None:
         """Close the connection, which waits for a request, in a limited time."""
         self.transport.close()
-        self._limit_arrival(_CLOSING_SECONDS)
+        self.loop.call_later(_CLOSING_SECONDS, self.transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End what waits."""
