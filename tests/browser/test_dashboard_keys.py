@@ -60,6 +60,19 @@ async def test_what_a_key_has_shown_is_gone_with_the_key(page: "Page", site: Sit
     assert "Factory 1" not in await page.locator("main").inner_text()
 
 
+async def test_a_text_that_cannot_be_a_key_is_refused_in_the_dialog(
+    page: "Page", site: Site, problems: Problems
+) -> None:
+    problems.allow("status of 401")
+    dashboard = Dashboard(page, site)
+    await dashboard.open(FIRST, state="Stopped")
+    await page.get_by_role("button", name="Set the key").click(timeout=PATIENCE_MS)
+    await page.get_by_label("API key or bearer token").fill("Bearer abc…")
+    await page.get_by_role("button", name="Use").click()
+    await page.get_by_role("dialog").get_by_text("no spaces").wait_for(timeout=PATIENCE_MS)
+    await dashboard.wait_for("Stopped")
+
+
 async def test_the_key_is_neither_stored_nor_in_the_url_and_a_reload_forgets_it(
     page: "Page", site: Site, problems: Problems
 ) -> None:

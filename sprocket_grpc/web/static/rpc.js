@@ -2,9 +2,15 @@
 
 let key = ""; // in the memory of this page alone, and gone with it
 
-/** Authenticates all later calls by an API key or token; an empty text means none. */
+/**
+ * Authenticates all later calls by an API key or token; an empty text means none.
+ *
+ * Throws Error if the text cannot be one: browsers do not send it, as if the server could not be reached.
+ */
 export function setKey(text) {
-  key = text.trim();
+  const trimmed = text.trim();
+  if (!/^[\x21-\x7e]*$/.test(trimmed)) throw new Error("A key has only ASCII characters, and no spaces");
+  key = trimmed;
   dispatchEvent(new Event("keychange"));
 }
 
