@@ -7,7 +7,7 @@ import re
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,6 +20,9 @@ from tests.support.http import post
 from tests.support.site import Site
 from tests.support.waiting import until
 from tests.support.web import FACTORIES
+
+if TYPE_CHECKING:
+    from playwright.async_api import Route
 
 pytestmark = pytest.mark.slow
 
@@ -84,6 +87,18 @@ async def test_the_example_of_every_method_is_accepted(explorer: Explorer, probl
         if not status.startswith(("OK", "The stream is open")) and not in_use:
             refused[method] = status, await explorer.error.inner_text()
     assert refused == {}
+
+
+async def test_a_stream_that_cannot_be_read_ends_with_an_error_and_can_be_sent_again(explorer: Explorer) -> None:
+    async def break_once(route: "Route") -> None:
+        await route.fulfill(content_type="application/connect+json", body=b"\0\0\0\0\1{")
+
+    await explorer.open("FactoryService/GetFactoryChart")
+    await explorer.page.route("**/sprocket.v1.FactoryService/GetFactoryChart", break_once, times=1)
+    await explorer.send_button.click()
+    await explorer.answered("UNAVAILABLE")
+    await explorer.send_button.click()
+    await explorer.answered("OK")
 
 
 async def run_in_shell(command: str) -> str:

@@ -181,6 +181,7 @@ async function* envelopes(body, signal) {
     }
   } catch (error) {
     signal?.throwIfAborted();
+    if (error instanceof SyntaxError) throw lost("the response is not JSON");
     throw error instanceof TypeError ? lost("the connection was lost") : error;
   } finally {
     reader.cancel().catch(() => {});
