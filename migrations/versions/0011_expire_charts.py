@@ -152,7 +152,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "chart_retention",
-        sa.Column("days", sa.Integer, nullable=False),
+        sa.Column("days", sa.Integer, nullable=False, autoincrement=False),
         sa.CheckConstraint("days > 0", name="days"),
         sa.PrimaryKeyConstraint("days"),
         comment="The fewest days that the server keeps entries of charts; without a row, it keeps all of them.",
@@ -165,6 +165,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         comment="Has a row once no server runs that cannot read charts whose beginning has expired.",
     )
+    # A row without days shall be refused: migration 0009 gave them a default, a sequence for keys, that nobody wants.
+    op.execute("ALTER TABLE audit_retention ALTER COLUMN days DROP DEFAULT")
+    op.execute("DROP SEQUENCE IF EXISTS audit_retention_days_seq")
     op.execute("INSERT INTO chart_expiry (id) SELECT 1 WHERE NOT EXISTS (SELECT FROM factory)")
     schema = op.get_bind().scalar(sa.text("SELECT quote_ident(current_schema())"))
     for function in (_CREATE_TIME, _CREATE_EXPIRY_BEFORE, _CREATE_EXPIRY):

@@ -21,11 +21,13 @@ from sprocket_grpc.storage.embedded import temporary_postgres
 _POLL_SECONDS = 0.5
 
 _OWN_SETTINGS = {
+    "database_read_url": None,
     "database_url": None,
     "follow_tick_seconds": 0.02,  # because tests wait for entries of charts
     "health_listen": None,
     "listen": "127.0.0.1:0",
     "metrics_listen": None,
+    "rate_limit_storage": None,
     "shutdown_grace_seconds": 0,  # nobody is left to wait for calls
     "web_listen": "127.0.0.1:0",
 }

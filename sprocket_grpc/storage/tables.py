@@ -202,7 +202,7 @@ chart_start = Table(
 chart_retention = Table(
     "chart_retention",
     metadata,
-    Column("days", Integer, CheckConstraint("days > 0", name="days"), nullable=False),
+    Column("days", Integer, CheckConstraint("days > 0", name="days"), nullable=False, autoincrement=False),
     PrimaryKeyConstraint("days"),
     comment="The fewest days that the server keeps entries of charts; without a row, it keeps all of them.",
 )
@@ -250,7 +250,7 @@ audit_entry = Table(
 audit_retention = Table(
     "audit_retention",
     metadata,
-    Column("days", Integer, CheckConstraint("days > 0", name="days"), nullable=False),
+    Column("days", Integer, CheckConstraint("days > 0", name="days"), nullable=False, autoincrement=False),
     PrimaryKeyConstraint("days"),
     comment="The fewest days that the server keeps entries of the audit log; without a row, it keeps all of them.",
 )

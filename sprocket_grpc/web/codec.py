@@ -50,7 +50,8 @@ def _parse_json(message_type: type[Message], data: bytes) -> Message:
     except UnicodeDecodeError:
         raise MalformedError("the JSON is not UTF-8") from None
     except json_format.ParseError as error:
-        raise MalformedError(" ".join(str(error).split())[:_LONGEST_PROBLEM]) from None
+        problem = str(error).partition("\n")[0]  # then it lists the names of all fields, in Python's form
+        raise MalformedError(" ".join(problem.split())[:_LONGEST_PROBLEM]) from None
 
 
 def _serialize_json(message: Message) -> bytes:

@@ -16,6 +16,8 @@ import pytest
 from sprocket.client import Client
 from sprocket.v1.location_pb2 import CreateLocationRequest, ListLocationsRequest
 from sprocket.v1.location_pb2_grpc import LocationServiceStub
+from sprocket_grpc.cli.ephemeral import _OWN_SETTINGS
+from sprocket_grpc.config.settings import Settings
 from tests.storage.embedded.servers import open_directory
 from tests.support.command_line import COMMAND, PATIENCE_SECONDS, environment, run
 from tests.support.resources import location
@@ -31,6 +33,12 @@ child = subprocess.Popen({SERVE}, stdin=subprocess.DEVNULL)
 child.wait()
 """
 """A program that starts the server without a pipe, as Go does, and is killed."""
+
+
+def test_no_setting_that_names_another_system_reaches_the_server() -> None:
+    names = {name for name in Settings.model_fields if name.endswith(("_url", "_storage"))}
+    assert names >= {"database_url", "database_read_url", "rate_limit_storage"}
+    assert {name: _OWN_SETTINGS[name] for name in names} == dict.fromkeys(names)
 
 
 @pytest.fixture

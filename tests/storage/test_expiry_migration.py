@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from sprocket_grpc.storage import migrate
 from sprocket_grpc.storage.chart_pages import enable_packing
@@ -112,3 +112,12 @@ def test_the_server_role_has_entries_deleted_that_the_owner_allows(roles: Roles,
         attacker.rollback()
         with create_plain_engine(roles.owner).begin() as owner:
             owner.execute(text("UPDATE chart_retention SET days = 36500"))
+
+
+@pytest.mark.parametrize("table", ["audit_retention", "chart_retention"])
+def test_the_owner_records_no_days_by_accident(database_url: str, table: str) -> None:
+    with (
+        create_plain_engine(database_url).connect() as owner,
+        pytest.raises(IntegrityError, match='null value in column "days"'),
+    ):
+        owner.execute(text(f"INSERT INTO {table} DEFAULT VALUES"))  # our own

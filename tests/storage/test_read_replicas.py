@@ -60,6 +60,7 @@ async def reading_from(
         database_url=SecretStr(primary.url),
         database_read_url=read_url,
         database_read_maximum_lag_seconds=lag_seconds,
+        pool_timeout_seconds=PATIENCE_SECONDS,  # on a busy machine, many reads take long to move to the primary
     )
     async with running_service(primary.url, settings) as service:
         await until_fresh(service, fresh)

@@ -50,7 +50,8 @@ async def test_every_response_has_a_request_id(web: WebService) -> None:
 async def test_an_unknown_field_is_refused_and_named(web: WebService) -> None:
     answered = await post(web.web, GET, {"id": MISSING_ID, "colour": "red"})
     assert (answered.status, answered.json["code"]) == (400, "invalid_argument")
-    assert "colour" in answered.json["message"]
+    problem = 'Message type "sprocket.v1.GetLocationRequest" has no field named "colour" at "GetLocationRequest".'
+    assert answered.json["message"].endswith(problem)
     assert answered.json["details"][0]["debug"]["reason"] == "ERROR_REASON_MALFORMED_REQUEST"
 
 

@@ -39,7 +39,8 @@ def exported(served: ServeProcess, directory: Path, names: list[str]) -> None:
 
 
 def test_an_export_has_all_pages_and_only_the_selected_columns(world: World, tmp_path: Path) -> None:
-    world.run("sprockets", world.sprockets(tmp_path / "s.csv", 2500))
+    imported = world.run("sprockets", world.sprockets(tmp_path / "s.csv", 2500), "--timeout", "60")
+    assert imported.status == 0, imported
     path = tmp_path / "out.csv"
     chosen = f"factory_id = {world.factory_id}"
     call(world.served, "export", "sprockets", str(path), "--filter", chosen, "--columns", "display_name")
@@ -47,7 +48,8 @@ def test_an_export_has_all_pages_and_only_the_selected_columns(world: World, tmp
 
 
 def test_an_export_says_how_many_resources_it_wrote(world: World, tmp_path: Path) -> None:
-    world.run("sprockets", world.sprockets(tmp_path / "s.csv", 1001))
+    imported = world.run("sprockets", world.sprockets(tmp_path / "s.csv", 1001), "--timeout", "60")
+    assert imported.status == 0, imported
     path = tmp_path / "out.csv"
     chosen = f"factory_id = {world.factory_id}"
     assert call(world.served, "export", "sprockets", str(path), "--filter", chosen).output == (
