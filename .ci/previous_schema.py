@@ -5,10 +5,8 @@ MIGRATING_COMMAND is that command. With MIGRATING_DOWN_TO, its migrations are th
 
 import os
 import subprocess
-from typing import Any
 
 from sprocket_grpc.storage import migrate
-from tests.conformance import writes
 
 
 def upgrade(url: str) -> None:
@@ -24,13 +22,4 @@ def upgrade(url: str) -> None:
         )
 
 
-_dump = writes.dump
-
-
-async def dump_without_partitions(service: Any) -> dict[str, list[str]]:  # noqa: ANN401  # of that version
-    """Return the rows of tables. Remove this when the previous version has partitions, and does not count them."""
-    return {name: rows for name, rows in (await _dump(service)).items() if not name.startswith("audit_entry_")}
-
-
 migrate.upgrade = upgrade
-writes.dump = dump_without_partitions
