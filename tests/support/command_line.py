@@ -58,6 +58,11 @@ class ServeProcess:
         else:
             self.process.send_signal(number)
 
+    @property
+    def logged(self) -> str:
+        """What it has written to standard error so far."""
+        return os.pread(self.errors.fileno(), 1 << 20, 0).decode()  # the process has the same position in the file
+
     def end(self) -> Finished:
         """Wait for the end of the process, and return its status and output."""
         output, _ = self.process.communicate(timeout=PATIENCE_SECONDS)

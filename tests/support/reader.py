@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,10 +19,15 @@ from tests.support.ports import free_address
 _ASSIGNMENT = re.compile(r"(SPROCKET_\w+)=(.*)", re.DOTALL)
 _SHOWN_PORTS = ("50051", "50052", "8080", "9464")
 _PROGRESS = ("importing ", "exporting ")
+_MAY_BE_MISSING = ("curl", "jq")
+"""Programs that readers may have to install, and a minimal machine lacks."""
 
 
 class Reader:
     """Runs steps on one database, with one server after the other.
+
+    Attributes:
+        missing: The programs that are not installed, whose commands are left out.
 
     Args:
         url: The database, with the sample data.
@@ -30,6 +36,7 @@ class Reader:
     """
 
     def __init__(self, url: str, directory: Path, *, has_web: bool = False) -> None:
+        self.missing: set[str] = set()
         self._directory = directory
         self._placeholders = Placeholders()
         self._ports = {port: free_address().rpartition(":")[2] for port in _SHOWN_PORTS}
@@ -47,6 +54,9 @@ class Reader:
 
     def do(self, step: Step) -> None:
         """Run a command, and compare its answer, if the document shows one."""
+        if missing := {each for each in _MAY_BE_MISSING if each in step.words and not shutil.which(each)}:
+            self.missing |= missing
+            return
         assigned, rest = _split(step.words)
         match rest:
             case ["export", *variables]:
