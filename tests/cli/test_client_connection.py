@@ -144,7 +144,8 @@ def test_users_may_turn_the_log_of_grpc_on(guarded: Guarded, monkeypatch: pytest
     assert "is not signed by any certificate in --tls-ca" in finished.errors
 
 
-def test_a_server_keeps_the_log_of_grpc(database_url: str, guarded: Guarded) -> None:
+def test_a_server_keeps_the_log_of_grpc(database_url: str, guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRPC_TRACE", "")  # so that this server is not forked from a process without this log
     tls = {"tls_certificate": guarded.path("tls.crt"), "tls_key": guarded.path("tls.key")}
     with serving(database_url=database_url, **tls) as served:
         host, _, port = served.address.rpartition(":")

@@ -17,7 +17,7 @@ from sprocket_grpc.storage.seed import seed
 from sprocket_grpc.testing.postgres import new_database
 from tests.support.callers import bearer, create_key
 from tests.support.command_line import ServeProcess, run, serving
-from tests.support.log_lines import ACCESS, access_line, log_lines, log_text
+from tests.support.log_lines import ACCESS, access_line, log_lines
 from tests.support.resources import MISSING_ID, location
 
 pytestmark = pytest.mark.slow
@@ -142,7 +142,7 @@ def test_the_content_of_a_call_is_not_logged(served: ServeProcess, channel: grpc
     request = CreateLocationRequest(location=location(display_name=SECRET))
     LocationServiceStub(channel).CreateLocation(request, metadata=metadata)
     access_line(served, "secret")
-    assert SECRET not in log_text(served)
+    assert SECRET not in served.logged
 
 
 def test_an_unexpected_error_is_one_line_with_its_traceback_and_request_id(

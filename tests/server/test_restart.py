@@ -41,7 +41,7 @@ def kill_all(served: ServeProcess) -> None:
     pids = [served.process.pid, *children(served)]
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
-    served.process.wait()
+    served.process.wait(PATIENT_SECONDS)
     wait_until(lambda: not any(map(command_line, pids)))
 
 

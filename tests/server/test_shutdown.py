@@ -23,7 +23,6 @@ from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.seed import seed
 from tests.support import command_line
 from tests.support.command_line import COMMAND, PATIENCE_SECONDS, ServeProcess, environment, serving
-from tests.support.log_lines import log_text
 from tests.support.ports import free_address
 from tests.support.unread import unread_call
 from tests.support.waiting import wait_until, wait_until_blocked
@@ -195,7 +194,7 @@ def test_a_watch_whose_client_does_not_read_does_not_delay_shutdown(database_url
         time.sleep(0.5)  # until the server is blocked by the client
         served.signal(signal.SIGTERM)
         assert served.process.wait(PATIENCE_SECONDS) == 0
-        assert "Traceback" not in log_text(served)
+        assert "Traceback" not in served.logged
 
 
 def test_a_server_that_reads_from_standbys_waits_only_for_calls(

@@ -5,16 +5,19 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import IO, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
+from tests.support.forked import Command, ForkedProcess, Process, new_process
 from tests.support.ports import free_address
 
 PATIENCE_SECONDS = 60
 COMMAND = (sys.executable, "-m", "sprocket_grpc")
 _END_OF_ANNOUNCEMENT = "Press Ctrl-C to stop."
+_FORKED_WITH = dict(os.environ)
 
 
 class Finished(NamedTuple):
@@ -41,8 +44,8 @@ class ServeProcess:
         lines: The lines that it printed until it was ready.
     """
 
-    process: subprocess.Popen[str]
-    errors: IO[str]
+    process: Process
+    errors: Path
     lines: list[str] = field(default_factory=list)
 
     @property
@@ -61,18 +64,19 @@ class ServeProcess:
     @property
     def logged(self) -> str:
         """What it has written to standard error so far."""
-        return os.pread(self.errors.fileno(), 1 << 20, 0).decode()  # the process has the same position in the file
+        return self.errors.read_text()
 
     def end(self) -> Finished:
         """Wait for the end of the process, and return its status and output."""
         output, _ = self.process.communicate(timeout=PATIENCE_SECONDS)
-        self.errors.seek(0)
-        return Finished(self.process.returncode, "\n".join([*self.lines, output]), self.errors.read())
+        return Finished(self.process.wait(PATIENCE_SECONDS), "\n".join([*self.lines, output]), self.logged)
 
 
 def run(*arguments: str, **settings: str) -> Finished:
     """Run `sprocket-grpc` to its end, with settings: `pool_size="1"` sets SPROCKET_POOL_SIZE."""
-    return run_program(*COMMAND, *arguments, **settings)
+    with _started(*arguments, variables=environment(settings)) as (process, errors):
+        output, _ = process.communicate(timeout=PATIENCE_SECONDS)
+        return Finished(process.wait(PATIENCE_SECONDS), output, errors.read_text())
 
 
 def run_program(*command: str, **settings: str) -> Finished:
@@ -86,23 +90,28 @@ def run_program(*command: str, **settings: str) -> Finished:
 def serving(*options: str, **settings: str) -> Iterator[ServeProcess]:
     """Run `serve`, on a free port unless `listen` is set; yield it once it is ready, and kill it in the end."""
     variables = environment({"listen": free_address()} | settings)
-    with (
-        tempfile.TemporaryFile("w+") as errors,
-        subprocess.Popen(
-            [*COMMAND, "serve", *options],
-            env=variables,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            start_new_session=True,
-        ) as process,
-    ):
-        try:
-            served = ServeProcess(process, errors)
-            served.lines.extend(_announcement(served))
-            yield served
-        finally:
-            process.kill()
+    with _started("serve", *options, variables=variables) as started:
+        served = ServeProcess(*started)
+        served.lines.extend(_announcement(served))
+        yield served
+
+
+@contextmanager
+def _started(*arguments: str, variables: dict[str, str]) -> Iterator[tuple[Process, Path]]:
+    """Start a command, yield its process and the file of its standard error, and kill it in the end."""
+    with tempfile.NamedTemporaryFile() as errors:
+        is_forked = _read_at_start(variables) == _read_at_start(_FORKED_WITH)
+        command = Command(arguments, variables, Path(errors.name))
+        with ForkedProcess(command) if is_forked else new_process(command) as process:
+            try:
+                yield process, Path(errors.name)
+            finally:
+                process.kill()
+
+
+def _read_at_start(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that Python and gRPC read only when they start."""
+    return {name: value for name, value in variables.items() if name.startswith(("PYTHON", "GRPC_", "LANG", "LC_"))}
 
 
 def environment(settings: dict[str, str]) -> dict[str, str]:

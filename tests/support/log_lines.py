@@ -1,7 +1,6 @@
 """Reads the log of a running server process."""
 
 import json
-import os
 from typing import Any
 
 import pytest
@@ -12,14 +11,9 @@ from tests.support.waiting import until, wait_until
 ACCESS = "sprocket_grpc.access"
 
 
-def log_text(served: ServeProcess) -> str:
-    """Return the standard error of the process so far, without moving the file position of the writer."""
-    return os.pread(served.errors.fileno(), 1 << 24, 0).decode()
-
-
 def log_lines(served: ServeProcess) -> list[dict[str, Any]]:
     """Return the log so far; every complete line has to be a JSON object."""
-    return [json.loads(line) for line in log_text(served).splitlines(keepends=True) if line.endswith("\n")]
+    return [json.loads(line) for line in served.logged.splitlines(keepends=True) if line.endswith("\n")]
 
 
 def access_line(served: ServeProcess, request_id: str) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
@@ -15,6 +13,7 @@ import grpc
 
 from sprocket.v1.sprocket_pb2 import CreateSprocketRequest, Sprocket
 from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
+from tests.support.forked import Command, ForkedProcess
 
 if TYPE_CHECKING:  # a client process starts faster without a server's modules
     from tests.support.service import Service
@@ -33,7 +32,7 @@ class ServerProcess:
     """
 
     address: str
-    process: subprocess.Popen[str]
+    process: ForkedProcess
 
     def kill(self) -> None:
         """Kill the process with SIGKILL."""
@@ -49,10 +48,8 @@ def server_process(url: str, **settings: str) -> Iterator[ServerProcess]:
         url: The URL of a migrated database.
         settings: Other settings: `pool_size="1"` sets SPROCKET_POOL_SIZE.
     """
-    command = [sys.executable, "-m", "sprocket_grpc", "serve"]
-    environment = _environment(database_url=url, listen="127.0.0.1:0", **settings)
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
+    variables = _environment(database_url=url, listen="127.0.0.1:0", **settings)
+    with ForkedProcess(Command(("serve",), variables)) as process:
         try:
             yield ServerProcess(_announced_address(process.stdout), process)
             if process.poll() != -signal.SIGKILL:  # unless the test killed it

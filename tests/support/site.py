@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.seed import seed
 from tests.support.command_line import ServeProcess, serving
-from tests.support.log_lines import log_text
 from tests.support.ports import free_address
 
 
@@ -32,7 +31,7 @@ class Site:
     def log(self) -> str:
         """What the server has logged since it was started."""
         assert self._served, "the server does not run"
-        return log_text(self._served)
+        return self._served.logged
 
     async def start(self) -> None:
         """Start the server, and wait until it is ready."""

@@ -11,7 +11,7 @@ from sprocket.v1.location_pb2 import ListLocationsRequest
 from sprocket.v1.location_pb2_grpc import LocationServiceStub
 from tests.support.collector import Collector, collecting
 from tests.support.command_line import PATIENCE_SECONDS, ServeProcess, serving
-from tests.support.log_lines import log_lines, log_text
+from tests.support.log_lines import log_lines
 from tests.support.ports import free_address
 from tests.support.waiting import wait_until
 
@@ -46,7 +46,7 @@ def test_libraries_for_telemetry_that_is_off_are_not_imported(
     settings = {"metrics_listen": ANY_PORT} if is_on else {}
     with serving(database_url=database_url, **settings) as served:
         list_locations(served)
-        imported = log_text(served)
+        imported = served.logged
     assert "sqlalchemy" in imported
     assert ("opentelemetry" in imported) is is_on
     assert ("prometheus_client" in imported) is is_on
@@ -88,4 +88,4 @@ def test_an_unavailable_collector_does_not_delay_shutdown(database_url: str, *, 
             list_locations(served)
             served.signal(signal.SIGTERM)
             assert served.process.wait(8) == 0  # it waits for 2 s, although one attempt takes 10
-            assert "Traceback" not in log_text(served)
+            assert "Traceback" not in served.logged

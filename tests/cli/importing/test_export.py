@@ -44,7 +44,9 @@ def test_an_export_has_all_pages_and_only_the_selected_columns(world: World, tmp
     path = tmp_path / "out.csv"
     chosen = f"factory_id = {world.factory_id}"
     call(world.served, "export", "sprockets", str(path), "--filter", chosen, "--columns", "display_name")
-    assert path.read_text() == "display_name\n" + "".join(f"S{n}\n" for n in range(2500))
+    heading, *rows = path.read_text().splitlines()
+    assert heading == "display_name"
+    assert sorted(rows) == sorted(f"S{n}" for n in range(2500))  # batches of an import are created in any order
 
 
 def test_an_export_says_how_many_resources_it_wrote(world: World, tmp_path: Path) -> None:
