@@ -23,8 +23,8 @@ for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.S
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return the number of processors plus one, because tests wait during a third of their time."""
-    return (os.cpu_count() or 1) + 1
+    """Return the number of processors plus two, because tests wait during half of their time."""
+    return (os.cpu_count() or 1) + 2
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -7,6 +7,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,7 @@ def test_settings_exist(name: str) -> None:
     assert named <= known_variables()
 
 
+@cache
 def known_variables() -> set[str]:
     """Return all variables that the code reads or sets."""
     found = {PREFIX + field.upper() for field in Settings.model_fields} | {*CLIENT_VARIABLES}

@@ -71,7 +71,7 @@ async def guarded(database_url: str) -> AsyncIterator[Service]:
 @pytest.fixture
 async def impatient(database_url: str) -> AsyncIterator[Service]:
     """A server that waits for requests only for a moment, and has room for one call."""
-    settings = Settings(arrival_timeout_seconds=0.2, concurrency_limit=1, stream_limit=1)
+    settings = Settings(arrival_timeout_seconds=0.1, concurrency_limit=1, stream_limit=1)
     async with running_service(database_url, settings) as running:
         yield running
 
@@ -86,10 +86,10 @@ async def test_a_stranger_is_refused_before_the_request_arrives(guarded: Service
 async def test_a_call_whose_request_does_not_arrive_ends_and_frees_its_slot(
     impatient: Service, method: MethodDescriptor
 ) -> None:
-    for _ in range(3):
+    for _ in range(2):
         with refuses(*LATE) as failure:
             await call(impatient, method, never)
-        assert failure.info.metadata == {"seconds": "0.2"}
+        assert failure.info.metadata == {"seconds": "0.1"}
 
 
 @pytest.mark.parametrize("method", [*METHODS, *HEALTH], ids=path)

@@ -25,9 +25,6 @@ from tests.support.waiting import until
 SOON_SECONDS = 30
 """The most that a caller waits: much more than it takes, because this machine may be busy."""
 
-AT_ONCE = 6
-"""How many connections are broken at a time."""
-
 INSERT = Statement(text("INSERT INTO written VALUES (CAST(:number AS bigint))"))
 ECHO = Statement(text("SELECT CAST(:number AS bigint)"))
 
@@ -96,9 +93,12 @@ class Walk:
     """Breaks a use at many positions, each on a connection of its own, and checks what callers are promised.
 
     Attributes:
+        at_once: How many connections are broken at a time.
         in_doubt: The numbers whose callers do not know whether they were written.
         written: The numbers that were acknowledged.
     """
+
+    at_once = 6
 
     def __init__(self, server: PostgresServer, use: Use, how: How) -> None:
         self.in_doubt: set[int] = set()
@@ -106,7 +106,7 @@ class Walk:
         self._server = server
         self._use = use
         self._how = how
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._turns = asyncio.Semaphore(self.at_once)
         server.query("TRUNCATE written")
 
     async def run(self, step: int) -> None:
@@ -182,6 +182,8 @@ class WalkOfCancelledCalls(Walk):
 
 class WalkOfStalledCalls(Walk):
     """What follows a position never comes."""
+
+    at_once = 24  # which all wait
 
     async def follow(self, database: Database) -> None:
         async def works() -> bool:
