@@ -48,7 +48,10 @@ class Slots:
 
 
 class Turns:
-    """Turns that are waited for. Of those who wait, the holder with the fewest turns is next."""
+    """Turns that are waited for.
+
+    Of those who wait, the holder with the fewest turns is next. Holders with as many alternate.
+    """
 
     def __init__(self, limit: int, share: int) -> None:
         """Give `limit` turns at a time, and at most `share` of them to one holder."""
@@ -107,6 +110,8 @@ class Turns:
     def _pass_on(self, holder: str) -> None:
         future = self._waiting[holder][0]
         self._leave(holder, future)
+        if holder in self._waiting:
+            self._waiting[holder] = self._waiting.pop(holder)  # behind the others
         if not future.cancelled():
             self._grant(holder)
             future.set_result(None)

@@ -69,3 +69,15 @@ async def test_no_turn_is_lost_or_made_up_whatever_is_cancelled() -> None:
     assert len(held) == 3
     release.set()
     await asyncio.gather(*tasks)
+
+
+async def test_holders_who_always_wait_have_the_only_turn_alternately() -> None:
+    turns, order = Turns(1, 1), list[str]()
+
+    async def work(holder: str) -> None:
+        async with turns.turn(holder):
+            order.append(holder)
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(work(holder) for holder in ["greedy"] * 6 + ["modest"] * 2))
+    assert order == ["greedy", "greedy", "modest", "greedy", "modest", "greedy", "greedy", "greedy"]

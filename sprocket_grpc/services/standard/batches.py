@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 from sprocket_grpc.errors import Violation
-from sprocket_grpc.services.standard.pages import fill_whole
+from sprocket_grpc.services.standard.pages import fill_whole_at_once
 from sprocket_grpc.services.standard.requests import BatchCreateResponse, WriteRequest, field_of_items, items_of
 from sprocket_grpc.services.standard.resource import M, Resource
 from sprocket_grpc.services.standard.validation import batch_violations, raise_if_invalid, violations
@@ -41,7 +41,7 @@ class BatchCreateMethod(Generic[M]):
         self, connection: Connection, response: BatchCreateResponse, several: Sequence[Values], field: str
     ) -> Fill:
         created = self._store.insert_many(connection, several, field)
-        fill_whole(response, created, self._resource.assign, field)  # before the commit: it may be too large
+        fill_whole_at_once(response, created, self._resource.assign, field)  # before the commit: it may be too large
         return nothing_to_fill
 
     def _violations(self, field: str, several: Sequence[Values]) -> list[Violation]:

@@ -53,7 +53,7 @@ class ListMethod(Generic[_M]):
         size = min(request.page_size or self._dependencies.page_size_default, self._dependencies.page_size_maximum)
         session = self._dependencies.read_router.begin()
         rows = await session.read(self._store.page(query, after, size + 1))  # one more tells if it is the last
-        number = fill(response, rows[:size], self._listable.assign)
+        number = await fill(response, rows[:size], self._listable.assign)
         if number < len(rows):
             response.next_page_token = await tokens.next(self._store.sort_key(query, rows[number - 1]))
         if request.show_total_size:

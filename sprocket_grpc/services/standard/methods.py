@@ -126,7 +126,7 @@ class StandardMethods(Generic[M]):
         """
         raise_if_invalid(ids_violations("ids", request.ids))
         rows = await self._dependencies.read_router.read(self._store.get_many(request.ids))
-        fill_whole(response, rows, self._resource.assign, "ids")
+        await fill_whole(response, rows, self._resource.assign, "ids")
         return response
 
     async def batch_create(self, request: WriteRequest, response: _C) -> _C:

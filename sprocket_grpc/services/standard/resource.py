@@ -110,6 +110,5 @@ def _kind(field: FieldDescriptor) -> Kind:
 
 
 def _assign_time(time: Timestamp, micros: int) -> None:
-    seconds, fraction = divmod(micros, _MICROS_PER_SECOND)
-    time.seconds = seconds
+    time.seconds, fraction = divmod(micros, _MICROS_PER_SECOND)
     time.nanos = fraction * _NANOS_PER_MICRO

@@ -162,7 +162,7 @@ class Connection:
 
     def rows(self, answer: PGresult) -> Rows:
         """Return the rows of an answer."""
-        return self._conversation.rows(answer)
+        return [*self._conversation.rows(answer)]
 
     def _enqueue(self, asked: Request) -> Result:
         result = Result(self)

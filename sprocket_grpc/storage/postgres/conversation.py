@@ -30,6 +30,7 @@ from psycopg.pq.abc import PGresult
 from sqlalchemy import text
 
 from sprocket_grpc.storage.postgres.answers import Due, LostConnectionError, NoAnswerError, raise_if_ended
+from sprocket_grpc.storage.postgres.rows import rows_of
 from sprocket_grpc.storage.postgres.statements import Request, Statement, request
 
 _LOOK_AGAIN_SECONDS = 0.5
@@ -130,10 +131,9 @@ class Conversation:
                 self.state = State.ABANDONED
             raise
 
-    def rows(self, answer: PGresult) -> list[tuple[Any, ...]]:
-        """Return the rows of an answer."""
-        self._transformer.set_pgresult(answer)
-        return self._transformer.load_rows(0, answer.ntuples, tuple)
+    def rows(self, answer: PGresult) -> Sequence[tuple[Any, ...]]:
+        """Return the rows of an answer; many of them are converted when they are used."""
+        return rows_of(answer, self._transformer)
 
     async def settle(self) -> None:
         """Bring it back to where another caller may use it, or end it. Takes some seconds at most."""
