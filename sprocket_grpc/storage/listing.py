@@ -1,17 +1,17 @@
 """The SQL of lists, for every table that has an id."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from sqlalchemy import Column, ColumnElement, Table, bindparam, func, select
+from sqlalchemy import Column, ColumnElement, Select, Table, bindparam, func, select
 
 from sprocket_grpc.query.listing import Query
 from sprocket_grpc.query.order import OrderTerm
 from sprocket_grpc.storage import query_sql
 from sprocket_grpc.storage.postgres.reads import Read
-from sprocket_grpc.storage.postgres.statements import Statement
-from sprocket_grpc.storage.query_sql import BY_ID, SortKey
+from sprocket_grpc.storage.postgres.statements import Statement, of_shape
+from sprocket_grpc.storage.query_sql import BY_ID, Shape, SortKey
 
 Row: TypeAlias = Sequence[Any]
 """The fields of a resource as they leave the database: id, create and update time, then its own in their order."""
@@ -45,11 +45,10 @@ class ListStore:
         query = self._ordered(query)
         if query == Query():
             return self._page_in_order_of_ids(after, limit)
-        statement = select(*self.columns).where(*self._conditions(query))
-        if after:
-            statement = statement.where(query_sql.after(self.table, query.order, after))
-        ordered = statement.order_by(*query_sql.order_columns(self.table, self._terms(query)))
-        return Read(ordered.limit(limit), {}, _all_rows, is_expensive=not query_sql.is_index_range(self.table, query))
+        shape, values = query_sql.shape_of(self.table, query, after)
+        statement = self._statement(shape, self._page)
+        is_expensive = not query_sql.is_index_range(self.table, query)
+        return Read(statement, values | {"limit": limit}, _all_rows, is_expensive=is_expensive)
 
     def sort_key(self, query: Query, row: Row) -> SortKey:
         """Return the sort key with which `page` continues after a row."""
@@ -57,8 +56,25 @@ class ListStore:
 
     def count(self, query: Query) -> Read[int]:
         """Count the rows that the filter of `query` lets through."""
-        statement = select(func.count()).select_from(self.table).where(*self._conditions(query))
-        return Read(statement, {}, lambda rows: int(rows[0][0]), is_expensive=True)
+        shape, values = query_sql.shape_of(self.table, replace(query, order=()))
+        statement = self._statement(shape, self._count)
+        return Read(statement, values, lambda rows: int(rows[0][0]), is_expensive=True)
+
+    def _statement(self, shape: Shape, make: Callable[[Shape], Select[Any]]) -> Statement | Select[Any]:
+        """Return the statement of a shape. One that other queries can have too is kept: it takes 0.5 ms to make."""
+        if not shape.is_general:
+            return make(shape)
+        return of_shape((self.table.name, make.__name__, shape), lambda: Statement(make(shape)))
+
+    def _page(self, shape: Shape) -> Select[Any]:
+        query = shape.query
+        statement = select(*self.columns).where(*self._conditions(query))
+        if shape.after:
+            statement = statement.where(query_sql.after(self.table, query.order, shape.after))
+        return statement.order_by(*query_sql.order_columns(self.table, self._terms(query))).limit(bindparam("limit"))
+
+    def _count(self, shape: Shape) -> Select[Any]:
+        return select(func.count()).select_from(self.table).where(*self._conditions(shape.query))
 
     def _page_in_order_of_ids(self, after: SortKey | None, limit: int) -> Read[Sequence[Row]]:
         """Read a page in the usual order, which is prepared."""

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from operator import eq, ge, gt, le, lt, ne
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from sqlalchemy import (
     BigInteger,
@@ -15,6 +16,7 @@ from sqlalchemy import (
     Text,
     and_,
     any_,
+    bindparam,
     func,
     literal,
     not_,
@@ -44,6 +46,62 @@ _COMPARISONS: Mapping[Operator, Callable[[Any, Any], Any]] = {
     Operator.GREATER: gt,
     Operator.GREATER_OR_EQUAL: ge,
 }
+
+
+class Placeholder(str):
+    """The name of a parameter, in the place of its value."""
+
+    __slots__ = ()
+
+
+class Shape(NamedTuple):
+    """A query in which placeholders are in the places of most values, so that many queries have the same.
+
+    Attributes:
+        query: The query.
+        after: Where it continues.
+        is_general: Whether it has placeholders in all places. How text is searched depends on the text.
+    """
+
+    query: Query
+    after: SortKey | None
+    is_general: bool
+
+
+def shape_of(table: Table, query: Query, after: SortKey | None = None) -> tuple[Shape, dict[str, object]]:
+    """Return the shape of a query, and the values of its placeholders by their names."""
+    values = _Values(table)
+    filtered = values.taken_from(query.filter) if query.filter else None
+    terms = _with_id(query.order) if after else ()
+    key = [values.take(term.field, value) for term, value in zip(terms, after or (), strict=True)]
+    return Shape(Query(filtered, query.order), tuple(key) or None, values.are_all), values.by_name
+
+
+class _Values:
+    """The values that are taken from a query."""
+
+    def __init__(self, table: Table) -> None:
+        self.by_name: dict[str, object] = {}
+        self.are_all = True
+        self._table = table
+
+    def take(self, field: str, value: Value) -> Placeholder:
+        """Take a value that a field is compared with, and return what takes its place."""
+        name = Placeholder(f"value_{len(self.by_name)}")
+        self.by_name[name] = _instant(value) if isinstance(self._table.c[field].type, Instant) else value
+        return name
+
+    def taken_from(self, expression: Expression) -> Expression:
+        """Take the values from a filter, and return what is left of it."""
+        match expression:
+            case And(operands) | Or(operands):
+                return type(expression)(tuple(map(self.taken_from, operands)))
+            case Not(operand):
+                return Not(self.taken_from(operand))
+            case Comparison(field, operator, value) if operator in _COMPARISONS:
+                return Comparison(field, operator, self.take(field, value))
+        self.are_all = False
+        return expression
 
 
 def condition(table: Table, expression: Expression) -> ColumnElement[bool]:
@@ -163,6 +221,7 @@ def _contains_in_any_case(column: Column[str], value: str) -> ColumnElement[bool
     return func.strpos(held, wanted, type_=Integer) > 0
 
 
+@cache
 def _has_index(column: Column[Any]) -> bool:
     """Whether there is an index on a column with the id behind it, which has equal rows in the order of their ids."""
     table = column.table
@@ -177,7 +236,14 @@ def _comparable(column: Column[Any]) -> ColumnElement[Any]:
 
 def _parameter(column: Column[Any], value: Value) -> ColumnElement[Any]:
     """Make a parameter from a value in wire form, of a type whose comparison an index on the column can serve."""
-    if isinstance(column.type, Instant):
-        return literal(_EPOCH + timedelta(microseconds=int(value)), DateTime(timezone=True))
+    is_time = isinstance(column.type, Instant)
     # A caller may compare with a number that the type of the column cannot hold.
-    return literal(value, BigInteger() if isinstance(column.type, Integer) else column.type)
+    number_or_text = BigInteger() if isinstance(column.type, Integer) else column.type
+    kind = DateTime(timezone=True) if is_time else number_or_text
+    if isinstance(value, Placeholder):
+        return bindparam(value, type_=kind)
+    return literal(_instant(value) if is_time else value, kind)
+
+
+def _instant(micros: Value) -> datetime:
+    return _EPOCH + timedelta(microseconds=int(micros))

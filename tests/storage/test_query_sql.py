@@ -11,14 +11,15 @@ from typing import Any, TypeAlias
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, Table, select, text
+from sqlalchemy import Connection, Table, text
 
 from sprocket_grpc.query.case_folding import fold
 from sprocket_grpc.query.filter import MAXIMUM_LENGTH, parse_filter
+from sprocket_grpc.query.listing import Query
 from sprocket_grpc.query.order import parse_order_by
 from sprocket_grpc.query.values import Kind
+from sprocket_grpc.storage.listing import ID
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
-from sprocket_grpc.storage.query_sql import after, condition, order_columns, sort_key
 from sprocket_grpc.storage.resource import ResourceStore
 from sprocket_grpc.storage.tables import location, sprocket_type
 from sprocket_grpc.testing.postgres import new_database
@@ -226,6 +227,7 @@ def orders(stock: Stock) -> st.SearchStrategy[list[tuple[str, str]]]:
     return st.lists(term, unique_by=operator.itemgetter(0), max_size=4)
 
 
+STORES = {stock.table.name: ResourceStore(stock.table) for stock in STOCKS}
 FILTERS = {stock.table.name: filters(stock) for stock in STOCKS}
 ORDERS = {stock.table.name: orders(stock) for stock in STOCKS}
 SIZES = st.sampled_from([1, 7, 39, 40, 41])
@@ -234,7 +236,10 @@ SIZES = st.sampled_from([1, 7, 39, 40, 41])
 def selected(connection: Connection, stock: Stock, written: str) -> list[str]:
     expression = parse_filter(written, stock.kinds)
     assert expression is not None
-    return sorted(connection.scalars(select(stock.table.c.id).where(condition(stock.table, expression))))
+    query, store = Query(expression), STORES[stock.table.name]
+    found = sorted(row[ID] for row in store.page(query, None, len(stock.rows) + 1).on(connection))
+    assert store.count(query).on(connection) == len(found)
+    return found
 
 
 def modelled(stock: Stock, whole: FilterPart) -> list[str]:
@@ -274,11 +279,8 @@ def test_pages_in_random_orders_have_the_order_of_the_model(
 
 
 def pages(connection: Connection, stock: Stock, order_by: str, size: int) -> Iterator[str]:
-    terms = parse_order_by(order_by, stock.kinds)
-    columns = ResourceStore(stock.table).columns
-    statement = select(*columns).order_by(*order_columns(stock.table, terms)).limit(size)
-    page = connection.execute(statement).all()
+    query, store = Query(order=parse_order_by(order_by, stock.kinds)), STORES[stock.table.name]
+    page = store.page(query, None, size).on(connection)
     while page:
-        yield from (row.id for row in page)
-        key = sort_key(columns, terms, page[-1])
-        page = connection.execute(statement.where(after(stock.table, terms, key))).all()
+        yield from (row[ID] for row in page)
+        page = store.page(query, store.sort_key(query, page[-1]), size).on(connection)

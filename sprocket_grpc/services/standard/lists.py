@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache, partial
 from typing import Generic, Protocol, TypeVar
 
 from sprocket_grpc.errors import InvalidPageTokenError
@@ -16,6 +17,9 @@ from sprocket_grpc.services.standard.requests import ListRequest, ListResponse
 from sprocket_grpc.services.standard.validation import collecting, not_negative, raise_if_invalid, violations
 from sprocket_grpc.storage.listing import ListStore, Row
 from sprocket_grpc.storage.query_sql import SortKey
+
+_MOST_FILTERS = 300
+"""The filters that are kept parsed, for each kind of thing. The longest take 30 kB, and most 1 kB."""
 
 _L = TypeVar("_L", bound=ListResponse)
 _M = TypeVar("_M")
@@ -40,6 +44,7 @@ class ListMethod(Generic[_M]):
         self._listable = listable
         self._store = store
         self._dependencies = dependencies
+        self._filter_of = lru_cache(_MOST_FILTERS)(partial(parse_filter, kinds=listable.kinds))
 
     async def list(self, request: ListRequest, response: _L) -> _L:
         """Fill a page of a list.
@@ -69,7 +74,7 @@ class ListMethod(Generic[_M]):
         query, after = Query(), None
         found = violations("", {"page_size": not_negative}, {"page_size": request.page_size})
         with collecting(found):
-            query = replace(query, filter=parse_filter(request.filter, self._listable.kinds))
+            query = replace(query, filter=self._filter_of(request.filter))
         with collecting(found):
             query = replace(query, order=parse_order_by(request.order_by, self._listable.kinds))
         try:

@@ -98,7 +98,7 @@ def batch_violations(field: str, items: Sequence[object]) -> list[Violation]:
 
 def ids_violations(field: str, values: Sequence[str]) -> list[Violation]:
     """Return the violations of the ids of a batch."""
-    each = (violation for index, value in enumerate(values) for violation in id_violations(f"{field}[{index}]", value))
+    each = (Violation(f"{field}[{index}]", wrong) for index, value in enumerate(values) if (wrong := identifier(value)))
     return batch_violations(field, values) or list(each)
 
 

@@ -6,8 +6,8 @@ from typing import Any, overload
 from psycopg.abc import Transformer
 from psycopg.pq.abc import PGresult
 
-FEW = 100
-"""The most rows that are converted at once, in 15 us."""
+FEW = 200
+"""The most rows that are converted at once, in 30 us."""
 
 
 def rows_of(answer: PGresult, transformer: Transformer) -> Sequence[tuple[Any, ...]]:

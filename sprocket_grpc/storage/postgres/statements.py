@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 
@@ -42,10 +42,10 @@ class Statement:
             constants: Parameters whose values are given to `values` in this order.
         """
         compiled: Any = source.compile(dialect=_DIALECT)  # type: ignore[attr-defined]  # every executable element has it
-        self.text = compiled.string.encode()
+        self.text: bytes = compiled.string.encode()
         self.name = b"sprocket_" + hashlib.blake2b(self.text, digest_size=12).hexdigest().encode()
         self.source = source
-        self.is_prepared = not constants
+        self.is_prepared = True
         places = {id(parameter): place for place, parameter in enumerate(constants)}
         self._slots = [_Slot(name, compiled.binds[name], places) for name in compiled.positiontup or ()]
 
@@ -95,7 +95,7 @@ class Request(NamedTuple):
     values: Sequence[bytes | None]
 
 
-_shapes: OrderedDict[object, Statement] = OrderedDict()
+_shapes: OrderedDict[Hashable, Statement] = OrderedDict()
 
 
 def request(statement: Executable | Statement, parameters: Parameters | None = None) -> Request:
@@ -107,15 +107,22 @@ def request(statement: Executable | Statement, parameters: Parameters | None = N
     if isinstance(statement, Statement):
         return Request(statement, statement.values(parameters or {}))
     key: Any = statement._generate_cache_key()  # type: ignore[attr-defined]  # noqa: SLF001  # see above
-    known = _shapes.get(key.key)
+    known = of_shape(key.key, lambda: Statement(statement, key.bindparams))
+    return Request(known, known.values(parameters or {}, key.bindparams))
+
+
+def of_shape(shape: Hashable, make: Callable[[], Statement]) -> Statement:
+    """Return the statement of a shape, which is made if it is not known. It is prepared when it is used again."""
+    known = _shapes.get(shape)
     if known is None:
-        known = _shapes[key.key] = Statement(statement, key.bindparams)
+        known = _shapes[shape] = make()
+        known.is_prepared = False
         while len(_shapes) > _MOST_SHAPES:
             _shapes.popitem(last=False)
     else:
-        _shapes.move_to_end(key.key)
+        _shapes.move_to_end(shape)
         known.is_prepared = len(known.text) <= _LONGEST_PREPARED
-    return Request(known, known.values(parameters or {}, key.bindparams))
+    return known
 
 
 def _as_text(value: object) -> bytes | None:
@@ -127,11 +134,13 @@ def _as_text(value: object) -> bytes | None:
 
 
 def _item(value: object) -> str:
-    if isinstance(value, bytes):
-        return "\\x" + value.hex()
-    if isinstance(value, datetime):
-        return value.isoformat()
-    item = str(value)
+    item = value if isinstance(value, str) else _written(value)
     if "\0" in item:  # libpq would end the text there, and `as_array` the item
         raise DataError("a text for PostgreSQL cannot have a NUL")
     return item
+
+
+def _written(value: object) -> str:
+    if isinstance(value, bytes):
+        return "\\x" + value.hex()
+    return value.isoformat() if isinstance(value, datetime) else str(value)
