@@ -1,15 +1,10 @@
-"""The SQL that reads charts: their ends, ranges of time, and entries in pages and columns.
+"""The SQL that reads where charts begin and end, and which of their entries are in a range of time.
 
-Statements with recursion, lateral joins or array aggregates are text, which is easier to read. Sequences are
-gapless and times never go backwards (see `chart_writes`), so the entries of a range are those between two
-sequences, and how many they are is known without counting.
-
-Entries are in pages (see `chart_pages`) or rows. A statement reads both, because rows become pages at any time: read by
-two statements, 282 of 966 charts had a hole.
+Statements with recursion or lateral joins are text, which is easier to read. Sequences are gapless and times never go
+backwards (see `chart_writes`), so the entries of a range are those between two sequences, and how many they are is
+known without counting. `chart_chunks` reads them.
 """
 
-import sys
-from array import array
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -17,7 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import BigInteger, bindparam, column, func, select, text
 
 from sprocket_grpc.errors import NotFoundError
-from sprocket_grpc.storage.chart_pages import LARGEST_PAGE, NUMBERS, Page
+from sprocket_grpc.storage.chart_pages import NUMBERS
 from sprocket_grpc.storage.postgres.reads import Read
 from sprocket_grpc.storage.postgres.statements import Statement
 from sprocket_grpc.storage.postgres.types import IDENTIFIERS, Identifier, epoch_micros
@@ -35,43 +30,6 @@ class Position(NamedTuple):
 
     created_micros: int
     sequence: int
-
-
-class SequenceRange(NamedTuple):
-    """The entries of one chart whose sequences are over `after` and not over `upto`."""
-
-    factory_id: str
-    after: int
-    upto: int
-
-    @property
-    def entries(self) -> int:
-        """The number of its entries."""
-        return self.upto - self.after
-
-
-class Chunk(NamedTuple):
-    """Entries of one chart: those in pages, then the others in columns.
-
-    Attributes:
-        sequences: Where they are in the chart. A summary has fewer entries than its sequences.
-        time_micros: When each entry of the columns was added, in microseconds since 1970.
-        sprocket_production_goal: The goal from then on.
-        sprocket_production_actual: The actual from then on.
-        pages: The pages. As they are stored, the first may begin before the sequences, and the last end after them.
-    """
-
-    sequences: SequenceRange
-    time_micros: Sequence[int]
-    sprocket_production_goal: Sequence[int]
-    sprocket_production_actual: Sequence[int]
-    pages: Sequence[Page] = ()
-
-    def cut(self, sequences: SequenceRange) -> "Chunk":
-        """Return the entries of a range that begins within this one and ends with it. For rows only."""
-        skipped = sequences.after - self.sequences.after
-        times, goals, actuals = (column[skipped:] for column in self[1:4])
-        return Chunk(sequences, times, goals, actuals)
 
 
 class Found(NamedTuple):
@@ -107,12 +65,14 @@ class Extent(NamedTuple):
     Attributes:
         start: Where it begins.
         end: Where it ends.
+        packed: The sequence of its last entry in a page; 0 without pages.
         found: The first entry at or after each of the times. It may be before the start, if it was stored in a page
             with entries that are kept.
     """
 
     start: Start
     end: Position
+    packed: int
     found: list[Found]
 
 
@@ -122,10 +82,11 @@ class Extent(NamedTuple):
 _EXTENTS = text("""
     WITH RECURSIVE asked AS (
         SELECT id AS factory_id, create_time, coalesce(chart_start.first_sequence, 1) AS start,
-               chart_start.first_time_micros AS start_micros, chart_sequence
+               chart_start.first_time_micros AS start_micros, chart_sequence,
+               (SELECT max(last_sequence) FROM chart_page WHERE factory_id = id) AS packed
         FROM factory LEFT JOIN chart_start ON factory_id = id WHERE id = ANY (:ids)
     ), sought AS (
-        SELECT asked.factory_id, start, chart_sequence, number, time, first_sequence, first_time_micros, last_sequence
+        SELECT asked.*, number, time, first_sequence, first_time_micros, last_sequence
         FROM asked CROSS JOIN unnest(:times) WITH ORDINALITY AS times (time, number)
         LEFT JOIN LATERAL (
             SELECT first_sequence, first_time_micros, last_sequence FROM chart_page
@@ -133,9 +94,7 @@ _EXTENTS = text("""
             ORDER BY last_time_micros, last_sequence LIMIT 1
         ) AS page ON true
     ), bracket (factory_id, number, time, low, high) AS (
-        SELECT factory_id, number, time,
-               (SELECT coalesce(max(last_sequence) + 1, start) FROM chart_page WHERE factory_id = sought.factory_id),
-               chart_sequence + 1
+        SELECT factory_id, number, time, coalesce(packed + 1, start), chart_sequence + 1
         FROM sought WHERE last_sequence IS NULL
       UNION ALL
         SELECT factory_id, number, time,
@@ -155,7 +114,7 @@ _EXTENTS = text("""
         WHERE low = high
     )
     SELECT asked.factory_id::text, start, start_micros, CAST(date_part('epoch', create_time) * 1000000 AS bigint),
-           chart_sequence, sequence, is_exact, page
+           chart_sequence, coalesce(packed, 0), sequence, is_exact, page
     FROM asked LEFT JOIN found ON found.factory_id = asked.factory_id
     ORDER BY number
 """).bindparams(bindparam("ids", type_=IDENTIFIERS), bindparam("times", type_=NUMBERS))
@@ -172,8 +131,8 @@ def read_extents(factory_ids: Collection[str], times: Sequence[int]) -> Read[Map
 
 def _extents(factory_ids: Collection[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, Extent]:
     extents: dict[str, Extent] = {}
-    for factory_id, first, micros, created, end, *found in rows:
-        extent = extents.setdefault(factory_id, Extent(Start(first, micros), Position(created, end), []))
+    for factory_id, first, micros, created, end, packed, *found in rows:
+        extent = extents.setdefault(factory_id, Extent(Start(first, micros), Position(created, end), packed, []))
         if found[0] is not None:
             extent.found.append(Found(*found))
     if missing := [each for each in factory_ids if each not in extents]:
@@ -212,86 +171,3 @@ def read_moved(known: Mapping[str, Position]) -> Read[dict[str, Position | None]
 
 def _ends(rows: Sequence[tuple[Any, ...]]) -> dict[str, Position | None]:
     return {each: None if created is None else Position(created, sequence) for each, created, sequence in rows}
-
-
-# The aggregates take the rows in the order of the subquery (PostgreSQL manual, 9.21). Concatenated numbers in wire
-# format take PostgreSQL a tenth less time than arrays, and the driver a fifth of the time. The table of rows is not
-# touched for a range within pages.
-_CHUNKS = text("""
-    WITH sequences AS (
-        SELECT * FROM unnest(:ids, :afters, :uptos) WITH ORDINALITY AS sequences (factory_id, after, upto, number)
-    ), pages AS MATERIALIZED (
-        SELECT number, first_sequence, last_sequence, checksum, wire
-        FROM sequences JOIN chart_page USING (factory_id)
-        WHERE last_sequence > after AND last_sequence < upto + :largest_page AND first_sequence <= upto
-    )
-    SELECT number, first_sequence, last_sequence, checksum, wire,
-           NULL::bytea AS times, NULL::bytea AS goals, NULL::bytea AS actuals
-    FROM pages
-  UNION ALL
-    SELECT number, NULL, NULL, NULL, NULL, times, goals, actuals
-    FROM sequences
-    LEFT JOIN (SELECT number, max(last_sequence) AS packed FROM pages GROUP BY number) AS ends USING (number)
-    CROSS JOIN LATERAL (
-        SELECT string_agg(int8send(time_micros), ''),
-               string_agg(int8send(sprocket_production_goal), ''),
-               string_agg(int8send(sprocket_production_actual), '')
-        FROM (
-            SELECT time_micros, sprocket_production_goal, sprocket_production_actual FROM chart_entry
-            WHERE coalesce(packed < upto, true)
-              AND factory_id = sequences.factory_id AND sequence > greatest(after, packed) AND sequence <= upto
-            ORDER BY sequence
-        ) AS entries
-    ) AS columns (times, goals, actuals)
-    ORDER BY number, last_sequence NULLS LAST
-""").bindparams(
-    bindparam("ids", type_=IDENTIFIERS),
-    bindparam("afters", type_=NUMBERS),
-    bindparam("uptos", type_=NUMBERS),
-    bindparam("largest_page", LARGEST_PAGE, type_=BigInteger),
-)
-
-
-_READ_CHUNKS = Statement(_CHUNKS)
-
-
-def read_chunks(ranges: Sequence[SequenceRange]) -> Read[list[Chunk]]:
-    """Read all entries of ranges of charts, with whole pages.
-
-    Raises:
-        NotFoundError: Entries are missing: factories were deleted meanwhile.
-    """
-    ids, afters, uptos = zip(*ranges, strict=True)
-    parameters = {"ids": list(ids), "afters": list(afters), "uptos": list(uptos)}
-    return Read(_READ_CHUNKS, parameters, partial(_chunks, ranges))
-
-
-def _chunks(ranges: Sequence[SequenceRange], rows: Sequence[tuple[Any, ...]]) -> list[Chunk]:
-    pages: list[list[Page]] = [[] for _ in ranges]
-    chunks = []
-    for number, *page, times, goals, actuals in rows:
-        here = ranges[number - 1]
-        if page[0] is None:  # the last row of a range has the columns
-            chunks.append(Chunk(here, _numbers(times), _numbers(goals), _numbers(actuals), pages[number - 1]))
-        else:
-            pages[number - 1].append(Page(here.factory_id, *page))
-    if gone := [each.sequences.factory_id for each in chunks if not _is_complete(each)]:
-        raise NotFoundError(factory.name, *gone)
-    return chunks
-
-
-def _is_complete(chunk: Chunk) -> bool:
-    after, upto = chunk.sequences[1:]
-    for page in chunk.pages:
-        if page.first_sequence > after + 1:
-            return False
-        after = page.last_sequence
-    return min(after, upto) + len(chunk.time_micros) == upto
-
-
-def _numbers(on_the_wire: bytes | None) -> Sequence[int]:
-    """Convert big-endian numbers of 8 bytes, as PostgreSQL sends them."""
-    numbers = array("q", on_the_wire or b"")
-    if sys.byteorder == "little":
-        numbers.byteswap()
-    return numbers

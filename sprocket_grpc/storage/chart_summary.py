@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, TypeAlias
 from sqlalchemy import BigInteger, Integer, bindparam, text
 
 from sprocket_grpc.errors import NotFoundError
+from sprocket_grpc.storage.chart_chunks import SequenceRange
 from sprocket_grpc.storage.chart_pages import PageKey
-from sprocket_grpc.storage.chart_reads import SequenceRange
 from sprocket_grpc.storage.postgres.reads import Read
 from sprocket_grpc.storage.postgres.types import Identifier
 from sprocket_grpc.storage.tables import factory

@@ -15,8 +15,9 @@ from contextvars import Context
 from sprocket_grpc.caller import current_caller
 from sprocket_grpc.errors import NotFoundError, ShuttingDownError, SprocketError
 from sprocket_grpc.slots import Slots
-from sprocket_grpc.storage import chart_reads
-from sprocket_grpc.storage.chart_reads import Chunk, Position, SequenceRange
+from sprocket_grpc.storage import chart_chunks, chart_reads
+from sprocket_grpc.storage.chart_chunks import Chunk, SequenceRange
+from sprocket_grpc.storage.chart_reads import Position
 from sprocket_grpc.storage.postgres.database import Database
 from sprocket_grpc.telemetry.background import Background, BackgroundTask
 
@@ -217,7 +218,7 @@ class ChartPoller:
         if not sequences or sum(sequences.entries for sequences in sequences) > MOST_SHARED_ENTRIES:
             return {}
         try:
-            read = await self._database.read(chart_reads.read_chunks(sequences))
+            read = await self._database.read(chart_chunks.read_chunks(sequences))
         except NotFoundError:
             return {}  # a factory was deleted meanwhile, which the next poll sees
         return {chunk.sequences.factory_id: chunk for chunk in read if not chunk.pages}

@@ -11,9 +11,9 @@ from google.protobuf.message import DecodeError
 from sprocket.v1.factory_pb2 import FactoryChart
 from sprocket_grpc.caller import current_caller
 from sprocket_grpc.errors import DamagedChartError, NotFoundError
-from sprocket_grpc.storage import chart_pages, chart_reads
+from sprocket_grpc.storage import chart_chunks, chart_pages
+from sprocket_grpc.storage.chart_chunks import Chunk, SequenceRange
 from sprocket_grpc.storage.chart_pages import Page, PageKey, StoredPage
-from sprocket_grpc.storage.chart_reads import Chunk, SequenceRange
 from sprocket_grpc.storage.postgres.reads import Read
 
 PAGES_OF_READ = 4
@@ -38,11 +38,24 @@ async def read_entries(reader: Reader, ranges: Sequence[SequenceRange]) -> list[
         NotFoundError: Factories were deleted meanwhile: entries are missing, also when they are read again.
         DamagedChartError: A page is damaged.
     """
-    read = chart_reads.read_chunks(ranges).then(_fitted)
+    read = chart_chunks.read_chunks(ranges).then(_fitted)
     try:
         return await reader.read(read)
     except NotFoundError:
         return await reader.read(read)
+
+
+async def read_packed(reader: Reader, sequences: SequenceRange) -> list[Chunk]:
+    """Do the same for a range that is in pages, with less work for PostgreSQL. If rows are in it, it reads those too.
+
+    Raises:
+        NotFoundError: The factory was deleted meanwhile.
+        DamagedChartError: A page is damaged.
+    """
+    try:
+        return await reader.read(chart_chunks.read_packed(sequences).then(_fitted))
+    except NotFoundError:
+        return await read_entries(reader, [sequences])
 
 
 async def read_pages(reader: Reader, keys: Sequence[PageKey], *, is_expensive: bool = False) -> list[Page]:

@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from sprocket.v1 import factory_pb2 as pb
 from sprocket_grpc.services.charts.stream import Answer
-from sprocket_grpc.storage.chart_reads import Chunk
+from sprocket_grpc.storage.chart_chunks import Chunk
 
 _LENGTH_DELIMITED = 2
 

@@ -12,8 +12,9 @@ from sprocket_grpc.services.charts.pages import read_entries
 from sprocket_grpc.services.charts.range import ChartRange
 from sprocket_grpc.services.charts.resume_token import ResumeTokens
 from sprocket_grpc.services.standard.token_cipher import TokenCipher
+from sprocket_grpc.storage.chart_chunks import Chunk
 from sprocket_grpc.storage.chart_expiry import read_starts
-from sprocket_grpc.storage.chart_reads import Chunk, Position
+from sprocket_grpc.storage.chart_reads import Position
 from sprocket_grpc.storage.postgres.database import Database
 from sprocket_grpc.storage.postgres.read_router import ReadRouter, ReadSession
 

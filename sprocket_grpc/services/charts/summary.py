@@ -19,8 +19,8 @@ from sprocket_grpc.caller import current_caller
 from sprocket_grpc.errors import NotFoundError
 from sprocket_grpc.services.charts.pages import PAGES_OF_READ, Reader, decode, read_entries, read_pages
 from sprocket_grpc.slots import Turns
+from sprocket_grpc.storage.chart_chunks import Chunk, SequenceRange
 from sprocket_grpc.storage.chart_pages import Page
-from sprocket_grpc.storage.chart_reads import Chunk, SequenceRange
 from sprocket_grpc.storage.chart_summary import ENTRIES_OF_PART, Entry, Outline, Parts, read_outlines
 
 _DECODING = Turns(1, 1)

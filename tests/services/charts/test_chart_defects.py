@@ -26,6 +26,7 @@ async def test_a_chart_that_begins_in_a_resumed_stream_has_begins_before_start_t
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(history, "CHUNK_ENTRIES", 3)
+    monkeypatch.setattr(history, "PACKED_ENTRIES", 3)
     ids = [await factory_with(service, numbered([10, 20, 30, 40])), await factory_with(service, numbered([10, 30]))]
     fields = {"start_time": moment(15)}
     first, *_ = whole = await follow(service, ids, **fields)

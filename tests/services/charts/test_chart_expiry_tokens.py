@@ -12,7 +12,7 @@ from sprocket_grpc.errors import NotFoundError
 from sprocket_grpc.services.charts import history, stream
 from sprocket_grpc.services.charts.search import find_in_pages
 from sprocket_grpc.services.charts.summary import read_summary
-from sprocket_grpc.storage.chart_reads import SequenceRange
+from sprocket_grpc.storage.chart_chunks import SequenceRange
 from tests.conformance.promises import refuses
 from tests.support import charts
 from tests.support.books import query
@@ -42,6 +42,7 @@ EXPIRED = "ERROR_REASON_CHART_EXPIRED"
 async def tokens_of(service: Service, factory_id: str, monkeypatch: pytest.MonkeyPatch) -> dict[int, str]:
     """Return a resume token for each of some sequences."""
     monkeypatch.setattr(history, "CHUNK_ENTRIES", 7)
+    monkeypatch.setattr(history, "PACKED_ENTRIES", 7)
     tokens, sent = {}, 0
     for response in await read(service, factory_id):
         sent += len(response.chart.time_micros)
@@ -127,6 +128,7 @@ async def test_a_stream_ends_if_entries_expire_after_it_has_sent_others(
     service: Service, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(history, "CHUNK_ENTRIES", 7)
+    monkeypatch.setattr(history, "PACKED_ENTRIES", 7)
     factory_id = await factory_with(service, CHART)
     number = count()
 

@@ -15,8 +15,9 @@ from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.errors import NotFoundError
 from sprocket_grpc.services.charts.followers import Follower
 from sprocket_grpc.services.charts.history import CHUNK_ENTRIES
-from sprocket_grpc.storage import chart_reads
-from sprocket_grpc.storage.chart_reads import Chunk, Position, SequenceRange
+from sprocket_grpc.storage import chart_chunks, chart_reads
+from sprocket_grpc.storage.chart_chunks import Chunk, SequenceRange
+from sprocket_grpc.storage.chart_reads import Position
 from sprocket_grpc.storage.postgres.reads import Read
 from tests.support.books import fill_chart, numbers_of, query
 from tests.support.errors import fails
@@ -98,7 +99,7 @@ async def test_all_followers_share_one_query_per_poll_and_without_followers_ther
 async def test_new_entries_are_read_once_for_all_followers(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     factory_id = (await create_factory(service)).id
     reads: list[Sequence[SequenceRange]] = []
-    read_chunks = chart_reads.read_chunks
+    read_chunks = chart_chunks.read_chunks
 
     def counted(sequences: Sequence[SequenceRange]) -> Read[list[Chunk]]:
         reads.append(sequences)
@@ -108,7 +109,7 @@ async def test_new_entries_are_read_once_for_all_followers(service: Service, mon
         followers = [await stack.enter_async_context(ChartFollower(service.channel, factory_id)) for _ in range(5)]
         for follower in followers:
             await follower.until_responses(2)
-        monkeypatch.setattr(chart_reads, "read_chunks", counted)
+        monkeypatch.setattr(chart_chunks, "read_chunks", counted)
         await grow_chart(service, factory_id, 3)
         for follower in followers:
             await follower.until_entries(4)  # one from the beginning

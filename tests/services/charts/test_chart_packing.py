@@ -1,7 +1,7 @@
 """Charts are packed while they are read, followed, added to and deleted, by several packers at once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import TypeVar
@@ -9,16 +9,17 @@ from typing import TypeVar
 import pytest
 
 from sprocket_grpc.errors import DamagedChartError, NotFoundError
+from sprocket_grpc.services.charts import history
 from sprocket_grpc.services.charts.packing import Packer, packing
-from sprocket_grpc.services.charts.pages import read_entries
+from sprocket_grpc.services.charts.pages import read_entries, read_packed
 from sprocket_grpc.services.charts.summary import read_summary
-from sprocket_grpc.storage import chart_pages
-from sprocket_grpc.storage.chart_reads import SequenceRange
+from sprocket_grpc.storage import chart_chunks, chart_pages
+from sprocket_grpc.storage.chart_chunks import Chunk, SequenceRange
 from sprocket_grpc.storage.postgres.read_router import ReadSession, _Standby
 from sprocket_grpc.storage.postgres.reads import Read
 from sprocket_grpc.telemetry.background import Background
 from tests.support.books import numbers_of, query
-from tests.support.charts import Entry, entries_by_factory, entries_of, factory_with, numbered, pack, read
+from tests.support.charts import Entry, entries_by_factory, entries_of, factory_with, moment, numbered, pack, read
 from tests.support.databases import Databases
 from tests.support.following import ChartsFollower
 from tests.support.production import delete_factory
@@ -127,6 +128,40 @@ class Forgetful:
         if self._left >= 0:
             raise NotFoundError("factory", MISSING_ID)
         return await self._service.database.read(read)
+
+
+async def test_what_is_not_in_pages_as_expected_is_read_from_rows(service: Service) -> None:
+    """As on a standby that has not heard of the pages yet."""
+    factory_id = await factory_with(service, CHART)
+    whole = SequenceRange(factory_id, 0, 50)
+    for kept in (100, 70, 0):
+        await pack(service, factory_id, 10, kept)
+        assert await read_packed(service.database, whole) == await read_entries(service.database, [whole])
+    with pytest.raises(NotFoundError):
+        await read_packed(service.database, SequenceRange(MISSING_ID, 0, 50))
+
+
+@pytest.mark.parametrize("start", [0, 15, 300, 305, 895, 905])
+async def test_a_long_history_is_read_from_pages_alone_as_far_as_there_are_any(
+    service: Service, monkeypatch: pytest.MonkeyPatch, start: int
+) -> None:
+    monkeypatch.setattr(history, "CHUNK_ENTRIES", 20)
+    monkeypatch.setattr(history, "PACKED_ENTRIES", 40)
+    monkeypatch.setattr(history, "FIRST_ENTRIES", 5)
+    factory_id = await factory_with(service, CHART)
+    await pack(service, factory_id, 10, 3)
+    from_rows, read_chunks = list[SequenceRange](), chart_chunks.read_chunks
+
+    def noted(ranges: Sequence[SequenceRange]) -> Read[list[Chunk]]:
+        from_rows.extend(ranges)
+        return read_chunks(ranges)
+
+    monkeypatch.setattr(chart_chunks, "read_chunks", noted)
+    responses = await read(service, factory_id, start_time=moment(start))
+    first = max(start // 10 - 1, 0)  # the entry that is in force at the start
+    assert entries_of(responses) == CHART[first:]
+    assert max(len(each.chart.time_micros) for each in responses) <= 40
+    assert min(each.after for each in from_rows) == (90 if 90 - first >= 20 else first)
 
 
 async def test_entries_are_missing_only_if_they_are_missing_twice(service: Service) -> None:

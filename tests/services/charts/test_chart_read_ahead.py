@@ -8,7 +8,7 @@ import pytest
 from sprocket_grpc.services.charts import history
 from sprocket_grpc.services.charts.history import Opening, read_history
 from sprocket_grpc.services.charts.range import ChartRange
-from sprocket_grpc.storage.chart_reads import Chunk, SequenceRange
+from sprocket_grpc.storage.chart_chunks import Chunk, SequenceRange
 from sprocket_grpc.storage.postgres.reads import Read
 from tests.support.resources import MISSING_ID
 

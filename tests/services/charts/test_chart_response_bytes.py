@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sprocket.v1 import factory_pb2 as pb
 from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
 from sprocket_grpc.config.settings import Settings
-from sprocket_grpc.services.charts.history import CHUNK_ENTRIES
+from sprocket_grpc.services.charts.history import CHUNK_ENTRIES, PACKED_ENTRIES
 from sprocket_grpc.services.charts.resume_token import ResumeTokens
 from sprocket_grpc.services.standard.pages import RESPONSE_BYTES
 from sprocket_grpc.services.standard.token_cipher import TokenCipher
@@ -35,7 +35,7 @@ async def greatest_token(service: Service) -> str:
 async def test_the_greatest_responses_with_charts_fit_into_the_limit_of_clients(service: Service) -> None:
     token, latest = await greatest_token(service), Timestamp(seconds=253_402_300_799, nanos=999_999_000)
     one = pb.GetFactoryChartResponse(
-        chart=greatest_chart(CHUNK_ENTRIES),
+        chart=greatest_chart(max(CHUNK_ENTRIES, PACKED_ENTRIES)),
         resume_token=token,
         begins_before_start_time=True,
         end_of_history=True,

@@ -46,6 +46,7 @@ RANGES: Mapping[str, Mapping[str, Any]] = {
 def short_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limit responses of all servers to a few entries, so that there are many resume tokens."""
     monkeypatch.setattr(history, "CHUNK_ENTRIES", 7)
+    monkeypatch.setattr(history, "PACKED_ENTRIES", 7)
 
 
 @asynccontextmanager
