@@ -192,7 +192,7 @@ class FactoryServiceServicer:
         """Streams a factory's chart, oldest entry first, and optionally follows it.
 
         The stream starts with the history: the entries of the requested range that existed when the call began.
-        They come in columns, up to 20,000 entries to a response. The last response of the history has
+        They come in columns, up to 40,000 entries to a response. The last response of the history has
         end_of_history set; an empty history is one response without entries. Concatenated in the order of their
         arrival, the responses contain each entry once.
 

@@ -108,7 +108,7 @@ class FactoryServiceStub:
     """Streams a factory's chart, oldest entry first, and optionally follows it.
 
     The stream starts with the history: the entries of the requested range that existed when the call began.
-    They come in columns, up to 20,000 entries to a response. The last response of the history has
+    They come in columns, up to 40,000 entries to a response. The last response of the history has
     end_of_history set; an empty history is one response without entries. Concatenated in the order of their
     arrival, the responses contain each entry once.
 
@@ -234,7 +234,7 @@ class FactoryServiceAsyncStub(FactoryServiceStub):
     """Streams a factory's chart, oldest entry first, and optionally follows it.
 
     The stream starts with the history: the entries of the requested range that existed when the call began.
-    They come in columns, up to 20,000 entries to a response. The last response of the history has
+    They come in columns, up to 40,000 entries to a response. The last response of the history has
     end_of_history set; an empty history is one response without entries. Concatenated in the order of their
     arrival, the responses contain each entry once.
 
@@ -405,7 +405,7 @@ class FactoryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Streams a factory's chart, oldest entry first, and optionally follows it.
 
         The stream starts with the history: the entries of the requested range that existed when the call began.
-        They come in columns, up to 20,000 entries to a response. The last response of the history has
+        They come in columns, up to 40,000 entries to a response. The last response of the history has
         end_of_history set; an empty history is one response without entries. Concatenated in the order of their
         arrival, the responses contain each entry once.
 
