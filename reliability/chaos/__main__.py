@@ -4,7 +4,7 @@ import asyncio
 import sys
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from reliability.chaos.clients import Batcher, GoalSetter, Pager, Places, Reader
 from reliability.chaos.followers import Follower
 from reliability.chaos.ledger import Entry
 from reliability.chaos.plan import Plan, plan
+from reliability.chaos.retention import Retention
 from reliability.chaos.run import Outcome, Run
 from reliability.chaos.world import World, new_world
 from reliability.options import Duration, new_seed
@@ -71,14 +72,18 @@ async def _clients_of(world: World, chosen: Plan) -> AsyncIterator[Run]:
     notes, gate = Notes(), Gate()
     notes.ledger.goals = {each: [goal] for each, goal in await world.query(_GOALS)}
     clients = _clients(world.address, notes, Places(resources.factory_ids, resources.sprocket_type_id), chosen.seed)
-    followers = _followers(world.address, notes, resources.factory_ids, chosen.seed)
+    starts: dict[str, dict[int, int]] = {each: {} for each in resources.factory_ids}
+    followers = _followers(world.address, notes, starts, chosen.seed)
     audit = Audit(world, notes.ledger, followers, dict.fromkeys(resources.factory_ids, _NOTHING))
     run = Run(world, notes, gate, clients, followers, audit, chosen)
+    retention = Retention(world, audit.last, starts, chosen.seed)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(each.run(gate)) for each in [*clients, *followers]]
+        tasks.append(group.create_task(retention.run()))
         await asyncio.sleep(_WARM_UP_SECONDS)
         run.pace.add(notes.calls.take())
         yield run
+        click.echo(retention.summary())
         for task in tasks:
             task.cancel()
 
@@ -96,10 +101,12 @@ def _clients(address: str, notes: Notes, places: Places, seed: int) -> list[Clie
     ]
 
 
-def _followers(address: str, notes: Notes, factory_ids: Sequence[str], seed: int) -> list[Follower]:
+def _followers(address: str, notes: Notes, starts: Mapping[str, Mapping[int, int]], seed: int) -> list[Follower]:
+    factory_ids = list(starts)
     followed = [*([factory_id] for factory_id in factory_ids), factory_ids[:1], factory_ids, factory_ids]
     return [
-        Follower(f"follower {n}", address, notes, Random(f"{seed} follower {n}"), ids) for n, ids in enumerate(followed)
+        Follower(f"follower {n}", address, notes, Random(f"{seed} follower {n}"), ids, starts)
+        for n, ids in enumerate(followed)
     ]
 
 

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
+from types import MappingProxyType
 from typing import Any
 
 import grpc
@@ -25,30 +26,43 @@ class Copy:
     """A follower's copy of one chart.
 
     Attributes:
+        starts: The beginnings that the chart has had: the sequence of its first entry, by the time of that.
         checked: The sequence up to which it was compared with the database; those entries are forgotten.
-        entries: The entries since then: time, goal and actual.
+        entries: The entries since then, or since it began anew: time, goal and actual.
+        is_anew: Whether it has begun anew, and has not yet got all entries that were compared before.
     """
 
+    starts: Mapping[int, int] = field(default_factory=dict)
     checked: int = 0
     entries: list[tuple[int, int, int]] = field(default_factory=list)
-    _to_skip: int = 0
+    is_anew: bool = False
+    _retained_from: int | None = None
 
     @property
     def sequence(self) -> int:
         """The sequence of its last entry."""
-        return self.checked + len(self.entries)
+        self._skip()
+        return self.checked + (0 if self.is_anew else len(self.entries))
 
-    def add(self, chart: FactoryChart) -> None:
-        """Add the entries of a response."""
-        skipped = min(self._to_skip, len(chart.time_micros))
-        self._to_skip -= skipped
+    def add(self, chart: FactoryChart, retained_from: int | None = None) -> None:
+        """Add the entries of a response, which may say at which time the chart begins."""
+        if retained_from is not None:
+            self._retained_from = retained_from
         columns = (chart.time_micros, chart.sprocket_production_goal, chart.sprocket_production_actual)
-        self.entries += zip(*(column[skipped:] for column in columns), strict=True)
+        self.entries += zip(*columns, strict=True)
 
     def begin_anew(self) -> None:
-        """Expect the whole chart, of which the entries that were compared are skipped."""
-        self.entries = []
-        self._to_skip = self.checked
+        """Expect all entries that have not expired; those that were compared are skipped."""
+        self.entries, self.is_anew, self._retained_from = [], True, None
+
+    def _skip(self) -> None:
+        """Drop the entries that were compared before it began anew, once all of them are here."""
+        if not self.is_anew or (self._retained_from and self.entries[:1] and self.entries[0][0] != self._retained_from):
+            return
+        first = self.starts.get(self._retained_from) if self._retained_from else 1
+        if first is not None and len(self.entries) > self.checked - first:
+            del self.entries[: self.checked - first + 1]
+            self.is_anew = False
 
     def difference(self, entries: Sequence[Entry]) -> str:
         """Compare with all entries of the database since the last check, forget them, and tell the first difference.
@@ -56,8 +70,11 @@ class Copy:
         Returns:
             What differs; empty if nothing does.
         """
+        self._skip()
         expected = [(entry.time_micros, entry.goal, entry.actual) for entry in entries]
         found, self.entries, self.checked = self.entries, [], self.checked + len(entries)
+        if self.is_anew:
+            return f"has {len(found)} entries of a chart that begins at {self._retained_from}"
         if found == expected:
             return ""
         for entry, has, should in zip(entries, found, expected, strict=False):
@@ -74,9 +91,18 @@ class Follower(Client):
         began: When its stream began, by a monotonic clock.
     """
 
-    def __init__(self, name: str, address: str, notes: Notes, draw: Random, factory_ids: Iterable[str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        address: str,
+        notes: Notes,
+        draw: Random,
+        factory_ids: Iterable[str],
+        starts: Mapping[str, Mapping[int, int]] = MappingProxyType({}),
+    ) -> None:
+        """Follow the charts of factories, with the beginnings that each of them has had."""
         super().__init__(name, address, notes, draw)
-        self.copies = {factory_id: Copy() for factory_id in factory_ids}
+        self.copies = {factory_id: Copy(starts.get(factory_id, {})) for factory_id in factory_ids}
         self.began = 0.0
         self._token = ""
         self._call: Any = None
@@ -104,7 +130,10 @@ class Follower(Client):
                     break
                 self._take(response)
         except grpc.aio.AioRpcError as error:
-            self.note(self._method, error, self.began)
+            if error.code() is grpc.StatusCode.OUT_OF_RANGE and any(each.is_anew for each in self.copies.values()):
+                self._begin_anew()  # what it had not received yet has expired, as only compared entries do
+            else:
+                self.note(self._method, error, self.began)
         except TimeoutError:
             self.notes.problems.append(f"{self.name}: no heartbeat for {_LONGEST_SILENCE_SECONDS} s")
         except asyncio.CancelledError:
@@ -138,7 +167,11 @@ class Follower(Client):
         self._token = response.resume_token
         if len(self.copies) == 1:
             [copy] = self.copies.values()
-            copy.add(response.chart)
+            copy.add(response.chart, _retained_from(response))
         else:
             for each in response.charts:
-                self.copies[each.factory_id].add(each.chart)
+                self.copies[each.factory_id].add(each.chart, _retained_from(each))
+
+
+def _retained_from(response: Any) -> int | None:  # noqa: ANN401  # of one of two methods
+    return response.retained_from_time.ToMicroseconds() if response.HasField("retained_from_time") else None

@@ -26,7 +26,9 @@ _CHARTS = text("""
     )
     SELECT factory.id,
         CASE WHEN entries IS NULL THEN 'has no chart'
-            WHEN first <> 1 + (SELECT coalesce(max(last_sequence), 0) FROM chart_page WHERE factory_id = factory.id)
+            WHEN first <> 1 + coalesce(
+                    (SELECT max(last_sequence) FROM chart_page WHERE factory_id = factory.id),
+                    (SELECT first_sequence - 1 FROM chart_start WHERE factory_id = factory.id), 0)
                 OR last <> first + entries - 1 OR last <> chart_sequence THEN 'has gaps in its chart'
             WHEN goes_back THEN 'has a chart whose times go back'
             WHEN stands_still THEN 'has a chart with an entry that changes nothing'

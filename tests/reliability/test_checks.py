@@ -90,6 +90,35 @@ def test_a_copy_that_begins_anew_skips_what_was_compared() -> None:
     assert not copy.difference(entries(3, 4))
 
 
+def test_a_copy_that_begins_anew_where_a_chart_begins_now_skips_what_was_compared_from_there() -> None:
+    starts = dict[int, int]()
+    copy = Copy(starts)
+    copy.add(chart(1, 2, 3, 4))
+    assert not copy.difference(entries(1, 2, 3, 4))
+    copy.begin_anew()
+    copy.add(chart(3), retained_from=3)
+    assert copy.is_anew
+    copy.add(chart(4, 5))
+    assert copy.sequence == 4  # it is not known yet which sequence has that time
+    starts |= {2: 2, 3: 3}
+    assert copy.sequence == 5
+    assert not copy.difference(entries(5))
+
+
+@pytest.mark.parametrize(
+    ("actuals", "retained_from"), [((4, 5), 3), ((3, 5), 3), ((3, 4, 4, 5), 3), ((3, 4, 5), None), ((3, 4), 3)]
+)
+def test_a_copy_that_begins_anew_elsewhere_or_lacks_or_repeats_entries_does_not_agree(
+    actuals: tuple[int, ...], retained_from: int | None
+) -> None:
+    copy = Copy({3: 3})
+    copy.add(chart(1, 2, 3, 4))
+    assert not copy.difference(entries(1, 2, 3, 4))
+    copy.begin_anew()
+    copy.add(chart(*actuals), retained_from)
+    assert copy.difference(entries(5))
+
+
 def test_bounds_grow_with_the_duration_of_calls_without_a_fault_and_shrink_again() -> None:
     pace = Pace()
     assert pace.scale == 1

@@ -42,3 +42,12 @@ async def test_a_broken_stream_is_resumed_with_the_last_token() -> None:
             await follower.work()
     assert [request.resume_token for request in server.requests] == ["", "token 1"]
     assert not follower.copies[FACTORY_ID].difference([Entry(n, n * SECOND, n, n) for n in (1, 2)])
+
+
+@pytest.mark.parametrize("is_anew", [True, False], ids=["before it has all", "when it has all"])
+async def test_a_follower_may_miss_entries_that_expire_only_while_it_reads_a_history_anew(*, is_anew: bool) -> None:
+    with chart_server(([], grpc.StatusCode.OUT_OF_RANGE)) as server:
+        follower = follower_of(server)
+        follower.copies[FACTORY_ID].is_anew = is_anew
+        await follower.work()
+    assert [call.code for call in follower.notes.calls.take()] == ([] if is_anew else [grpc.StatusCode.OUT_OF_RANGE])
