@@ -20,13 +20,15 @@ from sprocket_grpc.storage.postgres.statements import Statement
 from sprocket_grpc.storage.postgres.types import IDENTIFIERS, Identifier
 from sprocket_grpc.storage.tables import chart_expiry, chart_packing, chart_page, chart_start, factory
 
-PAGE_ENTRIES = 5_000
-"""The entries of a page. 5,000 entries from any time are in two pages, which are 17 buffers of PostgreSQL."""
+PAGE_ENTRIES = 2_000
+"""The entries of a page. 5,000 entries from any time are then in 22 buffers of PostgreSQL, as with larger pages; with
+1,000 to a page, in 37. The smaller pages are, the fewer entries are rows."""
 
 LARGEST_PAGE = 5_000
-"""The most entries of any page, by a constraint of the table: reads find the last page of a range by it."""
+"""The most entries of any page, by a constraint of the table: reads find the last page of a range by it. Earlier
+versions made such pages."""
 
-KEPT_ENTRIES = 1_000
+KEPT_ENTRIES = 500
 """The newest entries of a chart, which stay rows: followers read them, and pages would be decoded for them."""
 
 SCANNED_FACTORIES = 1_000

@@ -86,11 +86,12 @@ def test_pages_are_verified_and_made_from_the_first_entry_that_is_kept(
         "SELECT expire_chart_before(id, first_time_micros + 9, 100000) FROM factory JOIN chart_page"
         " ON factory_id = id AND first_sequence = :first"
     )
-    for first, pages_left in ((5001, 3), (10001, 2)):
+    for first, pages_left in ((PAGE_ENTRIES + 1, 3), (2 * PAGE_ENTRIES + 1, 2)):
         connection.execute(expire, {"first": first})
         verified = run("repack", "--verify", database_url=database_url)
         assert (verified.status, pages(connection)) == (0, 3 * pages_left), verified
-    connection.execute(text("SELECT expire_chart_before(id, chart_time_micros - 500, 100000) FROM factory"))
+    within_rows = text("SELECT expire_chart_before(id, chart_time_micros - :rows, 100000) FROM factory")
+    connection.execute(within_rows, {"rows": KEPT_ENTRIES // 2})
     for statement in _GROW:
         connection.execute(text(statement.replace("(21,", f"({ENTRIES + 1},")), {"entries": 2 * ENTRIES})
     finished = run("repack", database_url=database_url)
@@ -104,25 +105,29 @@ def test_verify_compares_what_is_stored_beside_a_page_with_its_entries(
 ) -> None:
     enable(database_url)
     assert run("repack", database_url=database_url).status == 0
-    for column, last, problem in (
-        ("first_time_micros = first_time_micros - 1", 5000, "its times are not those of its first and last entry"),
-        ("last_time_micros = last_time_micros + 1", 10000, "its times are not those of its first and last entry"),
-        ("outline[4][4] = outline[4][4] + 1", 15000, "its outline is not that of its entries"),
-        ("outline[1][1] = outline[1][1] + 1", 20000, "its outline is not that of its entries"),
+    for column, page, problem in (
+        ("first_time_micros = first_time_micros - 1", 1, "its times are not those of its first and last entry"),
+        ("last_time_micros = last_time_micros + 1", 2, "its times are not those of its first and last entry"),
+        ("outline[4][4] = outline[4][4] + 1", 3, "its outline is not that of its entries"),
+        ("outline[1][1] = outline[1][1] + 1", 4, "its outline is not that of its entries"),
     ):
+        last = page * PAGE_ENTRIES
         connection.execute(text(f"UPDATE chart_page SET {column} WHERE last_sequence = {last}"))  # noqa: S608  # our own
         verified = run("repack", "--verify", database_url=database_url)
         assert verified.status == 1
-        assert verified.output.count(f"sequences {last - 4999} to {last}: {problem}") == 3
+        assert verified.output.count(f"sequences {last - PAGE_ENTRIES + 1} to {last}: {problem}") == 3
 
 
 def test_verify_lists_all_damaged_pages(database_url: str, connection: Connection) -> None:
     enable(database_url)
     assert run("repack", database_url=database_url).status == 0
-    connection.execute(text("UPDATE chart_page SET wire = set_byte(wire, 99, 0) WHERE last_sequence = 10000"))
-    connection.execute(text("DELETE FROM chart_page WHERE last_sequence = 15000"))
+    damaged, deleted, last = (number * PAGE_ENTRIES for number in (2, 3, 4))
+    damage = text("UPDATE chart_page SET wire = set_byte(wire, 99, 0) WHERE last_sequence = :last")
+    connection.execute(damage, {"last": damaged})
+    connection.execute(text("DELETE FROM chart_page WHERE last_sequence = :last"), {"last": deleted})
     verified = run("repack", "--verify", database_url=database_url)
     assert verified.status == 1
-    assert verified.output.count("sequences 5001 to 10000: its checksum is") == 3
-    assert verified.output.count("sequences 15001 to 20000: the entries from sequence 10001 before it are missing") == 3
+    assert verified.output.count(f"sequences {PAGE_ENTRIES + 1} to {damaged}: its checksum is") == 3
+    missing = f"sequences {deleted + 1} to {last}: the entries from sequence {damaged + 1} before it are missing"
+    assert verified.output.count(missing) == 3
     assert "9 pages are verified, 6 are damaged" in verified.output

@@ -25,9 +25,12 @@ CHUNK_ENTRIES = 20_000
 PACKED_ENTRIES = 40_000
 """The most entries of one read or response, if all are in pages: 560 kB, and 1.2 MB with the greatest numbers."""
 
-FIRST_ENTRIES = 2_500
+FIRST_ENTRIES = 2_000
 """The most entries of the first response of a stream. Each later one has up to twice as many as the one before, so that
 a client who does not read costs the memory of a few small ones."""
+
+_COMMON_ENDS = 10_000
+"""At its multiples, pages of all sizes end that were ever made: 2,000 and 5,000 entries."""
 
 
 @dataclass(frozen=True)
@@ -213,8 +216,8 @@ def batches(
 def _end_of_piece(after: int, upto: int, room: int) -> int:
     if upto <= after + room:
         return upto
-    end_of_page = (after + room) // PAGE_ENTRIES * PAGE_ENTRIES
-    return end_of_page if end_of_page > after else after + room
+    ends = ((after + room) // each * each for each in (_COMMON_ENDS, PAGE_ENTRIES))
+    return next((end for end in ends if end > after), after + room)
 
 
 def _sizes() -> Iterator[int]:

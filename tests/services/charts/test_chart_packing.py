@@ -142,14 +142,16 @@ async def test_what_is_not_in_pages_as_expected_is_read_from_rows(service: Servi
 
 
 @pytest.mark.parametrize("start", [0, 15, 300, 305, 895, 905])
+@pytest.mark.parametrize("sizes", [[10], [25, 10]], ids=["of one size", "of two sizes"])
 async def test_a_long_history_is_read_from_pages_alone_as_far_as_there_are_any(
-    service: Service, monkeypatch: pytest.MonkeyPatch, start: int
+    service: Service, monkeypatch: pytest.MonkeyPatch, start: int, sizes: list[int]
 ) -> None:
     monkeypatch.setattr(history, "CHUNK_ENTRIES", 20)
     monkeypatch.setattr(history, "PACKED_ENTRIES", 40)
     monkeypatch.setattr(history, "FIRST_ENTRIES", 5)
     factory_id = await factory_with(service, CHART)
-    await pack(service, factory_id, 10, 3)
+    for size in sizes:
+        await pack(service, factory_id, size, 50 if size > 10 else 3)
     from_rows, read_chunks = list[SequenceRange](), chart_chunks.read_chunks
 
     def noted(ranges: Sequence[SequenceRange]) -> Read[list[Chunk]]:
