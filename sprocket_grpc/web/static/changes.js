@@ -1,7 +1,7 @@
 // What a caller may change from the dashboard: create a sprocket, and set the goal of a factory.
 
 import { h, replace } from "/static/dom.js";
-import { isTemporary } from "/static/patience.js";
+import { isTemporary, persist } from "/static/patience.js";
 import { call, newRequestId, read } from "/static/rpc.js";
 import { openDialog } from "/static/shell.js";
 
@@ -54,7 +54,7 @@ async function openSprocket(factoryId, factoryName, onDone) {
   const type = h("select", { id: "sprocket-type", required: true });
   const problem = h("p", { class: "bad" });
   const once = idempotent();
-  openDialog(
+  const signal = openDialog(
     `A new sprocket of ${factoryName}`,
     [
       h("label", { for: "sprocket-type" }, "Type"),
@@ -71,13 +71,16 @@ async function openSprocket(factoryId, factoryName, onDone) {
       },
     },
   );
+  const onWait = (error) => replace(problem, `The types cannot be read: ${error.message}`);
   try {
+    const types = await persist(() => sprocketTypes(MOST_TYPES), { signal, onWait });
     replace(
       type,
-      (await sprocketTypes(MOST_TYPES)).map((each) => h("option", { value: each.id }, each.displayName || each.id)),
+      types.map((each) => h("option", { value: each.id }, each.displayName || each.id)),
     );
+    replace(problem);
   } catch (error) {
-    replace(problem, `The types cannot be read: ${error.message}`);
+    onWait(error);
   }
 }
 
@@ -112,11 +115,12 @@ async function openGoal(id, name, onDone) {
     }
     onDone();
   };
-  openDialog(`The goal of ${name}`, [shown, h("label", { for: "goal" }, "New goal, in sprockets"), input], {
+  const signal = openDialog(`The goal of ${name}`, [shown, h("label", { for: "goal" }, "New goal, in sprockets"), input], {
     action: "Save",
     submit,
   });
-  await load().catch((error) => replace(shown, `The factory cannot be read: ${error.message}`));
+  const onWait = (error) => replace(shown, `The factory cannot be read: ${error.message}`);
+  await persist(load, { signal, onWait }).catch(onWait);
   if (!input.value && factory) input.value = factory.sprocketProductionGoal ?? "0";
   input.select();
 }

@@ -3,15 +3,14 @@
 import { h, reconcile, replace, say, set } from "/static/dom.js";
 import { Feed } from "/static/feed.js";
 import { ChartFigure } from "/static/figure.js";
-import { stream } from "/static/rpc.js";
-import { MAX_POINTS, Series, fitting } from "/static/series.js";
+import { Offers } from "/static/offers.js";
+import { Series, fitting } from "/static/series.js";
 import { explain } from "/static/shell.js";
 import { RANGES } from "/static/urlstate.js";
+import { ZoomedCharts } from "/static/zoomed.js";
 
 const TICK_MILLIS = 5_000; // ranges that end now move on: an hour by a pixel in 4 s
 const SHORTEST_ZOOM = 10_000; // microseconds
-const ZOOM_TIMEOUT_MILLIS = 60_000;
-const ZOOM_CALL = "sprocket.v1.FactoryService/GetFactoryChart";
 
 const STATES = {
   idle: "",
@@ -34,8 +33,8 @@ export class ChartsPanel {
   #followed = ""; // what the feed follows, to notice changes
   #ending = new AbortController();
   #figures = new Map();
-  #zoomed = noZoom(); // the entries of a zoom, in full detail
-  #unknown = new Map(); // the figures of factories of which it is not known what may be done with them
+  #zoomed = new ZoomedCharts((error) => this.#takeZoom(error));
+  #offers;
   #preview;
   #isDue = false;
   #bar;
@@ -45,6 +44,7 @@ export class ChartsPanel {
   #status = h("span", { role: "status", class: "status" });
   #problem = h("p", { role: "alert", class: "bad" });
   #notice = h("p", { role: "status", class: "warn" });
+  #zoomNotice = h("p", { role: "status", class: "warn" });
   #ranges = Object.keys(RANGES).map((range) =>
     h(
       "button",
@@ -65,6 +65,7 @@ export class ChartsPanel {
   constructor(state, factories) {
     this.#state = state;
     this.#factories = factories;
+    this.#offers = new Offers((id) => factories.actions(id));
     const ranges = h("div", { class: "row", role: "group", "aria-label": "Range" }, this.#ranges, this.#whole);
     this.#bar = h("div", { class: "row toolbar" }, ranges, h("span", { class: "grow" }), this.#status, this.#zone);
     this.element = h(
@@ -73,6 +74,7 @@ export class ChartsPanel {
       this.#bar,
       this.#problem,
       this.#notice,
+      this.#zoomNotice,
       this.#hint,
       this.#grid,
       this.#legend,
@@ -96,7 +98,8 @@ export class ChartsPanel {
     reconcile(this.#grid, this.#figures, chosen, (id) => this.#makeFigure(id));
     set(this.#grid, { "data-count": chosen.length });
     if (this.#followed !== [range, ...chosen].join()) this.#follow(chosen, range);
-    if (zoom) this.#loadZoom(chosen, zoom);
+    if (zoom) this.#zoomed.load(chosen, zoom);
+    else replace(this.#zoomNotice);
     this.redraw();
   }
 
@@ -114,10 +117,9 @@ export class ChartsPanel {
   #restart() {
     this.#feed = undefined;
     this.#followed = "";
-    this.#zoomed.ending.abort();
-    this.#zoomed = noZoom();
+    this.#zoomed.clear();
     reconcile(this.#grid, this.#figures, []); // what the caller before could read and change
-    this.#unknown.clear();
+    this.#offers.clear();
     this.update();
   }
 
@@ -145,7 +147,6 @@ export class ChartsPanel {
   /** Says how the stream is. Factories that were deleted leave the charts. */
   #say(kind, error) {
     const shown = kind === "reconnecting" && !navigator.onLine ? "offline" : kind;
-    if (shown === "live" && this.#status.dataset.state !== "live") this.#offerAgain();
     say(this.#status, STATES[shown]);
     set(this.#status, { "data-state": shown });
     const isClear = shown === "offline" || error?.code === "unavailable"; // the table of factories says why
@@ -153,6 +154,12 @@ export class ChartsPanel {
     if (!error?.missing?.length) return;
     this.#remove(error.missing);
     replace(this.#notice, `${error.missing.length} of the factories no longer exist, and their charts are gone.`);
+  }
+
+  /** Draws a chart of the zoom that has arrived, or says why it has not. */
+  #takeZoom(error) {
+    replace(this.#zoomNotice, error && ["The zoom lacks entries, because they cannot be read: ", explain(error)]);
+    this.redraw();
   }
 
   #remove(ids) {
@@ -173,24 +180,8 @@ export class ChartsPanel {
       unzoom: () => this.#unzoom(),
       remove: () => this.#remove([id]),
     });
-    this.#offer(id, figure);
+    this.#offers.add(id, figure);
     return figure;
-  }
-
-  /** Shows what may be done with a factory. While that cannot be found out, nothing is shown. */
-  async #offer(id, figure) {
-    try {
-      figure.offer(...(await this.#factories.actions(id)));
-    } catch {
-      figure.offer();
-      this.#unknown.set(id, figure);
-    }
-  }
-
-  #offerAgain() {
-    const unknown = [...this.#unknown];
-    this.#unknown.clear();
-    for (const [id, figure] of unknown) this.#offer(id, figure);
   }
 
   #draw() {
@@ -198,7 +189,7 @@ export class ChartsPanel {
     for (const [id, figure] of this.#figures) {
       const live = this.#feed?.charts.get(id) ?? new Series();
       if (!live.length && figure.hasEntries) continue; // what it shows stays until its history has come
-      const zoomed = this.#preview ? undefined : this.#zoomedChart(id);
+      const zoomed = this.#preview ? undefined : this.#zoomed.get(id, this.#state.zoom);
       const end = Math.max(now(), live.last?.time ?? 0);
       const shown = { series: zoomed ?? live, latest: live.last, view: { ...view, end: Math.min(end, view.to) } };
       figure.show({ ...shown, name: this.#factories.name(id), zone: this.#state.zone });
@@ -233,48 +224,7 @@ export class ChartsPanel {
     this.#state.update({ zoom: null });
     this.redraw();
   }
-
-  #zoomedChart(id) {
-    return this.#state.zoom && this.#zoomed.key === zoomKey(this.#state.zoom) ? this.#zoomed.charts.get(id) : undefined;
-  }
-
-  /** Reads the entries of a zoom, which the live charts may have only a selection of. */
-  async #loadZoom(ids, zoom) {
-    if (this.#zoomed.key !== zoomKey(zoom)) {
-      this.#zoomed.ending.abort();
-      this.#zoomed = { ...noZoom(), key: zoomKey(zoom) };
-    }
-    const { charts, ending } = this.#zoomed;
-    const missing = ids.filter((id) => !charts.has(id));
-    missing.forEach((id) => charts.set(id, undefined)); // under way
-    await Promise.all(
-      missing.map(async (id) => {
-        try {
-          charts.set(id, await readZoom(id, zoom, ending.signal));
-        } catch (error) {
-          charts.delete(id); // the live chart stays
-          if (!ending.signal.aborted)
-            replace(this.#notice, "The zoom lacks entries, because they cannot be read: ", explain(error));
-        }
-      }),
-    );
-    this.redraw();
-  }
 }
-
-async function readZoom(id, { from, to }, signal) {
-  const time = (micros) =>
-    `${new Date(Math.floor(micros / 1000)).toISOString().slice(0, -1)}${String(Math.floor(micros % 1000)).padStart(3, "0")}Z`;
-  const request = { factoryId: id, startTime: time(from), endTime: time(to), maxPoints: MAX_POINTS };
-  const series = new Series();
-  const ending = AbortSignal.any([signal, AbortSignal.timeout(ZOOM_TIMEOUT_MILLIS)]);
-  for await (const { chart } of stream(ZOOM_CALL, request, { signal: ending })) if (chart) series.append(chart);
-  return series;
-}
-
-const noZoom = () => ({ key: "", charts: new Map(), ending: new AbortController() });
-
-const zoomKey = ({ from, to }) => `${from}-${to}`;
 
 function legend() {
   const names = { actual: "actual", goal: "goal", ahead: "ahead", behind: "behind" };

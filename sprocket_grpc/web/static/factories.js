@@ -3,6 +3,7 @@
 import { offeredChanges } from "/static/changes.js";
 import { h, reconcile, replace, say, set } from "/static/dom.js";
 import { FactoryRow } from "/static/factory_row.js";
+import { KnownFactories } from "/static/known.js";
 import { isTemporary, pauseAfter, pauseWhileUnchanged, whenShown } from "/static/patience.js";
 import { read } from "/static/rpc.js";
 import { askForKey, explain } from "/static/shell.js";
@@ -13,7 +14,6 @@ const POLL_MILLIS = 5_000;
 const COSTLY_POLL_MILLIS = 20_000; // for a filter or another order than by id, the server reads all factories
 const TYPING_MILLIS = 300;
 const LIST = "sprocket.v1.FactoryService/ListFactories";
-const GET = "sprocket.v1.FactoryService/GetFactory";
 
 const COLUMNS = [
   ["Factory", "display_name", ""],
@@ -24,8 +24,7 @@ const COLUMNS = [
 /** The panel with the table. Fires `change` when it knows more of factories than before. */
 export class FactoriesPanel extends EventTarget {
   #state;
-  #known = new Map(); // factories by their ids, as `sprocket.v1.Factory`, with the latest values
-  #liveAt = new Map(); // when the values of a factory came from its chart
+  #known = new KnownFactories();
   #page = []; // the ids of the page, in the order of the server
   #next = "";
   #before = []; // the tokens of the pages before this one
@@ -92,21 +91,17 @@ export class FactoriesPanel extends EventTarget {
     const listed = JSON.stringify([search, order, page]);
     if (listed !== this.#listed) this.#poll(listed);
     else this.#showRows();
-    this.#learn((ids ?? []).filter((id) => !this.#known.has(id)));
+    this.#known.learn(ids ?? [], () => this.dispatchEvent(new Event("change")));
   }
 
   /** Returns the name of a factory. */
   name(id) {
-    return this.#known.get(id)?.displayName ?? `Factory ${id.slice(-8)}`;
+    return this.#known.name(id);
   }
 
   /** Takes in the latest values of a factory from its chart. */
-  live(id, { goal, actual }) {
-    this.#liveAt.set(id, Date.now());
-    const factory = this.#known.get(id);
-    if (!factory || (Number(factory.goal) === goal && Number(factory.actual) === actual)) return;
-    Object.assign(factory, { goal: BigInt(goal), actual: BigInt(actual) });
-    this.#showRows();
+  live(id, entry) {
+    if (this.#known.live(id, entry)) this.#showRows();
   }
 
   /** Returns a promise of the buttons for what the caller may do with a factory. */
@@ -156,30 +151,12 @@ export class FactoriesPanel extends EventTarget {
       pageToken: page || undefined,
     };
     const { factories = [], nextPageToken = "" } = await read(LIST, request, { signal });
-    factories.forEach((each) => this.#know(each, began));
+    factories.forEach((each) => this.#known.take(each, began));
     [this.#page, this.#next] = [factories.map((each) => each.id), nextPageToken];
     replace(this.#problem);
     this.#chooseFirst();
     this.#showRows();
     this.dispatchEvent(new Event("change"));
-  }
-
-  /** Keeps a factory as the server has sent it, except values that its chart has brought since the call began. */
-  #know(factory, began) {
-    const values = {
-      goal: BigInt(factory.sprocketProductionGoal ?? 0),
-      actual: BigInt(factory.sprocketProductionActual ?? 0),
-    };
-    const { goal, actual } = this.#liveAt.get(factory.id) >= began ? (this.#known.get(factory.id) ?? values) : values;
-    this.#known.set(factory.id, { ...factory, goal, actual });
-  }
-
-  /** Learns the names of factories that are on another page. */
-  async #learn(ids) {
-    const began = Date.now();
-    const found = await Promise.all(ids.map((id) => read(GET, { id }).catch(() => undefined)));
-    for (const each of found) if (each) this.#know(each.factory, began);
-    if (ids.length) this.dispatchEvent(new Event("change"));
   }
 
   #chooseFirst() {

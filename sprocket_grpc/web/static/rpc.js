@@ -25,12 +25,13 @@ export const hasKey = () => key !== "";
  * undefined; `violations` are the fields that are wrong: `{ field, description }`; `missing` are the ids of resources that do not exist.
  */
 export class RpcError extends Error {
-  constructor(body, requestId = "") {
+  constructor(body, requestId = "", retryAfterMillis = undefined) {
     super(body.message || body.code || "the call failed");
     this.name = "RpcError";
     this.code = body.code ?? "unknown";
     this.details = body.details ?? [];
     this.requestId = requestId ?? "";
+    this.retryAfterMillis = retryAfterMillis; // by HTTP, which proxies have too
   }
 
   get reason() {
@@ -43,7 +44,7 @@ export class RpcError extends Error {
 
   get retryMillis() {
     const delay = this.#detail("google.rpc.RetryInfo")?.retryDelay;
-    return delay ? parseFloat(delay) * 1000 : undefined;
+    return delay ? parseFloat(delay) * 1000 : this.retryAfterMillis;
   }
 
   get missing() {
@@ -142,13 +143,21 @@ async function answer(response, onHeaders) {
 
 async function failure(response) {
   const requestId = response.headers.get("x-request-id");
-  const text = await response.text().catch(() => "");
-  try {
-    return new RpcError(JSON.parse(text), requestId);
-  } catch {
-    const code = response.status >= 500 ? "unavailable" : "unknown"; // a proxy has answered
-    return new RpcError({ code, message: `HTTP status ${response.status}` }, requestId);
-  }
+  const body = await response.json().catch(() => undefined);
+  return new RpcError(body?.code ? body : ofProxy(response.status), requestId, retryAfter(response.headers));
+}
+
+/** Returns the error of a proxy, which has answered in the place of the server. */
+function ofProxy(status) {
+  const code = status >= 500 || status === 429 ? "unavailable" : "unknown";
+  return { code, message: `HTTP status ${status}` };
+}
+
+/** Returns the milliseconds of a header Retry-After, which has seconds or a date; undefined without one. */
+function retryAfter(headers) {
+  const text = headers.get("retry-after") ?? "";
+  const millis = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
+  return Number.isNaN(millis) ? undefined : Math.max(0, millis);
 }
 
 const COMPRESSED = 1;

@@ -1,6 +1,7 @@
 // What every page has around its content: the header, the key of the caller, and the theme.
 
 import { h, replace, say } from "/static/dom.js";
+import { canBeSentAgain, persist } from "/static/patience.js";
 import { hasKey, setKey } from "/static/rpc.js";
 
 const LINKS = { Factories: "/", Methods: "/docs" };
@@ -55,37 +56,48 @@ export function askForKey() {
 }
 
 /**
- * Opens a modal dialog with a form, and returns the form.
+ * Opens a modal dialog with a form, and returns a signal that is aborted when it closes.
  *
- * `submit` may be asynchronous. The dialog closes when it is done, and stays open with the message if it throws.
+ * `submit` may be asynchronous. The dialog closes when it is done, and stays open with the message if it throws. What
+ * can be sent again is, until the dialog is closed: meanwhile its fields cannot be changed.
  */
 export function openDialog(title, content, { action, submit }) {
   const problem = h("p", { class: "bad", role: "alert" });
   const confirm = h("button", { type: "submit", class: "primary" }, action);
   const cancel = h("button", { type: "button", onclick: () => dialog.close() }, "Cancel");
+  const fields = h("fieldset", {}, content);
+  const closing = new AbortController();
+  const { signal } = closing;
   const form = h(
     "form",
     { onsubmit: handle },
     h("h2", { id: "dialog-title" }, title),
-    content,
+    fields,
     problem,
     h("div", { class: "row end" }, cancel, confirm),
   );
-  const dialog = h("dialog", { "aria-labelledby": "dialog-title", onclose: () => dialog.remove() }, form);
+  const close = () => {
+    closing.abort();
+    dialog.remove();
+  };
+  const dialog = h("dialog", { "aria-labelledby": "dialog-title", onclose: close }, form);
+  const onWait = (error, millis) => replace(problem, explain(error), ` Trying again in ${Math.ceil(millis / 1000)} s.`);
   async function handle(event) {
     event.preventDefault();
-    confirm.disabled = true;
+    const focused = document.activeElement;
+    fields.disabled = confirm.disabled = true;
     try {
-      await submit();
+      await persist(submit, { signal, onWait, isWorthwhile: canBeSentAgain });
       dialog.close();
     } catch (error) {
       replace(problem, explain(error));
     }
-    confirm.disabled = false;
+    fields.disabled = confirm.disabled = false;
+    if (document.activeElement === document.body) focused.focus(); // a disabled element loses the focus
   }
   document.body.append(dialog);
   dialog.showModal();
-  return form;
+  return signal;
 }
 
 /** Returns what a person should know of an error: what is wrong, and the request id to find it in the server's log. */
