@@ -16,7 +16,7 @@ _MOST_UNPARSED_BYTES = 64 << 10
 """The largest headers of a request. Browsers send 16 kB at most; the parser itself has no limit."""
 
 _HEADER_SECONDS = 10
-"""How long headers may take to arrive, once they have begun to."""
+"""How long headers may take to arrive, once they have begun to, and at all on a connection over the limit."""
 
 _CLOSING_SECONDS = 1
 """How long a connection that makes room may take to close, while it has a file descriptor and is not counted. TLS would
@@ -52,6 +52,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._arrival = self.loop.call_later(self.seconds, transport.abort)
         self._reading: asyncio.TimerHandle | None = None
         if not self.limit.enter(self):
+            self._limit_arrival(min(self.seconds, _HEADER_SECONDS))
             self.app = self.refuse
 
     def make_room(self) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sprocket_grpc.config.settings import Settings
-from sprocket_grpc.web import connection, listener
+from sprocket_grpc.web import connection, connection_limit, listener
 from tests.support.callers import certificate, server_certificate
 from tests.support.http import PATIENCE_SECONDS, Response, connected, head, receive, send
 from tests.support.resources import create_factory
@@ -18,7 +18,7 @@ from tests.support.waiting import until
 from tests.support.web import FACTORIES, WebService, running_web_service
 
 LIMIT = 3
-LIVE = "/healthz/live"
+LIVE, READY = "/healthz/live", "/healthz/ready"
 
 
 @pytest.fixture
@@ -66,6 +66,13 @@ class Clients(AsyncExitStack):
         return Client(web, *await self.enter_async_context(connected(web.web)))
 
 
+async def fill(clients: Clients, web: WebService) -> None:
+    """Use all connections that may call."""
+    factory = await create_factory(web)
+    for _ in range(LIMIT):
+        await (await clients.open(web)).follow(factory.id)
+
+
 async def test_the_connection_that_has_waited_longest_makes_room_for_a_new_one(small: WebService) -> None:
     async with Clients() as clients:
         first, second, third = [await clients.open(small) for _ in range(LIMIT)]
@@ -87,10 +94,8 @@ async def test_headers_that_never_end_keep_nobody_out(small: WebService) -> None
 
 
 async def test_a_request_over_the_limit_is_told_so_and_closes_its_connection(small: WebService) -> None:
-    factory = await create_factory(small)
     async with Clients() as clients:
-        for _ in range(LIMIT):
-            await (await clients.open(small)).follow(factory.id)
+        await fill(clients, small)
         answered = await send(small.web, "GET", "/openapi.json")
         assert (answered.status, answered.headers["retry-after"], answered.headers["connection"]) == (429, "1", "close")
         error = answered.json
@@ -101,14 +106,51 @@ async def test_a_request_over_the_limit_is_told_so_and_closes_its_connection(sma
     await until(lambda: _is_answered(small))
 
 
-async def test_a_refused_connection_that_sends_nothing_lets_no_other_one_in(small: WebService) -> None:
-    factory = await create_factory(small)
+async def test_a_refused_connection_that_sends_nothing_lets_no_other_one_in(
+    small: WebService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_limit, "_MOST_REFUSED", 0)
     async with Clients() as clients:
-        for _ in range(LIMIT):
-            await (await clients.open(small)).follow(factory.id)
+        await fill(clients, small)
         silent = await clients.open(small)
-        assert (await send(small.web, "GET", "/openapi.json")).status == 429
         assert await silent.is_closed()
+        monkeypatch.undo()
+        assert (await send(small.web, "GET", "/openapi.json")).status == 429
+
+
+async def test_a_probe_that_has_not_sent_its_request_survives_a_flood(small: WebService) -> None:
+    async with Clients() as clients:
+        await fill(clients, small)
+        probe = await clients.open(small)
+        silent = [await clients.open(small) for _ in range(connection_limit._MOST_REFUSED - 1)]
+        assert (await probe.get(LIVE)).status == 200
+        await clients.open(small)
+        await clients.open(small)
+        assert await silent[0].is_closed()
+
+
+@pytest.mark.parametrize("path", [LIVE, READY])
+async def test_probes_are_answered_while_a_flood_uses_all_connections(small: WebService, path: str) -> None:
+    async def flood() -> None:
+        while True:
+            assert (await send(small.web, "GET", "/openapi.json")).status == 429
+
+    async with Clients() as clients, asyncio.TaskGroup() as floods:
+        await fill(clients, small)
+        tasks = [floods.create_task(flood()) for _ in range(20)]
+        for _ in range(20):
+            assert (await send(small.web, "GET", path)).status == 200
+        for each in tasks:
+            each.cancel()
+
+
+async def test_a_refused_connection_has_a_limited_time_for_its_request(
+    small: WebService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_HEADER_SECONDS", 0.2)
+    async with Clients() as clients:
+        await fill(clients, small)
+        assert await (await clients.open(small)).is_closed()
 
 
 async def _is_answered(web: WebService) -> bool:
