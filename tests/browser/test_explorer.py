@@ -2,10 +2,8 @@
 
 import asyncio
 import json
-import os
 import re
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +12,7 @@ import pytest
 from sprocket_grpc.auth.permissions import REQUIRED
 from tests.browser.conftest import NewPage
 from tests.support.browser import Problems
-from tests.support.explorer import ANSWERED, Explorer
+from tests.support.explorer import ANSWERED, Explorer, run_in_shell
 from tests.support.grpcurl import Command, call, parse_command
 from tests.support.http import post
 from tests.support.site import Site
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 METHODS = [path.removeprefix("/sprocket.v1.") for path in REQUIRED]
-PATIENCE_SECONDS = 60
 CLIPBOARD = ["clipboard-read", "clipboard-write"]
 COMMANDS = [
     ("curl", "FactoryService/ListFactories", "displayName"),
@@ -99,16 +96,6 @@ async def test_a_stream_that_cannot_be_read_ends_with_an_error_and_can_be_sent_a
     await explorer.answered("UNAVAILABLE")
     await explorer.send_button.click()
     await explorer.answered("OK")
-
-
-async def run_in_shell(command: str) -> str:
-    """Run a command as a person does who has pasted it, and return its output."""
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    pipe = asyncio.subprocess.PIPE
-    shell = await asyncio.create_subprocess_exec("sh", "-c", command, env=environment, stdout=pipe, stderr=pipe)
-    output, errors = await asyncio.wait_for(shell.communicate(), PATIENCE_SECONDS)
-    assert shell.returncode == 0, errors
-    return output.decode(errors="replace")
 
 
 @pytest.mark.parametrize(("program", "method", "answer"), COMMANDS, ids=[f"{each[0]} {each[1]}" for each in COMMANDS])

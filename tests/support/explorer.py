@@ -1,6 +1,10 @@
 """The explorer at /docs as a person uses it."""
 
+import asyncio
+import os
 import re
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -73,3 +77,16 @@ class Explorer:
         await self.status.filter(has_text=status).wait_for(timeout=PATIENCE_MS)
         text: str = await self.status.inner_text()
         return text
+
+
+async def run_in_shell(command: str, shell: str = "sh", **environment: str) -> str:
+    """Run a command as a person does who has pasted it, with variables in its environment, and return its output."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec(
+        *(shell, "-c", command), env=os.environ | {"PATH": path} | environment, stdin=nothing, stdout=pipe, stderr=pipe
+    )
+    async with asyncio.timeout(PATIENCE_MS / 1000):
+        output, errors = await process.communicate()
+    assert process.returncode == 0, errors
+    return output.decode(errors="replace")

@@ -3,10 +3,10 @@
 /** The programs that can send a request. */
 export const PROGRAMS = ["curl", "grpcurl", "buf curl"];
 
-/** The command with which a program sends a request, which is a JSON object. */
-export function commandOf(program, contract, method, request, isAuthenticated) {
+/** The command with which a program sends a request, which is a JSON object, to the server of the page at `place`. */
+export function commandOf(program, contract, method, request, { isAuthenticated = false, place = location } = {}) {
   const header = contract.authenticates || isAuthenticated ? ['-H "authorization: Bearer $KEY"'] : [];
-  const call = { contract, method, header, body: compact(request) };
+  const call = { contract, method, header, body: compact(request), place };
   if (program === "grpcurl") return grpcurl(call);
   if (program === "buf curl") return bufCurl(call);
   return method.isStream ? curlStream(call) : curl(call);
@@ -17,30 +17,30 @@ function compact(json) {
   return json.replace(/("(?:[^"\\]|\\.)*")|\s+/g, "$1");
 }
 
-function curl({ method, header, body }) {
-  return lines("curl -sS", ...header, "-H 'content-type: application/json'", `--data-raw ${quoted(body)}`, url(method));
+function curl({ method, header, body, place }) {
+  return lines("curl -sS", ...header, "-H 'content-type: application/json'", `--data-raw ${quoted(body)}`, url(place, method));
 }
 
 // An envelope is a byte of flags and four bytes of length, before the request and before each response.
-function curlStream({ method, header, body }) {
+function curlStream({ method, header, body, place }) {
   const length = new TextEncoder().encode(body).length;
   const octal = [24, 16, 8, 0].map((shift) => `\\${((length >>> shift) & 255).toString(8).padStart(3, "0")}`).join("");
   return lines(`printf '\\000${octal}%s' ${quoted(body)}`, "| curl -sSN", ...header,
-    "-H 'content-type: application/connect+json'", "--data-binary @- --output -", url(method));
+    "-H 'content-type: application/connect+json'", "--data-binary @- --output -", url(place, method));
 }
 
-function url(method) {
-  return quoted(`${location.origin}/${method.path}`);
+function url(place, method) {
+  return quoted(`${place.origin}/${method.path}`);
 }
 
-function grpcurl({ contract, method, header, body }) {
+function grpcurl({ contract, method, header, body, place }) {
   const plain = contract.grpc.isTls ? "" : " -plaintext";
-  return lines(`grpcurl${plain}`, ...header, `-d ${quoted(withPaths(contract, method, body))}`, `${grpcAddress(contract)} ${method.path}`);
+  return lines(`grpcurl${plain}`, ...header, `-d ${quoted(withPaths(contract, method, body))}`, `${quoted(grpcAddress(contract, place))} ${method.path}`);
 }
 
-function bufCurl({ contract, method, header, body }) {
+function bufCurl({ contract, method, header, body, place }) {
   const [scheme, plain] = contract.grpc.isTls ? ["https", ""] : ["http", " --http2-prior-knowledge"];
-  return lines(`buf curl --protocol grpc${plain}`, ...header, `-d ${quoted(body)}`, `${scheme}://${grpcAddress(contract)}/${method.path}`);
+  return lines(`buf curl --protocol grpc${plain}`, ...header, `-d ${quoted(body)}`, quoted(`${scheme}://${grpcAddress(contract, place)}/${method.path}`));
 }
 
 // A command on lines that a shell joins.
@@ -61,11 +61,11 @@ function underscored(name) {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
-function grpcAddress(contract) {
-  return `${location.hostname}:${contract.grpc.port}`;
+function grpcAddress(contract, place) {
+  return `${place.hostname}:${contract.grpc.port}`;
 }
 
-// Text as one word of a shell.
+// Text as one word of a shell. So are names of hosts: browsers accept most characters in them, and [::1] is a pattern.
 function quoted(text) {
   return `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -113,7 +113,7 @@ export class RequestEditor {
 
   #showCommand() {
     for (const button of this.programs) set(button, { "aria-pressed": String(button.textContent === preferred) });
-    say(this.command, commandOf(preferred, this.contract, this.method, this.text, hasKey()));
+    say(this.command, commandOf(preferred, this.contract, this.method, this.text, { isAuthenticated: hasKey() }));
   }
 }
 
