@@ -8,19 +8,20 @@ from typing import Self, TypeVar
 
 import grpc
 
+from sprocket.client import silence
 from sprocket.client.attempts import (
     Attempts,
     ChartRequest,
     ChartResponse,
     ListRequest,
     ListResponse,
+    OnRetry,
     Position,
     Request,
     Response,
-    channel_options,
-    credentials_metadata,
     with_request_id,
 )
+from sprocket.client.channel import channel_options, credentials_metadata
 
 _ListRequest = TypeVar("_ListRequest", bound=ListRequest)
 _ListResponse = TypeVar("_ListResponse", bound=ListResponse)
@@ -37,21 +38,18 @@ class AsyncClient:
 
     def __init__(
         self,
-        address: str,
+        address: str | grpc.aio.Channel,
         *,
         credentials: grpc.ChannelCredentials | None = None,
         api_key: str | None = None,
         timeout_seconds: float = 30,
+        on_retry: OnRetry | None = None,
     ) -> None:
         """Connect in the background."""
-        options = channel_options()
-        self.channel = (
-            grpc.aio.secure_channel(address, credentials, options)
-            if credentials
-            else grpc.aio.insecure_channel(address, options)
-        )
+        self.channel = _open(address, credentials) if isinstance(address, str) else address
         self._metadata = tuple(credentials_metadata(api_key))
         self._timeout_seconds = timeout_seconds
+        self._on_retry = on_retry
 
     async def __aenter__(self) -> Self:
         return self
@@ -67,10 +65,10 @@ class AsyncClient:
 
     async def call(self, method: "grpc.aio.UnaryUnaryMultiCallable[Request, Response]", request: Request) -> Response:
         """Return the response of a method, as `Client.call` does."""
-        request, attempts = with_request_id(request), Attempts(self._timeout_seconds)
+        request, attempts = with_request_id(request), Attempts(self._timeout_seconds, self._on_retry)
         while True:
             try:
-                return await method(request, timeout=attempts.seconds_left, metadata=self._metadata)
+                return await method(request, timeout=attempts.timeout, metadata=self._metadata)
             except grpc.RpcError as error:
                 pause = attempts.pause_after(error)
             await asyncio.sleep(pause)
@@ -90,11 +88,11 @@ class AsyncClient:
         self, method: "grpc.aio.UnaryStreamMultiCallable[ChartRequest, ChartResponse]", request: ChartRequest
     ) -> AsyncIterator[ChartResponse]:
         """Yield the responses of GetFactoryChart or FollowFactoryCharts, as `Client.follow` does."""
-        position = Position(request, self._timeout_seconds)
+        position = Position(request, self._timeout_seconds, self._on_retry)
         while True:
             stream = method(position.request, metadata=self._metadata)
             try:
-                async for response in stream:
+                async for response in _until_silent(stream):
                     position.advance(response)
                     yield response
             except grpc.RpcError as error:
@@ -104,3 +102,25 @@ class AsyncClient:
             finally:
                 stream.cancel()
             await asyncio.sleep(pause)
+
+
+def _open(address: str, credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
+    options = channel_options()
+    if credentials:
+        return grpc.aio.secure_channel(address, credentials, options)
+    return grpc.aio.insecure_channel(address, options)
+
+
+async def _until_silent(
+    stream: "grpc.aio.UnaryStreamCall[ChartRequest, ChartResponse]",
+) -> AsyncIterator[ChartResponse]:
+    """Yield the responses of a stream, as `silence.until_silent` does."""
+    while True:
+        try:
+            async with asyncio.timeout(silence.LONGEST_SILENCE_SECONDS):
+                response = await stream.read()
+        except TimeoutError:
+            raise silence.SilenceError from None
+        if response is grpc.aio.EOF:
+            return
+        yield response

@@ -1,12 +1,12 @@
 """What both clients decide in the same way: what they send, whether and when they retry, and where a chart resumes."""
 
+import math
 import random
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable
 from copy import deepcopy
-from importlib import resources
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -22,7 +22,6 @@ from sprocket.v1.factory_pb2 import (
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 2.0
 _LEAST_SECONDS = 0.001
-_KEEPALIVE_MS = 15_000
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
@@ -44,23 +43,21 @@ class ListResponse(Protocol):
         """The token of the next page; empty on the last page."""
 
 
-def channel_options() -> Sequence[tuple[str, Any]]:
-    """Return the options of channels: how calls are distributed, and how soon a lost connection is noticed."""
-    return [
-        ("grpc.service_config", (resources.files("sprocket.v1") / "service_config.json").read_text()),
-        # By default gRPC waits up to two minutes before it reconnects to a server that was unavailable.
-        ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.max_reconnect_backoff_ms", 2_000),
-        # So that a stream ends within 30 s after its connection was cut without a word. The server permits 10 s.
-        ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
-        ("grpc.keepalive_timeout_ms", _KEEPALIVE_MS),
-        ("grpc.http2.max_pings_without_data", 0),
-    ]
+class Retry(NamedTuple):
+    """A retry that a client is about to make.
+
+    Attributes:
+        error: Why the last attempt failed, or the stream broke.
+        pause_seconds: How long the client waits before the retry.
+        seconds_left: How long the client goes on with retries. Infinity if it never gives up.
+    """
+
+    error: ServiceError
+    pause_seconds: float
+    seconds_left: float
 
 
-def credentials_metadata(api_key: str | None) -> Sequence[tuple[str, str]]:
-    """Return the metadata that authenticates a call."""
-    return [("authorization", f"Bearer {api_key}")] if api_key else []
+OnRetry: TypeAlias = Callable[[Retry], object]
 
 
 def with_request_id(request: Request) -> Request:
@@ -76,27 +73,35 @@ def with_request_id(request: Request) -> Request:
 class Attempts:
     """The attempts of one call, which share a deadline."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, on_retry: OnRetry | None) -> None:
         self._deadline = time.monotonic() + seconds
         self._pause = _FIRST_PAUSE_SECONDS
+        self._on_retry = on_retry
 
     @property
     def seconds_left(self) -> float:
-        """The time until the deadline, for the next attempt."""
+        """The time until the deadline."""
         return max(self._deadline - time.monotonic(), _LEAST_SECONDS)
 
+    @property
+    def timeout(self) -> float | None:
+        """The time limit of the next attempt, for gRPC, which takes infinity for none left."""
+        return None if math.isinf(self._deadline) else self.seconds_left
+
     def pause_after(self, error: grpc.RpcError) -> float:
-        """Return the seconds to wait before the next attempt.
+        """Return the seconds to wait before the next attempt, after telling `on_retry`.
 
         Raises:
             ServiceError: There is none: it would fail in the same way, or begin after the deadline.
         """
-        failure = ServiceError.of(error)
+        failure, left = ServiceError.of(error), self.seconds_left
         pause = self._pause * random.uniform(0.5, 1)  # noqa: S311  # so that clients do not return all at once
         self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
         pause += failure.retry_after_seconds or 0
-        if not failure.is_safe_to_retry or pause >= self.seconds_left:
-            raise failure from error
+        if not failure.is_safe_to_retry or pause >= left:
+            raise failure
+        if self._on_retry:
+            self._on_retry(Retry(failure, pause, left))
         return pause
 
 
@@ -107,9 +112,10 @@ class Position(Generic[ChartRequest]):
         request: The request of the next call.
     """
 
-    def __init__(self, request: ChartRequest, seconds: float) -> None:
+    def __init__(self, request: ChartRequest, seconds: float, on_retry: OnRetry | None) -> None:
         self.request = deepcopy(request)
         self._seconds = seconds
+        self._on_retry = on_retry
         self._outage: Attempts | None = None
 
     def advance(self, response: GetFactoryChartResponse | FollowFactoryChartsResponse) -> None:
@@ -124,5 +130,5 @@ class Position(Generic[ChartRequest]):
 
         The deadline is for the time without a response, and begins with the error.
         """
-        self._outage = self._outage or Attempts(self._seconds)
+        self._outage = self._outage or Attempts(self._seconds, self._on_retry)
         return self._outage.pause_after(error)

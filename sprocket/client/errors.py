@@ -13,7 +13,11 @@ from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 _DETAILS_KEY = "grpc-status-details-bin"
-_SAFE_TO_RETRY = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
+_SAFE_TO_RETRY = {
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.CANCELLED,  # by a proxy or a server that ends
+}
 
 
 class FieldViolation(NamedTuple):
@@ -54,6 +58,7 @@ class ServiceError(Exception):
     def of(cls, error: grpc.RpcError) -> Self:
         """Return the error of a failed call."""
         failure = cls(error.code(), error.details() or "")
+        failure.__cause__ = error
         for key, value in error.trailing_metadata() or ():
             if key == _DETAILS_KEY and isinstance(value, bytes):
                 failure._read(value)

@@ -1,8 +1,8 @@
 """The client for threads."""
 
-import time
 from collections.abc import Iterator
 from copy import deepcopy
+from threading import Event
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -14,13 +14,15 @@ from sprocket.client.attempts import (
     ChartResponse,
     ListRequest,
     ListResponse,
+    OnRetry,
     Position,
     Request,
     Response,
-    channel_options,
-    credentials_metadata,
     with_request_id,
 )
+from sprocket.client.channel import channel_options, credentials_metadata
+from sprocket.client.errors import ServiceError
+from sprocket.client.silence import until_silent
 
 _ListRequest = TypeVar("_ListRequest", bound=ListRequest)
 _ListResponse = TypeVar("_ListResponse", bound=ListResponse)
@@ -35,29 +37,31 @@ class Client:
 
     def __init__(
         self,
-        address: str,
+        address: str | grpc.Channel,
         *,
         credentials: grpc.ChannelCredentials | None = None,
         api_key: str | None = None,
         timeout_seconds: float = 30,
+        on_retry: OnRetry | None = None,
     ) -> None:
         """Connect in the background.
 
         Args:
-            address: The address of the server, such as `127.0.0.1:50051` or `dns:///sprocket.example:50051`.
+            address: The address of the server, such as `127.0.0.1:50051` or `dns:///sprocket.example:50051`. Or an
+                open channel, for example with interceptors or options of your own, which `close` closes.
             credentials: How TLS is spoken; `grpc.ssl_channel_credentials()` trusts the usual authorities. None means no
                 TLS, with which the network can read the API key.
             api_key: An API key or bearer token.
             timeout_seconds: The deadline of a call with all its retries, and how long a stream may be without a server.
+                Infinity means no limit.
+            on_retry: Called before each retry, in the thread of the call, for example to log it. If it raises an error,
+                the call ends with that.
         """
-        options = channel_options()
-        self.channel = (
-            grpc.secure_channel(address, credentials, options)
-            if credentials
-            else grpc.insecure_channel(address, options)
-        )
+        self.channel = _open(address, credentials) if isinstance(address, str) else address
         self._metadata = tuple(credentials_metadata(api_key))
         self._timeout_seconds = timeout_seconds
+        self._on_retry = on_retry
+        self._closed = Event()
 
     def __enter__(self) -> Self:
         return self
@@ -68,7 +72,8 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connection, and cancel all calls."""
+        """Close the connection, and cancel all calls and retries."""
+        self._closed.set()
         self.channel.close()
 
     def call(self, method: "grpc.UnaryUnaryMultiCallable[Request, Response]", request: Request) -> Response:
@@ -81,13 +86,12 @@ class Client:
         Raises:
             ServiceError: The call failed, and a retry would fail in the same way or be too late.
         """
-        request, attempts = with_request_id(request), Attempts(self._timeout_seconds)
+        request, attempts = with_request_id(request), Attempts(self._timeout_seconds, self._on_retry)
         while True:
             try:
-                return method(request, timeout=attempts.seconds_left, metadata=self._metadata)
+                return method(request, timeout=attempts.timeout, metadata=self._metadata)
             except grpc.RpcError as error:
-                pause = attempts.pause_after(error)
-            time.sleep(pause)
+                self._pause(attempts.pause_after(error), error)
 
     def pages(
         self, method: "grpc.UnaryUnaryMultiCallable[_ListRequest, _ListResponse]", request: _ListRequest
@@ -123,17 +127,32 @@ class Client:
         Raises:
             ServiceError: No server answered for `timeout_seconds`, or a new call would fail in the same way.
         """
-        position = Position(request, self._timeout_seconds)
+        position = Position(request, self._timeout_seconds, self._on_retry)
         while True:
             stream = method(position.request, metadata=self._metadata)
             try:
-                for response in stream:
+                for response in until_silent(stream, stream.cancel):
                     position.advance(response)
                     yield response
             except grpc.RpcError as error:
-                pause = position.pause_after(error)
+                self._pause(position.pause_after(error), error)
             else:
                 return
             finally:
                 stream.cancel()
-            time.sleep(pause)
+
+    def _pause(self, seconds: float, error: grpc.RpcError) -> None:
+        """Wait before a retry.
+
+        Raises:
+            ServiceError: The client was closed.
+        """
+        if self._closed.wait(seconds):
+            raise ServiceError.of(error)
+
+
+def _open(address: str, credentials: grpc.ChannelCredentials | None) -> grpc.Channel:
+    options = channel_options()
+    if credentials:
+        return grpc.secure_channel(address, credentials, options)
+    return grpc.insecure_channel(address, options)

@@ -6,6 +6,7 @@ import click
 import grpc
 from grpc_health.v1 import health_pb2
 
+from sprocket.client import ServiceError
 from sprocket_grpc.cli.client.connection import Connection, connected, connection_options
 from sprocket_grpc.cli.client.errors import explain
 from sprocket_grpc.cli.client.server import Server
@@ -57,5 +58,5 @@ def _check(server: Server, service: str) -> str:
     except grpc.RpcError as error:
         if error.code() is grpc.StatusCode.NOT_FOUND:
             raise click.ClickException(f"{server.address} has no service {service!r}") from error
-        raise explain(error, server) from error
+        raise explain(ServiceError.of(error), server) from error
     return health_pb2.HealthCheckResponse.ServingStatus.Name(response.status)

@@ -17,6 +17,7 @@ import grpc
 import pytest
 from cryptography.x509 import DNSName, IPAddress
 
+from sprocket.client import ServiceError
 from sprocket_grpc.cli.client.connection import Connection, connected
 from sprocket_grpc.cli.client.errors import explain
 from sprocket_grpc.cli.client.unavailable import CAUSES, Cause, find_cause
@@ -144,7 +145,7 @@ def call(target: str, directory: Path, *, uses_tls: bool) -> Failed:
         with pytest.raises(grpc.RpcError) as raised:
             method(b"", timeout=10)
         assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
-        return Failed(raised.value.details() or "", explain(raised.value, server).message)
+        return Failed(raised.value.details() or "", explain(ServiceError.of(raised.value), server).message)
 
 
 @pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: cause.text or "any other text")

@@ -7,15 +7,18 @@ import click
 from sprocket.v1.factory_pb2 import Factory, GetFactoryChartRequest
 from sprocket_grpc.cli.chart import screen
 from sprocket_grpc.cli.chart.chart import Chart, Drawing, drawing, expired_note
-from sprocket_grpc.cli.chart.client import Client, History
+from sprocket_grpc.cli.chart.client import ChartClient, History
 from sprocket_grpc.cli.chart.live import follow_in_lines, follow_in_terminal
 from sprocket_grpc.cli.chart.picture import SUFFIXES, check_matplotlib, write_picture
 from sprocket_grpc.cli.chart.table import WRITERS
 from sprocket_grpc.cli.chart.terminal import draw, load_plotext
-from sprocket_grpc.cli.client.connection import Connection, connected, connection_options
-from sprocket_grpc.cli.client.output import checked_stdout, replacing, show, warn
+from sprocket_grpc.cli.client.connection import Connection, connection_options
+from sprocket_grpc.cli.client.output import replacing, show, warn
+from sprocket_grpc.cli.resources.calls import connected_caller, timeout_option
 from sprocket_grpc.cli.since import Since, SinceType
 from sprocket_grpc.cli.times import now_micros, to_datetime
+
+TIMEOUT_SECONDS = 10
 
 # More than a screen has columns or a picture has dots, so that downsampling is invisible.
 DRAWN_POINTS = 2_000
@@ -33,9 +36,16 @@ _LEAST_POINTS = 6
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write a picture (.svg, .png) or all entries (.csv, .json) to this file instead.",
 )
+@timeout_option(TIMEOUT_SECONDS)
 @connection_options
 def chart_command(
-    factory_name: str, *, since: Since | None, follow: bool, output: Path | None, connection: Connection
+    factory_name: str,
+    *,
+    since: Since | None,
+    follow: bool,
+    output: Path | None,
+    timeout: float,
+    connection: Connection,
 ) -> None:
     """Draw the production goal and the actual production of FACTORY over time.
 
@@ -44,8 +54,8 @@ def chart_command(
     """
     suffix = _suffix(output, follow=follow)
     _check_libraries(suffix, follow=follow)
-    with connected(connection) as server, checked_stdout():
-        client = Client(server)
+    with connected_caller(connection, timeout) as caller:
+        client = ChartClient(caller)
         factory = client.find(factory_name)
         request = _request(factory, since, follow=follow)
         if follow:
@@ -84,16 +94,16 @@ def _request(factory: Factory, since: Since | None, *, follow: bool) -> GetFacto
     return request
 
 
-def _follow(client: Client, factory: Factory, request: GetFactoryChartRequest, since: Since | None) -> None:
+def _follow(client: ChartClient, factory: Factory, request: GetFactoryChartRequest, since: Since | None) -> None:
     if screen.is_terminal():
         request.max_points = DRAWN_POINTS
-        follow_in_terminal(client, factory, request, since)
+        follow_in_terminal(client.server, factory, request, since)
     else:
         request.max_points = 0 if since else _LEAST_POINTS
-        follow_in_lines(client, request, with_history=since is not None)
+        follow_in_lines(client.server, request, with_history=since is not None)
 
 
-def _drawing(client: Client, factory: Factory, request: GetFactoryChartRequest, since: Since | None) -> Drawing:
+def _drawing(client: ChartClient, factory: Factory, request: GetFactoryChartRequest, since: Since | None) -> Drawing:
     request.max_points = DRAWN_POINTS
     chart, history = Chart(), client.history(request)
     for chunk in history:
@@ -105,7 +115,7 @@ def _drawing(client: Client, factory: Factory, request: GetFactoryChartRequest, 
 
 
 def _write(
-    client: Client, factory: Factory, request: GetFactoryChartRequest, since: Since | None, output: Path
+    client: ChartClient, factory: Factory, request: GetFactoryChartRequest, since: Since | None, output: Path
 ) -> None:
     with replacing(output) as path:
         if write := WRITERS.get(output.suffix.lower()):

@@ -1,26 +1,23 @@
-"""Follows a chart, and resumes where it stopped when the connection breaks."""
+"""Follows a chart with `sprocket.client`, and yields regularly, so that a drawing is kept up to date."""
 
-import time
+import math
 from collections.abc import Iterator
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue
 from threading import Thread
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
-import grpc
-
+from sprocket.client import Client, Retry, ServiceError
 from sprocket.v1.factory_pb2 import GetFactoryChartRequest, GetFactoryChartResponse
-from sprocket_grpc.cli.chart.client import ChartCall, Client
+from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
 from sprocket_grpc.cli.client.errors import ClientError, explain
+from sprocket_grpc.cli.client.server import Server
+from sprocket_grpc.cli.client.unavailable import is_permanent, why_to_wait
 
 UPDATE_SECONDS = 0.25
 """The interval between updates while no response arrives."""
 
-# Four times as long as a stream may be silent by contract. With a longer interval on the server, a new call is made.
-SILENCE_SECONDS = 60
-
-_FIRST_PAUSE_SECONDS = 0.5
-_LONGEST_PAUSE_SECONDS = 5.0
-_RETRYABLE = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+_MOST_WAITING = 16
+"""How many updates are read ahead; a slow reader makes the server wait."""
 
 
 class Update(NamedTuple):
@@ -35,77 +32,48 @@ class Update(NamedTuple):
     problem: str = ""
 
 
-def follow(client: Client, request: GetFactoryChartRequest) -> Iterator[Update]:
+_Arrived: TypeAlias = "Queue[Update | Exception]"
+
+
+def follow(server: Server, request: GetFactoryChartRequest) -> Iterator[Update]:
     """Yield updates of a chart without end, at least one every `UPDATE_SECONDS`.
 
     Args:
-        client: The client of its server.
-        request: Where to start. Its resume_token is updated with every response.
+        server: Its server.
+        request: Where to start.
 
     Raises:
         ClientError: The call failed with an error that a new call does not solve.
     """
-    pause, problem = _FIRST_PAUSE_SECONDS, ""
+    arrived: _Arrived = Queue(_MOST_WAITING)
+    # A thread and a queue, because reading from the stream itself has no timeout.
+    Thread(target=_read_into, args=(arrived, server, request), daemon=True).start()
+    problem = ""
     while True:
         try:
-            for response in _one_stream(client, request):
-                if response:
-                    pause, problem = _FIRST_PAUSE_SECONDS, ""
-                yield Update(response, problem)
-        except grpc.RpcError as error:
-            if error.code() not in _RETRYABLE:
-                raise explain(error, client.server) from error
-        problem = f"{client.server.address} is unavailable; retrying every few seconds"
-        yield from _paused(pause, problem)
-        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            item = arrived.get(timeout=UPDATE_SECONDS)
+        except Empty:
+            item = Update(None, problem)
+        if isinstance(item, ServiceError):
+            raise explain(item, server) from item
+        if isinstance(item, Exception):
+            raise item
+        problem = item.problem
+        yield item
 
 
-def _one_stream(client: Client, request: GetFactoryChartRequest) -> Iterator[GetFactoryChartResponse | None]:
-    """Yield the responses of one stream, and None while no response arrives, until it breaks or is silent too long."""
-    call = client.call_chart(request)
-    items: SimpleQueue[GetFactoryChartResponse | grpc.RpcError | None] = SimpleQueue()
-    Thread(target=_read_into, args=(call, items), daemon=True).start()
-    last_response_at = time.monotonic()
+def _read_into(arrived: _Arrived, server: Server, request: GetFactoryChartRequest) -> None:
+    """Put all responses and problems into a queue, and the error that ends the stream."""
+
+    def report(retry: Retry) -> None:
+        if is_permanent(retry.error):
+            raise retry.error
+        arrived.put(Update(None, f"{why_to_wait(retry.error, server)}; retrying every few seconds"))
+
+    client = Client(server.channel, api_key=server.api_key, timeout_seconds=math.inf, on_retry=report)
     try:
-        while time.monotonic() < last_response_at + SILENCE_SECONDS:
-            response = _next(items, client)
-            if response:
-                last_response_at = time.monotonic()
-                request.resume_token = response.resume_token
-            yield response
-    finally:
-        call.cancel()
-
-
-def _next(
-    items: "SimpleQueue[GetFactoryChartResponse | grpc.RpcError | None]", client: Client
-) -> GetFactoryChartResponse | None:
-    try:
-        item = items.get(timeout=UPDATE_SECONDS)
-    except Empty:
-        return None
-    if item is None:
-        raise ClientError(f"{client.server.address} ended the stream; its version is too old to follow charts")
-    if isinstance(item, grpc.RpcError):
-        raise item
-    return item
-
-
-def _read_into(
-    call: ChartCall,
-    items: "SimpleQueue[GetFactoryChartResponse | grpc.RpcError | None]",
-) -> None:
-    # A thread and a queue, because reading from the call itself has no timeout.
-    try:
-        for response in call:
-            items.put(response)
-        items.put(None)
-    except grpc.RpcError as error:
-        items.put(error)
-
-
-def _paused(seconds: float, problem: str) -> Iterator[Update]:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        yield Update(None, problem)
-        time.sleep(min(UPDATE_SECONDS, seconds))
+        for response in client.follow(FactoryServiceStub(server.channel).GetFactoryChart, request):
+            arrived.put(Update(response))
+        arrived.put(ClientError(f"{server.address} ended the stream; its version is too old to follow charts"))
+    except Exception as error:  # the thread that reads the queue raises it
+        arrived.put(error)

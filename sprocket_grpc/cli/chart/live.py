@@ -7,10 +7,11 @@ from contextlib import suppress
 from sprocket.v1.factory_pb2 import Factory, FactoryChart, GetFactoryChartRequest, GetFactoryChartResponse
 from sprocket_grpc.cli.chart import screen
 from sprocket_grpc.cli.chart.chart import Chart, Entry, drawing, expired_note
-from sprocket_grpc.cli.chart.client import Client, retained_from
+from sprocket_grpc.cli.chart.client import retained_from
 from sprocket_grpc.cli.chart.following import UPDATE_SECONDS, follow
 from sprocket_grpc.cli.chart.terminal import draw
 from sprocket_grpc.cli.client.output import show, warn
+from sprocket_grpc.cli.client.server import Server
 from sprocket_grpc.cli.since import Since
 from sprocket_grpc.cli.times import now_micros, rfc_3339
 
@@ -65,7 +66,7 @@ class LiveDrawing:
         return draw(drawing(self._title, self._chart, start, now), screen.canvas())
 
 
-def follow_in_terminal(client: Client, factory: Factory, request: GetFactoryChartRequest, since: Since | None) -> None:
+def follow_in_terminal(server: Server, factory: Factory, request: GetFactoryChartRequest, since: Since | None) -> None:
     """Redraw a chart until Ctrl-C, and leave the last drawing on the screen.
 
     Raises:
@@ -74,16 +75,16 @@ def follow_in_terminal(client: Client, factory: Factory, request: GetFactoryChar
     live = LiveDrawing(factory.display_name, since)
     try:
         with suppress(KeyboardInterrupt), screen.alternate_screen():
-            _redraw(live, client, request)
+            _redraw(live, server, request)
     finally:
         screen.show(live.lines())
         if live.retained_from is not None:
             warn(expired_note(live.retained_from))
 
 
-def _redraw(live: LiveDrawing, client: Client, request: GetFactoryChartRequest) -> None:
+def _redraw(live: LiveDrawing, server: Server, request: GetFactoryChartRequest) -> None:
     shown_problem = ""
-    for update in follow(client, request):
+    for update in follow(server, request):
         if update.response and update.response.chart.time_micros:
             live.note(update.response)
             live.add(update.response.chart)
@@ -92,11 +93,11 @@ def _redraw(live: LiveDrawing, client: Client, request: GetFactoryChartRequest) 
             screen.redraw([*live.lines(), shown_problem or "following; press Ctrl-C to stop"])
 
 
-def follow_in_lines(client: Client, request: GetFactoryChartRequest, *, with_history: bool) -> None:
+def follow_in_lines(server: Server, request: GetFactoryChartRequest, *, with_history: bool) -> None:
     """Print a line for each new entry until Ctrl-C.
 
     Args:
-        client: The client of its server.
+        server: Its server.
         request: Where to start.
         with_history: Whether to print the whole history first, or only the entry that is in force.
 
@@ -104,13 +105,13 @@ def follow_in_lines(client: Client, request: GetFactoryChartRequest, *, with_his
         ClientError: The call failed with an error that a new call does not solve.
     """
     with suppress(KeyboardInterrupt):
-        _print(client, request, with_history=with_history)
+        _print(server, request, with_history=with_history)
 
 
-def _print(client: Client, request: GetFactoryChartRequest, *, with_history: bool) -> None:
+def _print(server: Server, request: GetFactoryChartRequest, *, with_history: bool) -> None:
     shown_problem, is_history = "", not with_history
     unprinted: list[Entry] = []
-    for update in follow(client, request):
+    for update in follow(server, request):
         if update.problem and update.problem != shown_problem:
             warn(update.problem)
         shown_problem = update.problem
@@ -122,7 +123,6 @@ def _print(client: Client, request: GetFactoryChartRequest, *, with_history: boo
         if is_history:
             unprinted = unprinted[-1:]
             is_history = not update.response.end_of_history
-            request.max_points = request.max_points if is_history else 0  # after a break, resume with all entries
         if not is_history:
             show("".join(f"{rfc_3339(each.time_micros)}  {each.summary}\n" for each in unprinted))
             unprinted.clear()

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import click
 import grpc
 
+from sprocket.client.channel import CONNECTION_OPTIONS
 from sprocket_grpc.cli.client.address import EXPECTED, AddressType, is_address, is_local
 from sprocket_grpc.cli.client.errors import ClientError
 from sprocket_grpc.cli.client.output import prepare_streams
@@ -24,9 +25,8 @@ _DEFAULT_LISTEN = "127.0.0.1:50051"
 _LONGEST_RESPONSE_BYTES = 16 << 20
 
 _CHANNEL_OPTIONS = [
-    # By default gRPC waits up to two minutes before it reconnects to a server that was unavailable.
-    ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
+    # Without the service config, whose health checks would hide why a server is not ready.
+    *CONNECTION_OPTIONS,
     # By default 4 MiB, which pages of servers before 0.1.0 can exceed.
     ("grpc.max_receive_message_length", _LONGEST_RESPONSE_BYTES),
 ]
@@ -141,11 +141,11 @@ def connected(connection: Connection) -> Iterator[Server]:
         ClientError: The options do not fit the server or their files, for example a file is not in PEM.
     """
     _check_own_server(connection)
-    metadata = _metadata(connection)
-    if metadata:
+    api_key = _api_key(connection)
+    if api_key:
         _check_secrecy(connection)
     with _channel(connection) as channel:
-        yield Server(connection.address, channel, metadata, uses_tls=connection.tls_ca is not None)
+        yield Server(connection.address, channel, api_key, uses_tls=connection.tls_ca is not None)
 
 
 def _server_option(default: str) -> Callable[[_F], _F]:
@@ -211,15 +211,15 @@ def _channel(connection: Connection) -> grpc.Channel:
     return grpc.secure_channel(connection.address, credentials, options=options)
 
 
-def _metadata(connection: Connection) -> tuple[tuple[str, str], ...]:
+def _api_key(connection: Connection) -> str | None:
     path = connection.api_key_file
     secret = _read(path).decode(errors="replace") if path else os.environ.get(f"{CLIENT_PREFIX}API_KEY", "")
     secret = secret.strip()
     if not secret and not path:
-        return ()
+        return None
     if not secret or not secret.isascii() or not secret.isprintable() or " " in secret:
         raise ClientError(f"{path or f'{CLIENT_PREFIX}API_KEY'}: expected an API key or a token, which has no spaces")
-    return (("authorization", f"Bearer {secret}"),)
+    return secret
 
 
 def _read_pem(path: Path) -> bytes:

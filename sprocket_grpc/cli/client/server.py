@@ -11,11 +11,11 @@ class Server(NamedTuple):
     Attributes:
         address: Its address.
         channel: The channel to it.
-        metadata: Sent with every call: the credentials, if any.
+        api_key: The API key or token that is sent with every call, if any.
         uses_tls: Whether the channel uses TLS.
     """
 
     address: str
     channel: grpc.Channel
-    metadata: tuple[tuple[str, str], ...] = ()
+    api_key: str | None = None
     uses_tls: bool = False

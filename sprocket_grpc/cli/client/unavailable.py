@@ -2,6 +2,9 @@
 
 from typing import NamedTuple
 
+import grpc
+
+from sprocket.client import ServiceError
 from sprocket_grpc.cli.client.server import Server
 
 
@@ -53,6 +56,19 @@ CAUSES = (
 def find_cause(text: str) -> Cause:
     """Return the first cause that is part of gRPC's text."""
     return next(cause for cause in CAUSES if cause.text in text)
+
+
+def is_permanent(error: ServiceError) -> bool:
+    """Return whether gRPC's text says that another attempt fails in the same way."""
+    is_of_grpc = error.code is grpc.StatusCode.UNAVAILABLE and not error.reason
+    return is_of_grpc and find_cause(error.message).is_permanent
+
+
+def why_to_wait(error: ServiceError, server: Server) -> str:
+    """Say why a call is retried."""
+    if error.retry_after_seconds is not None and error.code is not grpc.StatusCode.UNAVAILABLE:
+        return f"{server.address} asks for a retry: {error.message}"
+    return f"{server.address} is unavailable"
 
 
 def explain_unavailable(text: str, server: Server) -> str:

@@ -1,23 +1,22 @@
-"""Calls that are retried while the server is unavailable; a retried write takes effect once."""
+"""The calls of commands: those of `sprocket.client`, with messages for a person at a terminal."""
 
 import math
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 
 import click
-import google.rpc.error_details_pb2 as details
 import grpc
 
+from sprocket.client import Client, Retry, ServiceError
 from sprocket_grpc.cli.client.connection import Connection, connected
-from sprocket_grpc.cli.client.errors import detail, explain, status_of
+from sprocket_grpc.cli.client.errors import explain
 from sprocket_grpc.cli.client.output import checked_stdout, warn
 from sprocket_grpc.cli.client.server import Server
-from sprocket_grpc.cli.client.unavailable import find_cause
+from sprocket_grpc.cli.client.unavailable import is_permanent, why_to_wait
 from sprocket_grpc.cli.resources.catalogue import Method, Resource
 from sprocket_grpc.config.environment import CLIENT_PREFIX
 
@@ -25,9 +24,6 @@ _F = TypeVar("_F", bound=Callable[..., object])
 
 MOST_IN_BATCH = 1_000
 """How many resources one request may name, by the contract."""
-
-_FIRST_PAUSE_SECONDS = 0.1
-_LONGEST_PAUSE_SECONDS = 2.0
 
 
 def timeout_option(seconds: float) -> Callable[[_F], _F]:
@@ -52,11 +48,18 @@ def _check_number(_: click.Context, __: click.Parameter, value: float) -> float:
 
 
 class Caller:
-    """Calls methods of one server."""
+    """Calls methods of one server.
+
+    Attributes:
+        server: The server.
+        client: The client that calls it. Its errors are ServiceError.
+    """
 
     def __init__(self, server: Server, timeout: float) -> None:
         self.server = server
-        self._timeout = timeout
+        self.client = Client(
+            server.channel, api_key=server.api_key, timeout_seconds=timeout, on_retry=self._report_retry
+        )
         self._reported_until = 0.0
 
     def call(self, method: Method, request: Any) -> Any:  # noqa: ANN401  # the messages of any method
@@ -65,36 +68,19 @@ class Caller:
         Raises:
             ClientError: The call failed.
         """
-        try:
+        with explained(self.server):
             return self.attempt(method, request)
-        except grpc.RpcError as error:
-            raise explain(error, self.server) from error
 
     def attempt(self, method: Method, request: Any) -> Any:  # noqa: ANN401  # as above
-        """Return the response of a method, retrying while the server is unavailable or asks for a retry.
-
-        All attempts of a write have the same request_id, so that it takes effect once.
+        """Return the response of a method, with the retries of `Client.call`.
 
         Raises:
-            grpc.RpcError: The call failed.
+            ServiceError: The call failed.
         """
-        if method.is_write and not request.request_id:
-            request.request_id = str(uuid.uuid4())
-        multicallable = self.server.channel.unary_unary(
+        multicallable: grpc.UnaryUnaryMultiCallable[Any, Any] = self.server.channel.unary_unary(
             method.path, method.request.SerializeToString, method.response.FromString
         )
-        deadline, pause = time.monotonic() + self._timeout, _FIRST_PAUSE_SECONDS
-        while True:
-            left = max(deadline - time.monotonic(), 0.001)
-            try:
-                return multicallable(request, timeout=left, metadata=self.server.metadata)
-            except grpc.RpcError as error:
-                wait = _retry_delay(error, pause)
-                if wait is None or time.monotonic() + wait >= deadline:
-                    raise
-            self._report_retries(pause, deadline)
-            time.sleep(wait)
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        return self.client.call(multicallable, request)
 
     def pages(self, resource: Resource, limit: int | None, **fields: Any) -> Iterator[Any]:  # noqa: ANN401  # as above
         """Yield the responses of a List, page by page. A page that is too large to receive is read in smaller ones.
@@ -124,17 +110,22 @@ class Caller:
         while True:
             try:
                 return self.attempt(method, request)
-            except grpc.RpcError as error:
+            except ServiceError as error:
                 if not _is_too_large(error) or request.page_size == 1:
                     raise explain(error, self.server) from error
             request.page_size = (request.page_size or MOST_IN_BATCH) // 2
 
-    def _report_retries(self, pause: float, deadline: float) -> None:
-        """Say on a terminal that a call is retried, once for all calls that are in flight."""
-        if pause == _FIRST_PAUSE_SECONDS and sys.stderr.isatty() and time.monotonic() > self._reported_until:
-            self._reported_until = deadline
-            left = deadline - time.monotonic()
-            warn(f"{self.server.address} is unavailable; retrying for {left:.0f} s")
+    def _report_retry(self, retry: Retry) -> None:
+        """Say on a terminal that a call is retried, once for all calls that are in flight.
+
+        Raises:
+            ServiceError: A retry would fail in the same way.
+        """
+        if is_permanent(retry.error):
+            raise retry.error
+        if sys.stderr.isatty() and time.monotonic() > self._reported_until:
+            self._reported_until = time.monotonic() + retry.seconds_left
+            warn(f"{why_to_wait(retry.error, self.server)}; retrying for {retry.seconds_left:.0f} s")
 
 
 @contextmanager
@@ -151,19 +142,19 @@ def in_batches(names: Sequence[str]) -> Iterator[list[str]]:
         yield batch
 
 
-def _is_too_large(error: grpc.RpcError) -> bool:
+@contextmanager
+def explained(server: Server) -> Iterator[None]:
+    """Explain the error of a failed call to the user.
+
+    Raises:
+        ClientError: A call failed.
+    """
+    try:
+        yield
+    except ServiceError as error:
+        raise explain(error, server) from error
+
+
+def _is_too_large(error: ServiceError) -> bool:
     """Whether the response exceeds the limit of the channel, which gRPC says in a text only."""
-    is_exhausted = error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    return is_exhausted and "message larger than max" in (error.details() or "")
-
-
-def _retry_delay(error: grpc.RpcError, pause: float) -> float | None:
-    """Return the seconds to wait before a retry, or None if a retry would fail in the same way."""
-    status = status_of(error)
-    if status is None:
-        is_unavailable = error.code() is grpc.StatusCode.UNAVAILABLE
-        return pause if is_unavailable and not find_cause(error.details() or "").is_permanent else None
-    retry = detail(status, details.RetryInfo)
-    if error.code() is grpc.StatusCode.UNAVAILABLE or retry.HasField("retry_delay"):
-        return max(pause, retry.retry_delay.ToMilliseconds() / 1000)
-    return None
+    return error.code is grpc.StatusCode.RESOURCE_EXHAUSTED and "message larger than max" in error.message

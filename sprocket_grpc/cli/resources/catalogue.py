@@ -8,7 +8,6 @@ from importlib import resources
 from typing import Any, NamedTuple
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
-from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
@@ -25,13 +24,11 @@ class Method(NamedTuple):
         path: Its path on the wire, such as `/sprocket.v1.FactoryService/GetFactory`.
         request: The class of its requests.
         response: The class of its responses.
-        is_write: Whether it may have side effects.
     """
 
     path: str
     request: type[Any]
     response: type[Any]
-    is_write: bool
 
 
 @dataclass(frozen=True)
@@ -132,8 +129,7 @@ def _resource(service: ServiceDescriptor, lists: MethodDescriptor) -> Resource:
 
 def _method(service: ServiceDescriptor, method: MethodDescriptor) -> Method:
     path = f"/{service.full_name}/{method.name}"
-    is_write = method.GetOptions().idempotency_level != MethodOptions.NO_SIDE_EFFECTS
-    return Method(path, GetMessageClass(method.input_type), GetMessageClass(method.output_type), is_write)
+    return Method(path, GetMessageClass(method.input_type), GetMessageClass(method.output_type))
 
 
 @cache

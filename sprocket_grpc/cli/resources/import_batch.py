@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, TypeAlias
 import grpc
 from google.protobuf.message import Message
 
-from sprocket_grpc.cli.client.errors import explain, status_of, violations
+from sprocket.client import ServiceError
+from sprocket_grpc.cli.client.errors import explain
 from sprocket_grpc.cli.resources.calls import Caller
 from sprocket_grpc.cli.resources.catalogue import Method, Resource
 from sprocket_grpc.cli.resources.reading import Line
@@ -176,7 +177,7 @@ class BatchWriter:
     def _try(self, outcome: Outcome, items: list[_Item], request_id: str, *, validate_only: bool) -> list[Refusal]:
         try:
             written = self._send(request_id, [message for _, message in items], validate_only=validate_only)
-        except grpc.RpcError as error:
+        except ServiceError as error:
             refused = self._refused(error, items)
             outcome.refusals += refused
             return refused
@@ -205,21 +206,20 @@ class BatchWriter:
         request.update_mask.paths.append("*")
         return [getattr(self._caller.attempt(method, request), resource.field)]
 
-    def _refused(self, error: grpc.RpcError, items: list[_Item]) -> list[Refusal]:
+    def _refused(self, error: ServiceError, items: list[_Item]) -> list[Refusal]:
         """Return the items that an error is about.
 
         Raises:
             ClientError: The error is not about any item.
             _ReusedError: The request_id has been used for other items.
         """
-        status = status_of(error)
-        if status is None or error.code() not in _ABOUT_THE_ITEM:
+        found = error.violations
+        if error.code not in _ABOUT_THE_ITEM or not (error.reason or found):
             raise explain(error, self._caller.server) from error
-        found = violations(status)
         if any(path == "request_id" for path, _ in found):
             raise _ReusedError
         if not self._plan.is_batched:
-            return [Refusal(items[0][0], [_without_root(*each) for each in found] or [status.message])]
+            return [Refusal(items[0][0], [_without_root(*each) for each in found] or [error.message])]
         texts = defaultdict(list)
         for path, text in found:
             if match := _INDEXED.fullmatch(path):

@@ -182,7 +182,7 @@ def test_an_unknown_name_or_id_is_refused_with_similar_names_and_how_to_list(ser
 
 
 def test_an_unavailable_server_is_reported_in_one_line() -> None:
-    finished = run("chart", LIVELY, listen="127.0.0.1:1")
+    finished = run("chart", LIVELY, "--timeout", "0.5", listen="127.0.0.1:1")
     finished.assert_refused()
     assert finished.errors == ("Error: 127.0.0.1:1 does not answer; is it running? `--server` names another address\n")
 
@@ -223,7 +223,20 @@ def test_a_full_disk_behind_a_redirection_is_reported(served: ServeProcess) -> N
     )
 
 
-def test_a_history_that_breaks_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+def test_a_history_that_breaks_goes_on_where_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "chart.csv"
+    streams = [
+        ([chart_response("one", (1, 5, 6))], grpc.StatusCode.UNAVAILABLE),
+        ([chart_response("two", (2, 5, 7), end_of_history=True)], grpc.StatusCode.OK),
+    ]
+    with chart_server(*streams) as server:
+        finished = run("chart", IDENTIFIER, "--output", str(path), "--server", server.address)
+    assert (finished.status, finished.errors) == (0, "")
+    assert [actual for _, _, actual in read_csv(path)] == [6, 7]
+    assert [each.resume_token for each in server.requests] == ["", "one"]
+
+
+def test_a_history_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "chart.csv"
     path.write_text("before")
     with chart_server(([chart_response("t", (1, 5, 6))], grpc.StatusCode.NOT_FOUND)) as server:

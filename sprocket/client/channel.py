@@ -1,0 +1,29 @@
+"""How channels of both clients connect, and what they send with each call."""
+
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+_KEEPALIVE_MS = 15_000
+
+CONNECTION_OPTIONS: Sequence[tuple[str, Any]] = (
+    # By default gRPC waits up to two minutes before it reconnects to a server that was unavailable.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    # So that a stream ends within 30 s after its connection was cut without a word. The server permits 10 s.
+    ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+    ("grpc.keepalive_timeout_ms", _KEEPALIVE_MS),
+    ("grpc.http2.max_pings_without_data", 0),
+)
+"""How soon a lost connection is noticed, and opened again."""
+
+
+def channel_options() -> Sequence[tuple[str, Any]]:
+    """Return the options of channels: how calls are distributed, and how connections are kept."""
+    config = (resources.files("sprocket.v1") / "service_config.json").read_text()
+    return [("grpc.service_config", config), *CONNECTION_OPTIONS]
+
+
+def credentials_metadata(api_key: str | None) -> Sequence[tuple[str, str]]:
+    """Return the metadata that authenticates a call."""
+    return [("authorization", f"Bearer {api_key}")] if api_key else []
