@@ -167,7 +167,7 @@ def test_a_missing_permission_is_named_together_with_whom_to_ask(guarded: Guarde
 
 def test_tls_with_a_server_that_does_not_speak_it_is_explained(guarded: Guarded) -> None:
     with failing_server() as server:
-        options = ["--tls-ca", guarded.path("ca.crt"), "--timeout", "2"]
+        options = ["--tls-ca", guarded.path("ca.crt"), "--timeout", "600"]  # which is not waited for
         finished = run("create", "location", *LOCATION, *options, client_server=server.address)
     finished.assert_refused()
     assert finished.errors == f"Error: {server.address} does not speak TLS; leave --tls-ca out\n"

@@ -49,7 +49,7 @@ class InThreads:
 
 
 @asynccontextmanager
-async def connect(kind: str, address: str, **options: Any) -> AsyncIterator[AnyClient]:
+async def connect(kind: str, address: Any, **options: Any) -> AsyncIterator[AnyClient]:
     """Yield a client for `threads` or `asyncio`."""
     if kind == "asyncio":
         async with AsyncClient(address, **options) as client:
@@ -82,11 +82,14 @@ class Script(LocationServiceServicer):
 
 
 @asynccontextmanager
-async def scripted(*failures: Status) -> AsyncIterator[tuple[str, Script]]:
+async def scripted(
+    *failures: Status, credentials: grpc.ServerCredentials | None = None
+) -> AsyncIterator[tuple[str, Script]]:
     """Run a server with a script, and yield its address and the script."""
     server, script = grpc.aio.server(), Script(failures)  # type: ignore[abstract]  # it has one method only
     add_LocationServiceServicer_to_server(script, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    free = "127.0.0.1:0"
+    port = server.add_secure_port(free, credentials) if credentials else server.add_insecure_port(free)
     await server.start()
     yield f"127.0.0.1:{port}", script
     await server.stop(grace=None)

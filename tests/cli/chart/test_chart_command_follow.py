@@ -5,13 +5,19 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import grpc
 import pytest
 
+from sprocket.v1.factory_pb2 import GetFactoryChartRequest
 from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
+from sprocket_grpc.cli.chart.following import follow
+from sprocket_grpc.cli.client.connection import Connection, connected
+from sprocket_grpc.cli.client.errors import ClientError
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.seed import seed
+from tests.support.callers import certificate
 from tests.support.chart_server import IDENTIFIER, chart_response, chart_server
 from tests.support.charting import ESCAPE, LIVELY, find, set_goal
 from tests.support.command_line import COMMAND, Finished, interruptible_environment, run, serving
@@ -98,6 +104,33 @@ def test_a_stream_that_cannot_be_resumed_is_reported(end: grpc.StatusCode, expec
         finished = run("chart", "--follow", IDENTIFIER, "--server", server.address)
     finished.assert_refused()
     assert expected in finished.errors
+
+
+def test_a_stream_is_not_resumed_if_it_would_fail_in_the_same_way(tmp_path: Path) -> None:
+    ca = tmp_path / "ca.crt"
+    ca.write_bytes(certificate("root").pem)
+    with (
+        chart_server() as plain,
+        connected(Connection(plain.address, ca, None, None, None)) as server,
+        pytest.raises(ClientError, match="does not speak TLS"),
+    ):
+        list(follow(server, GetFactoryChartRequest(factory_id=IDENTIFIER, follow=True)))
+
+
+def test_the_reason_for_a_wait_is_told_until_a_response_arrives() -> None:
+    streams = [([], grpc.StatusCode.UNAVAILABLE), ([chart_response("one", (1, 5, 6))], None)]
+    with (
+        chart_server(*streams) as served,
+        connected(Connection(served.address, None, None, None, None)) as server,
+    ):
+        updates = follow(server, GetFactoryChartRequest(factory_id=IDENTIFIER, follow=True))
+        seen = [next(updates)]
+        while not seen[-1].response:
+            seen.append(next(updates))
+    problem = f"{served.address} is unavailable; retrying every few seconds"
+    assert {each.problem for each in seen} <= {"", problem}
+    assert problem in {each.problem for each in seen}
+    assert not seen[-1].problem
 
 
 def test_a_terminal_is_redrawn_and_keeps_the_last_drawing_after_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:

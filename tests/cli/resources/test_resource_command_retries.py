@@ -1,11 +1,17 @@
 """Which failed calls client commands retry, shown for `sprocket-grpc create`."""
 
+import io
+
 import grpc
 import pytest
 from google.rpc.status_pb2 import Status
 
+from sprocket.v1.location_pb2 import CreateLocationRequest
+from sprocket_grpc.cli.client.connection import Connection, connected
+from sprocket_grpc.cli.resources.calls import Caller
+from sprocket_grpc.cli.resources.catalogue import catalogue
 from tests.support.client_commands import LOCATION, failing_server, failure
-from tests.support.command_line import run
+from tests.support.command_line import PATIENCE_SECONDS, run
 
 UNAVAILABLE = failure(grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE", 0)
 
@@ -40,3 +46,25 @@ def test_retries_end_at_the_timeout() -> None:
     finished.assert_refused()
     assert 1 < len(server.requests) < 10
     assert finished.errors == f"Error: {server.address} failed with UNAVAILABLE: scripted\n"
+
+
+@pytest.mark.parametrize(
+    ("failure", "why"),
+    [
+        (UNAVAILABLE, "{server} is unavailable"),
+        (failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED", 0), "{server} asks for a retry: scripted"),
+    ],
+    ids=["unavailable", "rate limited"],
+)
+def test_a_person_is_told_once_why_a_command_waits(failure: Status, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stderr", terminal)
+    create = catalogue()["location"].methods["Create"]
+    with (
+        failing_server(failure, failure) as scripted,
+        connected(Connection(scripted.address, None, None, None, None)) as server,
+    ):
+        Caller(server, PATIENCE_SECONDS).call(create, CreateLocationRequest())
+    assert terminal.getvalue().count("\n") == 1
+    assert f"{why.format(server=scripted.address)}; retrying for {PATIENCE_SECONDS} s\n" in terminal.getvalue()
