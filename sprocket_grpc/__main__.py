@@ -4,7 +4,7 @@ import sys
 
 from sprocket_grpc.cli.libraries import is_own_module, root_package
 
-_CLIENT_LIBRARIES = {"click", "google", "grpc_health", "grpc_status"}
+_CLIENT_LIBRARIES = {"click", "google", "grpc_health"}
 
 
 def main() -> None:

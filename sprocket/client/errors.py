@@ -80,7 +80,7 @@ class ServiceError(Exception):
         match kind:
             case "google.rpc.ErrorInfo":  # 1 is reason, 3 the entries of metadata
                 self.reason = _text(dict(fields).get(1))
-                entries = [dict(_fields(each)) for number, each in fields if number == 3]
+                entries = [dict(_fields(each)) for number, each in fields if number == 3 and isinstance(each, bytes)]
                 self.metadata = {_text(each.get(1)): _text(each.get(2)) for each in entries}
             case "google.rpc.BadRequest":  # 1 is field_violations: 1 is field, 2 is description
                 self.violations += tuple(_violations(fields, 1, 2))
@@ -88,12 +88,12 @@ class ServiceError(Exception):
                 self.violations += tuple(_violations(fields, 2, 3))
             case "google.rpc.RetryInfo":  # 1 is retry_delay: 1 is seconds, 2 is nanos
                 delay = dict(_fields(dict(fields).get(1)))
-                self.retry_after_seconds = delay.get(1, 0) + delay.get(2, 0) / 1e9
+                self.retry_after_seconds = _number(delay.get(1)) + _number(delay.get(2)) / 1e9
 
 
 def _violations(fields: list[tuple[int, Any]], path: int, description: int) -> Iterator[FieldViolation]:
     for number, each in fields:
-        if number == 1:
+        if number == 1 and isinstance(each, bytes):
             violation = dict(_fields(each))
             yield FieldViolation(_text(violation.get(path)), _text(violation.get(description)))
 
@@ -110,3 +110,7 @@ def _fields(message: Any) -> Iterator[tuple[int, Any]]:  # noqa: ANN401  # as ab
 
 def _text(value: Any) -> str:  # noqa: ANN401  # as above
     return value.decode(errors="replace") if isinstance(value, bytes) else ""
+
+
+def _number(value: Any) -> int:  # noqa: ANN401  # as above
+    return value if isinstance(value, int) else 0

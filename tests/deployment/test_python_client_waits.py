@@ -13,6 +13,8 @@ from typing import Any
 import grpc
 import pytest
 from cryptography.x509 import IPAddress
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.rpc.status_pb2 import Status
 
 from sprocket.client import Client, Retry, ServiceError, silence
 from sprocket.v1.factory_pb2 import GetFactoryChartRequest
@@ -156,7 +158,10 @@ def test_the_watch_of_a_stream_ends_with_it() -> None:
 
 
 class BrokenError(grpc.RpcError):
-    """An error whose details are not a message, as a proxy may send them."""
+    """An error with any details, as a proxy may send them."""
+
+    def __init__(self, details: bytes) -> None:
+        self._details = details
 
     def code(self) -> grpc.StatusCode:
         return UNAVAILABLE
@@ -165,12 +170,34 @@ class BrokenError(grpc.RpcError):
         pass
 
     def trailing_metadata(self) -> tuple[Any, ...]:
-        return (("grpc-status-details-bin", b"\xff\xff"),)
+        return (("grpc-status-details-bin", self._details),)
 
 
-def test_details_that_are_no_message_are_ignored() -> None:
-    error = ServiceError.of(BrokenError())
-    assert (error.message, error.reason, error.violations, error.retry_after_seconds) == ("", "", (), None)
+def packed(kind: str, value: bytes) -> bytes:
+    """Return a google.rpc.Status with one detail."""
+    return Status(
+        details=[AnyMessage(type_url=f"type.googleapis.com/google.rpc.{kind}", value=value)]
+    ).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\xff\xff",
+        Status(code=14).SerializeToString(),
+        packed("RetryInfo", b"\xff"),
+        packed("RetryInfo", b"\x08\x01"),  # a number in place of the delay
+        packed("RetryInfo", b"\x0a\x03\x0a\x01x"),  # a text in place of its seconds
+        packed("BadRequest", b"\x08\x01"),
+        packed("ErrorInfo", b"\x08\x01\x18\x01"),
+        packed("Help", b""),
+    ],
+)
+def test_details_that_are_not_what_they_should_be_are_ignored(sent: bytes) -> None:
+    error = ServiceError.of(BrokenError(sent))
+    assert (error.message, error.reason, error.violations) == ("", "", ())
+    assert not error.metadata
+    assert not error.retry_after_seconds
 
 
 # What it needs.
