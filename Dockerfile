@@ -16,6 +16,7 @@ COPY pyproject.toml README.md ./
 COPY sprocket sprocket
 COPY sprocket_grpc sprocket_grpc
 COPY migrations migrations
+COPY share share
 RUN python -m pip wheel --no-deps --no-build-isolation --wheel-dir wheels . \
  && /opt/sprocket-grpc/bin/python -m pip install --no-deps --no-index wheels/*.whl \
  && /opt/sprocket-grpc/bin/python -m pip uninstall --yes pip

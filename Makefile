@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PROTOS := $(wildcard protos/sprocket/v1/*.proto)
-GENERATED := sprocket docs/api.md docs/configuration.md deploy/kubernetes/base/prometheus-rule.yaml
+GENERATED := sprocket docs/api.md docs/configuration.md deploy/kubernetes/base/prometheus-rule.yaml share
 LOCK := .venv-supply/bin/uv pip compile --quiet --generate-hashes --universal --no-header --python-version 3.11
 UPGRADE := --upgrade
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -40,7 +40,7 @@ format: $(VENV)/.development ## Format Python and protos.
 	$(BIN)/ruff check --fix .
 	$(BIN)/buf format -w
 
-generate: $(VENV)/.development ## Generate sprocket/v1, docs/api.md, the table of settings and the PrometheusRule.
+generate: $(VENV)/.development ## Generate sprocket/v1, docs/api.md, the table of settings, the PrometheusRule and the manual page.
 	rm -f sprocket/v1/*.py*
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I protos \
 	  --python_out=. --mypy_out=quiet:. --grpc_python_out=. --mypy_grpc_out=quiet:. $(PROTOS)
@@ -49,6 +49,7 @@ generate: $(VENV)/.development ## Generate sprocket/v1, docs/api.md, the table o
 	$(BIN)/python -m tools.api_document > docs/api.md
 	$(BIN)/python -m tools.configuration
 	$(BIN)/python -m tools.prometheus_rule > deploy/kubernetes/base/prometheus-rule.yaml
+	$(BIN)/sprocket-grpc man > share/man/man1/sprocket-grpc.1
 
 lint: $(VENV)/.development
 	$(BIN)/ruff format --check .

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from sprocket_grpc.cli.main import COMMANDS, main
 from sprocket_grpc.cli.man import commands
 from sprocket_grpc.cli.resources.catalogue import catalogue
+from tests import ROOT
 from tests.support.command_line import PATIENCE_SECONDS, run
 
 PATHS = [each.command_path.split()[1:] for each in commands(click.Context(main, info_name="sprocket-grpc"))]
@@ -56,6 +57,10 @@ def test_help_and_manual_page_and_completion_have_the_same_options(page: str, pa
         assert option in described
     completed = BashComplete(main, {}, "sprocket-grpc", "_COMPLETE").get_completions(path, "--")
     assert {each.value for each in completed} == {each for each in options if each.startswith("--")}
+
+
+def test_the_manual_page_that_the_wheel_installs_is_the_one_that_is_printed(page: str) -> None:
+    assert (ROOT / "share/man/man1/sprocket-grpc.1").read_text() == page, "run make generate"
 
 
 @pytest.mark.skipif(not which("groff"), reason="groff is not installed")

@@ -1,9 +1,11 @@
 """The wheel in the environment of a client: with its requirements, and without the packages of the server."""
 
 import asyncio
+import os
 import subprocess
 import tomllib
 from pathlib import Path
+from shutil import which
 from zipfile import ZipFile
 
 import pytest
@@ -70,6 +72,17 @@ def test_the_wheel_has_the_pages_for_browsers(wheel: Path) -> None:
     static = ROOT / "sprocket_grpc" / "web" / "static"
     with ZipFile(wheel) as packed:
         assert {f"sprocket_grpc/web/static/{each.name}" for each in static.iterdir()} <= {*packed.namelist()}
+
+
+@pytest.mark.skipif(not which("mandb"), reason="man-db is not installed")
+def test_the_manual_page_is_found_in_the_environment_of_a_client(python: Path) -> None:
+    variables = environment({}) | {"PATH": f"{python.parent}:{os.environ['PATH']}"}
+    variables.pop("MANPATH", None)
+    done = subprocess.run(["man", "-w", "sprocket-grpc"], capture_output=True, check=False, env=variables, text=True)
+    assert (done.stderr, done.returncode) == ("", 0)
+    installed = Path(done.stdout.strip())
+    assert installed == python.parent.parent / "share/man/man1/sprocket-grpc.1"
+    assert installed.read_bytes() == (ROOT / "share/man/man1/sprocket-grpc.1").read_bytes()
 
 
 async def test_a_client_with_the_wheel_alone_can_call_a_server(python: Path, service: Service) -> None:
