@@ -30,23 +30,23 @@ def _page(root: click.Context) -> Iterator[str]:
     yield from (".SH DESCRIPTION", *_separated(paragraphs))
     yield from (".SH OPTIONS", *_options(root))
     yield ".SH COMMANDS"
-    for context in commands(root):
+    for context in _commands(root):
         yield f'.SS "{_escaped(_usage(context))}"'
         yield from _separated(_paragraphs(context.command))
         yield from _options(context)
         yield from _fields(context.command)
 
 
-def commands(context: click.Context) -> Iterator[click.Context]:
-    """Yield a context of each command that has no subcommands, in the order of the help."""
+def _commands(context: click.Context) -> Iterator[click.Context]:
+    """Yield a context of each command below a group, and of each below that, in the order of the help."""
     group = context.command
     if not isinstance(group, click.Group):
-        yield context
         return
     for name in group.list_commands(context):
         if command := group.get_command(context, name):
             inner = click.Context(command, info_name=name, parent=context, resilient_parsing=True)
-            yield from commands(inner)
+            yield inner
+            yield from _commands(inner)
 
 
 def _usage(context: click.Context) -> str:

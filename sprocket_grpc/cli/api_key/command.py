@@ -84,7 +84,7 @@ def create_command(
     click.echo(made.text)
 
 
-@api_key_command.command("list")
+@api_key_command.command("list", short_help="List all keys.")
 def list_command() -> None:
     """List all keys: their permissions, factories, validity and last use."""
     with _open_keys() as keys:

@@ -40,7 +40,8 @@ class ResourceGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Resolve a resource; an unknown name is a usage error that lists the known ones."""
-        if args and not args[0].startswith("-") and not find(args[0], self._verb):
+        is_option = not args or args[0].startswith("-")
+        if not is_option and not ctx.resilient_parsing and not find(args[0], self._verb):  # else a shell completes it
             names = self.list_commands(ctx)
             suggestion = did_you_mean(args[0], names)
             raise click.UsageError(f"unknown resource {args[0]!r}: {suggestion}expected {_either(names)}", ctx)
