@@ -191,7 +191,7 @@ def test_the_address_is_that_of_a_server_with_these_settings_unless_another_is_s
         ({"listen": "127.0.0.1:1", "client_server": "127.0.0.1:2"}, "127.0.0.1:2"),
         ({"client_server": "127.0.0.1:2"}, "127.0.0.1:2"),
     ):
-        assert f"Error: {address} does not answer" in run("list", "factories", "--timeout", "0.1", **settings).errors
+        assert f"Error: {address} does not answer" in run("list", "factories", "--timeout", "1", **settings).errors
 
 
 def test_a_misspelt_client_variable_is_refused_and_server_variables_are_ignored() -> None:
