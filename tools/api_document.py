@@ -96,8 +96,8 @@ class Document:
         beginning = max((each for each in COOKBOOK if method.name.startswith(each)), key=len)
         yield from (f"An example, and [calls like it with their answers]({COOKBOOK[beginning]}):", "")
         yield from (*_json(self._examples.request(method)), "")
-        yield from (f"This request fails with `{failure.code}` and {link(failure.reason)}:", "")
-        yield from (*_json(failure.request), "")
+        yield f"This request fails with `{failure.code}`, {link(failure.reason)} and the message"
+        yield from (f"`{failure.message}`:", "", *_json(failure.request), "")
 
     def _message(self, message: DescriptorProto, level: str) -> Iterator[str]:
         yield from (f"{level} {message.name}", "", self._text(message.name), "")

@@ -32,11 +32,12 @@ _VERB = re.compile(r"^(BatchCreate|BatchDelete|BatchGet|Create|Delete|Follow|Get
 
 
 class Failure(NamedTuple):
-    """A request that fails, with the code and the reason of its error."""
+    """A request that fails, with the code, the reason and the message of its error."""
 
     request: dict[str, Any]
     code: str
     reason: str
+    message: str
 
 
 class Examples:
@@ -56,13 +57,14 @@ class Examples:
         return self._request(method, IDS)
 
     def failure(self, method: MethodDescriptorProto) -> Failure:
-        """Return a request that fails: for a missing resource if the method has one, otherwise with invalid fields."""
+        """Return a request that fails: for a missing resource if the method has one, or else with an invalid field."""
         if _verb(method) == "List":
-            return Failure({"page_size": -1}, "INVALID_ARGUMENT", "ERROR_REASON_INVALID_FIELD")
+            return _invalid({"page_size": -1}, "page_size: must be 0 or more")
         if _verb(method).endswith("Create"):
-            return Failure(_emptied(self.request(method)), "INVALID_ARGUMENT", "ERROR_REASON_INVALID_FIELD")
+            return _incomplete(self.request(method))
         request = self._request(method, dict.fromkeys(IDS, MISSING))
-        return Failure(request, "NOT_FOUND", "ERROR_REASON_RESOURCE_NOT_FOUND")
+        message = f"no {_subject(method).replace('_', ' ')} has the id {MISSING}"
+        return Failure(request, "NOT_FOUND", "ERROR_REASON_RESOURCE_NOT_FOUND", message)
 
     def _request(self, method: MethodDescriptorProto, ids: Mapping[str, str]) -> dict[str, Any]:
         message = self._messages[_short(method.input_type)]
@@ -97,9 +99,22 @@ class Examples:
         return str(first)
 
 
-def _emptied(request: dict[str, Any]) -> dict[str, Any]:
-    """Return a request with its resources empty."""
-    return {name: [{}] if isinstance(value, list) else {} for name, value in request.items()}
+def _invalid(request: dict[str, Any], message: str) -> Failure:
+    return Failure(request, "INVALID_ARGUMENT", "ERROR_REASON_INVALID_FIELD", message)
+
+
+def _incomplete(request: dict[str, Any]) -> Failure:
+    """Return the failure of a request to create a resource, without the first required field of the resource."""
+    [(name, value)] = request.items()
+    resource, path = (value[0], f"{name}[0]") if isinstance(value, list) else (value, name)
+    missing = next(iter(resource))
+    rest = {field: resource[field] for field in resource if field != missing}
+    rule = (
+        "must be a UUID in lower case with hyphens"
+        if missing.endswith("_id")
+        else "required, and more than white space"
+    )
+    return _invalid({name: [rest] if isinstance(value, list) else rest}, f"{path}.{missing}: {rule}")
 
 
 def _text(name: str) -> str:
@@ -111,9 +126,9 @@ def _verb(method: MethodDescriptorProto) -> str:
 
 
 def _subject(method: MethodDescriptorProto) -> str:
-    """Return the name of the resource of a method, as in the names of fields."""
-    name = re.sub(r"(?<=.)(?=[A-Z])", "_", _split(method)[1]).lower()
-    return next((each for each in (name, name.removesuffix("s"), re.sub("ies$", "y", name)) if each in IDS), name)
+    """Return the name of the resource of a method, as in the names of fields: `factory` for GetFactoryChart."""
+    name = re.sub("ies$", "y", re.sub(r"(?<=.)(?=[A-Z])", "_", _split(method)[1]).lower())
+    return max((each for each in IDS if name.startswith(each)), key=len, default=name)
 
 
 def _split(method: MethodDescriptorProto) -> tuple[str, str]:

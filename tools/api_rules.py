@@ -18,7 +18,7 @@ RULES = """\
 
 ### Ids and times
 
-The server generates ids: UUIDs of version 7, in lower case. To choose an id, create the resource by Update with
+The server generates ids: UUIDs of version 7, in lower case. To choose an id, create the resource with Update and
 `allow_missing`. Times are precise to the microsecond. In JSON, 64-bit integers are strings, as in protobuf's JSON mapping.
 
 ### Writes
@@ -33,13 +33,15 @@ The server generates ids: UUIDs of version 7, in lower case. To choose an id, cr
 
 An etag changes when a caller changes the resource. Counting a sprocket does not change the etag of its factory. The
 `request_id` is a UUID that you generate for each write; send the same one with each retry of that write.
-[grpcurl-writes.md](grpcurl-writes.md) shows each field.
+See [etags](grpcurl-writes.md#concurrent-changes-etags), [request ids](grpcurl-writes.md#safe-retries-request-ids) and
+[dry runs](grpcurl-writes.md#dry-runs-validate_only).
 
 ### Masks
 
 `update_mask` names the fields that Update changes. Without a mask, Update changes every field that is not empty in the
-request. The mask `*` replaces the whole resource. A field that the mask names and that is empty in the request is cleared;
-for a required field that is an error. Output-only fields are ignored.
+request. The mask `*` replaces the whole resource. If the mask names a field that is empty in the request, Update clears the
+field, or fails if the field is required. Update ignores output-only fields. See
+[create, get, update, delete](grpcurl.md#create-get-update-delete).
 
 ### Filters and orders
 
@@ -66,7 +68,7 @@ one field use an index, however large the table is; [scaling.md](scaling.md) lis
 A List returns up to `page_size` resources, 50 by default and 1,000 at most. If the response has a `next_page_token`, send the
 same request with it as `page_token` to get the next page, until a response has none. A page can have fewer resources than
 `page_size` even if more follow. A resource that exists unchanged during the whole listing is returned exactly once. Tokens
-are opaque, and grant nothing. `show_total_size` counts all matching resources. See
+are opaque, and do not replace credentials. `show_total_size` counts all matching resources. See
 [lists](grpcurl.md#lists-pages-filters-orders).
 
 ### Batches
@@ -85,14 +87,38 @@ Every error is a `google.rpc.Status`. Its details contain
 
 | code | what to do |
 |---|---|
-| `INVALID_ARGUMENT`, `NOT_FOUND`, `FAILED_PRECONDITION` | correct the request |
+| `INVALID_ARGUMENT`, `NOT_FOUND`, `FAILED_PRECONDITION`, `UNIMPLEMENTED` | correct the request |
+| `OUT_OF_RANGE` | read the chart again without a `resume_token` |
 | `ABORTED` | get the resource, decide again, and retry |
 | `UNAUTHENTICATED`, `PERMISSION_DENIED` | send other credentials, or ask for the permission |
 | `RESOURCE_EXHAUSTED`, `UNAVAILABLE` | retry after the delay of the `RetryInfo`; a write with the same `request_id` |
 | `DEADLINE_EXCEEDED` | retry a write with the same `request_id`, because it can have taken effect |
 | `INTERNAL`, `DATA_LOSS` | report the request id to the operators |
 
-See [errors](grpcurl-writes.md#errors).
+For example, ListLocations with `{"page_size": -1}` fails with this error, here in protobuf's JSON mapping:
+
+```json
+{
+  "code": 3,
+  "message": "page_size: must be 0 or more",
+  "details": [
+    {
+      "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+      "reason": "ERROR_REASON_INVALID_FIELD",
+      "domain": "sprocket.internal",
+      "metadata": {"fields": "page_size"}
+    },
+    {
+      "@type": "type.googleapis.com/google.rpc.BadRequest",
+      "fieldViolations": [{"field": "page_size", "description": "must be 0 or more"}]
+    },
+    {"@type": "type.googleapis.com/google.rpc.RequestInfo", "requestId": "CALL_ID"}
+  ]
+}
+```
+
+gRPC clients get the Status in the trailing metadata `grpc-status-details-bin`; [`sprocket.client`](python.md) and the
+libraries of other languages parse it. See [errors](grpcurl-writes.md#errors) for others.
 """
 
 COOKBOOK = {

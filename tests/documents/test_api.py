@@ -1,5 +1,6 @@
 """docs/api.md: its examples do on the sample data what the page says."""
 
+import json
 import re
 from typing import Any
 
@@ -7,7 +8,8 @@ import grpc
 import pytest
 from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
-from google.protobuf.json_format import ParseDict
+from google.protobuf.json_format import MessageToDict, ParseDict
+from google.rpc.error_details_pb2 import RequestInfo
 
 from sprocket.v1.location_pb2 import ListLocationsRequest
 from sprocket.v1.sprocket_pb2 import Sprocket, UpdateSprocketRequest
@@ -58,7 +60,23 @@ async def test_the_failing_example_of_a_method_fails_as_documented(seeded: Servi
     failure = EXAMPLES.failure(PROTOS[path(method)])
     with fails(grpc.StatusCode[failure.code]) as failed:
         await call(seeded, method, message(method, failure.request))
-    assert failed.info.reason == failure.reason
+    assert (failed.info.reason, failed.message) == (failure.reason, failure.message)
+
+
+async def test_the_error_of_the_common_rules_is_what_a_client_gets(service: Service) -> None:
+    [shown] = re.findall(r"```json\n(.+?)```", RULES, re.DOTALL)
+    with fails(grpc.StatusCode.INVALID_ARGUMENT) as failed:
+        await service.locations.ListLocations(ListLocationsRequest(page_size=-1))
+    request_id = failed.detail(RequestInfo).request_id
+    assert MessageToDict(failed.status) == json.loads(shown.replace("CALL_ID", request_id))
+
+
+def test_the_common_rules_say_what_to_do_for_every_code_of_the_contract() -> None:
+    comments = "\n".join(read_comments(FILES).values())
+    codes = {name for name in grpc.StatusCode.__members__ if re.search(rf"(^- |Code ){name}\b", comments, re.MULTILINE)}
+    rows = re.findall(r"^\| (`[A-Z_`, ]+`) \|", RULES, re.MULTILINE)
+    assert codes
+    assert codes <= {code for row in rows for code in re.findall(r"[A-Z_]+", row)}
 
 
 TABLE = RULES.partition("| a filter of")[2].partition("\n\n")[0]
