@@ -238,8 +238,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     before it examines the request, so the error does not depend on the request or on the existence of a
     resource. A Delete with `force` requires `sprocket.force` too.
 
-    The right `sprocket.factories` means that the caller is limited to some factories, and that the request
-    reaches others. Then `values` has the ids in question; whether they exist is not told.
+    The key `right` of the metadata names the permission. The value `sprocket.factories` means that the caller is
+    limited to some factories, and that the request affects others. Then `values` has the ids of the resources in
+    question; the error does not reveal whether they exist.
 
     Code PERMISSION_DENIED. Ask the operators of the service for the permission.
 
@@ -295,7 +296,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         }
     """
     ERROR_REASON_ARRIVAL_TIMEOUT: _ErrorReason.ValueType  # 20
-    """The request did not arrive whole in time after the headers of its call.
+    """The request did not arrive completely in time after the headers of its call.
 
     Code DEADLINE_EXCEEDED. The server did not execute the request. Check the network, and retry it.
 
@@ -364,7 +365,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         }
     """
     ERROR_REASON_UNKNOWN_SERVICE: _ErrorReason.ValueType  # 25
-    """The health of a service is asked for that this server does not have.
+    """A health check names a service that this server does not have.
 
     Code NOT_FOUND.
 
@@ -378,7 +379,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_EXPENSIVE_CALL_LIMIT: _ErrorReason.ValueType  # 26
     """The server already handles the maximum number of expensive calls, which count, filter, sort or summarise
-    many rows, or write many, and the turn of this one did not come in time. Cheap calls are not affected.
+    many rows, or write many, and this call waited for too long. Other calls are not affected.
 
     Code RESOURCE_EXHAUSTED, with a google.rpc.RetryInfo. The server did not execute the request. Retry it
     after the delay.
@@ -681,8 +682,9 @@ ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 16
 before it examines the request, so the error does not depend on the request or on the existence of a
 resource. A Delete with `force` requires `sprocket.force` too.
 
-The right `sprocket.factories` means that the caller is limited to some factories, and that the request
-reaches others. Then `values` has the ids in question; whether they exist is not told.
+The key `right` of the metadata names the permission. The value `sprocket.factories` means that the caller is
+limited to some factories, and that the request affects others. Then `values` has the ids of the resources in
+question; the error does not reveal whether they exist.
 
 Code PERMISSION_DENIED. Ask the operators of the service for the permission.
 
@@ -738,7 +740,7 @@ Example of an ErrorInfo:
     }
 """
 ERROR_REASON_ARRIVAL_TIMEOUT: ErrorReason.ValueType  # 20
-"""The request did not arrive whole in time after the headers of its call.
+"""The request did not arrive completely in time after the headers of its call.
 
 Code DEADLINE_EXCEEDED. The server did not execute the request. Check the network, and retry it.
 
@@ -807,7 +809,7 @@ Example of an ErrorInfo:
     }
 """
 ERROR_REASON_UNKNOWN_SERVICE: ErrorReason.ValueType  # 25
-"""The health of a service is asked for that this server does not have.
+"""A health check names a service that this server does not have.
 
 Code NOT_FOUND.
 
@@ -821,7 +823,7 @@ Example of an ErrorInfo:
 """
 ERROR_REASON_EXPENSIVE_CALL_LIMIT: ErrorReason.ValueType  # 26
 """The server already handles the maximum number of expensive calls, which count, filter, sort or summarise
-many rows, or write many, and the turn of this one did not come in time. Cheap calls are not affected.
+many rows, or write many, and this call waited for too long. Other calls are not affected.
 
 Code RESOURCE_EXHAUSTED, with a google.rpc.RetryInfo. The server did not execute the request. Retry it
 after the delay.
