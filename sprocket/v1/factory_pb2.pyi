@@ -755,7 +755,7 @@ class GetFactoryChartResponse(_message.Message):
     end_of_history: _builtins.bool
     """Whether the history ends with this response. All later entries were added after the call began.
 
-    True on exactly one response of every stream that gets that far.
+    True on exactly one response, unless the stream ends earlier.
     """
     @_builtins.property
     def chart(self) -> Global___FactoryChart:
@@ -861,7 +861,7 @@ class FollowFactoryChartsResponse(_message.Message):
     end_of_history: _builtins.bool
     """Whether the history of all factories ends with this response.
 
-    True on exactly one response of every stream that gets that far.
+    True on exactly one response, unless the stream ends earlier.
     """
     @_builtins.property
     def charts(self) -> _containers.RepeatedCompositeFieldContainer[Global___FollowedFactoryChart]:
