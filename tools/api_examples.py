@@ -14,13 +14,15 @@ from google.protobuf.descriptor_pb2 import (
 MISSING = "01937f2e-7d1c-7a40-8a53-0c7f5b1b9d55"
 """An id of no resource."""
 
-IDS = {
+SAMPLE_IDS = {
     "location": "017722b1-ddd0-7001-8000-000000000001",
     "sprocket_type": "017722b1-ddd0-7002-8000-000000000001",
     "factory": "017722b1-ddd0-7003-8000-000000000001",
-    "sprocket": "01a2104f-b699-749b-818b-c8d7eb0eb4c6",
 }
-"""The ids of the sample data; those of its sprockets differ from database to database."""
+"""The ids of the sample data that are the same in every database; those of its sprockets are not."""
+
+OTHER_ID = "01a2104f-b699-749b-818b-c8d7eb0eb4c6"
+"""The id in the examples of all other resources."""
 
 _NUMBERS = {
     FieldDescriptorProto.TYPE_DOUBLE: 5.5,
@@ -51,10 +53,15 @@ class Examples:
     def __init__(self, files: Sequence[FileDescriptorProto], comments: Mapping[str, str]) -> None:
         self._messages = {message.name: message for file in files for message in file.message_type}
         self._comments = comments
+        resources = [_snake(name) for name in self._messages if f"Create{name}Request" in self._messages]
+        self._ids = {name: SAMPLE_IDS.get(name, OTHER_ID) for name in resources}
 
     def request(self, method: MethodDescriptorProto) -> dict[str, Any]:
-        """Return a request that succeeds on the sample data, in protobuf's JSON with the names of the contract."""
-        return self._request(method, IDS)
+        """Return a request in protobuf's JSON with the names of the contract.
+
+        It succeeds on the sample data, if there is also a resource with `OTHER_ID`.
+        """
+        return self._request(method, self._ids)
 
     def failure(self, method: MethodDescriptorProto) -> Failure:
         """Return a request that fails: for a missing resource if the method has one, or else with an invalid field."""
@@ -62,8 +69,8 @@ class Examples:
             return _invalid({"page_size": -1}, "page_size: must be 0 or more")
         if _verb(method).endswith("Create"):
             return _incomplete(self.request(method))
-        request = self._request(method, dict.fromkeys(IDS, MISSING))
-        message = f"no {_subject(method).replace('_', ' ')} has the id {MISSING}"
+        request = self._request(method, dict.fromkeys(self._ids, MISSING))
+        message = f"no {self._subject(method).replace('_', ' ')} has the id {MISSING}"
         return Failure(request, "NOT_FOUND", "ERROR_REASON_RESOURCE_NOT_FOUND", message)
 
     def _request(self, method: MethodDescriptorProto, ids: Mapping[str, str]) -> dict[str, Any]:
@@ -72,12 +79,12 @@ class Examples:
             case "List":
                 return {"filter": self._filter(message), "page_size": 10}
             case "Update":
-                [resource] = [field for field in message.field if field.name == _subject(method)]
+                [resource] = [field for field in message.field if field.name == self._subject(method)]
                 changed = {"id": ids[resource.name], "display_name": _text("display_name")}
                 return {resource.name: changed, "update_mask": "displayName"}
             case _:
                 force = {"force": True} if any(field.name == "force" for field in message.field) else {}
-                return self._required(message, _subject(method), ids) | force
+                return self._required(message, self._subject(method), ids) | force
 
     def _required(self, message: DescriptorProto, subject: str, ids: Mapping[str, str]) -> dict[str, Any]:
         fields = [field for field in message.field if "\n Required." in self._comments[f"{message.name}.{field.name}"]]
@@ -97,6 +104,11 @@ class Examples:
         """Return the first example in the comment of the field `filter`."""
         [first] = re.findall(r"Examples:\s*`([^`]+)`", self._comments[f"{message.name}.filter"])
         return str(first)
+
+    def _subject(self, method: MethodDescriptorProto) -> str:
+        """Return the name of the resource of a method, as in the names of fields: `factory` for GetFactoryChart."""
+        name = re.sub("ies$", "y", _snake(_split(method)[1]))
+        return max((each for each in self._ids if name.startswith(each)), key=len, default=name)
 
 
 def _invalid(request: dict[str, Any], message: str) -> Failure:
@@ -125,16 +137,14 @@ def _verb(method: MethodDescriptorProto) -> str:
     return _split(method)[0]
 
 
-def _subject(method: MethodDescriptorProto) -> str:
-    """Return the name of the resource of a method, as in the names of fields: `factory` for GetFactoryChart."""
-    name = re.sub("ies$", "y", re.sub(r"(?<=.)(?=[A-Z])", "_", _split(method)[1]).lower())
-    return max((each for each in IDS if name.startswith(each)), key=len, default=name)
-
-
 def _split(method: MethodDescriptorProto) -> tuple[str, str]:
     """Return the verb of a method, and what it is about: `BatchGet` and `Locations`."""
     [(verb, about)] = _VERB.findall(method.name)
     return verb, about
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=.)(?=[A-Z])", "_", name).lower()
 
 
 def _short(name: str) -> str:

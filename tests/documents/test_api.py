@@ -12,14 +12,14 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from google.rpc.error_details_pb2 import RequestInfo
 
 from sprocket.v1.location_pb2 import ListLocationsRequest
-from sprocket.v1.sprocket_pb2 import Sprocket, UpdateSprocketRequest
 from sprocket_grpc.contract import commented_files, read_comments
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.seed import seed
 from tests.conformance.rpcs import METHODS, call, path
 from tests.support.errors import fails
+from tests.support.resources import CASES, references_of
 from tests.support.service import Service
-from tools.api_examples import IDS, Examples
+from tools.api_examples import OTHER_ID, SAMPLE_IDS, Examples
 from tools.api_rules import RULES
 
 FILES = list(commented_files().values())
@@ -36,11 +36,14 @@ every_method = pytest.mark.parametrize("method", METHODS, ids=path)
 
 @pytest.fixture
 async def seeded(service: Service, database_url: str) -> Service:
-    """A server with the sample data, and the sprocket of the examples."""
+    """A server with the sample data, and with the other resources of the examples."""
     with create_plain_engine(database_url).begin() as connection:
         seed(connection)
-    made = Sprocket(id=IDS["sprocket"], sprocket_type_id=IDS["sprocket_type"], factory_id=IDS["factory"])
-    await service.sprockets.UpdateSprocket(UpdateSprocketRequest(sprocket=made, allow_missing=True))
+    for case in CASES:
+        if case.name not in SAMPLE_IDS:
+            referred = {each.field: SAMPLE_IDS.get(each.target.name, OTHER_ID) for each in references_of(case)}
+            fields = {case.name: await case.message(service, id=OTHER_ID, **referred), "allow_missing": True}
+            await case.method(service, "Update")(case.request("Update", **fields))
     return service
 
 
