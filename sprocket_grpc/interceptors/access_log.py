@@ -11,7 +11,7 @@ from typing import Any
 
 from sprocket_grpc.interceptors.call import Call, CallNext
 from sprocket_grpc.interceptors.status import Code
-from sprocket_grpc.telemetry.logs import FIELDS
+from sprocket_grpc.telemetry.logs import BRIEF, FIELDS, Fields
 
 REFUSED_LINES = 10
 """The largest number of lines a second for the refused calls of one caller with one reason."""
@@ -20,6 +20,12 @@ _MOST_SAMPLES = 1000
 """The callers and reasons that are sampled at a time, oldest first out."""
 
 _REFUSED = frozenset({Code.RESOURCE_EXHAUSTED, Code.UNAUTHENTICATED})
+
+_SHOWN = ("refused_without_line", "request_id", "trace_id")
+"""The fields that a terminal shows beside the words of a line; the ids are last, because they are long."""
+
+_SHOWN_WHOLE_MS = 10
+"""The shortest duration that a terminal shows without decimals."""
 
 EVERY_CODE = frozenset(Code)
 
@@ -49,7 +55,7 @@ class AccessLog:
             if not sample.takes(time.monotonic()):
                 return
             fields = sample.left_out()
-        _log.info("%s %s", call.method, call.status.name, extra={FIELDS: _describe(call) | fields})
+        _log.info("%s %s", call.method, call.status.name, extra={FIELDS: _describe(call) | fields, BRIEF: shorten})
 
     def _sample_of(self, reason: str, holder: str) -> "_Sample":
         if (reason, holder) not in self._samples and len(self._samples) >= _MOST_SAMPLES:
@@ -78,6 +84,23 @@ class _Sample:
         """Return the number of calls that were not logged since the last line, as a field if there are any."""
         count, self._left_out = self._left_out, 0
         return {"refused_without_line": count} if count else {}
+
+
+def shorten(fields: Fields) -> tuple[list[str], Fields]:
+    """Return what a terminal shows of a call: method, code, duration, principal, and the ids to search for.
+
+    The method has no package, which all have in common.
+    """
+    service, _, method = str(fields["method"]).rpartition("/")
+    milliseconds = float(str(fields["duration_ms"]))
+    words = [
+        f"{service.rpartition('.')[2]}/{method}",
+        str(fields["code"]),
+        f"{milliseconds:.{0 if milliseconds >= _SHOWN_WHOLE_MS else 1}f}",
+        "ms",
+        str(fields["principal"]),
+    ]
+    return words, {key: fields[key] for key in _SHOWN if key in fields}
 
 
 def _describe(call: Call) -> dict[str, object]:

@@ -1,14 +1,16 @@
 """Configures logging: lines of JSON for log collectors, or of text for people.
 
-A record may have additional fields: `log.info("...", extra={FIELDS: {"code": "OK"}})`.
+A record may have additional fields: `log.info("...", extra={FIELDS: {"code": "OK"}})`, and a shorter text for people:
+`extra={FIELDS: {...}, BRIEF: shorten}`.
 """
 
 import json
 import logging
 import sys
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from sprocket_grpc.caller import current_caller
 from sprocket_grpc.telemetry.line_handler import LineHandler
@@ -17,7 +19,15 @@ from sprocket_grpc.telemetry.trace_context import current_trace_id
 FIELDS = "fields"
 """The key in `extra` for the additional fields of a record."""
 
-_PLAIN = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+Fields: TypeAlias = Mapping[str, object]
+
+Brief: TypeAlias = Callable[[Fields], tuple[Iterable[str], Fields]]
+"""From the fields of a record, the words of its message for people, and the fields that follow them."""
+
+BRIEF = "brief"
+"""The key in `extra` for the `Brief` of a record."""
+
+_OWN_LOGGERS = "sprocket_grpc."
 
 _encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
 _quote = json.JSONEncoder(ensure_ascii=False).encode
@@ -32,9 +42,11 @@ def configure_logging(level: str, log_format: Literal["auto", "json", "text"]) -
         level: The lowest level that is logged.
         log_format: `auto` is text on a terminal and JSON elsewhere.
     """
-    is_plain = sys.stderr.isatty() if log_format == "auto" else log_format == "text"
+    is_terminal = sys.stderr.isatty()
+    is_plain = is_terminal if log_format == "auto" else log_format == "text"
     handler = LineHandler()
-    handler.setFormatter(PlainLines(_PLAIN) if is_plain else JsonLines())
+    # Lines on a terminal are read now, and have no room for the date; others are kept.
+    handler.setFormatter(PlainLines("%H:%M:%S" if is_terminal else "%Y-%m-%d %H:%M:%S") if is_plain else JsonLines())
     logging.basicConfig(level=level, handlers=[handler])
     # The formats do not use these, and collecting them takes time per record (Python's logging HOWTO, "Optimization").
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
@@ -61,18 +73,26 @@ class JsonLines(logging.Formatter):
 
 
 class PlainLines(logging.Formatter):
-    """A line of text per record, with the additional fields at its end as in logfmt; a traceback follows, indented.
+    """A line of text per record: time, level and message, then fields as in logfmt; a traceback follows, indented.
 
     No text can look like another field or line, or act on a terminal. Values with blanks, `=` or quotes are JSON
     strings, as are messages with `=`, and all texts with characters that are not printable.
     """
 
+    def __init__(self, time_format: str) -> None:
+        """Create it with the format of local times, as `time.strftime` has it."""
+        super().__init__("%(asctime)s %(levelname)s %(message)s", time_format)
+
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging names it
         """Return the first line of a record."""
-        if not record.message.isprintable() or "=" in record.message or record.message.startswith('"'):
-            record.message = _quoted(record.message)
-        fields = (f"{key}={_value(str(value))}" for key, value in _fields(record).items() if value != "")
-        return " ".join([super().formatMessage(record), *fields])
+        fields, brief = _fields(record), getattr(record, BRIEF, None)
+        if brief:
+            words, fields = brief(fields)
+            record.message = " ".join(map(_value, words))
+        else:
+            record.message = _source(record) + _message(record.message)
+        pairs = (f"{key}={_value(str(value))}" for key, value in fields.items() if value != "")
+        return " ".join([super().formatMessage(record), *pairs])
 
     def formatException(self, ei: Any) -> str:  # noqa: N802, ANN401  # logging names it, and its stubs its type
         """Return a traceback, which may quote a caller."""
@@ -81,6 +101,16 @@ class PlainLines(logging.Formatter):
     def formatStack(self, stack_info: str) -> str:  # noqa: N802  # logging names it
         """Return a stack."""
         return _indented(super().formatStack(stack_info))
+
+
+def _source(record: logging.LogRecord) -> str:
+    """Return the logger of a record of a library. The messages of this package say what they are about."""
+    return "" if record.name.startswith(_OWN_LOGGERS) else f"{record.name}: "
+
+
+def _message(text: str) -> str:
+    is_plain = text.isprintable() and "=" not in text and not text.startswith('"')
+    return text if is_plain else _quoted(text)
 
 
 def _value(text: str) -> str:

@@ -11,15 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sprocket.v1.factory_pb2 import ListFactoriesRequest
-from sprocket_grpc.telemetry.logs import FIELDS, JsonLines, PlainLines
+from sprocket_grpc.interceptors.access_log import shorten
+from sprocket_grpc.telemetry.logs import BRIEF, FIELDS, JsonLines, PlainLines
 from tests.support.auditing import call_as
 from tests.support.errors import fails
 from tests.support.log_lines import ACCESS, until_ended
 from tests.support.service import Service
 
-TEXT, JSON = PlainLines("%(levelname)s %(name)s: %(message)s"), JsonLines()
+TEXT, JSON = PlainLines("12:34:56"), JsonLines()
 LIST = "/sprocket.v1.FactoryService/ListFactories"
-PREFIX = "INFO tests: "
+PREFIX = "12:34:56 INFO tests: "
 
 FORGERIES = [
     "1 code=OK principal=admin",
@@ -103,9 +104,77 @@ async def test_a_request_id_cannot_forge_fields_of_the_access_log(
             await call_as(service, "1 code=OK principal=admin", LIST, ListFactoriesRequest(page_size=-1))
         await until_ended(caplog, f"{LIST} INVALID_ARGUMENT")
     [line] = [TEXT.format(each) for each in caplog.records if each.name == ACCESS]
-    _, fields = read_back(line.replace(ACCESS, "tests"))
-    assert (fields["code"], fields["principal"]) == ("INVALID_ARGUMENT", "anonymous")
-    assert fields["request_id"] == "1 code=OK principal=admin"
+    assert re.fullmatch(
+        r"12:34:56 INFO FactoryService/ListFactories INVALID_ARGUMENT [0-9.]+ ms anonymous "
+        r'request_id="1 code=OK principal=admin"',
+        line,
+    )
+
+
+# The access log, as people read it.
+
+
+def call_line(**fields: Any) -> str:
+    """Return the line of text of a call with these fields, which JSON has with all others."""
+    usual = {
+        "method": LIST,
+        "code": "OK",
+        "duration_ms": 1.274,
+        "principal": "api-key:dashboards",
+        "request_id": "01a2204e-4486-76ce-8536-ed933854373f",
+        "trace_id": "",
+        "peer": "ipv6:[2001:db8::1234:5678:9abc]:53552",
+        "request_bytes": 1_000_000,
+        "response_bytes": 1_000_000,
+        "responses": 1,
+    }
+    made = logging.LogRecord(ACCESS, logging.INFO, "", 0, "%s %s", (LIST, "OK"), None)
+    setattr(made, FIELDS, usual | fields)
+    setattr(made, BRIEF, shorten)
+    return TEXT.format(made)
+
+
+def test_the_line_of_a_call_fits_a_terminal_of_120_columns() -> None:
+    line = call_line()
+    assert line == (
+        "12:34:56 INFO FactoryService/ListFactories OK 1.3 ms api-key:dashboards "
+        "request_id=01a2204e-4486-76ce-8536-ed933854373f"
+    )
+    assert len(line) <= 120
+
+
+def test_the_line_of_a_call_has_its_trace_and_how_many_have_no_line_if_there_are_any() -> None:
+    line = call_line(trace_id="4bf92f3577b34da6a3ce929d0e0e4736", refused_without_line=12, request_id="mine")
+    assert line.endswith(
+        " api-key:dashboards refused_without_line=12 request_id=mine trace_id=4bf92f3577b34da6a3ce929d0e0e4736"
+    )
+
+
+@pytest.mark.parametrize(
+    ("duration_ms", "shown"), [(0.04, "0.0"), (9.96, "10.0"), (12.7, "13"), (12_345.6, "12346")], ids=str
+)
+def test_a_duration_has_decimals_only_while_it_is_short(duration_ms: float, shown: str) -> None:
+    assert f" OK {shown} ms " in call_line(duration_ms=duration_ms)
+
+
+@given(principal=texts.filter(bool))
+def test_a_principal_cannot_forge_the_line_of_a_call(principal: str) -> None:
+    start, end = "12:34:56 INFO FactoryService/ListFactories OK 1.3 ms ", " request_id=mine"
+    line = call_line(principal=principal, request_id="mine")
+    assert line.isprintable()
+    assert line.startswith(start)
+    assert line.endswith(end)
+    shown = line.removeprefix(start).removesuffix(end)
+    assert _TOKEN.fullmatch(f"principal={shown}")
+    assert unquoted(shown) == principal
+
+
+def test_a_line_names_the_logger_of_a_library_only() -> None:
+    made = [logging.LogRecord(name, logging.WARNING, "", 0, "late", (), None) for name in ("sprocket_grpc.x", "x")]
+    assert [TEXT.format(each) for each in made] == ["12:34:56 WARNING late", "12:34:56 WARNING x: late"]
+
+
+# Fields of other lines.
 
 
 @pytest.mark.parametrize("message", ["/sprocket.v1.FactoryService/ListFactories OK", "café 字 🏭: 5 %", 'role "x"', ""])
