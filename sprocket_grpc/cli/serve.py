@@ -61,6 +61,7 @@ def serve_command(workers: int, *, ephemeral: bool) -> None:
             run_in_event_loop(serve(settings, url, print_banner))
         else:
             _run_workers(settings, url, print_banner, workers)
+    logging.shutdown()  # writes the last lines of the log, so that they are not after this one
     click.echo("stopped")
 
 

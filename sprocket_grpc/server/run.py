@@ -131,13 +131,17 @@ async def _drain(dependencies: ServerDependencies, signals: StopSignals) -> None
     """Report NOT_SERVING and accept calls for a while longer, until load balancers have noticed."""
     seconds = dependencies.settings.drains_seconds
     dependencies.monitor.drain()
-    _log.info("draining: calls are accepted for another %g s", seconds)
+    if seconds:
+        _log.info("draining: calls are accepted for another %g s", seconds)
     await _wait(signals.stop_now, seconds)
 
 
 async def _stop(listener: Listener, web: "WebListener | None", grace_seconds: float, signals: StopSignals) -> None:
     """Let calls in flight finish, and end those that are left; on the second signal at once, but never as CANCELLED."""
-    _log.info("stopping: calls in flight have %g s to finish", grace_seconds)
+    if grace_seconds and not signals.stop_now.is_set():
+        _log.info("draining: calls in flight have %g s to finish", grace_seconds)
+    else:
+        _log.info("stopping: calls in flight are ended")
     await _until_quiet(listener)
     stopping = asyncio.create_task(_close(listener, web, grace_seconds + _END_SECONDS))
     stopping_now = asyncio.create_task(signals.stop_now.wait())

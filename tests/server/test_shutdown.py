@@ -1,5 +1,6 @@
 """Shutdown: SIGTERM and Ctrl-C change the health status, and calls in flight finish (row 21)."""
 
+import json
 import signal
 import socket
 import subprocess
@@ -133,6 +134,30 @@ def test_a_draining_server_is_not_serving_and_accepts_calls_until_a_second_signa
         assert call.exception().code() is grpc.StatusCode.UNAVAILABLE
     assert finished.status == 0
     assert "Traceback" not in finished.errors
+
+
+@pytest.mark.parametrize(
+    ("drain", "grace", "said"),
+    [
+        (
+            "0.25",
+            "30",
+            ["draining: calls are accepted for another 0.25 s", "draining: calls in flight have 30 s to finish"],
+        ),
+        ("0", "30", ["draining: calls in flight have 30 s to finish"]),
+        ("0.25", "0", ["draining: calls are accepted for another 0.25 s", "stopping: calls in flight are ended"]),
+        ("0", "0", ["stopping: calls in flight are ended"]),
+    ],
+)
+def test_a_stop_says_which_calls_it_waits_for_and_no_wait_of_0_seconds(
+    database_url: str, drain: str, grace: str, said: list[str]
+) -> None:
+    with serving(database_url=database_url, drain_seconds=drain, shutdown_grace_seconds=grace) as served:
+        served.signal(signal.SIGTERM)
+        finished = served.end()
+    messages = [json.loads(line)["message"] for line in finished.errors.splitlines()]
+    assert [each for each in messages if each.startswith(("draining", "stopping"))] == said
+    assert finished.output.endswith("stopped\n")
 
 
 def test_after_a_drain_the_server_stops_by_itself(seeded_database_url: str) -> None:
