@@ -1,5 +1,6 @@
 """`sprocket-grpc audit`: who changed what, read through the service or from the database."""
 
+import os
 from collections.abc import Generator
 from contextlib import closing
 from uuid import UUID
@@ -12,17 +13,19 @@ from sprocket_grpc.cli.audit import service
 from sprocket_grpc.cli.audit.output import as_json, as_text
 from sprocket_grpc.cli.audit.selection import Selection
 from sprocket_grpc.cli.client.connection import Connection, connection_options_with_default
-from sprocket_grpc.cli.client.output import checked_stdout, show, write_data
+from sprocket_grpc.cli.client.output import checked_stdout, show, warn, write_data
 from sprocket_grpc.cli.libraries import server_libraries
 from sprocket_grpc.cli.resources.calls import timeout_option
 from sprocket_grpc.cli.since import Since, SinceType
 from sprocket_grpc.cli.times import now_micros
+from sprocket_grpc.config.environment import PREFIX
 
 TIMEOUT_SECONDS = 10
 
+_DATABASE_URLS = (f"{PREFIX}DATABASE_URL", f"{PREFIX}DATABASE_URL_FILE")
 _NEEDED = (
-    "`sprocket-grpc audit` needs a server (--server ADDRESS), or a database and the server's libraries "
-    "(SPROCKET_DATABASE_URL and pip install 'sprocket-grpc[server]')"
+    "SPROCKET_DATABASE_URL is set, so `sprocket-grpc audit` reads the database, which needs the server's libraries "
+    "(pip install 'sprocket-grpc[server]'); --server ADDRESS reads through a server instead"
 )
 _OPTIONS_OF_CALLS = ("tls_ca", "tls_certificate", "tls_key", "api_key_file", "insecure", "timeout")
 
@@ -34,7 +37,9 @@ _OPTIONS_OF_CALLS = ("tls_ca", "tls_certificate", "tls_key", "api_key_file", "in
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most this many entries.")
 @click.option("--json", "as_lines", is_flag=True, help="Print each AuditEntry as JSON on a line of its own.")
 @timeout_option(TIMEOUT_SECONDS)
-@connection_options_with_default("read the database")
+@connection_options_with_default(
+    "the database of SPROCKET_DATABASE_URL is read; if that is not set, SPROCKET_LISTEN, or else 127.0.0.1:50051"
+)
 def audit_command(
     *,
     resource: UUID | None,
@@ -47,31 +52,39 @@ def audit_command(
 ) -> None:
     """Show who changed which resource, when and how, the newest first.
 
-    If a server is given, the command calls its AuditService, which requires the permission sprocket.admin when the
-    server authenticates callers. Otherwise the command reads the database that SPROCKET_DATABASE_URL names, or the
-    embedded PostgreSQL.
+    Like the other client commands, it calls a server, whose AuditService requires the permission
+    sprocket.audit_entries.read if the server authenticates callers. Where SPROCKET_DATABASE_URL is set and no server is
+    named, it reads that database instead, and says so.
     """
-    _check_options(connection)
+    reads_database = not connection.server and any(map(os.environ.get, _DATABASE_URLS))
+    if reads_database:
+        _check_options()
     selection = Selection(resource, principal, since.start(now_micros()) if since else None, limit)
-    entries = service.read_entries(connection, timeout, selection) if connection.server else _from_database(selection)
+    entries = _from_database(selection) if reads_database else service.read_entries(connection, timeout, selection)
     with closing(entries):
         for entry in entries:
-            with checked_stdout():
-                if as_lines:
-                    write_data([f"{as_json(entry)}\n"])
-                else:
-                    show(f"{as_text(entry)}\n")
+            _print(entry, as_lines=as_lines)
+    if reads_database and not as_lines:
+        warn("read from the database of SPROCKET_DATABASE_URL; --server ADDRESS reads through a server instead")
 
 
-def _check_options(connection: Connection) -> None:
-    """Refuse options of a call when no server is given. Variables are allowed: all client commands share them."""
-    if connection.server:
-        return
+def _print(entry: AuditEntry, *, as_lines: bool) -> None:
+    with checked_stdout():
+        if as_lines:
+            write_data([f"{as_json(entry)}\n"])
+        else:
+            show(f"{as_text(entry)}\n")
+
+
+def _check_options() -> None:
+    """Refuse options of a call, which a database would ignore. Variables are allowed: client commands share them."""
     context = click.get_current_context()
     given = [each for each in _OPTIONS_OF_CALLS if _is_given(context, each)]
     if given:
         name = given[0].replace("_", "-")
-        raise click.UsageError(f"--{name} needs --server ADDRESS; without a server, `audit` reads the database")
+        raise click.UsageError(
+            f"--{name} needs --server ADDRESS: SPROCKET_DATABASE_URL is set, so `audit` would read the database"
+        )
 
 
 def _is_given(context: click.Context, name: str) -> bool:

@@ -1,14 +1,19 @@
 """Entries of the audit log, as text for people and as JSON for programs."""
 
-import re
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.json_format import MessageToDict
 
 from sprocket.v1.audit_pb2 import AuditEntry
 from sprocket_grpc.cli.client.output import printable, to_json
+from sprocket_grpc.contract import MESSAGES
 
-_WHOLE_NUMBER = re.compile(r"-?[0-9]+")
+State: TypeAlias = Mapping[str, Any]
+Fields: TypeAlias = Mapping[str, FieldDescriptor]
+
+_64_BITS = {FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64}
 _IN_FIRST_LINE = {"id", "create_time", "update_time"}
 """Fields of a resource that the first line of an entry makes superfluous."""
 
@@ -28,7 +33,7 @@ def as_text(entry: AuditEntry) -> str:
     lines = [f"{time} UTC  {entry.principal} {_verb(entry)} {kind} {entry.resource_id}"]
     if entry.method:
         lines.append(f"  by {entry.method.rpartition('/')[2]}, request id {entry.request_id}")
-    lines += _changes(_as_dict(entry.before), _as_dict(entry.after))
+    lines += _changes(_as_dict(entry.before), _as_dict(entry.after), _fields_of(entry.resource_type))
     return "\n".join([*map(printable, lines), ""])
 
 
@@ -42,23 +47,29 @@ def _verb(entry: AuditEntry) -> str:
     return "updated" if entry.HasField("after") else "deleted"
 
 
-def _changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+def _fields_of(resource_type: str) -> Fields:
+    """Return the fields of a resource by name: none for a resource that the contract does not have, such as a key."""
+    descriptor = MESSAGES.get(resource_type)
+    return descriptor.fields_by_name if descriptor else {}
+
+
+def _changes(before: State, after: State, fields: Fields) -> list[str]:
     """Return a line for each field that differs; for a creation or deletion, that is every field."""
     names = sorted(name for name in {*before, *after} - _IN_FIRST_LINE if before.get(name) != after.get(name))
     width = max(map(len, names), default=0)
-    return [f"  {name:{width}}  {_change(name, before, after)}" for name in names]
+    return [f"  {name:{width}}  {_change(name, before, after, fields.get(name))}" for name in names]
 
 
-def _change(name: str, before: dict[str, Any], after: dict[str, Any]) -> str:
-    return " -> ".join(_shown(side[name]) for side in (before, after) if name in side)
+def _change(name: str, before: State, after: State, field: FieldDescriptor | None) -> str:
+    return " -> ".join(_value(field, state[name]) for state in (before, after) if name in state)
 
 
-def _shown(value: Any) -> str:  # noqa: ANN401  # any JSON value
-    """Return a value in JSON, but whole numbers as digits.
+def _value(field: FieldDescriptor | None, value: Any) -> str:  # noqa: ANN401  # any JSON value
+    """Return a value in JSON. A text keeps its quotes, so that it does not look like a number.
 
     Protobuf's JSON writes numbers of 64 bits as strings, and a Struct has only floating-point numbers.
     """
     if isinstance(value, float) and value.is_integer():
         return f"{value:.0f}"
-    is_number = isinstance(value, str) and _WHOLE_NUMBER.fullmatch(value)
-    return str(value) if is_number else to_json(value)
+    is_number = field is not None and field.cpp_type in _64_BITS and isinstance(value, str)
+    return value if is_number else to_json(value)
