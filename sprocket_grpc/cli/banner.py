@@ -1,12 +1,12 @@
 """The lines that `serve` prints once the server is ready: where it listens, and what to type next."""
 
-import sys
+import shlex
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import click
 
 from sprocket_grpc import __version__
+from sprocket_grpc.cli.copying import program
 from sprocket_grpc.config.addresses import reachable, split
 from sprocket_grpc.config.database_url import describe
 from sprocket_grpc.config.settings import Settings
@@ -51,11 +51,12 @@ def _next_commands(settings: Settings, target: str) -> Iterator[str]:
     tls = " --tls-ca CA" if settings.tls_certificate else ""
     certificate = " --tls-certificate CERTIFICATE --tls-key KEY" if settings.tls_client_ca else ""
     key = " --api-key-file FILE" if _reads_bearers(settings) else ""
+    target = shlex.quote(target)  # shells expand the brackets of an IPv6 address
     client = f"--server {target}{tls}{certificate}"
-    yield f"  {_program()} health {client}"
-    yield f"  {_program()} list factories {client}{key}"
+    yield f"  {program()} health {client}"
+    yield f"  {program()} list factories {client}{key}"
     if settings.database_url is None:
-        yield f"  {_program()} demo 'Factory 1' {client}{key}"
+        yield f"  {program()} demo 'Factory 1' {client}{key}"
     yield f"  grpcurl {_options(settings)} {target} sprocket.v1.FactoryService/ListFactories"
 
 
@@ -74,9 +75,3 @@ def _options(settings: Settings) -> str:
 
 def _reads_bearers(settings: Settings) -> bool:
     return bool(settings.api_keys or settings.jwt_jwks)
-
-
-def _program() -> str:
-    """Return this program as it was typed, which may be a path into a virtual environment that is not active."""
-    typed = sys.argv[0]
-    return typed if Path(typed).name == "sprocket-grpc" else "sprocket-grpc"

@@ -11,6 +11,7 @@ import click
 from sprocket_grpc.cli.client.connection import Connection, connection_options
 from sprocket_grpc.cli.client.errors import ClientError
 from sprocket_grpc.cli.client.output import show
+from sprocket_grpc.cli.copying import client_command
 from sprocket_grpc.cli.resources.calls import Caller, connected_caller, timeout_option
 from sprocket_grpc.cli.resources.catalogue import Method, catalogue
 from sprocket_grpc.cli.resources.names import identify
@@ -40,7 +41,8 @@ def demo_command(factory_name: str, *, timeout: float, connection: Connection) -
     with connected_caller(connection, timeout) as caller:
         production = Production(caller, identify(caller.call, catalogue()["factory"], factory_name))
         show(f"{production.name} is producing; press Ctrl-C to stop. Look at it in another terminal:\n")
-        show(f"  sprocket-grpc chart {production.factory_id} --since 5m --follow\n")
+        command = client_command(connection, "chart", production.factory_id, "--since", "5m", "--follow")
+        show(f"  {command}\n")
         try:
             with suppress(KeyboardInterrupt):
                 production.run()

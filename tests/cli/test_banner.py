@@ -1,11 +1,14 @@
 """The commands that `serve` prints have the options that its settings make necessary."""
 
+import shlex
+
 import pytest
 
 from sprocket_grpc.cli.banner import banner
 from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.server.run import Started
 
+IPV6 = "[::1]:50051"
 TLS = {"tls_certificate": "tls.crt", "tls_key": "tls.key"}
 
 
@@ -30,3 +33,10 @@ def test_the_commands_have_the_options_that_the_server_requires(
     assert f"  sprocket-grpc health {client}" in lines
     assert f"  sprocket-grpc list factories {client}{of_calls_of_methods}" in lines
     assert f"  sprocket-grpc demo 'Factory 1' {client}{of_calls_of_methods}" in lines
+
+
+def test_shells_do_not_expand_the_brackets_of_an_ipv6_address(capsys: pytest.CaptureFixture[str]) -> None:
+    banner(Settings(listen=IPV6), "postgresql://127.0.0.1/sprockets")(Started(50051, None, None, None))
+    commands = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
+    assert len(commands) == 4
+    assert all(IPV6 in shlex.split(each) and f"'{IPV6}'" in each for each in commands)
