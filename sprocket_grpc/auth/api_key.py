@@ -83,7 +83,7 @@ class ApiKeys:
             return None
         self._used.add(identifier)
         factories = None if key.factory_ids is None else frozenset(key.factory_ids)
-        permissions = with_included(f"sprocket.{right}" for right in key.rights)
+        permissions = with_included(f"sprocket.{each}" for each in key.permissions)
         return Identity(f"api-key:{key.name}", permissions, factories=factories)
 
     async def prepare(self) -> None:

@@ -113,13 +113,13 @@ def _certificates(settings: Settings) -> "Certificates":
     Raises:
         SettingsError: A permission does not exist.
     """
-    rights = settings.tls_client_rights or {}
-    if {PREFIX + each for granted in rights.values() for each in granted} - set(PERMISSIONS):
+    permissions = settings.tls_client_rights or {}
+    if {PREFIX + each for granted in permissions.values() for each in granted} - set(PERMISSIONS):
         known = ", ".join(each.removeprefix(PREFIX) for each in PERMISSIONS)
         raise SettingsError(f"SPROCKET_TLS_CLIENT_RIGHTS: expected permissions among {known}")
     from sprocket_grpc.auth.mtls import Certificates  # noqa: PLC0415  # only for SPROCKET_TLS_CLIENT_CA
 
-    return Certificates(rights, common_names=settings.tls_client_common_names)
+    return Certificates(permissions, common_names=settings.tls_client_common_names)
 
 
 def _web_tokens(settings: Settings) -> BearerAuthenticator | None:

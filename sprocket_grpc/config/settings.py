@@ -99,8 +99,9 @@ class Settings(LimitSettings, WebSettings):
             them has issued.
         tls_client_common_names: Whether the common name identifies a client whose certificate has neither a URI nor a
             DNS name.
-        tls_client_rights: The permissions of clients with certificates: `KIND:NAME=RIGHT,RIGHT;KIND:NAME=RIGHT`. `KIND`
-            is `uri`, `dns` or `cn` (the common name), and `RIGHT` a permission without the prefix `sprocket.`.
+        tls_client_rights: The permissions of clients with certificates:
+            `KIND:NAME=PERMISSION,PERMISSION;KIND:NAME=PERMISSION`. `KIND` is `uri`, `dns` or `cn` (the common name). A
+            `PERMISSION` is a permission without the prefix `sprocket.`.
         tls_key: The path of the private key of the certificate, in PEM, without a password.
         trace_sample_ratio: The share of calls to trace if the caller did not decide. 1 traces all of them.
     """
@@ -150,9 +151,7 @@ class Settings(LimitSettings, WebSettings):
     tls_certificate: Path | None = None
     tls_client_ca: Path | None = None
     tls_client_common_names: bool = False
-    tls_client_rights: Annotated[dict[str, list[str]], NoDecode, BeforeValidator(validators.client_rights)] | None = (
-        None
-    )
+    tls_client_rights: Annotated[dict[str, list[str]], NoDecode, BeforeValidator(validators.permissions)] | None = None
     tls_key: Path | None = None
     # A traced call costs a third more CPU. Tracing every call would cost more than all other telemetry together.
     trace_sample_ratio: float = Field(default=0.05, ge=0, le=1, allow_inf_nan=False)

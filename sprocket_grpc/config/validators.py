@@ -87,21 +87,22 @@ def key_source(value: str) -> str:
     return value
 
 
-def client_rights(value: object) -> dict[str, list[str]]:
-    """Parse KIND:NAME=RIGHT,RIGHT;KIND:NAME=RIGHT. Names are often URIs, which may contain commas and equal signs.
+def permissions(value: object) -> dict[str, list[str]]:
+    """Parse the permissions of clients: KIND:NAME=PERMISSION,PERMISSION;KIND:NAME=PERMISSION.
 
-    The kind is required, because a common name or a DNS name may look like a URI.
+    Names are often URIs, which may contain commas and equal signs. The kind is required, because a common name or a DNS
+    name may look like a URI.
     """
     pairs = [pair.rpartition("=") for pair in str(value).split(";")]
-    rights = {identity.strip(): [each.strip() for each in granted.split(",")] for identity, _, granted in pairs}
-    is_valid = all(map(_IDENTITY.fullmatch, rights)) and all(map(_PERMISSION.fullmatch, chain(*rights.values())))
-    if len(rights) < len(pairs) or not is_valid:
+    found = {identity.strip(): [each.strip() for each in granted.split(",")] for identity, _, granted in pairs}
+    is_valid = all(map(_IDENTITY.fullmatch, found)) and all(map(_PERMISSION.fullmatch, chain(*found.values())))
+    if len(found) < len(pairs) or not is_valid:
         raise ValueError(
-            "expected KIND:NAME=RIGHT,RIGHT;KIND:NAME=RIGHT, such as uri:spiffe://example/dashboards=read, with "
-            "distinct names; uri, dns or cn (the common name) as KIND; and read, write, admin or permissions of single "
-            "services, such as sprockets.write, as RIGHT"
+            "expected KIND:NAME=PERMISSION,PERMISSION;KIND:NAME=PERMISSION, such as "
+            "uri:spiffe://example/dashboards=read, with distinct names; uri, dns or cn (the common name) as KIND; and "
+            "read, write, admin or permissions of single services, such as sprockets.write, as PERMISSION"
         )
-    return rights
+    return found
 
 
 def rate(value: str) -> str:

@@ -22,13 +22,13 @@ class ValidKey(NamedTuple):
 
     Attributes:
         name: Whose it is.
-        rights: Its permissions without the prefix `sprocket.`, such as `read` or `locations.write`.
+        permissions: Its permissions without the prefix `sprocket.`, such as `read` or `locations.write`.
         secret_hash: The SHA-256 of its secret.
         factory_ids: The factories that it is limited to, or None if it is not limited.
     """
 
     name: str
-    rights: Sequence[str]
+    permissions: Sequence[str]
     secret_hash: bytes
     factory_ids: Sequence[str] | None = None
 
@@ -36,7 +36,7 @@ class ValidKey(NamedTuple):
 _FACTORY_IDS = cast(api_key.c.factory_ids, ARRAY(Text)).label("factory_ids")
 _HOLDS = api_key.c.revoke_time.is_(None) & or_(api_key.c.expire_time.is_(None), api_key.c.expire_time > func.now())
 _READ = Statement(
-    select(api_key.c.name, api_key.c.rights, api_key.c.secret_hash, _FACTORY_IDS).where(
+    select(api_key.c.name, api_key.c.permissions, api_key.c.secret_hash, _FACTORY_IDS).where(
         api_key.c.id == bindparam("key_id"), _HOLDS
     )
 )

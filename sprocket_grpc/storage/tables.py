@@ -271,6 +271,7 @@ api_key = Table(
             " AND array_position(rights, NULL) IS NULL",
             name="rights",
         ),
+        key="permissions",
         nullable=False,
     ),
     Column(

@@ -24,10 +24,12 @@ from tests.support.callers import Metadata, bearer, create_key
 from tests.support.command_line import run
 from tests.support.resources import location
 from tests.support.service import Service, running_service
+from tests.support.terminal import run_in_terminal
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
+MINUTE = r"\d{4}-\d\d-\d\d \d\d:\d\d"
 UNAUTHENTICATED = (grpc.StatusCode.UNAUTHENTICATED, "ERROR_REASON_UNAUTHENTICATED")
 
 
@@ -58,9 +60,11 @@ async def test_a_key_is_made_used_listed_and_revoked(guarded: Service, database_
     assert re.fullmatch("sprocket_[0-9a-f]{32}_[0-9a-f]{64}", key)
     await list_locations(guarded, bearer(key))
     listed = (await asyncio.to_thread(run, "api-key", "list", database_url=database_url)).output
-    assert re.search(r"^[0-9a-f-]{36}  until \S+ +read +last used never +dashboards$", listed.strip())
+    heading, line = listed.splitlines()
+    assert re.fullmatch(r"ID {36}NAME {8}PERMISSIONS  VALID {19}LAST_USED", heading)
+    assert re.fullmatch(rf"[0-9a-f-]{{36}}  dashboards  read {{9}}until {MINUTE}  never", line)
     assert key.rpartition("_")[2] not in listed + made.errors
-    revoked = await asyncio.to_thread(run, "api-key", "revoke", listed.split()[0], database_url=database_url)
+    revoked = await asyncio.to_thread(run, "api-key", "revoke", line.split()[0], database_url=database_url)
     assert revoked.status == 0
     await asyncio.sleep(keys.CACHE_SECONDS)  # the time after which every server rejects a revoked key
     with refuses(*UNAUTHENTICATED):
@@ -73,9 +77,27 @@ def test_a_key_is_limited_to_permissions_of_single_services_and_to_factories(dat
     factories = [argument for each in (2, 1, 2) for argument in ("--factory", str(uuid.UUID(int=each)))]
     made = run("api-key", "create", "press", *permissions, *factories, database_url=database_url)
     assert made.status == 0
-    key, limits = run("api-key", "list", database_url=database_url).output.splitlines()
+    _, key, limits = run("api-key", "list", database_url=database_url).output.splitlines()
     assert " force,locations.read,sprockets.write " in key
     assert limits == f"    limited to the factories {uuid.UUID(int=1)}, {uuid.UUID(int=2)}"
+
+
+def test_in_a_narrow_terminal_a_key_is_a_list_of_its_fields_instead_of_a_broken_line(database_url: str) -> None:
+    key = create_key(database_url, "read", name="東京")
+    typed, *wide = run_in_terminal("api-key", "list", columns=120, database_url=database_url).output.splitlines()
+    _, *narrow = run_in_terminal("api-key", "list", columns=80, database_url=database_url).output.splitlines()
+    assert typed == "n"
+    assert wide == [
+        f"{'ID':36}  NAME  PERMISSIONS  VALID          LAST_USED",
+        f"{key.id}  東京  read         until revoked  never",
+    ]
+    assert narrow == [
+        f"id               {key.id}",
+        "    name         東京",
+        "    permissions  read",
+        "    valid        until revoked",
+        "    last_used    never",
+    ]
 
 
 @pytest.mark.parametrize(

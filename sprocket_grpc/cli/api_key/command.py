@@ -1,13 +1,16 @@
 """`sprocket-grpc api-key`: creates, lists and revokes API keys."""
 
 import re
+import shutil
+import sys
 import uuid
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from sprocket_grpc.cli.api_key.table import format_keys
+from sprocket_grpc.cli.client.output import show
 from sprocket_grpc.cli.libraries import server_libraries
 
 if TYPE_CHECKING:
@@ -89,12 +92,8 @@ def list_command() -> None:
     """List all keys: their permissions, factories, validity and last use."""
     with _open_keys() as keys:
         rows = keys.list()
-    for key in rows:
-        click.echo(
-            f"{key.id}  {_state(key):<30}  {','.join(key.rights):<16}  last used {_time(key.last_use_time)}  {key.name}"
-        )
-        if key.factory_ids:
-            click.echo(f"    limited to the factories {', '.join(key.factory_ids)}")
+    for line in format_keys(rows, shutil.get_terminal_size().columns if sys.stdout.isatty() else None):
+        show(f"{line}\n")
 
 
 @api_key_command.command("revoke")
@@ -119,15 +118,3 @@ def _open_keys() -> AbstractContextManager["Keys"]:
     with server_libraries(_NEEDED):
         from sprocket_grpc.cli.api_key.database import open_keys  # noqa: PLC0415  # a client lacks its libraries
     return open_keys()
-
-
-def _state(key: Any) -> str:  # noqa: ANN401  # a row
-    if key.revoke_time is not None:
-        return f"revoked {_time(key.revoke_time)}"
-    if not key.holds:
-        return f"expired {_time(key.expire_time)}"
-    return f"until {_time(key.expire_time)}" if key.expire_time is not None else "until revoked"
-
-
-def _time(micros: int | None) -> str:
-    return "never" if micros is None else f"{datetime.fromtimestamp(micros / 1e6, UTC):%Y-%m-%dT%H:%MZ}"
