@@ -1,4 +1,4 @@
-"""`sprocket-grpc demo`: keeps a factory producing, so that there is something to look at."""
+"""`sprocket-grpc demo`: simulates the production of a factory, so that its chart changes."""
 
 import random
 import time
@@ -32,7 +32,7 @@ _SHORTFALL, _EXCESS = 4, 12
 @timeout_option(TIMEOUT_SECONDS)
 @connection_options
 def demo_command(factory_name: str, *, timeout: float, connection: Connection) -> None:
-    """Keep FACTORY producing until Ctrl-C, to have something to look at.
+    """Simulate the production of FACTORY until Ctrl-C.
 
     FACTORY is an id, or the display name of exactly one factory. At most twice a second, the command creates a sprocket
     in it, deletes one that it has created, or changes the goal. Sprockets that others have created stay. In the end,
@@ -40,7 +40,7 @@ def demo_command(factory_name: str, *, timeout: float, connection: Connection) -
     """
     with connected_caller(connection, timeout) as caller:
         production = Production(caller, identify(caller.call, catalogue()["factory"], factory_name))
-        show(f"{production.name} is producing; press Ctrl-C to stop. Look at it in another terminal:\n")
+        show(f"{production.name} is producing; press Ctrl-C to stop. To see its chart, run in another terminal:\n")
         command = client_command(connection, "chart", production.factory_id, "--since", "5m", "--follow")
         show(f"  {command}\n")
         try:

@@ -33,7 +33,7 @@ COMMANDS = {
     "api-key": _Entry(
         "api_key.command",
         "api_key_command",
-        "Make, list and revoke the keys with which programs may call (SPROCKET_API_KEYS=true).",
+        "Create, list and revoke API keys, which servers with SPROCKET_API_KEYS=true accept.",
     ),
     "audit": _Entry(
         "audit.command",
@@ -54,9 +54,7 @@ COMMANDS = {
     ),
     "create": _Entry("resources.commands", "create_command", "Create a resource from options or JSON.", is_client=True),
     "delete": _Entry("resources.commands", "delete_command", "Delete resources by id or display name.", is_client=True),
-    "demo": _Entry(
-        "demo", "demo_command", "Keep FACTORY producing until Ctrl-C, to have something to look at.", is_client=True
-    ),
+    "demo": _Entry("demo", "demo_command", "Simulate the production of FACTORY until Ctrl-C.", is_client=True),
     "export": _Entry(
         "resources.export_command", "export_command", "Export resources to a CSV or JSON file.", is_client=True
     ),

@@ -23,7 +23,7 @@ _REPORT_SECONDS = 5
 @click.option(
     "--enable",
     is_flag=True,
-    help="Allow servers to pack charts and to let entries expire: no server of an older version runs any more.",
+    help="Allow servers to pack charts and to let entries expire. Only when no older server runs any more.",
 )
 @click.option(
     "--verify", is_flag=True, help="Check all pages, and list those that are damaged; exit status 1 if any are."
@@ -31,11 +31,11 @@ _REPORT_SECONDS = 5
 def repack_command(*, enable: bool, verify: bool) -> None:
     """Pack the old entries of all charts into pages now.
 
-    Servers do that in the background, a twentieth of the time. You can interrupt this command, and run it while servers
-    run.
+    Servers do that in the background, for a twentieth of the time. You can interrupt this command, and run it while
+    servers run.
     """
     if enable and verify:
-        raise click.UsageError("--enable and --verify exclude each other")
+        raise click.UsageError("--enable and --verify cannot be combined")
     if enable:
         _enable()
     else:

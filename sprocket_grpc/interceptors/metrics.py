@@ -47,20 +47,18 @@ class CallMetrics:
     def __init__(self, meter: Meter, histograms: Histograms) -> None:
         self._traffic: defaultdict[str, _Traffic] = defaultdict(_Traffic)
         self._lock = Lock()  # metrics are collected in threads
-        self._duration = histograms.create("rpc.server.call.duration", "How long calls took.", _BUCKETS)
-        self._errors = meter.create_counter(
-            "sprocket.call.errors", "{call}", "Calls that failed, by the reason that clients are told."
-        )
+        self._duration = histograms.create("rpc.server.call.duration", "The duration of calls.", _BUCKETS)
+        self._errors = meter.create_counter("sprocket.call.errors", "{call}", "Failed calls by reason.")
         self.refusals = RefusalMetrics(self._errors)
         self._uncounted = meter.create_counter(
-            "sprocket.rate_limit.uncounted", "{call}", "Calls let through because Redis did not answer."
+            "sprocket.rate_limit.uncounted", "{call}", "Calls allowed without counting because Redis did not answer."
         )
         self._uncounted.add(0)  # so that the series exists before it happens
         self._observe(meter)
 
     def _observe(self, meter: Meter) -> None:
         meter.create_observable_up_down_counter(
-            "sprocket.call.active", [self._each(_active)], "{call}", "Calls that are being answered."
+            "sprocket.call.active", [self._each(_active)], "{call}", "Calls and streams in progress."
         )
         meter.create_observable_counter("sprocket.call.received", [self._each(_received)], "By", "Requests.")
         meter.create_observable_counter("sprocket.call.sent", [self._each(_sent)], "By", "Responses.")

@@ -20,7 +20,7 @@ class PoolMetrics:
         self._wait_time = meter.create_histogram(
             "db.client.connection.wait_time",
             unit="s",
-            description="How long those waited for a connection that had to.",
+            description="How long units of work waited for a connection, of those that had to.",
             explicit_bucket_boundaries_advisory=_BUCKETS,
         )
         meter.create_observable_up_down_counter(
@@ -30,7 +30,7 @@ class PoolMetrics:
             "db.client.connection.max",
             [self._each(lambda database: database.pool.size)],
             "{connection}",
-            "How many connections there may be.",
+            "The maximum size of the pool.",
         )
         meter.create_observable_up_down_counter(
             "db.client.connection.pending_requests",
@@ -42,7 +42,7 @@ class PoolMetrics:
             "db.client.connection.timeouts",
             [self._each(lambda database: database.pool.timeouts)],
             "{timeout}",
-            "Units of work that waited for a connection in vain.",
+            "Units of work that got no connection in time.",
         )
 
     def watch(self, name: str, database: Database) -> None:

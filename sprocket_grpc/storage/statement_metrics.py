@@ -43,7 +43,7 @@ class Statements:
     def __init__(self, histograms: Histograms, tracer: Tracer | None) -> None:
         self._tracer = tracer
         self._descriptions: WeakKeyDictionary[Statement, _Description] = WeakKeyDictionary()
-        self._duration = histograms.create("db.client.operation.duration", "How long SQL statements took.", _BUCKETS)
+        self._duration = histograms.create("db.client.operation.duration", "The duration of SQL statements.", _BUCKETS)
 
     def watch(self, database: Database) -> None:
         """Record the statements of a database from now on."""

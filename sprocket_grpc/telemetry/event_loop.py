@@ -15,7 +15,7 @@ class EventLoopLag:
         self._lag = meter.create_histogram(
             "sprocket.event_loop.lag",
             unit="s",
-            description="The delay after which a task runs that is due.",
+            description="The delay of a task on the event loop.",
             explicit_bucket_boundaries_advisory=_BUCKETS,
         )
 

@@ -33,7 +33,7 @@ def observe_process(meter: Meter) -> None:
         "Open files and connections of the process.",
     )
     meter.create_observable_gauge(
-        "process.uptime", [observed(lambda: time.monotonic() - began)], "s", "How long the process has run."
+        "process.uptime", [observed(lambda: time.monotonic() - began)], "s", "The time since the process started."
     )
 
 

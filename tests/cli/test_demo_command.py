@@ -58,7 +58,7 @@ def test_a_factory_produces_until_ctrl_c_which_says_what_was_done(served: ServeP
             process.kill()
     assert process.returncode == 0
     first, second, last = output.splitlines()
-    assert first.endswith(" is producing; press Ctrl-C to stop. Look at it in another terminal:")
+    assert first.endswith(" is producing; press Ctrl-C to stop. To see its chart, run in another terminal:")
     assert second == f"  sprocket-grpc chart {factory_id} --since 5m --follow --server {served.address}"
     words = last.replace(",", "").split()
     created, deleted = int(words[0]), int(words[3])

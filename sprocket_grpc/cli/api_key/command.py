@@ -40,9 +40,9 @@ class _Expiry(click.ParamType[int]):
 
 @click.group("api-key")
 def api_key_command() -> None:
-    """Make, list and revoke the keys with which programs may call (SPROCKET_API_KEYS=true).
+    """Create, list and revoke API keys, which servers with SPROCKET_API_KEYS=true accept.
 
-    Works on the database that SPROCKET_DATABASE_URL names, or on the embedded PostgreSQL.
+    The command works on the database that SPROCKET_DATABASE_URL names, or on the embedded PostgreSQL.
     """
 
 
@@ -54,7 +54,7 @@ def api_key_command() -> None:
     "permissions",
     multiple=True,
     required=True,
-    help="What callers with the key may do: read, write, which includes read, admin, which includes write, or "
+    help="The permissions of the key: read, write, which includes read, admin, which includes write, or "
     "permissions of single services, such as sprockets.write. Can be repeated.",
 )
 @click.option(
@@ -67,12 +67,12 @@ def api_key_command() -> None:
     "limit.",
 )
 @click.option(
-    "--expires", "hours", type=_Expiry(), help="How long it is valid, such as 12h or 90d. Default: until revoked."
+    "--expires", "hours", type=_Expiry(), help="How long the key is valid, such as 12h or 90d. Default: until revoked."
 )
 def create_command(
     name: str, permissions: tuple[str, ...], factories: tuple[uuid.UUID, ...], hours: int | None
 ) -> None:
-    """Make a key for NAME, and print it.
+    """Create a key for NAME, and print it.
 
     NAME is, for example, the program that uses the key. The key cannot be printed again.
 
@@ -83,7 +83,7 @@ def create_command(
     _check_permissions(permissions)
     with _open_keys() as keys:
         made = keys.create(name, sorted(set(permissions)), sorted(set(map(str, factories))), hours)
-    click.echo(f"made the key {made.id}; it is shown this once:", err=True)
+    click.echo(f"created the key {made.id}; it is printed only this once:", err=True)
     click.echo(made.text)
 
 
