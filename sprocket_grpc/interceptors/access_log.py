@@ -94,7 +94,7 @@ def shorten(fields: Fields) -> tuple[list[str], Fields]:
     service, _, method = str(fields["method"]).rpartition("/")
     milliseconds = float(str(fields["duration_ms"]))
     words = [
-        f"{service.rpartition('.')[2]}/{method}",
+        f"{service.rpartition('.')[2]}/{method}".removeprefix("/"),  # a path that is no method has no service
         str(fields["code"]),
         f"{milliseconds:.{0 if milliseconds >= _SHOWN_WHOLE_MS else 1}f}",
         "ms",

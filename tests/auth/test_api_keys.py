@@ -82,6 +82,14 @@ def test_a_key_is_limited_to_permissions_of_single_services_and_to_factories(dat
     assert limits == f"    limited to the factories {uuid.UUID(int=1)}, {uuid.UUID(int=2)}"
 
 
+def test_the_old_name_of_an_option_works_and_is_in_no_help(database_url: str) -> None:
+    made = run("api-key", "create", "press", "--right", "read", "--right=locations.write", database_url=database_url)
+    assert made.status == 0
+    assert " locations.write,read " in run("api-key", "list", database_url=database_url).output
+    assert "--right" not in run("api-key", "create", "--help").output
+    assert run("api-key", "create", "press").errors.endswith("Error: Missing option '--permission'.\n")
+
+
 def test_in_a_narrow_terminal_a_key_is_a_list_of_its_fields_instead_of_a_broken_line(database_url: str) -> None:
     key = create_key(database_url, "read", name="東京")
     typed, *wide = run_in_terminal("api-key", "list", columns=120, database_url=database_url).output.splitlines()
@@ -104,9 +112,9 @@ def test_in_a_narrow_terminal_a_key_is_a_list_of_its_fields_instead_of_a_broken_
     ("arguments", "status"),
     [
         (("create", "dashboards"), 2),
-        (("create", " ", "--right", "read"), 2),
-        (("create", "x" * 64, "--right", "read"), 2),
-        (("create", "dashboards", "--right", "own"), 2),
+        (("create", " ", "--permission", "read"), 2),
+        (("create", "x" * 64, "--permission", "read"), 2),
+        (("create", "dashboards", "--permission", "own"), 2),
         (("create", "dashboards", "--permission", "read", "--expires", "soon"), 2),
         (("create", "dashboards", "--permission", "read", "--expires", "0d"), 2),
         (("revoke", "dashboards"), 2),

@@ -150,6 +150,10 @@ def test_the_line_of_a_call_has_its_trace_and_how_many_have_no_line_if_there_are
     )
 
 
+def test_the_line_of_a_path_that_is_no_method_has_its_one_name() -> None:
+    assert call_line(method="_OTHER", code="UNIMPLEMENTED").startswith("12:34:56 INFO _OTHER UNIMPLEMENTED 1.3 ms ")
+
+
 @pytest.mark.parametrize(
     ("duration_ms", "shown"), [(0.04, "0.0"), (9.96, "10.0"), (12.7, "13"), (12_345.6, "12346")], ids=str
 )

@@ -46,16 +46,20 @@ def api_key_command() -> None:
     """
 
 
-@api_key_command.command("create")
+def _current_name(option: str) -> str:
+    """Return the name of an option today: --permission was --right before 0.1.0."""
+    return "permission" if option == "right" else option
+
+
+@api_key_command.command("create", context_settings={"token_normalize_func": _current_name})
 @click.argument("name")
 @click.option(
     "--permission",
-    "--right",
     "permissions",
     multiple=True,
     required=True,
-    help="The permissions of the key: read, write, which includes read, admin, which includes write, or "
-    "permissions of single services, such as sprockets.write. Can be repeated.",
+    help="A permission of the key: read, write, which includes read, admin, which includes write, or "
+    "that of a single service, such as sprockets.write. Can be repeated.",
 )
 @click.option(
     "--factory",

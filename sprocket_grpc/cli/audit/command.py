@@ -1,6 +1,7 @@
 """`sprocket-grpc audit`: who changed what, read through the service or from the database."""
 
 import os
+import sys
 from collections.abc import Generator
 from contextlib import closing
 from uuid import UUID
@@ -54,7 +55,7 @@ def audit_command(
 
     Like the other client commands, it calls a server, whose AuditService requires the permission
     sprocket.audit_entries.read if the server authenticates callers. Where SPROCKET_DATABASE_URL is set and no server is
-    named, it reads that database instead, and says so.
+    named, it reads that database instead, and says so on a terminal.
     """
     reads_database = not connection.server and any(map(os.environ.get, _DATABASE_URLS))
     if reads_database:
@@ -64,7 +65,7 @@ def audit_command(
     with closing(entries):
         for entry in entries:
             _print(entry, as_lines=as_lines)
-    if reads_database and not as_lines:
+    if reads_database and sys.stdout.isatty():
         warn("read from the database of SPROCKET_DATABASE_URL; --server ADDRESS reads through a server instead")
 
 
