@@ -38,8 +38,8 @@ def server_with_keys(database: Database, log: Path, stock: Stock) -> Iterator[Se
     keys = [make_key() for _ in range(_KEYS)]
     with create_plain_engine(database.url).begin() as connection:
         for number, key in enumerate(keys):
-            rights = ("read", "write", "admin")
-            api_key.create(connection, key.id, ValidKey(f"user {number}", rights, key.secret_hash), None)
+            permissions = ("read", "write", "admin")
+            api_key.create(connection, key.id, ValidKey(f"user {number}", permissions, key.secret_hash), None)
     stock.keys = [key.text for key in keys]
     with new_server(database.url, log, api_keys="true", metrics_listen=free_address()) as server:
         yield server

@@ -271,7 +271,7 @@ api_key = Table(
             " AND array_position(rights, NULL) IS NULL",
             name="rights",
         ),
-        key="permissions",
+        key="permissions",  # the column keeps its first name: servers of the previous version read it
         nullable=False,
     ),
     Column(

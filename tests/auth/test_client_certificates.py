@@ -77,8 +77,8 @@ async def test_no_name_passes_for_a_uri(
 
 async def test_a_client_can_have_permissions_of_single_services(database_url: str, tmp_path: Path) -> None:
     shown = showing(ROOT, certificate("b", [URI], ROOT))
-    rights = "uri:spiffe://example/b=locations.read,sprockets.write"
-    async with mutual(database_url, tmp_path, ROOT, shown, tls_client_rights=rights) as service:
+    permissions = "uri:spiffe://example/b=locations.read,sprockets.write"
+    async with mutual(database_url, tmp_path, ROOT, shown, tls_client_rights=permissions) as service:
         await read(service)
         with refuses(*PERMISSION_DENIED):
             await write(service)

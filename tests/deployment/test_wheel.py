@@ -125,7 +125,7 @@ async def test_a_client_reads_the_audit_log_through_the_service(client_python: P
             ["api-key", "list"],
             ["works on the database", "pip install 'sprocket-grpc[server]'", "SPROCKET_DATABASE_URL"],
         ),
-        (["api-key", "create", "dashboards", "--right", "read"], ["run it where the server runs"]),
+        (["api-key", "create", "dashboards", "--permission", "read"], ["run it where the server runs"]),
         (["api-key", "revoke", MISSING_ID], ["run it where the server runs"]),
         (["serve"], ["pip install 'sprocket-grpc[server]'"]),
     ],

@@ -168,7 +168,7 @@ async def test_the_server_keeps_the_partitions_of_the_audit_log(service: Service
 
 
 async def test_keys_of_the_owner_are_looked_up_listed_and_their_use_is_recorded(service: Service, roles: Roles) -> None:
-    created = await asyncio.to_thread(run, "api-key", "create", "new", "--right", "read", database_url=roles.owner)
+    created = await asyncio.to_thread(run, "api-key", "create", "new", "--permission", "read", database_url=roles.owner)
     keys = ApiKeys(service.database)
     identity = await keys.identify(created.output.strip())
     assert identity is not None
@@ -181,7 +181,7 @@ async def test_keys_of_the_owner_are_looked_up_listed_and_their_use_is_recorded(
     assert entry.after["name"] == "new"
 
 
-@pytest.mark.parametrize("arguments", [["create", "mine", "--right", "admin"], ["revoke", str(uuid.UUID(int=7))]])
+@pytest.mark.parametrize("arguments", [["create", "mine", "--permission", "admin"], ["revoke", str(uuid.UUID(int=7))]])
 def test_the_server_role_is_told_that_the_owner_manages_keys(roles: Roles, arguments: list[str]) -> None:
     refused = run("api-key", *arguments, database_url=roles.server)
     refused.assert_refused()

@@ -115,7 +115,7 @@ async def test_calls_and_commands_work_with_hostile_settings(hostile_url: str) -
         assert done.status == 0, done
         return done.output
 
-    await command("api-key", "create", "dashboards", "--right", "read")
+    await command("api-key", "create", "dashboards", "--permission", "read")
     assert "dashboards" in await command("api-key", "list")
     async with running_service(hostile_url) as service:
         made = await create_location(service, display_name=TOKYO)

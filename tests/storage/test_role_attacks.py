@@ -62,7 +62,7 @@ REFUSED = {
     "back-date a creation": "INSERT INTO location (id, create_time) VALUES (gen_random_uuid(), '2001-01-01')",
     "change a creation's time": "UPDATE location SET create_time = '2001-01-01'",
     "add a key": ADD_KEY,
-    "add a right": "UPDATE api_key SET rights = '{admin}'",
+    "add a permission": "UPDATE api_key SET rights = '{admin}'",
     "replace a secret": "UPDATE api_key SET secret_hash = decode(repeat('00', 32), 'hex')",
     "bring back a key": "UPDATE api_key SET revoke_time = NULL",
     "extend a key": "UPDATE api_key SET expire_time = NULL, last_use_time = now()",
