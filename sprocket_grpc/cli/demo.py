@@ -112,7 +112,7 @@ class Production:
 
     def _delete(self) -> None:
         method = _method("sprocket", "Delete")
-        # Somebody else may have deleted it.
+        # Another client may have deleted it.
         self._caller.call(method, method.request(id=self._made.popleft(), allow_missing=True))
         self._deleted += 1
 

@@ -28,7 +28,7 @@ _OWN_SETTINGS = {
     "listen": "127.0.0.1:0",
     "metrics_listen": None,
     "rate_limit_storage": None,
-    "shutdown_grace_seconds": 0,  # nobody is left to wait for calls
+    "shutdown_grace_seconds": 0,  # the parent has ended, and waits for no call
     "web_listen": "127.0.0.1:0",
 }
 

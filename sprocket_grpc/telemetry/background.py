@@ -48,7 +48,7 @@ class Background:
 
     @property
     def rounds(self) -> frozenset[asyncio.Task[None]]:
-        """The rounds that are running, also those that were given up."""
+        """The rounds that are running, including those that were abandoned."""
         return frozenset(self._rounds)
 
     async def keep(self, task: BackgroundTask) -> None:
@@ -71,7 +71,7 @@ class Background:
         # In a context of its own, or its log lines would have the request id of the call that started it.
         running = asyncio.create_task(task.run_round(), name=task.name, context=Context())
         self._rounds.add(running)  # the event loop has weak references only
-        running.add_done_callback(self._forget)
+        running.add_done_callback(self._discard)
         try:
             await _wait(running, task.limit_seconds)
         finally:
@@ -86,7 +86,7 @@ class Background:
             return True
         return False
 
-    def _forget(self, running: asyncio.Task[None]) -> None:
+    def _discard(self, running: asyncio.Task[None]) -> None:
         self._rounds.discard(running)
         _error_of(running)  # one that was given up may still fail, which is no error of its own
 
