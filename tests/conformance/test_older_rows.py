@@ -16,6 +16,14 @@ with_required_name = pytest.mark.parametrize(
     "case", [case for case in CASES if case.name != "sprocket"], ids=lambda case: case.name
 )
 
+OTHER_FIELDS = [
+    (case, others[0])
+    for case in CASES
+    if case.name != "sprocket"
+    and (others := [field.name for field in case.descriptor.fields if field.number > 5 and field.name != "location_id"])
+]
+"""The resources with a required name, each with a field beside the name, if it has one."""
+
 BLANK = "\u2003"
 """White space to the service, and none to the constraint of the column."""
 
@@ -28,10 +36,11 @@ async def stored_with(service: Service, case: Case, column: str, value: str) -> 
     return await case.get(service, identifier)
 
 
-@with_required_name
-async def test_an_update_of_another_field_has_to_bring_a_row_under_todays_rules(service: Service, case: Case) -> None:
+@pytest.mark.parametrize(("case", "other"), OTHER_FIELDS, ids=lambda value: getattr(value, "name", value))
+async def test_an_update_of_another_field_has_to_bring_a_row_under_todays_rules(
+    service: Service, case: Case, other: str
+) -> None:
     stored = await stored_with(service, case, "display_name", BLANK)
-    other = next(field.name for field in case.descriptor.fields if field.number > 5 and field.name != "location_id")
     assert await invalid(case.update(service, stored, [other])) == [f"{case.name}.display_name"]
     assert await case.get(service, stored.id) == stored
     repaired = with_values(stored, {"display_name": "Mended"})
