@@ -228,7 +228,7 @@ async def test_a_name_is_never_html(dashboard: Dashboard, site: Site) -> None:
 async def test_a_factory_that_was_deleted_leaves_the_charts(
     dashboard: Dashboard, problems: Problems, site: Site
 ) -> None:
-    problems.allow("status of 404")
+    problems.allow("status of 40[04]")
     await dashboard.open(ALL)
     deletion = {"id": FACTORY_IDS[1], "force": True}
     await post(site.url.removeprefix("http://"), f"{FACTORIES}/DeleteFactory", deletion)

@@ -1,12 +1,15 @@
 """What people change from the dashboard: only what they see, and not what somebody else has changed meanwhile."""
 
+import json
 import re
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.browser.conftest import NewPage
 from tests.support.browser import Problems, accessibility_violations
 from tests.support.dashboard import FACTORY_IDS, PATIENCE_MS, Dashboard, entries_of, set_goal
+from tests.support.explorer import Explorer
 from tests.support.site import Site
 
 if TYPE_CHECKING:
@@ -72,6 +75,29 @@ async def test_a_new_sprocket_is_counted(dashboard: Dashboard) -> None:
     await dashboard.page.get_by_label("Type").select_option("Sprocket type 2")
     await dashboard.page.get_by_role("button", name="Create").click()
     await dashboard.wait_for_values("actual 33 of goal 32: 1 ahead")
+
+
+async def test_the_curve_steps_when_somebody_creates_a_sprocket_on_another_page(
+    dashboard: Dashboard, new_page: NewPage, site: Site
+) -> None:
+    await dashboard.open(FIRST)
+    await dashboard.wait_for_values("actual 32 of goal 32: on goal")
+    before = await steps(dashboard)
+    await dashboard.page.evaluate("globalThis.isSamePage = true")
+    explorer = Explorer(await new_page(), site.url)
+    await explorer.open("SprocketService/CreateSprocket")
+    sprocket = json.loads(await explorer.request())["sprocket"] | {"factoryId": FACTORY_IDS[0]}
+    await explorer.write(json.dumps({"sprocket": sprocket}))
+    await explorer.send_button.click()
+    await explorer.answered("OK")
+    await dashboard.wait_for_values("actual 33 of goal 32: 1 ahead")
+    assert await steps(dashboard) == before + 1
+    assert await dashboard.page.evaluate("isSamePage")
+
+
+async def steps(dashboard: Dashboard) -> int:
+    """Return how many steps the curve of the actual production has."""
+    return str(await dashboard.page.locator("path.actual").get_attribute("d")).count("H")
 
 
 async def test_what_cannot_be_found_out_while_the_server_is_away_is_offered_later(

@@ -55,7 +55,7 @@ async def test_what_a_key_has_shown_is_gone_with_the_key(page: "Page", site: Sit
     await page.get_by_role("button", name="Use").click()
     await dashboard.wait_for("Stopped")
     await page.get_by_role("button", name="UTC").click()
-    await page.get_by_role("button", name="Local time").wait_for(timeout=PATIENCE_MS)
+    await page.get_by_role("button", name="Times: local").wait_for(timeout=PATIENCE_MS)
     await page.evaluate("() => new Promise(requestAnimationFrame)")
     assert "Factory 1" not in await page.locator("main").inner_text()
 

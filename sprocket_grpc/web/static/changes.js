@@ -55,7 +55,7 @@ async function openSprocket(factoryId, factoryName, onDone) {
   const problem = h("p", { class: "bad" });
   const once = idempotent();
   const signal = openDialog(
-    `A new sprocket of ${factoryName}`,
+    ["A new sprocket of ", h("bdi", {}, factoryName)],
     [
       h("label", { for: "sprocket-type" }, "Type"),
       type,
@@ -115,7 +115,7 @@ async function openGoal(id, name, onDone) {
     }
     onDone();
   };
-  const signal = openDialog(`The goal of ${name}`, [shown, h("label", { for: "goal" }, "New goal, in sprockets"), input], {
+  const signal = openDialog(["The goal of ", h("bdi", {}, name)], [shown, h("label", { for: "goal" }, "New goal, in sprockets"), input], {
     action: "Save",
     submit,
   });

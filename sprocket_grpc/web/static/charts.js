@@ -81,6 +81,7 @@ export class ChartsPanel {
     );
     state.addEventListener("change", () => this.update());
     factories.addEventListener("change", () => this.redraw());
+    factories.addEventListener("choose", () => this.#bar.scrollIntoView({ block: "nearest" })); // on a phone, it is far
     addEventListener("keychange", () => this.#restart());
     setInterval(() => document.hidden || this.redraw(), TICK_MILLIS);
   }
@@ -91,8 +92,8 @@ export class ChartsPanel {
     const chosen = ids ?? [];
     Object.keys(RANGES).forEach((name, index) => set(this.#ranges[index], { "aria-pressed": String(name === range) }));
     set(this.#whole, { hidden: !zoom });
-    say(this.#zone, zone === "utc" ? "UTC" : "Local time");
-    set(this.#zone, { title: zone === "utc" ? "Show local time" : "Show UTC" });
+    say(this.#zone, zone === "utc" ? "Times: UTC" : "Times: local");
+    set(this.#zone, { title: zone === "utc" ? "Show local times" : "Show UTC" });
     for (const each of [this.#bar, this.#legend]) set(each, { hidden: !chosen.length });
     set(this.#hint, { hidden: chosen.length > 0 });
     reconcile(this.#grid, this.#figures, chosen, (id) => this.#makeFigure(id));
@@ -153,7 +154,9 @@ export class ChartsPanel {
     replace(this.#problem, error && !isClear ? explain(error) : null);
     if (!error?.missing?.length) return;
     this.#remove(error.missing);
-    replace(this.#notice, `${error.missing.length} of the factories no longer exist, and their charts are gone.`);
+    const count = error.missing.length;
+    const several = `${count} factories no longer exist, and their charts are gone.`;
+    replace(this.#notice, count === 1 ? "A factory no longer exists, and its chart is gone." : several);
   }
 
   /** Draws a chart of the zoom that has arrived, or says why it has not. */

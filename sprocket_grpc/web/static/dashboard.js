@@ -10,10 +10,11 @@ addHeader();
 const state = new UrlState();
 const factories = new FactoriesPanel(state);
 const charts = new ChartsPanel(state, factories);
-replace(
-  document.getElementById("content"),
-  h("h1", { class: "visually-hidden" }, "Factories"),
-  h("div", { class: "dashboard" }, factories.element, charts.element),
-);
+const panels = h("div", { class: "dashboard" }, factories.element);
+const narrow = matchMedia("(max-width: 1100px)"); // one column, as in dashboard.css: there, the charts come first
+const place = () => panels[narrow.matches ? "prepend" : "append"](charts.element);
+place();
+narrow.addEventListener("change", place);
+replace(document.getElementById("content"), h("h1", { class: "visually-hidden" }, "Factories"), panels);
 factories.update();
 charts.update();

@@ -21,12 +21,13 @@ const COLUMNS = [
   ["Actual", "sprocket_production_actual", "number"],
 ];
 
-/** The panel with the table. Fires `change` when it knows more of factories than before. */
+/** The panel with the table. Fires `change` when it knows more of factories than before, and `choose` after a choice of one. */
 export class FactoriesPanel extends EventTarget {
   #state;
   #known = new KnownFactories();
   #page = []; // the ids of the page, in the order of the server
   #next = "";
+  #isRead = false; // whether the page is what the server has
   #before = []; // the tokens of the pages before this one
   #rows = new Map();
   #listed = "";
@@ -35,6 +36,7 @@ export class FactoriesPanel extends EventTarget {
   #heads = new Map();
   #problem = h("div", { role: "alert" });
   #count = h("span", { role: "status", class: "dim" });
+  #empty = h("p", { class: "dim" });
   #search = h("input", {
     type: "search",
     placeholder: "Search by name",
@@ -58,6 +60,7 @@ export class FactoriesPanel extends EventTarget {
     },
     "Next",
   );
+  #pages = h("nav", { class: "row", "aria-label": "Pages of factories" }, this.#previous, this.#following);
 
   constructor(state) {
     super();
@@ -70,14 +73,14 @@ export class FactoriesPanel extends EventTarget {
       this.#makeHead(),
       this.#body,
     );
-    const pages = h("nav", { class: "row", "aria-label": "Pages of factories" }, this.#previous, this.#following);
     this.element = h(
       "section",
       { "aria-label": "Factories" },
       h("div", { class: "row toolbar" }, this.#search, this.#count),
       this.#problem,
       table,
-      pages,
+      this.#empty,
+      this.#pages,
     );
     state.addEventListener("change", () => this.update());
     addEventListener("keychange", () => this.#restart());
@@ -112,7 +115,7 @@ export class FactoriesPanel extends EventTarget {
   /** Shows what another caller may see. */
   #restart() {
     this.#known.clear();
-    [this.#page, this.#next, this.#listed] = [[], "", ""];
+    [this.#page, this.#next, this.#listed, this.#isRead] = [[], "", "", false];
     this.#showRows();
     this.update();
   }
@@ -152,7 +155,7 @@ export class FactoriesPanel extends EventTarget {
     };
     const { factories = [], nextPageToken = "" } = await read(LIST, request, { signal });
     factories.forEach((each) => this.#known.take(each, began));
-    [this.#page, this.#next] = [factories.map((each) => each.id), nextPageToken];
+    [this.#page, this.#next, this.#isRead] = [factories.map((each) => each.id), nextPageToken, true];
     replace(this.#problem);
     this.#chooseFirst();
     this.#showRows();
@@ -184,17 +187,19 @@ export class FactoriesPanel extends EventTarget {
       this.#body,
       this.#rows,
       keys,
-      (id) =>
-        new FactoryRow({ toggle: () => this.#toggle(id), only: () => this.#state.update({ ids: [id], zoom: null }) }),
+      (id) => new FactoryRow({ toggle: () => this.#toggle(id), only: () => this.#choose(id) }),
     );
     this.#rows = new Map(keys.map((id) => [id, this.#rows.get(id)]));
     for (const [id, row] of this.#rows) row.show(this.#known.get(id), charted.has(id), charted.size >= MOST_CHARTS);
-    say(
-      this.#count,
-      this.#page.length
-        ? `${this.#page.length}${this.#next || this.#state.page ? " on this page" : ""}`
-        : "No factories",
-    );
+    this.#showPages();
+  }
+
+  #showPages() {
+    const [count, isPaged] = [this.#page.length, Boolean(this.#next || this.#state.page)];
+    const counted = count === 1 ? "1 factory" : `${count || "No"} factories`;
+    say(this.#count, isPaged ? `${count} on this page` : this.#isRead ? counted : "");
+    replace(this.#empty, this.#isRead && count === 0 && whyEmpty(this.#state.search));
+    set(this.#pages, { hidden: !isPaged });
     set(this.#previous, { disabled: !this.#state.page });
     set(this.#following, { disabled: !this.#next });
   }
@@ -204,6 +209,11 @@ export class FactoriesPanel extends EventTarget {
     if (!this.#state.behind) return this.#page;
     const behind = (id) => this.#known.get(id).goal - this.#known.get(id).actual;
     return [...this.#page].sort((a, b) => (behind(a) === behind(b) ? 0 : behind(a) > behind(b) ? -1 : 1));
+  }
+
+  #choose(id) {
+    this.#state.update({ ids: [id], zoom: null });
+    this.dispatchEvent(new Event("choose"));
   }
 
   #toggle(id) {
@@ -270,5 +280,10 @@ export class FactoriesPanel extends EventTarget {
     }
   }
 }
+
+const whyEmpty = (search) =>
+  search
+    ? "No factory has this text in its name."
+    : ["There are no factories yet. ", h("a", { href: "/docs#FactoryService/CreateFactory" }, "Create one"), "."];
 
 const sameSet = (some, others) => some.length === others.length && some.every((each) => others.includes(each));

@@ -1,6 +1,6 @@
 // A factory in the table.
 
-import { h, say, set } from "/static/dom.js";
+import { h, replace, say, set } from "/static/dom.js";
 import { format, gap, gapClass } from "/static/series.js";
 
 /** A row; `toggle()` adds the factory's chart or removes it, and `only()` shows no other chart. */
@@ -35,9 +35,16 @@ export class FactoryRow {
       title: isFull && !isCharted ? "At most eight charts at once" : null,
     });
     say(this.#name, displayName);
-    say(this.#goal, format(goal));
-    say(this.#actual, format(actual));
-    say(this.#gap, gap(goal, actual));
+    sayNumber(this.#goal, format(goal));
+    sayNumber(this.#actual, format(actual));
+    sayNumber(this.#gap, gap(goal, actual));
     set(this.#gap, { class: `number ${gapClass(goal, actual)}` });
   }
+}
+
+/** Sets the text of a cell unless it has it. A long number breaks after its commas, so that the table stays in the window. */
+function sayNumber(cell, text) {
+  if (cell.textContent === text) return;
+  const parts = text.split(/(?<=,)/).map((part) => [h("span", { class: "whole" }, part), h("wbr")]);
+  replace(cell, parts);
 }

@@ -94,7 +94,7 @@ export class ChartFigure {
 
   #sayEntry({ goal, actual }, time, what) {
     const difference = h("span", { class: gapClass(goal, actual) }, gap(goal, actual));
-    const when = h("span", { class: "dim" }, `, ${what}`, h("span", { class: "time" }, this.#time(time)));
+    const when = h("span", { class: "dim" }, `, ${what}`, h("span", { class: "whole" }, this.#time(time)));
     replace(this.#values, `actual ${format(actual)} of goal ${format(goal)}: `, difference, when);
   }
 
@@ -121,7 +121,8 @@ export class ChartFigure {
     this.#filled = filled;
     const indices = Array.from({ length: Math.min(count, MOST_ROWS) }, (_, index) => last - index);
     const cut = count > MOST_ROWS ? `, of which these are the latest ${MOST_ROWS}` : "";
-    say(this.#caption, `${format(count)} entries of ${this.#name}${cut}. Times are ${zoneName(this.#zone)}.`);
+    const name = h("bdi", {}, this.#name);
+    replace(this.#caption, `${format(count)} entries of `, name, `${cut}. Times are ${zoneName(this.#zone)}.`);
     replace(
       this.#rows,
       indices.map((index) => this.#row(series.at(index))),

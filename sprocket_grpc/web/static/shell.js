@@ -125,7 +125,7 @@ function themes() {
     h("option", { value, selected: value === theme() }, text),
   );
   showTheme(theme());
-  return h("select", { "aria-label": "Theme", onchange: choose }, options);
+  return h("label", { class: "theme" }, "Theme", h("select", { onchange: choose }, options));
 }
 
 const theme = () => store?.getItem("theme") ?? "system";
