@@ -132,6 +132,7 @@ void ShowRefusal(LocationService::Stub& locations) {
   for (const auto& detail : status.details()) {
     detail.UnpackTo(&info) || detail.UnpackTo(&bad_request);
   }
+  if (info.reason().empty()) throw std::runtime_error("the server accepted an invalid location");
   std::string fields;
   for (const auto& violation : bad_request.field_violations()) {
     fields += (fields.empty() ? "" : ", ") + violation.field();
@@ -173,6 +174,15 @@ void FollowUntilChanged(FactoryService::Stub& factories, const sprocket::v1::Fac
   });
 }
 
+void DeleteFactory(FactoryService::Stub& factories, const std::string& id) {
+  Context context;
+  sprocket::v1::DeleteFactoryRequest request;
+  request.set_id(id);
+  request.set_request_id(NewId());
+  sprocket::v1::DeleteFactoryResponse response;
+  Check(factories.DeleteFactory(&context, request, &response));
+}
+
 int main() try {
   // Tells gRPC which calls to retry, and to send none to a server that is not SERVING.
   std::stringstream config;
@@ -188,15 +198,14 @@ int main() try {
   const auto factories = FactoryService::NewStub(channel);
   ListSprockets(*sprockets);
   const auto factory = CreateFactory(*locations, *factories);
-  ShowRefusal(*locations);
-  FollowUntilChanged(*factories, factory);
-
-  Context context;
-  sprocket::v1::DeleteFactoryRequest request;
-  request.set_id(factory.id());
-  request.set_request_id(NewId());
-  sprocket::v1::DeleteFactoryResponse response;
-  Check(factories->DeleteFactory(&context, request, &response));
+  try {
+    ShowRefusal(*locations);
+    FollowUntilChanged(*factories, factory);
+  } catch (...) {
+    DeleteFactory(*factories, factory.id());
+    throw;
+  }
+  DeleteFactory(*factories, factory.id());
 } catch (const std::exception& error) {
   std::cerr << error.what() << std::endl;
   return EXIT_FAILURE;

@@ -115,14 +115,14 @@ func createFactory(ctx context.Context, locations sprocketv1.LocationServiceClie
 
 // attemptCreate retries while the server is unavailable; without a request id this could create duplicates.
 func attemptCreate(ctx context.Context, factories sprocketv1.FactoryServiceClient, request *sprocketv1.CreateFactoryRequest) (*sprocketv1.Factory, error) {
-	for attempt := 0; ; attempt++ {
+	for attempt := 1; ; attempt++ {
 		call, cancel := context.WithTimeout(ctx, callTimeout)
 		response, err := factories.CreateFactory(call, request)
 		cancel()
 		if code := status.Code(err); attempt == attempts || code != codes.Unavailable && code != codes.DeadlineExceeded {
 			return response.GetFactory(), err
 		}
-		time.Sleep(200 * time.Millisecond << attempt)
+		time.Sleep(100 * time.Millisecond << attempt)
 	}
 }
 

@@ -87,14 +87,16 @@ async def create_factory(factories: "FactoryServiceAsyncStub", location_id: str)
 
 async def attempt_create(factories: "FactoryServiceAsyncStub", request: CreateFactoryRequest) -> Factory:
     """Retry while the server is unavailable; without a request_id this could create duplicates."""
-    for attempt in range(ATTEMPTS):
+    attempt = 1
+    while True:
         try:
             return (await factories.CreateFactory(request, timeout=CALL_SECONDS, metadata=METADATA)).factory
         except grpc.aio.AioRpcError as error:
-            if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+            transient = error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+            if not transient or attempt == ATTEMPTS:
                 raise
-            await asyncio.sleep(2**attempt / 5)
-    raise TimeoutError(f"{SERVER} is unavailable")
+        await asyncio.sleep(2**attempt / 10)
+        attempt += 1
 
 
 async def refusal(locations: "LocationServiceAsyncStub") -> str:

@@ -79,14 +79,16 @@ def create_factory(factories: FactoryServiceStub, location_id: str) -> Factory:
 
 def attempt_create(factories: FactoryServiceStub, request: CreateFactoryRequest) -> Factory:
     """Retry while the server is unavailable; without a request_id this could create duplicates."""
-    for attempt in range(ATTEMPTS):
+    attempt = 1
+    while True:
         try:
             return factories.CreateFactory(request, timeout=CALL_SECONDS, metadata=METADATA).factory
         except grpc.RpcError as error:
-            if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+            transient = error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+            if not transient or attempt == ATTEMPTS:
                 raise
-            time.sleep(2**attempt / 5)
-    raise TimeoutError(f"{SERVER} is unavailable")
+        time.sleep(2**attempt / 10)
+        attempt += 1
 
 
 def refusal(locations: LocationServiceStub) -> str:

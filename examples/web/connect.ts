@@ -71,13 +71,13 @@ async function createFactory(
   return created;
 }
 
-/** Retries a call while the server is unavailable. */
+/** Retries a call while the server is unavailable; without a request id this could create duplicates. */
 async function attempt<Result>(call: () => Promise<Result>): Promise<Result> {
   for (let number = 1; ; number++) {
     try {
       return await call();
     } catch (error) {
-      const isTransient = has(error, Code.Unavailable) || has(error, Code.DeadlineExceeded);
+      const isTransient = isBroken(error) || has(error, Code.DeadlineExceeded);
       if (!isTransient || number === ATTEMPTS) throw error;
       await sleep(100 * 2 ** number);
     }

@@ -135,13 +135,13 @@ async function createFactory(caller: Caller, locationId: string, print: (line: s
   return created;
 }
 
-/** Retries a call while the server is unavailable. */
+/** Retries a call while the server is unavailable; without a request id this could create duplicates. */
 async function attempt<Result>(call: () => Promise<Result>): Promise<Result> {
   for (let number = 1; ; number++) {
     try {
       return await call();
     } catch (error) {
-      const isTransient = has(error, StatusCode.UNAVAILABLE) || has(error, StatusCode.DEADLINE_EXCEEDED);
+      const isTransient = isBroken(error) || has(error, StatusCode.DEADLINE_EXCEEDED);
       if (!isTransient || number === ATTEMPTS) throw error;
       await sleep(100 * 2 ** number);
     }

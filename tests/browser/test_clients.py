@@ -18,7 +18,7 @@ from tests.support.web import FACTORIES
 from tools.examples.running import EXPECTED, GOAL_AFTER, GOAL_BEFORE, normalized
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser, ConsoleMessage, Page
+    from playwright.async_api import Browser, ConsoleMessage, Page, Route
 
 pytestmark = pytest.mark.slow
 
@@ -99,6 +99,27 @@ async def test_a_page_calls_follows_a_chart_through_a_restart_and_cancels_the_st
     assert normalized(await shown.lines("done")) == [*EXPECTED, "done"]
     assert re.search(r"unavailable|^14:", shown.warnings[0]), shown.warnings  # it was told, not cut off
     await until(lambda: f"{FACTORIES}/GetFactoryChart CANCELLED" in site.log)
+
+
+@EACH_WAY
+async def test_a_create_whose_response_is_lost_is_made_again_and_once(
+    page: "Page", problems: Problems, origin: str, site: Site, way: str
+) -> None:
+    problems.allow("the server responded with a status of 400", "ERR_FAILED")
+
+    async def lose(route: "Route") -> None:
+        assert (await route.fetch()).ok
+        await route.abort()
+
+    await page.route("**/CreateFactory", lose, times=1)
+    shown = Shown(page)
+    await shown.open(origin, site, way)
+    lines = await shown.lines(f"goal {GOAL_BEFORE}, actual 0")
+    assert normalized(lines) == EXPECTED[: len(lines)]
+    listed = await post(
+        site.url.removeprefix("http://"), f"{FACTORIES}/ListFactories", {"filter": 'display_name:"Example"'}
+    )
+    assert len(listed.json["factories"]) == 1
 
 
 @EACH_WAY
