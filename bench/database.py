@@ -21,19 +21,21 @@ from sprocket_grpc.storage.postgres.engine import create_plain_engine
 
 _ENTRIES_AT_ONCE = 1_000_000
 
-_EMPTY = text("DELETE FROM chart_entry WHERE factory_id = CAST(:factory_id AS uuid)")
+_EMPTY = text("DELETE FROM chart_entry WHERE factory_id = ANY(CAST(:factory_ids AS uuid[]))")
 
 # One entry per second, with realistic numbers: about 14 bytes per entry on the wire. Larger numbers take longer.
 _FILL = text("""
     INSERT INTO chart_entry
-    SELECT CAST(:factory_id AS uuid), n, 1700000000000000 + n * 1000000, 100000 + n / 1000, n
-    FROM generate_series(CAST(:first AS bigint), :last) AS n
+    SELECT factory_id, n, 1700000000000000 + n * 1000000, 100000 + n / 1000, n
+    FROM generate_series(CAST(:first AS bigint), :last) AS n, unnest(CAST(:factory_ids AS uuid[])) AS factory_id
+    ORDER BY n
 """)
 _UPDATE_FACTORY = text("""
     UPDATE factory SET chart_sequence = sequence, chart_time_micros = time_micros,
         sprocket_production_goal = last.sprocket_production_goal,
         sprocket_production_actual = last.sprocket_production_actual
-    FROM chart_entry AS last WHERE factory_id = factory.id AND id = CAST(:factory_id AS uuid) AND sequence = :entries
+    FROM chart_entry AS last
+    WHERE factory_id = factory.id AND id = ANY(CAST(:factory_ids AS uuid[])) AND sequence = :entries
 """)
 _PACK = text("SELECT pack_chart(CAST(:factory_id AS uuid), :entries, :kept)")
 
@@ -99,14 +101,24 @@ def fresh_postgres() -> Iterator[Postgres]:
 
 
 def fill_chart(postgres: Postgres, factory_id: str, entries: int, progress: Progress) -> None:
-    """Give a factory a chart of `entries` entries, and vacuum, so that no autovacuum disturbs the measurements."""
+    """Give a factory a chart of `entries` entries."""
+    fill_charts(postgres, [factory_id], entries, progress)
+
+
+def fill_charts(postgres: Postgres, factory_ids: Sequence[str], entries: int, progress: Progress) -> None:
+    """Give each factory a chart of `entries` entries, written in turn.
+
+    It vacuums, so that no autovacuum disturbs the measurements.
+    """
+    parameters = {"factory_ids": [*factory_ids], "entries": entries}
+    at_once = _ENTRIES_AT_ONCE // len(factory_ids)
     with _without_triggers(postgres) as connection:
-        connection.execute(_EMPTY, {"factory_id": factory_id})
-        for before in range(0, entries, _ENTRIES_AT_ONCE):
-            upto = min(entries, before + _ENTRIES_AT_ONCE)
-            with progress.step(f"filling a chart, {upto:,} of {entries:,} entries"):
-                connection.execute(_FILL, {"factory_id": factory_id, "first": before + 1, "last": upto})
-        connection.execute(_UPDATE_FACTORY, {"factory_id": factory_id, "entries": entries})
+        connection.execute(_EMPTY, parameters)
+        for before in range(0, entries, at_once):
+            upto = min(entries, before + at_once)
+            with progress.step(f"filling {len(factory_ids)} charts, {upto:,} of {entries:,} entries each"):
+                connection.execute(_FILL, parameters | {"first": before + 1, "last": upto})
+        connection.execute(_UPDATE_FACTORY, parameters)
         with progress.step("vacuuming"):
             connection.execute(text("VACUUM (FREEZE, ANALYZE) chart_entry, factory"))
             connection.execute(text("CHECKPOINT"))
