@@ -13,6 +13,8 @@ from sprocket_grpc.config.settings import Settings
 from sprocket_grpc.config.web import web_addresses
 from sprocket_grpc.server.run import Started
 
+_METHOD = "sprocket.v1.FactoryService/ListFactories"
+
 
 def banner(settings: Settings, url: str, workers: int = 1) -> Callable[[Started], None]:
     """Return a function that prints the lines."""
@@ -37,12 +39,14 @@ def _lines(settings: Settings, url: str, workers: int, started: Started) -> Iter
         others = f", and on the next {workers - 1} ports" if workers > 1 else ""
         yield f"metrics on http://{_with_port(settings.metrics_listen, started.metrics_port)}/metrics{others}"
     if started.web_port:
-        scheme, host = "https" if settings.tls_certificate else "http", split(web_addresses(settings)[0])[0]
-        yield f"for browsers and curl: {scheme}://{reachable(f'{host}:{started.web_port}')}/"
+        yield f"for browsers and curl: {_web_address(settings, started.web_port)}/"
     if started.problem:
         yield f"The server is NOT_SERVING: {started.problem}"
     yield "Next, in another terminal:"
     yield from _next_commands(settings, target)
+    if started.web_port:
+        url = shlex.quote(f"{_web_address(settings, started.web_port)}/{_METHOD}")
+        yield f"  curl{_options_of_curl(settings)} --json '{{}}' {url}"
     yield "Press Ctrl-C to stop."
 
 
@@ -57,7 +61,7 @@ def _next_commands(settings: Settings, target: str) -> Iterator[str]:
     yield f"  {program()} list factories {client}{key}"
     if settings.database_url is None:
         yield f"  {program()} demo 'Factory 1' {client}{key}"
-    yield f"  grpcurl {_options(settings)} {target} sprocket.v1.FactoryService/ListFactories"
+    yield f"  grpcurl {_options(settings)} {target} {_METHOD}"
 
 
 def _with_port(listen: str, port: int) -> str:
@@ -71,6 +75,17 @@ def _options(settings: Settings) -> str:
     bearer = ["-H 'authorization: Bearer KEY'"] if _reads_bearers(settings) else []
     contract = [] if settings.reflects else ["-import-path protos -proto sprocket/v1/factory.proto"]
     return " ".join(transport + client + bearer + contract)
+
+
+def _options_of_curl(settings: Settings) -> str:
+    """Return its options, each after a space. The web listener takes no client certificates."""
+    tls = " --cacert CA" if settings.tls_certificate else ""
+    return tls + (" -H 'authorization: Bearer KEY'" if _reads_bearers(settings) else "")
+
+
+def _web_address(settings: Settings, port: int) -> str:
+    scheme, host = "https" if settings.tls_certificate else "http", split(web_addresses(settings)[0])[0]
+    return f"{scheme}://{reachable(f'{host}:{port}')}"
 
 
 def _reads_bearers(settings: Settings) -> bool:

@@ -26,10 +26,11 @@ from sprocket_grpc.storage.seed import seed
 @click.option(
     "--grant",
     "role",
+    metavar="ROLE",
     help="The role that the server connects as. It gets the privileges that the server needs, no more.",
 )
 def migrate_command(revision: str, *, down: bool, check: bool, role: str | None) -> None:
-    """Apply migrations up to REVISION, by default the newest."""
+    """Apply migrations up to REVISION, by default the newest. The schema of a newer version stays as it is."""
     if role and (down or check or revision != "head"):
         raise click.UsageError("--grant is for the newest schema: leave REVISION, --down and --check out")
     from sprocket_grpc.storage import migrate  # noqa: PLC0415  # Alembic is slow to import, and `serve` with a database of its own does not need it

@@ -6,12 +6,14 @@ from types import MappingProxyType
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
 from sprocket_grpc.errors import ExpectedError
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
 from sprocket_grpc.storage.schema_check import differences
+from sprocket_grpc.storage.schema_version import read_revision
 
 _NO_LIMITS = {"idle_in_transaction_session_timeout": "0", "statement_timeout": "0"}
 """Limits of the role would end the building of an index, and the session that keeps other migrations out."""
@@ -30,6 +32,9 @@ def upgrade(
 ) -> None:
     """Apply the migrations up to a revision.
 
+    A schema that only a newer version knows stays as it is, if the newest revision is asked for: it serves this version
+    too, so that this version can be started again after a rollback.
+
     Args:
         url: The URL of the database, for the role that owns its tables.
         revision: The revision, by default the newest.
@@ -46,7 +51,12 @@ def upgrade(
         "audit_retention_days": audit_retention_days,
         "chart_retention_days": chart_retention_days,
     }
-    _run(url, lambda config: command.upgrade(config, revision), owner if revision == "head" else {})
+
+    def apply(config: Config) -> None:
+        if revision != "head" or not _unknown_revision(config):
+            command.upgrade(config, revision)
+
+    _run(url, apply, owner if revision == "head" else {})
 
 
 def downgrade(url: str, revision: str) -> None:
@@ -55,7 +65,7 @@ def downgrade(url: str, revision: str) -> None:
     Raises:
         MigrationError: As for `upgrade`.
     """
-    _run(url, lambda config: command.downgrade(config, revision))
+    _run(url, lambda config: command.downgrade(_known(config), revision))
 
 
 def check(url: str) -> None:
@@ -70,9 +80,24 @@ def check(url: str) -> None:
 
 
 def _check(config: Config) -> None:
-    command.check(config)
+    command.check(_known(config))
     if found := differences(config.attributes["connection"]):
         raise CommandError(f"the schema differs: {'; '.join(found)}")
+
+
+def _known(config: Config) -> Config:
+    if unknown := _unknown_revision(config):
+        raise CommandError(f"the schema is at revision {unknown}, which only a newer version of sprocket-grpc knows")
+    return config
+
+
+def _unknown_revision(config: Config) -> str | None:
+    """Return the revision of the schema if this version does not know it."""
+    connection = config.attributes["connection"]
+    revision = read_revision(connection)
+    connection.rollback()  # migrations begin their own transactions
+    known = {each.revision for each in ScriptDirectory.from_config(config).walk_revisions()}
+    return None if revision in {None, *known} else revision
 
 
 def _run(url: str, what: Callable[[Config], None], owner: Mapping[str, object] = MappingProxyType({})) -> None:

@@ -40,3 +40,24 @@ def test_shells_do_not_expand_the_brackets_of_an_ipv6_address(capsys: pytest.Cap
     commands = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
     assert len(commands) == 4
     assert all(IPV6 in shlex.split(each) and f"'{IPV6}'" in each for each in commands)
+
+
+@pytest.mark.parametrize(
+    ("settings", "options", "scheme"),
+    [
+        ({}, "", "http"),
+        ({"api_keys": True}, " -H 'authorization: Bearer KEY'", "http"),
+        (TLS, " --cacert CA", "https"),
+    ],
+    ids=["no authentication", "API keys", "TLS"],
+)
+def test_curl_calls_the_web_listener_with_the_options_that_it_requires(
+    settings: dict[str, object], options: str, scheme: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loaded = Settings.model_validate(settings | {"web_listen": "[::1]:8080"})
+    banner(loaded, "postgresql://127.0.0.1/sprockets")(Started(50051, None, None, None, 8081))
+    [line] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  curl")]
+    url = f"{scheme}://[::1]:8081/sprocket.v1.FactoryService/ListFactories"
+    assert line.startswith(f"  curl{options} --json '{{}}' ")
+    assert shlex.split(line)[-1] == url
+    assert f"'{url}'" in line  # shells expand brackets
