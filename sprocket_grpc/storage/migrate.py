@@ -23,6 +23,10 @@ class MigrationError(ExpectedError):
     """A migration failed, or the schema differs from the tables. Nothing was changed."""
 
 
+class NewerSchemaError(MigrationError):
+    """The schema is at a revision that this version does not know."""
+
+
 def upgrade(
     url: str,
     revision: str = "head",
@@ -51,12 +55,11 @@ def upgrade(
         "audit_retention_days": audit_retention_days,
         "chart_retention_days": chart_retention_days,
     }
-
-    def apply(config: Config) -> None:
-        if revision != "head" or not _unknown_revision(config):
-            command.upgrade(config, revision)
-
-    _run(url, apply, owner if revision == "head" else {})
+    try:
+        _run(url, lambda config: command.upgrade(config, revision), owner if revision == "head" else {})
+    except NewerSchemaError:
+        if revision != "head":
+            raise
 
 
 def downgrade(url: str, revision: str) -> None:
@@ -65,7 +68,7 @@ def downgrade(url: str, revision: str) -> None:
     Raises:
         MigrationError: As for `upgrade`.
     """
-    _run(url, lambda config: command.downgrade(_known(config), revision))
+    _run(url, lambda config: command.downgrade(config, revision))
 
 
 def check(url: str) -> None:
@@ -80,22 +83,14 @@ def check(url: str) -> None:
 
 
 def _check(config: Config) -> None:
-    command.check(_known(config))
+    command.check(config)
     if found := differences(config.attributes["connection"]):
         raise CommandError(f"the schema differs: {'; '.join(found)}")
 
 
-def _known(config: Config) -> Config:
-    if unknown := _unknown_revision(config):
-        raise CommandError(f"the schema is at revision {unknown}, which only a newer version of sprocket-grpc knows")
-    return config
-
-
 def _unknown_revision(config: Config) -> str | None:
     """Return the revision of the schema if this version does not know it."""
-    connection = config.attributes["connection"]
-    revision = read_revision(connection)
-    connection.rollback()  # migrations begin their own transactions
+    revision = read_revision(config.attributes["connection"])
     known = {each.revision for each in ScriptDirectory.from_config(config).walk_revisions()}
     return None if revision in {None, *known} else revision
 
@@ -108,11 +103,22 @@ def _run(url: str, what: Callable[[Config], None], owner: Mapping[str, object] =
             config = Config()
             config.set_main_option("script_location", str(_scripts()).replace("%", "%%"))
             config.attributes |= {"connection": connection, **owner}
-            what(config)
+            _do(what, config)
             connection.commit()
     except (CommandError, DBAPIError) as error:
         reason = error.orig if isinstance(error, DBAPIError) else error
         raise MigrationError(" ".join(str(reason).split())) from error
+
+
+def _do(what: Callable[[Config], None], config: Config) -> None:
+    try:
+        what(config)
+    except CommandError as error:
+        config.attributes["connection"].rollback()
+        if unknown := _unknown_revision(config):
+            wrong = f"the schema is at revision {unknown}, which only a newer version of sprocket-grpc knows"
+            raise NewerSchemaError(wrong) from error
+        raise
 
 
 def _scripts() -> Path:
