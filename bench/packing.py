@@ -31,7 +31,7 @@ from sprocket_grpc.storage.chart_pages import KEPT_ENTRIES, PAGE_ENTRIES
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
 
 _PATH = "/sprocket.v1.SprocketService/CreateSprocket"
-_SETTLING_SECONDS = 0.3  # until the page that is being made is done
+_SETTLING_SECONDS = 0.1  # until the page that is being made is done
 _MOST_PAGES_PER_SECOND = 6
 _WARM_UP_CALLS = 200
 _FEWEST_CALLS = 10
@@ -111,8 +111,8 @@ class Creates:
 
 
 @click.command()
-@click.option("--pairs", type=click.IntRange(4), default=60, help="The pairs of windows, with the job and without it.")
-@click.option("--seconds", type=float, default=1.5, help="The approximate duration of a window.")
+@click.option("--pairs", type=click.IntRange(4), default=200, help="The pairs of windows, with the job and without it.")
+@click.option("--seconds", type=float, default=0.5, help="The approximate duration of a window.")
 def main(*, pairs: int, seconds: float) -> None:
     """Create sprockets while the job packs charts, and while it rests, in turns, and print what it costs them."""
     progress = Progress()
