@@ -101,8 +101,8 @@ def _options(settings: Settings, *, shares_port: bool) -> _ChannelOptions:
     return [
         *OPTIONS,
         _reuseport_option(shares_port=shares_port),
-        # By default, gRPC rejects calls at random while more than 1,000 wait for us: honest ones in a flood too. The
-        # interceptors refuse those that are over a limit.
+        # By default, gRPC ends calls at random while more than 1,000 wait for us, honest ones in a flood too, and with
+        # CANCELLED, which no client retries. The interceptors refuse those that are over a limit.
         ("grpc.server.max_pending_requests", _MOST_PENDING),
         ("grpc.server.max_pending_requests_hard_limit", _MOST_PENDING),
         # A request of which nothing is read yet has at most 64 kB: windows do not grow with the bandwidth.
