@@ -14,10 +14,11 @@ from bench.report import Progress
 from bench.resources import Resources, create_resources
 from sprocket.v1.sprocket_pb2 import CreateSprocketRequest, Sprocket
 from sprocket.v1.sprocket_pb2_grpc import SprocketServiceStub
-from sprocket_grpc.storage.chart_pages import enable_packing
+from sprocket_grpc.storage.chart_pages import KEPT_ENTRIES, PAGE_ENTRIES, enable_packing
 from sprocket_grpc.storage.postgres.engine import create_plain_engine
 
 _IN_FLIGHT = 64
+_SHORTEST_PACKED = PAGE_ENTRIES + KEPT_ENTRIES
 
 _SIZES = text("""
     SELECT coalesce(parent.relname, made.relname)::text, sum(pg_table_size(made.oid)), sum(pg_indexes_size(made.oid))
@@ -40,6 +41,10 @@ _COUNTS = {
 @click.option("--factories", type=click.IntRange(1, 1000), default=20, help="The factories that make them in turn.")
 def main(*, sprockets: int, factories: int) -> None:
     """Create sprockets in factories in turn through a server, and print how many bytes each row takes, by table."""
+    if sprockets < factories * _SHORTEST_PACKED:
+        raise click.UsageError(
+            f"a chart is packed from {_SHORTEST_PACKED:,} sprockets a factory on: create more, or in fewer"
+        )
     progress = Progress()
     with fresh_postgres() as postgres, create_plain_engine(postgres.url).connect() as plain:
         connection = plain.execution_options(isolation_level="AUTOCOMMIT")

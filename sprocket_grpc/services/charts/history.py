@@ -30,7 +30,8 @@ FIRST_ENTRIES = 2_000
 a client who does not read costs the memory of a few small ones."""
 
 _COMMON_ENDS = 10_000
-"""At its multiples, pages of all sizes end that were ever made: 2,000 and 5,000 entries."""
+"""At its multiples, pages end in charts with pages of 2,000 entries, and in those with the former 5,000. In a
+chart with both sizes, the pages at the ends of a response are decoded and cut."""
 
 
 @dataclass(frozen=True)
