@@ -22,6 +22,7 @@ from sprocket.client.attempts import (
     with_request_id,
 )
 from sprocket.client.channel import channel_options, credentials_metadata
+from sprocket.client.errors import ServiceError
 
 _ListRequest = TypeVar("_ListRequest", bound=ListRequest)
 _ListResponse = TypeVar("_ListResponse", bound=ListResponse)
@@ -49,6 +50,7 @@ class AsyncClient:
         self.channel = _open(address, credentials) if isinstance(address, str) else address
         self._metadata = tuple(credentials_metadata(api_key))
         self._timeout_seconds = timeout_seconds
+        self._is_closed = False
         self._on_retry = on_retry
 
     async def __aenter__(self) -> Self:
@@ -60,7 +62,8 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connection, and cancel all calls."""
+        """Close the connection, and cancel all calls and retries."""
+        self._is_closed = True
         await self.channel.close()
 
     async def call(self, method: "grpc.aio.UnaryUnaryMultiCallable[Request, Response]", request: Request) -> Response:
@@ -70,8 +73,8 @@ class AsyncClient:
             try:
                 return await method(request, timeout=attempts.timeout, metadata=self._metadata)
             except grpc.RpcError as error:
-                pause = attempts.pause_after(error)
-            await asyncio.sleep(pause)
+                self._raise_if_closed(error)
+                await self._pause(attempts.pause_after(error), error)
 
     async def pages(
         self, method: "grpc.aio.UnaryUnaryMultiCallable[_ListRequest, _ListResponse]", request: _ListRequest
@@ -96,12 +99,25 @@ class AsyncClient:
                     position.advance(response)
                     yield response
             except grpc.RpcError as error:
-                pause = position.pause_after(error)
+                self._raise_if_closed(error)
+                await self._pause(position.pause_after(error), error)
             else:
                 return
             finally:
                 stream.cancel()
-            await asyncio.sleep(pause)
+
+    async def _pause(self, seconds: float, error: grpc.RpcError) -> None:
+        """Wait before a retry.
+
+        Raises:
+            ServiceError: The client was closed.
+        """
+        await asyncio.sleep(seconds)
+        self._raise_if_closed(error)
+
+    def _raise_if_closed(self, error: grpc.RpcError) -> None:
+        if self._is_closed:
+            raise ServiceError.of(error)
 
 
 def _open(address: str, credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:

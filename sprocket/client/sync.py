@@ -91,6 +91,7 @@ class Client:
             try:
                 return method(request, timeout=attempts.timeout, metadata=self._metadata)
             except grpc.RpcError as error:
+                self._raise_if_closed(error)
                 self._pause(attempts.pause_after(error), error)
 
     def pages(
@@ -135,6 +136,7 @@ class Client:
                     position.advance(response)
                     yield response
             except grpc.RpcError as error:
+                self._raise_if_closed(error)
                 self._pause(position.pause_after(error), error)
             else:
                 return
@@ -147,7 +149,11 @@ class Client:
         Raises:
             ServiceError: The client was closed.
         """
-        if self._closed.wait(seconds):
+        self._closed.wait(seconds)
+        self._raise_if_closed(error)
+
+    def _raise_if_closed(self, error: grpc.RpcError) -> None:
+        if self._closed.is_set():
             raise ServiceError.of(error)
 
 

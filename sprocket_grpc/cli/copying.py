@@ -9,11 +9,13 @@ from pathlib import Path
 from sprocket_grpc.cli.client.connection import Connection
 from sprocket_grpc.config.environment import CLIENT_PREFIX
 
+_NAME = "sprocket-grpc"
+
 
 def program() -> str:
     """Return this program as it was typed, which may be a path into a virtual environment that is not active."""
     typed = sys.argv[0]
-    return shlex.quote(typed) if Path(typed).name == "sprocket-grpc" else "sprocket-grpc"
+    return shlex.quote(typed) if Path(typed).name == _NAME else _NAME
 
 
 def client_command(connection: Connection, *words: str) -> str:
@@ -25,7 +27,12 @@ def client_command(connection: Connection, *words: str) -> str:
         connection: How this command reaches the server.
         words: The name and the arguments of the other command.
     """
-    return f"{program()} {shlex.join([*words, *_options(connection)])}"
+    return f"{_program_anywhere()} {shlex.join([*words, *_options(connection)])}"
+
+
+def _program_anywhere() -> str:
+    typed = sys.argv[0]
+    return shlex.quote(str(Path(typed).absolute())) if "/" in typed and Path(typed).name == _NAME else program()
 
 
 def _options(connection: Connection) -> Iterator[str]:

@@ -51,7 +51,8 @@ class BoundedConnection(HttpToolsProtocol):
         self._has_headers = False
         self._arrival = self.loop.call_later(self.seconds, transport.abort)
         self._reading: asyncio.TimerHandle | None = None
-        if not self.limit.enter(self):
+        self._is_refused = not self.limit.enter(self)
+        if self._is_refused:
             self._limit_arrival(min(self.seconds, _HEADER_SECONDS))
             self.app = self.refuse
 
@@ -121,7 +122,9 @@ class BoundedConnection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Wait for the next request."""
         super().on_response_complete()
-        if not self.transport.is_closing():
+        if self._is_refused:  # it is counted no more, and a client with TLS would have 30 s to close it
+            self.loop.call_later(_CLOSING_SECONDS, self.transport.abort)
+        elif not self.transport.is_closing():
             self.limit.idle(self)
 
     def pause_writing(self) -> None:

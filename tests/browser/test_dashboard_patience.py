@@ -269,3 +269,27 @@ async def test_a_change_that_is_cancelled_is_not_sent_again(
     await site.start()
     await dashboard.wait_for("Live")
     assert (entries_of(site, FACTORY_IDS[0]), ids) == (before, [])
+
+
+_OFFERS = """async () => {
+    const { Offers } = await import("/static/offers.js");
+    let now = 0, most = 0;
+    const { promise, resolve } = Promise.withResolvers();
+    const offers = new Offers(async () => {
+        most = Math.max(most, ++now);
+        await new Promise((end) => setTimeout(end, 50));
+        now--;
+        return [];
+    });
+    for (const name of ["first", "second", "last"]) {
+        offers.add("id", { offer: () => name === "last" && resolve() });
+    }
+    await promise;
+    return most;
+}"""
+
+
+async def test_what_a_caller_may_do_with_a_factory_is_asked_once_at_a_time(dashboard: Dashboard) -> None:
+    """Also if the factory leaves the charts and returns, before the answer."""
+    await dashboard.open()
+    assert await dashboard.page.evaluate(_OFFERS) == 1

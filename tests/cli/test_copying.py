@@ -46,3 +46,9 @@ def test_a_shell_reads_what_was_meant(name: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("sys.argv", [str(path)])
     command = client_command(Connection("h:1", None, None, None, Path("/") / name), "chart", name)
     assert shlex.split(command) == [str(path), "chart", name, "--server", "h:1", "--api-key-file", f"/{name}"]
+
+
+def test_a_path_of_the_program_holds_in_any_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", [".venv/bin/sprocket-grpc"])
+    [program, *_] = shlex.split(client_command(Connection("h.example:1", None, None, None, None), "chart", "ID"))
+    assert program == str(Path.cwd() / ".venv/bin/sprocket-grpc")

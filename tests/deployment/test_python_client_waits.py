@@ -2,9 +2,11 @@
 
 import asyncio
 import math
+import socket
 import subprocess
 import sys
 import time
+from contextlib import closing
 from ipaddress import ip_address
 from threading import Event
 from threading import enumerate as enumerate_threads
@@ -16,7 +18,7 @@ from cryptography.x509 import IPAddress
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc.status_pb2 import Status
 
-from sprocket.client import Client, Retry, ServiceError, silence
+from sprocket.client import AsyncClient, Client, Retry, ServiceError, silence
 from sprocket.v1.factory_pb2 import GetFactoryChartRequest
 from sprocket.v1.factory_pb2_grpc import FactoryServiceStub
 from sprocket.v1.location_pb2_grpc import LocationServiceStub
@@ -89,6 +91,47 @@ async def test_close_ends_a_call_that_waits_for_a_retry() -> None:
             with pytest.raises(ServiceError) as raised:
                 await call
     assert raised.value.code is UNAVAILABLE
+
+
+async def test_close_ends_an_asynchronous_call_that_waits_for_a_retry() -> None:
+    waits = asyncio.Event()
+    async with scripted(status(UNAVAILABLE, retry_info(0.5))) as (address, script):
+        client = AsyncClient(address, on_retry=lambda _: waits.set())
+        call = asyncio.create_task(client.call(LocationServiceStub(client.channel).CreateLocation, CREATE))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await waits.wait()
+            await client.close()
+            with pytest.raises(ServiceError):
+                await call
+    assert len(script.requests) == 1
+
+
+async def test_a_call_that_close_ends_is_no_outage() -> None:
+    told: list[Retry] = []
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:  # accepts connections, and never answers
+        client = Client(f"127.0.0.1:{silent.getsockname()[1]}", on_retry=told.append)
+        method = LocationServiceStub(client.channel).CreateLocation
+        call = asyncio.create_task(asyncio.to_thread(client.call, method, CREATE))
+        accepted, _ = await asyncio.to_thread(silent.accept)
+        with closing(accepted):
+            client.close()
+            with pytest.raises(ServiceError):
+                await call
+    assert not told
+
+
+@both
+async def test_a_stream_at_a_server_that_accepts_connections_and_never_answers_ends_with_its_deadline(
+    kind: str,
+) -> None:
+    began = time.monotonic()
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        async with connect(kind, address, timeout_seconds=1) as client:
+            request = GetFactoryChartRequest(factory_id=IDENTIFIER)
+            with pytest.raises(ServiceError):
+                await anext(client.follow(FactoryServiceStub(client.channel).GetFactoryChart, request))
+    assert time.monotonic() - began < 15  # gRPC waits for 20 s by default
 
 
 # Channels.

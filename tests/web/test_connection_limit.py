@@ -175,8 +175,31 @@ async def test_a_connection_of_tls_makes_room_although_its_client_does_not_say_g
                 pass
 
 
-async def shake_hands(trusting: ssl.SSLContext, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Shake hands by TLS, on a connection where nothing answers what the server sends later."""
+async def test_a_refused_connection_of_tls_is_closed_although_its_client_does_not_say_goodbye(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_CLOSING_SECONDS", 0.2)
+    root = certificate("root")
+    trusting = ssl.create_default_context(cadata=root.pem.decode())
+    settings = Settings.model_validate(server_certificate(root).write(tmp_path))
+    settings = settings.model_copy(update={"web_connection_limit": 0})  # all connections are refused
+    async with running_web_service(database_url, settings) as web, connected(web.web) as (reader, writer):
+        tls, outgoing = await shake_hands(trusting, reader, writer)
+        tls.write(head("GET", "/", {"host": web.web}))
+        writer.write(outgoing.read())
+        async with asyncio.timeout(15):  # by itself, TLS waits for 30 s
+            while await reader.read(1 << 16):
+                pass
+
+
+async def shake_hands(
+    trusting: ssl.SSLContext, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> tuple[ssl.SSLObject, ssl.MemoryBIO]:
+    """Shake hands by TLS, on a connection where nothing answers what the server sends later.
+
+    Returns:
+        The connection, and what it has to send.
+    """
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = trusting.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
     is_done = False
@@ -188,6 +211,7 @@ async def shake_hands(trusting: ssl.SSLContext, reader: asyncio.StreamReader, wr
             writer.write(outgoing.read())
             incoming.write(await reader.read(1 << 16))
     writer.write(outgoing.read())
+    return tls, outgoing
 
 
 async def test_headers_have_a_limited_time_once_they_have_begun(

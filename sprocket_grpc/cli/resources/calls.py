@@ -132,7 +132,9 @@ class Caller:
 def connected_caller(connection: Connection, timeout: float) -> Iterator[Caller]:
     """Yield a caller of the server of the connection options, for a command that prints to standard output."""
     with connected(connection) as server, checked_stdout():
-        yield Caller(server, timeout)
+        caller = Caller(server, timeout)
+        with caller.client:  # its end also ends calls and retries of other threads
+            yield caller
 
 
 def in_batches(names: Sequence[str]) -> Iterator[list[str]]:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from sprocket_grpc.cli.client.connection import Connection, connected, connection_options
-from sprocket_grpc.cli.client.output import checked_stdout, printable, replacing, show, write_data
+from sprocket_grpc.cli.client.connection import Connection, connection_options
+from sprocket_grpc.cli.client.output import printable, replacing, show, write_data
 from sprocket_grpc.cli.resources import tables
-from sprocket_grpc.cli.resources.calls import MOST_IN_BATCH, Caller, timeout_option
+from sprocket_grpc.cli.resources.calls import MOST_IN_BATCH, Caller, connected_caller, timeout_option
 from sprocket_grpc.cli.resources.catalogue import Resource
 from sprocket_grpc.cli.resources.files import DASH, check_delimiter, delimiter_option, format_of, format_option
 from sprocket_grpc.cli.resources.layout import Columns
@@ -55,8 +55,8 @@ def _make_export(resource: Resource) -> click.Command:
         check_delimiter(kind, delimiter)
         write = partial(tables.csv_lines, delimiter=delimiter) if delimiter else _WRITERS[kind]
         sizes: list[int] = []
-        with connected(connection) as server, checked_stdout():
-            pages = _pages(Caller(server, timeout), resource, file, filter, sizes)
+        with connected_caller(connection, timeout) as caller:
+            pages = _pages(caller, resource, file, filter, sizes)
             texts = write(pages, columns or resource.transferred)
             if file == DASH:
                 write_data(texts)

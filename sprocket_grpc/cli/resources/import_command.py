@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import click
 
-from sprocket_grpc.cli.client.connection import Connection, connected, connection_options
+from sprocket_grpc.cli.client.connection import Connection, connection_options
 from sprocket_grpc.cli.client.errors import ClientError
-from sprocket_grpc.cli.client.output import checked_stdout, printable, show, warn
-from sprocket_grpc.cli.resources.calls import Caller, timeout_option
+from sprocket_grpc.cli.client.output import printable, show, warn
+from sprocket_grpc.cli.resources.calls import connected_caller, timeout_option
 from sprocket_grpc.cli.resources.catalogue import Resource
 from sprocket_grpc.cli.resources.challenge import HISTORY_IS_LEFT_OUT, adapted, has_history, wrappers
 from sprocket_grpc.cli.resources.files import DASH, Source, delimiter_option, format_option, opened_source
@@ -122,15 +122,14 @@ def _make_import(resource: Resource) -> click.Command:
         defaults = given(options)
         with (
             opened_source(file, format_, delimiter) as source,
-            connected(connection) as server,
-            checked_stdout(),
+            connected_caller(connection, timeout) as caller,
             open_refused_file(refused) as refused_file,
         ):
             inspected = _inspected(source)
             key = json.dumps([inspected.digest, resource.field, keep_ids, skip, defaults], sort_keys=True)
             plan = Plan(resource, key, keep_ids, on_error == "stop", validate_only)
             report = Report(source.name, refused_file, skip)
-            importer = Importer(Caller(server, timeout), plan)
+            importer = Importer(caller, plan)
             _import(importer, plan, inspected, _lines(resource, source, skip, defaults), report)
         if not report.is_good:
             raise SystemExit(1)

@@ -11,6 +11,7 @@ export class Offers {
   #actions;
   #waiting = new Map(); // the figures of factories, by their ids
   #ending = new AbortController();
+  #isAsking = false;
 
   constructor(actions) {
     this.#actions = actions;
@@ -19,7 +20,7 @@ export class Offers {
   /** Shows on a figure what the caller may do with a factory, when it is known. */
   add(id, figure) {
     this.#waiting.set(id, figure);
-    if (this.#waiting.size === 1) this.#ask(this.#ending.signal);
+    if (!this.#isAsking) this.#ask(this.#ending.signal);
   }
 
   /** Asks no more. */
@@ -27,9 +28,11 @@ export class Offers {
     this.#ending.abort();
     this.#ending = new AbortController();
     this.#waiting.clear();
+    this.#isAsking = false;
   }
 
   async #ask(signal) {
+    this.#isAsking = true;
     while (this.#waiting.size) {
       const [[id, figure]] = this.#waiting;
       const buttons = await persist(() => this.#actions(id), { signal }).catch(() => []);
@@ -37,5 +40,6 @@ export class Offers {
       if (this.#waiting.get(id) === figure) this.#waiting.delete(id);
       figure.offer(...buttons);
     }
+    this.#isAsking = false;
   }
 }
