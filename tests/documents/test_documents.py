@@ -118,12 +118,13 @@ def assert_exists(words: list[str], directory: Path) -> None:
 
 def assert_parses(command: click.Command, arguments: list[str]) -> None:
     """Check that a command accepts the arguments; the files that they name need not exist."""
+    context = click.Context(command, **command.context_settings)
     while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
-        subcommand = command.get_command(click.Context(command), arguments[0])
+        subcommand = command.get_command(context, arguments[0])
         assert subcommand, f"{command.name} has no {arguments[0]}"
-        command, arguments = subcommand, arguments[1:]
+        command, arguments, context = subcommand, arguments[1:], click.Context(subcommand, parent=context)
     try:
-        command.make_context(command.name, list(arguments))
+        command.make_context(command.name, list(arguments), parent=context.parent)
     except click.MissingParameter:
         raise
     except (click.BadParameter, click.exceptions.Exit):

@@ -17,7 +17,6 @@ from tests.support.ports import free_address
 PATIENCE_SECONDS = 60
 COMMAND = (sys.executable, "-m", "sprocket_grpc")
 _END_OF_ANNOUNCEMENT = "Press Ctrl-C to stop."
-_FORKED_WITH = dict(os.environ)
 
 
 class Finished(NamedTuple):
@@ -100,7 +99,7 @@ def serving(*options: str, **settings: str) -> Iterator[ServeProcess]:
 def _started(*arguments: str, variables: dict[str, str]) -> Iterator[tuple[Process, Path]]:
     """Start a command, yield its process and the file of its standard error, and kill it in the end."""
     with tempfile.NamedTemporaryFile() as errors:
-        is_forked = _read_at_start(variables) == _read_at_start(_FORKED_WITH)
+        is_forked = _read_at_start(variables) == _FORKED_WITH
         command = Command(arguments, variables, Path(errors.name))
         with ForkedProcess(command) if is_forked else new_process(command) as process:
             try:
@@ -115,8 +114,13 @@ def _read_at_start(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def environment(settings: dict[str, str]) -> dict[str, str]:
-    """Return the environment of this process with the given settings, without its SPROCKET_* and PG* variables."""
+    """Return the environment of this process with the given settings, without its SPROCKET_* and PG* variables.
+
+    GRPC_VERBOSITY=NONE is left out: client commands set it, also when tests run them in this process.
+    """
     others = {name: value for name, value in os.environ.items() if not name.startswith(("SPROCKET_", "PG"))}
+    if others.get("GRPC_VERBOSITY") == "NONE":
+        del others["GRPC_VERBOSITY"]
     return others | {f"SPROCKET_{name.upper()}": value for name, value in settings.items()}
 
 
@@ -136,3 +140,6 @@ def _announcement(served: ServeProcess) -> Iterator[str]:
         if line.startswith(_END_OF_ANNOUNCEMENT):
             return
     raise AssertionError(f"the server ended before it was ready: {served.end()}")
+
+
+_FORKED_WITH = _read_at_start(environment({}))
