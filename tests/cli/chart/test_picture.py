@@ -95,7 +95,8 @@ def test_another_installed_font_has_the_characters_that_the_default_one_lacks(
 def test_a_character_that_no_font_has_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fontManager, "ttflist", [])  # of other fonts
+    alone = [font for font in fontManager.ttflist if font.name == "DejaVu Sans"]
+    monkeypatch.setattr(fontManager, "ttflist", alone)
     write_picture(tmp_path / "chart.png", drawn([1], [2], title=UNKNOWN))
     assert capsys.readouterr().err == (
         "no installed font has all characters of the name; a font such as Noto Sans CJK or Noto Emoji adds them\n"
