@@ -142,7 +142,7 @@ async def test_a_channel_of_the_caller_is_used_and_closed(kind: str) -> None:
     async with scripted() as (address, script):
         open_channel = grpc.insecure_channel if kind == "threads" else grpc.aio.insecure_channel
         channel = open_channel(address, options=[("grpc.primary_user_agent", "tests")])
-        async with connect(kind, channel, api_key="example") as client:
+        async with connect(kind, channel, api_key="example") as client:  # pragma: allowlist secret
             assert client.channel is channel
             await create(client)
     assert str(script.metadata["user-agent"]).startswith("tests ")
