@@ -63,7 +63,8 @@ class PostgresServer:
     def kill(self) -> None:
         """Kill all its processes with SIGKILL: data that is not on disk is lost, as in a crash of the machine."""
         assert self.process
-        others = [pid for (pid,) in self.query("SELECT pid FROM pg_stat_activity")]
+        os.kill(self.process.pid, signal.SIGSTOP)  # so that it starts no other process
+        others = _children(self.process.pid)
         for pid in (self.process.pid, *others):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -104,12 +105,22 @@ class PostgresServer:
             return False
 
 
+def _children(pid: int) -> list[int]:
+    """Return the processes whose parent is a process."""
+    return [int(each.name) for each in Path("/proc").glob("[0-9]*") if _stat(int(each.name))[1:2] == [str(pid)]]
+
+
 def _is_running(pid: int) -> bool:
-    """Whether a process runs and is not a zombie, from proc_pid_stat(5)."""
+    """Whether a process runs and is not a zombie."""
+    return _stat(pid)[:1] not in ([], ["Z"], ["X"])
+
+
+def _stat(pid: int) -> list[str]:
+    """Return the state, the parent and more of a process, from proc_pid_stat(5); nothing if it has ended."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
     except OSError:
-        return False
+        return []
 
 
 @contextmanager
