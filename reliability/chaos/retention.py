@@ -1,4 +1,4 @@
-"""Lets the oldest entries of charts expire and others become pages, all the time, whatever else happens."""
+"""Lets the oldest entries of charts expire and packs others into pages, continuously, during all other faults."""
 
 import asyncio
 from collections.abc import Mapping

@@ -12,7 +12,7 @@ CONNECTION_OPTIONS: Sequence[tuple[str, Any]] = (
     # that accepts the connection and does not answer.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
-    ("grpc.min_reconnect_backoff_ms", 2_000),
+    ("grpc.min_reconnect_backoff_ms", 5_000),
     # So that a stream ends within 30 s after its connection was cut without notice. The server permits 10 s.
     # Pings of gRPC itself, while data arrives, have a timeout of their own: 60 s by default.
     ("grpc.keepalive_time_ms", _KEEPALIVE_MS),

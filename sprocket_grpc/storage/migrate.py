@@ -103,14 +103,18 @@ def _run(url: str, what: Callable[[Config], None], owner: Mapping[str, object] =
             config = Config()
             config.set_main_option("script_location", str(_scripts()).replace("%", "%%"))
             config.attributes |= {"connection": connection, **owner}
-            _do(what, config)
+            _run_on_known_schema(what, config)
             connection.commit()
     except (CommandError, DBAPIError) as error:
         reason = error.orig if isinstance(error, DBAPIError) else error
         raise MigrationError(" ".join(str(reason).split())) from error
 
 
-def _do(what: Callable[[Config], None], config: Config) -> None:
+def _run_on_known_schema(what: Callable[[Config], None], config: Config) -> None:
+    """Do something with Alembic. If it fails because this version does not know the schema, say so.
+
+    The revision is read only after a failure: another migration may hold a lock on it.
+    """
     try:
         what(config)
     except CommandError as error:

@@ -1,4 +1,4 @@
-"""The dashboard at a server that refuses calls or is away: it waits as it is told, and makes nothing twice."""
+"""The dashboard while the server refuses calls or is unavailable: it waits as asked, and no write has effect twice."""
 
 import asyncio
 import json

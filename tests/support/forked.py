@@ -22,6 +22,9 @@ from sprocket_grpc.__main__ import main
 _forking = get_context("forkserver")
 _forking.set_forkserver_preload(["tests.support.forked_imports"])
 
+_END_SECONDS = 60
+"""How long a process may take to end when its context ends: whoever does not wait for it has killed it."""
+
 
 class Command(NamedTuple):
     """What a process runs.
@@ -70,7 +73,7 @@ class ForkedProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stdout.close()
-        self._process.join()
+        self.wait(_END_SECONDS)
         self._process.close()
 
     @property
@@ -106,7 +109,9 @@ class ForkedProcess:
         reader.start()
         self.wait(timeout)
         reader.join(timeout)
-        return "".join(read), None
+        if not read:  # another process still has its output
+            raise subprocess.TimeoutExpired("sprocket-grpc", timeout)
+        return read[0], None
 
     def send_signal(self, number: int) -> None:
         """Send a signal, unless the process has ended."""

@@ -124,7 +124,7 @@ class StandardMethods(Generic[M]):
         Raises:
             NotFoundError: Some do not exist.
         """
-        ids = [*request.ids]  # once: protobuf makes a new text each time that one is looked at
+        ids = [*request.ids]  # a copy, because protobuf creates a new string at each access
         raise_if_invalid(ids_violations("ids", ids))
         rows = await self._dependencies.read_router.read(self._store.get_many(ids))
         await fill_whole(response, rows, self._resource.assign, "ids")

@@ -1,7 +1,7 @@
 """Fills responses with many items, up to a size that clients accept.
 
-A page of 1,000 takes some milliseconds, in which the one event loop would answer nobody. So it is filled in slices, and
-of all pages that take more than one, one at a time: between two slices, calls that are ready run.
+Filling a page of 1,000 takes some milliseconds, in which the event loop cannot answer other calls. So it is filled in
+slices, and other calls run between two slices. Of the pages that take more than one slice, one is filled at a time.
 """
 
 import asyncio
